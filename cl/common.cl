@@ -1,0 +1,115 @@
+/*
+ * What all kernels stand on: `real`, a row of OCLIN_VL floats (one float in the plain kernels), its loads and
+ * stores, the activations and their derivatives. Everything is written once for all widths.
+ *
+ * Vectors at the right edge of a matrix are partial: `lanes` says how many of their elements exist; the
+ * others are neither read (they come as 0) nor written.
+ */
+#if OCLIN_VL == 1
+typedef float real;
+#elif OCLIN_VL == 4
+typedef float4 real;
+#elif OCLIN_VL == 8
+typedef float8 real;
+#elif OCLIN_VL == 16
+typedef float16 real;
+#else
+#error "OCLIN_VL must be 1, 4, 8 or 16"
+#endif
+
+#define OCLIN_JOIN_(a, b) a##b
+#define OCLIN_JOIN(a, b) OCLIN_JOIN_(a, b)
+
+/* vload4(), vstore4() and their kin, for any address space. On NVIDIA vload4 becomes four scalar loads; where
+ * alignment is known, a dereferenced pointer is one 128-bit load. */
+#if OCLIN_VL == 1
+#define LOAD_REAL(p) (*(p))
+#define STORE_REAL(value, p) (*(p) = (value))
+#else
+#define LOAD_REAL(p) OCLIN_JOIN(vload, OCLIN_VL)(0, p)
+#define STORE_REAL(value, p) OCLIN_JOIN(vstore, OCLIN_VL)(value, 0, p)
+#endif
+
+static inline real load_lanes(global const float *p, int lanes)
+{
+    if (lanes >= OCLIN_VL) {
+#if OCLIN_ALIGNED
+        return *(global const real *)p;
+#else
+        return LOAD_REAL(p);
+#endif
+    }
+    float part[OCLIN_VL];
+    for (int i = 0; i < OCLIN_VL; i++) part[i] = i < lanes ? p[i] : 0.0f;
+    return LOAD_REAL(part);
+}
+
+static inline void store_lanes(global float *p, real value, int lanes)
+{
+    if (lanes >= OCLIN_VL) {
+#if OCLIN_ALIGNED
+        *(global real *)p = value;
+#else
+        STORE_REAL(value, p);
+#endif
+        return;
+    }
+    float part[OCLIN_VL];
+    STORE_REAL(value, part);
+    for (int i = 0; i < OCLIN_VL; i++)
+        if (i < lanes) p[i] = part[i];
+}
+
+/* y = act(z). NaN stays NaN: fmax(z, 0) would lose it. */
+static inline real activate(real z)
+{
+#if OCLIN_ACTIVATION == OCLIN_ACT_RELU
+    return select(z, (real)(0.0f), isless(z, (real)(0.0f)));
+#elif OCLIN_ACTIVATION == OCLIN_ACT_SIGMOID
+    return 1.0f / (1.0f + exp(-z));
+#elif OCLIN_ACTIVATION == OCLIN_ACT_TANH
+    return tanh(z);
+#elif OCLIN_ACTIVATION == OCLIN_ACT_GELU
+    return 0.5f * z * erfc(z * -0.70710678118654752f);
+#else
+    return z;
+#endif
+}
+
+/* dz = act'(z) * dy, from what forward kept: s = y, for GELU s = z. ReLU selects: Inf * 0 must not appear. */
+static inline real grad_z(real dy, real s)
+{
+#if OCLIN_ACTIVATION == OCLIN_ACT_RELU
+    return select(dy, (real)(0.0f), islessequal(s, (real)(0.0f)));
+#elif OCLIN_ACTIVATION == OCLIN_ACT_SIGMOID
+    return dy * (s * (1.0f - s));
+#elif OCLIN_ACTIVATION == OCLIN_ACT_TANH
+    return dy * (1.0f - s * s);
+#elif OCLIN_ACTIVATION == OCLIN_ACT_GELU
+    const real cdf = 0.5f * erfc(s * -0.70710678118654752f);
+    const real pdf = 0.39894228040143268f * exp(-0.5f * s * s);
+    return dy * (cdf + s * pdf);
+#else
+    return dy;
+#endif
+}
+
+/*
+ * The arguments of every product kernel: C = A B and what its epilogue needs. Offsets, strides and sizes in
+ * elements.
+ *
+ *            A (m x k)      S (as A's source)   B (k x n)   C (m x n)     V            Z
+ *   forward  X              -                   W^T         Y             b (read)     Z (OCLIN_FLAG_KEEP_Z)
+ *   grad_x   dZ of dY       y or z              W           dX            -            -
+ *   grad_w   dZ^T of dY     y or z              X           dW or W       db or b      -
+ *
+ * Operands that a product has no use for are given as some valid buffer, and not touched.
+ * block_m, block_n, block_k: the part of the tile that this launch uses (simd only; multiples of its register
+ * tile).
+ */
+#define PRODUCT_ARGUMENTS                                                                                    \
+    global const float *restrict a, long a_offset, long a_stride, global const float *restrict s,            \
+        long s_offset, long s_stride, global const float *restrict b, long b_offset, long b_stride,          \
+        global float *c, long c_offset, long c_stride, global float *v, long v_offset, global float *z,      \
+        long z_offset, long z_stride, long m, long n, long k, float scale, float lr, int flags, int block_m, \
+        int block_n, int block_k

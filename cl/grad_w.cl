@@ -1,0 +1,40 @@
+/*
+ * (1)  dW = scale * dZ^T X      or, fused with the step,  W -= lr * scale * dZ^T X
+ * (2)  db = scale * column sums of dZ                      b -= lr * scale * column sums of dZ
+ *
+ * As a product C = A B:   m = out, n = in, k = batch
+ *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]     dY (batch, out)  lies along m: A is
+ * dZ transposed B(k, n) = x[k * x_stride + n]                                       X (batch, in)    lies
+ * along n C(m, n) = dw[m * dw_stride + n], or w                               (out, in) V(m)    = db[m], or
+ * b: the sum of A's row m over k; the groups of the first column of tiles add it up, so that dY is not read
+ * once more scale is 1, or 1 / batch for gradients averaged over the batch.
+ */
+#define PRODUCT(family) grad_w_##family
+#define A_ALONG_K 0
+#define A_IS_GRAD_Z 1
+#define B_ALONG_K 0
+#define SUM_A_OVER_K 1
+
+/* A finished gradient goes to its place: g is stored, added, or used for the step, once, after the whole sum.
+ */
+static inline void store_gradient(real g, global float *c, float lr, int flags, int lanes)
+{
+    if (flags & OCLIN_FLAG_UPDATE)
+        g = fma((real)(-lr), g, load_lanes(c, lanes));
+    else if (flags & OCLIN_FLAG_ACCUMULATE)
+        g += load_lanes(c, lanes);
+    store_lanes(c, g, lanes);
+}
+
+/* Epilogue for `lanes` results of one row: c points at the first. */
+static inline void store_product(real sum, global float *c, global float *v, global float *z, float scale,
+                                 float lr, int flags, int lanes)
+{
+    store_gradient(sum * scale, c, lr, flags, lanes);
+}
+
+/* Equation (2), one element: sum_a is the sum of A's row m over k; v points at db[m] or b[m]. */
+static inline void store_sum_a(float sum_a, global float *v, float scale, float lr, int flags)
+{
+    store_gradient((real)(sum_a * scale), v, lr, flags, 1);
+}

@@ -1,0 +1,21 @@
+/*
+ * (3)  dX = dZ W,  dZ = act'(Z) * dY
+ *
+ * As a product C = A B:   m = batch, n = in, k = out
+ *   A(m, k) = dz from dy[m * dy_stride + k] and s[m * s_stride + k]     dY (batch, out)  lies along k
+ *   B(k, n) = w[k * w_stride + n]                                       W (out, in)      lies along n
+ *   C(m, n) = dx[m * dx_stride + n]                                     dX (batch, in)   overwritten, never
+ * read
+ */
+#define PRODUCT(family) grad_x_##family
+#define A_ALONG_K 1
+#define A_IS_GRAD_Z 1
+#define B_ALONG_K 0
+#define SUM_A_OVER_K 0
+
+/* Epilogue for `lanes` results of one row: c points at the first. */
+static inline void store_product(real sum, global float *c, global float *v, global float *z, float scale,
+                                 float lr, int flags, int lanes)
+{
+    store_lanes(c, sum, lanes);
+}

@@ -1,0 +1,53 @@
+/*
+ * What host and kernels must agree on: the flags of a product, the tile parameters, and when a tile is legal.
+ * Included by the C sources and pasted in front of every kernel; so: preprocessor only, and only what both
+ * understand.
+ *
+ * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host
+ * hands a struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
+ *
+ *   OCLIN_VL          lanes of `real`, the type that kernels compute with        1, 4, 8, 16
+ *   OCLIN_TILE_M/N    results of one work-group, rows and columns of C           32 x 32, 128 x 128, 192 x
+ * 192 (simd: at most) OCLIN_TILE_K      depth of the panels of A and B held in local memory        8, 16;
+ * simd: 256 (at most) OCLIN_ITEM_M/N    results of one work-item (simt), register tile (simd)      4 x 4, 8 x
+ * 8; 6 x 16, 12 x 32 OCLIN_ALIGNED     1: every row of A, B, C, S and Z starts at a multiple of 16 bytes and
+ * is a multiple of 4 elements long (simt) OCLIN_ACTIVATION  the activation whose value (forward) or
+ * derivative (grad_x, grad_w) is fused
+ */
+#ifndef OCLIN_TILE_H
+#define OCLIN_TILE_H
+
+/* Flags of a product, an argument of every product kernel. */
+#define OCLIN_FLAG_BIAS 1       /* forward: add b; grad_w: also sum db */
+#define OCLIN_FLAG_KEEP_Z 2     /* forward: store the pre-activation for backward */
+#define OCLIN_FLAG_ACCUMULATE 4 /* grad_w: add to dW and db; without it they are overwritten and never read \
+                                 */
+#define OCLIN_FLAG_UPDATE 8 /* grad_w: C is W and V is b; apply the step instead of storing the gradient */
+
+/* enum oclin_activation, in a form that the kernels' preprocessor can compare (plan.c asserts that they
+ * agree). */
+#define OCLIN_ACT_NONE 0
+#define OCLIN_ACT_RELU 1
+#define OCLIN_ACT_SIGMOID 2
+#define OCLIN_ACT_TANH 3
+#define OCLIN_ACT_GELU 4
+
+/* simt: a group of (tile_m / item_m) * (tile_n / item_n) work-items, 4 lanes at a time. */
+#define OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) (((tile_m) / (item_m)) * ((tile_n) / (item_n)))
+#define OCLIN_SIMT_PAD \
+    4 /* floats behind each row of a local tile: keeps banks apart and rows 16-byte aligned */
+#define OCLIN_SIMT_LOCAL_FLOATS(tile_m, tile_n, tile_k) \
+    (2 * (tile_k) * ((tile_m) + OCLIN_SIMT_PAD + (tile_n) + OCLIN_SIMT_PAD))
+#define OCLIN_SIMT_TILE_OK(tile_m, tile_n, tile_k, item_m, item_n)                              \
+    ((item_m) % 4 == 0 && (item_n) % 4 == 0 && (tile_k) % 4 == 0 && (tile_m) % (item_m) == 0 && \
+     (tile_n) % (item_n) == 0 &&                                                                \
+     ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
+     ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
+
+/* simd: one work-item a group; a block of A, one panel of B and the sums of the tile lie in local memory. */
+#define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_n) \
+    ((tile_m) * (tile_k) + (item_n) * (tile_k) + (tile_m) * (tile_n))
+#define OCLIN_SIMD_TILE_OK(tile_m, tile_n, tile_k, item_m, item_n, vl) \
+    ((tile_m) % (item_m) == 0 && (tile_n) % (item_n) == 0 && (tile_k) % (vl) == 0 && (item_n) % (vl) == 0)
+
+#endif

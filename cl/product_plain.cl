@@ -1,0 +1,55 @@
+/*
+ * The product C = A B, plain: one result a work-item, written as the equation reads. It is the specification
+ * of the other two families, and the fall-back where neither can run.
+ *
+ * 1-D range, one work-item a result: item = row * n + column. Built with OCLIN_VL 1.
+ */
+static inline float load_a(global const float *a, long a_stride, global const float *s, long s_stride,
+                           long row, long k)
+{
+#if A_ALONG_K
+    const float value = a[row * a_stride + k];
+#else
+    const float value = a[k * a_stride + row];
+#endif
+#if !A_IS_GRAD_Z || OCLIN_ACTIVATION == OCLIN_ACT_NONE
+    return value;
+#elif A_ALONG_K
+    return grad_z(value, s[row * s_stride + k]);
+#else
+    return grad_z(value, s[k * s_stride + row]);
+#endif
+}
+
+static inline float load_b(global const float *b, long b_stride, long k, long column)
+{
+#if B_ALONG_K
+    return b[column * b_stride + k];
+#else
+    return b[k * b_stride + column];
+#endif
+}
+
+kernel void PRODUCT(plain)(PRODUCT_ARGUMENTS)
+{
+    const long item = get_global_id(0);
+    if (item >= m * n) return;
+    const long row = item / n, column = item % n;
+    a += a_offset;
+    s += s_offset;
+    b += b_offset;
+
+    float sum = 0.0f;
+    for (long i = 0; i < k; i++)
+        sum = fma(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), sum);
+    store_product(sum, c + c_offset + row * c_stride + column, v + v_offset + column,
+                  z + z_offset + row * z_stride + column, scale, lr, flags, 1);
+
+#if SUM_A_OVER_K
+    if (column == 0 && (flags & OCLIN_FLAG_BIAS)) {
+        float sum_a = 0.0f;
+        for (long i = 0; i < k; i++) sum_a += load_a(a, a_stride, s, s_stride, row, i);
+        store_sum_a(sum_a, v + v_offset + row, scale, lr, flags);
+    }
+#endif
+}

@@ -1,0 +1,635 @@
+/*
+ * oclin: a linear (dense, fully connected) layer on any OpenCL device, and its training.
+ *
+ * This header is the whole API and its manual. Nothing else is promised.
+ *
+ * The mathematics, in batch form (one sample a row, row-major), after the page of mnn.layer.LinearLayer,
+ * whose equation numbers (1), (2) and (3) are kept:
+ *
+ *     forward   Z = X W^T + 1 b^T,  Y = act(Z)        X (batch, in)  W (out, in)  b (1, out)  Y (batch, out)
+ *               dZ = act'(Z) * dY, element by element; with no activation dZ = dY
+ *     (1)       dW += dZ^T X                           dW (out, in)
+ *     (2)       db += column sums of dZ                db (1, out)
+ *     (3)       dX  = dZ W                             dX (batch, in)
+ *     step      W -= lr dW,  b -= lr db
+ *
+ * Rules that hold everywhere, and are not repeated below:
+ *
+ * - Every function that can fail returns an oclin_status. OCLIN_OK is 0. The sentence that goes with a
+ * failure, with the numbers in it, is oclin_context_error(); it is cleared when the next call on that context
+ * begins.
+ * - Argument, shape, state and allocation errors are found before anything is enqueued and change nothing at
+ *   all. After OCLIN_E_CL the inputs are intact; what the call writes or updates is unspecified, and is
+ *   answered with OCLIN_E_STATE until it is written (or, for gradients, cleared).
+ * - Functions that compute return when the work is enqueued, not when it is done. The queue of a context is
+ *   in order. oclin_context_finish(), oclin_context_mark() and the blocking reads wait or give an event.
+ * - One context, with all that was made on it, is used by one thread at a time. Different contexts are
+ *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE.
+ * - Handles are opaque. create() takes the address of the handle first and sets it to NULL when it fails;
+ *   destroy(NULL) does nothing; a handle that was destroyed must not be used again (nothing detects it).
+ *   Tensors, layers and saved states keep their context alive, so the order of destruction is free.
+ * - Pointers that a function returns are borrowed: they live as long as the handle they came from and are
+ *   not destroyed by the caller.
+ * - Sizes, strides and offsets are int64_t and count elements, never bytes.
+ * - Option structs are filled with their ..._OPTIONS_INIT; a NULL pointer means the same. `size` lets a
+ *   program that was compiled against an older header run with a newer library and the other way round.
+ * - The library never prints, exits or aborts, installs no exit handler and has no global state.
+ *
+ * Not promised: equal bits on different devices, drivers, versions of oclin or plans. Promised: equal bits on
+ * every run where all four are the same.
+ *
+ * MIT licence, the oclin authors.
+ */
+#ifndef OCLIN_H
+#define OCLIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The library needs OpenCL 1.2 and no more; a program that wants newer names sets this itself. */
+#ifndef CL_TARGET_OPENCL_VERSION
+#define CL_TARGET_OPENCL_VERSION 120
+#endif
+#ifdef __APPLE__
+#include <OpenCL/opencl.h>
+#else
+#include <CL/cl.h>
+#endif
+
+#define OCLIN_VERSION_MAJOR 0
+#define OCLIN_VERSION_MINOR 1
+#define OCLIN_VERSION_PATCH 0
+/* One number that grows with the version: 1002003 is 1.2.3. */
+#define OCLIN_VERSION (OCLIN_VERSION_MAJOR * 1000000 + OCLIN_VERSION_MINOR * 1000 + OCLIN_VERSION_PATCH)
+
+/* OCLIN_SHARED is defined by the build that uses or makes the shared library on Windows. */
+#if defined(_WIN32) && defined(OCLIN_SHARED)
+#ifdef OCLIN_BUILD
+#define OCLIN_API __declspec(dllexport)
+#else
+#define OCLIN_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define OCLIN_API __attribute__((visibility("default")))
+#else
+#define OCLIN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------- status */
+
+/* Every status, and what it means in general; X(name, text). */
+#define OCLIN_STATUS_LIST(X)                                         \
+    X(OCLIN_OK, "ok")                                                \
+    X(OCLIN_E_ARG, "an argument is not valid")                       \
+    X(OCLIN_E_SHAPE, "sizes, strides or offsets do not fit")         \
+    X(OCLIN_E_STATE, "not possible in this state")                   \
+    X(OCLIN_E_MEMORY, "out of memory, on the host or on the device") \
+    X(OCLIN_E_DEVICE, "no device fits")                              \
+    X(OCLIN_E_BUILD, "a kernel did not compile")                     \
+    X(OCLIN_E_CL, "an OpenCL call failed")                           \
+    X(OCLIN_E_VERIFY, "a result differs from the reference by more than its bound")
+
+#define OCLIN_STATUS_NAME_(name, text) name,
+typedef enum oclin_status { OCLIN_STATUS_LIST(OCLIN_STATUS_NAME_) OCLIN_STATUS_COUNT } oclin_status;
+#undef OCLIN_STATUS_NAME_
+
+/* "OCLIN_E_SHAPE" and the general text; for a value that is no status "?" and "unknown status". Static. */
+OCLIN_API const char *oclin_status_name(oclin_status status);
+OCLIN_API const char *oclin_status_text(oclin_status status);
+
+/* OCLIN_VERSION of the library that runs, which may be newer than the header that a program saw. */
+OCLIN_API int oclin_version(void);
+
+/* --------------------------------------------------------------------------------------------- devices */
+
+typedef enum oclin_device_type {
+    OCLIN_DEVICE_ANY = 0,
+    OCLIN_DEVICE_GPU = 1,
+    OCLIN_DEVICE_CPU = 2,
+    OCLIN_DEVICE_ACCELERATOR = 3
+} oclin_device_type;
+
+/* One OpenCL device. The strings are cut to fit, and always end. */
+struct oclin_device_info {
+    cl_platform_id platform;
+    cl_device_id device;
+    oclin_device_type type; /* a device of several types counts as the first of GPU, CPU, accelerator */
+    char name[128];
+    char vendor[128];
+    char platform_name[128];
+    char driver[128];       /* version of the driver */
+    char version[128];      /* "OpenCL 3.0 ..." */
+    int64_t compute_units;  /* cores of a CPU; SMs, CUs or the like of a GPU */
+    int64_t vector_width;   /* native width in float32; 1 on most GPUs */
+    int64_t max_work_group; /* work-items in a work-group */
+    int64_t local_bytes;    /* local memory of a work-group */
+    int64_t global_bytes;   /* device memory */
+    int64_t max_allocation; /* largest single buffer, bytes */
+    int64_t reserved[8];    /* zero */
+};
+
+/**
+ * Every usable device of every platform, best first: GPU before accelerator before CPU, then by
+ * compute units; of equals the order of the runtime. Platforms without devices are passed over, and devices
+ * that oclin can't use: below OpenCL 1.2, without a compiler, not available, or of other endianness than the
+ * host.
+ *
+ * list      room for `capacity` entries; may be NULL when capacity is 0
+ * count     set to the number of devices found, which may exceed capacity
+ *
+ * OCLIN_OK, also when there is none (count 0: no driver installed is not an error here);
+ * OCLIN_E_ARG: count is NULL, or list is NULL with capacity > 0;  OCLIN_E_MEMORY.
+ */
+OCLIN_API oclin_status oclin_device_list(struct oclin_device_info *list, size_t capacity, size_t *count);
+
+/* --------------------------------------------------------------------------------------------- context */
+
+/* A device, its in-order queue, the kernels built for it, scratch memory, and the record of the last error.
+ */
+typedef struct oclin_context oclin_context;
+
+/* Receives one line without newline: what was chosen, what grew, why a call failed. Called by the thread that
+ * called the library, while it is inside; it must not call oclin on the same context. */
+typedef void (*oclin_log_fn)(void *user, const char *line);
+
+struct oclin_context_options {
+    size_t size;
+    /* Which device, when oclin makes the context: among oclin_device_list() those of this type whose name,
+     * vendor or platform contains device_name (letter case ignored; NULL: all), and of these number
+     * device_index. The environment variable OCLIN_DEVICE overrides the three: a number (an index into
+     * oclin_device_list()), "gpu", "cpu" or "accelerator", or part of a name. */
+    oclin_device_type device_type;
+    int64_t device_index;
+    const char *device_name;
+    /* Or work inside the caller's own. All three, or none. Each is retained. The queue must be in order and
+     * belong to both; commands that the caller puts on it run in order with oclin's. */
+    cl_context cl_context_handle;
+    cl_device_id cl_device;
+    cl_command_queue cl_queue;
+    /* Kernel family, or one tile of it: "plain", "simt", "simd", "simt-32" ... NULL or "": oclin chooses.
+     * The environment variable OCLIN_PLAN overrides it. */
+    const char *plan;
+    /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
+    const char *cl_dir;
+    /* Not 0: every operation reads its operands back and checks itself against the reference; slow.
+     * OCLIN_VERIFY=1 switches it on. */
+    int verify;
+    /* Not 0: the OCLIN_* environment variables are not looked at. */
+    int ignore_environment;
+    oclin_log_fn log; /* NULL: nobody listens. Also gets the sentence when creation itself fails. */
+    void *log_user;
+};
+#define OCLIN_CONTEXT_OPTIONS_INIT                                                                           \
+    {                                                                                                        \
+        sizeof(struct oclin_context_options), OCLIN_DEVICE_ANY, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
+            NULL, NULL                                                                                       \
+    }
+
+/**
+ * Makes a context on the device that the options and OCLIN_DEVICE pick, or around the caller's handles.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan or device type, a negative index, one or two of
+ * the three caller's handles, a queue that is out of order or of another context or device;  OCLIN_E_DEVICE:
+ * no device matches, or the device cannot run the plan that was asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
+
+/* Gives back the caller's hold on it. Work already enqueued completes. NULL is fine. */
+OCLIN_API void oclin_context_destroy(oclin_context *ctx);
+
+/**
+ * Waits until everything enqueued so far is done.
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL;  OCLIN_E_STATE: after fork or device loss;  OCLIN_E_CL: the runtime
+ * reports a failure; everything written since the last finish that succeeded is then unspecified.
+ */
+OCLIN_API oclin_status oclin_context_finish(oclin_context *ctx);
+
+/**
+ * Work enqueued after this call starts only when the n events (of any queue of the same cl_context) are
+ * complete. Does not block. n = 0 does nothing. OCLIN_OK;  OCLIN_E_ARG: NULL, n < 0, or an event that is NULL
+ * or of another cl_context; OCLIN_E_STATE;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *events);
+
+/**
+ * Sets *event to one that completes when everything enqueued so far is done, and flushes the queue, so that
+ * another queue may wait for it. The caller releases it with clReleaseEvent.
+ * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE;  OCLIN_E_CL (*event is then NULL).
+ */
+OCLIN_API oclin_status oclin_context_mark(oclin_context *ctx, cl_event *event);
+
+/* What went wrong in the last call on this context: one sentence with the numbers, "" after success, never
+ * NULL. Borrowed; changes with the next call. */
+OCLIN_API const char *oclin_context_error(const oclin_context *ctx);
+
+/* The raw OpenCL code behind the last failure, CL_SUCCESS if it came from elsewhere or there was none. */
+OCLIN_API cl_int oclin_context_cl_error(const oclin_context *ctx);
+
+/* What the OpenCL compiler said about the last program it built, "" if nothing. Names the file and the line.
+ * Borrowed. */
+OCLIN_API const char *oclin_context_build_log(const oclin_context *ctx);
+
+/* The device it runs on. OCLIN_OK;  OCLIN_E_ARG: NULL. */
+OCLIN_API oclin_status oclin_context_device(const oclin_context *ctx, struct oclin_device_info *info);
+
+/* The OpenCL objects it runs on, borrowed: retain what you keep. Any of the three pointers may be NULL.
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL. */
+OCLIN_API oclin_status oclin_context_cl(const oclin_context *ctx, cl_context *context, cl_device_id *device,
+                                        cl_command_queue *queue);
+
+/* --------------------------------------------------------------------------------------------- tensors */
+
+/* Element types. Others are reserved. */
+typedef enum oclin_dtype {
+    OCLIN_F32 = 0, /* float */
+    OCLIN_I32 = 1  /* int32_t; for labels and counts */
+} oclin_dtype;
+
+/*
+ * rows x cols elements in device memory: element (r, c) lies at offset + r * row_stride + c. The memory is
+ * shared and counted: a view keeps what it looks into alive. Each tensor knows how often it was written, also
+ * through other tensors that share elements with it, so that backward can tell that its inputs are still
+ * those of the forward.
+ */
+typedef struct oclin_tensor oclin_tensor;
+
+/**
+ * New device memory for rows x cols elements, row_stride = cols. Contents are unspecified until written.
+ * rows may be 0 (an empty batch), cols may not.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, unknown dtype;  OCLIN_E_SHAPE: rows < 0, cols < 1, the size overflows, or
+ * exceeds the device's largest allocation;  OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype,
+                                           int64_t rows, int64_t cols);
+
+/**
+ * A window into `base`: element (r, c) of the view is the element offset + r * row_stride + c that counts
+ * from base's first. Rows r0.. of a matrix: offset r0 * stride; columns c0..: offset c0; both with base's
+ * row_stride. Any rectangle may be cut out of a contiguous base (one flat arena for all parameters); out of a
+ * strided base only rows and columns of it.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: rows < 0, cols < 1, row_stride < cols, or elements outside
+ * base; OCLIN_E_MEMORY;  OCLIN_E_STATE.
+ */
+OCLIN_API oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t offset,
+                                         int64_t rows, int64_t cols, int64_t row_stride);
+
+/**
+ * Around the caller's buffer (or sub-buffer), which is retained. `offset` counts elements from its start.
+ * Alignment is worked out now: do not change what lies behind the buffer's host pointer. A write that goes
+ * past oclin must be announced with oclin_tensor_touch() and ordered with oclin_context_wait_for(), unless it
+ * is on the same queue. A buffer made with CL_MEM_READ_ONLY serves as an input only, one with
+ * CL_MEM_WRITE_ONLY as an output only.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, no buffer (an image), of another cl_context, or a start that is not aligned
+ * to 4 bytes;  OCLIN_E_SHAPE: rows < 0, cols < 1, row_stride < cols, offset < 0, or the buffer is too small;
+ * OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype,
+                                         cl_mem buffer, int64_t offset, int64_t rows, int64_t cols,
+                                         int64_t row_stride);
+
+/* Gives back the caller's hold. Layers and saved states that use the tensor keep it. NULL is fine. */
+OCLIN_API void oclin_tensor_destroy(oclin_tensor *tensor);
+
+/**
+ * Copies rows * cols dense elements (float or int32_t) from the host into the tensor, or out of it. Returns
+ * when the copy is done. The tensor may be strided; the host array is dense. With 0 rows nothing happens.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, or (write) memory that was wrapped from a CL_MEM_READ_ONLY buffer, (read)
+ * CL_MEM_WRITE_ONLY;  OCLIN_E_STATE: (read) its contents are unspecified after a failure;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_tensor_write(oclin_tensor *tensor, const void *host);
+OCLIN_API oclin_status oclin_tensor_read(oclin_tensor *tensor, void *host);
+
+/**
+ * The same, returning at once: the host array must stay (and, for a write, not change) until *event, which
+ * may be NULL if not wanted, or oclin_context_finish(). The queue is flushed. The caller releases *event.
+ */
+OCLIN_API oclin_status oclin_tensor_write_async(oclin_tensor *tensor, const void *host, cl_event *event);
+OCLIN_API oclin_status oclin_tensor_read_async(oclin_tensor *tensor, void *host, cl_event *event);
+
+/**
+ * Sets every element to `value` (rounded to float32; for OCLIN_I32 it must be an integer that fits).
+ * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_BUILD;  OCLIN_E_STATE;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_tensor_fill(oclin_tensor *tensor, double value);
+
+/* Says that the memory was written past oclin (the caller's own kernel, a map): it now counts as written.
+ * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE. */
+OCLIN_API oclin_status oclin_tensor_touch(oclin_tensor *tensor);
+
+/* What it is; 0 or NULL for a NULL tensor. The cl_mem is borrowed; zeros that a zero_grad has only marked are
+ * written to it before it is handed out, and marks after that are announced in zero_grad's manual. */
+OCLIN_API oclin_dtype oclin_tensor_dtype(const oclin_tensor *tensor);
+OCLIN_API int64_t oclin_tensor_rows(const oclin_tensor *tensor);
+OCLIN_API int64_t oclin_tensor_cols(const oclin_tensor *tensor);
+OCLIN_API int64_t oclin_tensor_row_stride(const oclin_tensor *tensor);
+OCLIN_API int64_t oclin_tensor_offset(const oclin_tensor *tensor); /* elements from the start of the cl_mem */
+OCLIN_API cl_mem oclin_tensor_cl_mem(oclin_tensor *tensor);        /* NULL for 0 rows of memory */
+
+/* ----------------------------------------------------------------------------------------------- layer */
+
+typedef enum oclin_activation {
+    OCLIN_NONE = 0,    /* Y = Z */
+    OCLIN_RELU = 1,    /* z < 0 ? 0 : z; derivative 0 at 0, as PyTorch (mnn's own ReLU layer has 1 there) */
+    OCLIN_SIGMOID = 2, /* 1 / (1 + exp(-z)) */
+    OCLIN_TANH = 3,    /* tanh z */
+    OCLIN_GELU = 4     /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
+} oclin_activation;
+
+typedef enum oclin_init {
+    OCLIN_INIT_UNIFORM = 0, /* U(-1/sqrt(in), 1/sqrt(in)) for W and b, as PyTorch's nn.Linear */
+    OCLIN_INIT_NORMAL = 1,  /* N(0, 1) for W and b, as mnn's randn */
+    OCLIN_INIT_ZERO = 2
+} oclin_init;
+
+typedef enum oclin_gradient {
+    OCLIN_GRAD_SUM = 0, /* dW, db are sums over the batch: the chain rule; pairs with mean-reduced losses */
+    OCLIN_GRAD_MEAN =
+        1 /* dW, db (never dX) divided by the batch size, as mnn does; pairs with OCLIN_SUM losses */
+} oclin_gradient;
+
+struct oclin_layer_options {
+    size_t size;
+    int bias; /* 0: no b; 1 */
+    oclin_activation activation;
+    oclin_init init; /* for the parameters that the layer makes itself; numbers come from Philox4x32-10 */
+    uint64_t seed;   /* same seed, same parameters, on every device */
+    oclin_gradient gradient;
+    /* Parameters and gradients to use instead of own ones (weight tying, inference copies, one flat arena);
+     * NULL: the layer makes them. f32; w, dw (out, in), b, db (1, out); the layer keeps them alive, and may
+     * write them. Handed-in w and b keep their values. Gradients start cleared, whatever is in them. */
+    oclin_tensor *w, *b, *dw, *db;
+};
+#define OCLIN_LAYER_OPTIONS_INIT                                                                        \
+    {                                                                                                   \
+        sizeof(struct oclin_layer_options), 1, OCLIN_NONE, OCLIN_INIT_UNIFORM, 0, OCLIN_GRAD_SUM, NULL, \
+            NULL, NULL, NULL                                                                            \
+    }
+
+/* mnn's step(lr=0.01). */
+#define OCLIN_DEFAULT_LR 0.01f
+
+typedef struct oclin_layer oclin_layer;
+
+/* What backward needs from one forward: x, and y or z where the activation wants it. x and y are referred to,
+ * not copied; z (GELU) is memory of its own. */
+typedef struct oclin_saved oclin_saved;
+
+/**
+ * A layer y = act(W x + b) from n_in to n_out features.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown option or enum value, a handed-in tensor of another context or
+ * dtype, b or db with bias = 0, handed-in tensors that share elements, or that are read-only;  OCLIN_E_SHAPE:
+ * n_in or n_out < 1, sizes that overflow, a handed-in tensor of another shape;  OCLIN_E_MEMORY;
+ * OCLIN_E_STATE;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t n_in,
+                                          int64_t n_out, const struct oclin_layer_options *options);
+OCLIN_API void oclin_layer_destroy(oclin_layer *layer);
+
+/* Borrowed access; b and db are NULL without bias. dw and db come into being when first asked for or needed
+ * (NULL if memory runs out, see oclin_context_error). Writing through them is allowed: w, b are then the new
+ * parameters; a written dw or db counts as a computed gradient. */
+OCLIN_API oclin_tensor *oclin_layer_w(oclin_layer *layer);
+OCLIN_API oclin_tensor *oclin_layer_b(oclin_layer *layer);
+OCLIN_API oclin_tensor *oclin_layer_dw(oclin_layer *layer);
+OCLIN_API oclin_tensor *oclin_layer_db(oclin_layer *layer);
+OCLIN_API int64_t oclin_layer_in(const oclin_layer *layer);
+OCLIN_API int64_t oclin_layer_out(const oclin_layer *layer);
+
+/* States for the ..._saved variants (recurrent use, checkpointing). A saved state belongs to the layer that
+ * filled it last and can be filled again. OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_MEMORY;  OCLIN_E_STATE. */
+OCLIN_API oclin_status oclin_saved_create(oclin_saved **saved, oclin_context *ctx);
+OCLIN_API void oclin_saved_destroy(oclin_saved *saved);
+
+/**
+ * Y = act(X W^T + 1 b^T).                                           [mnn LinearLayer.forward]
+ *
+ * x  (batch, in)   f32; read only
+ * y  (batch, out)  f32; overwritten, never read; must not share elements with x, w or b
+ * batch may be 0: nothing is launched.
+ *
+ * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward
+ * fails if x (or y, where the activation needs it) is written meanwhile.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, other context or dtype, y read-only, shared elements;  OCLIN_E_SHAPE: x is
+ * not (batch, in) or y not (batch, out);  OCLIN_E_STATE: w, b or x unspecified after a failure;
+ * OCLIN_E_MEMORY: room for z (GELU); OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY (only when verifying).
+ */
+OCLIN_API oclin_status oclin_layer_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
+OCLIN_API oclin_status oclin_layer_forward_saved(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
+                                                 oclin_saved *saved);
+
+/* The same product, keeping nothing: for inference. What an earlier forward kept stays as it is (unless y
+ * overwrites it). */
+OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
+
+/**
+ * dZ = act'(Z) * dY;  (1) dW += dZ^T X;  (2) db += column sums of dZ;  (3) dX = dZ W.    [mnn
+ * LinearLayer.backward] On cleared gradients (1) and (2) overwrite, and never read, dW and db. With
+ * OCLIN_GRAD_MEAN what is added is divided by the batch.
+ *
+ * dy  (batch, out)  f32; read only
+ * dx  (batch, in)   f32; overwritten, never read; NULL: not wanted (a first layer)
+ * dx must not share elements with dy, x, y, w, b, dw or db.
+ *
+ * Belongs to the last forward of the layer, or to the one that filled `saved`; does not consume it: it may be
+ * repeated, and then accumulates. W is used as it is now. batch = 0: gradients that were cleared are zero.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: as forward;  OCLIN_E_SHAPE: dy is not (batch, out) or dx not (batch, in) of that
+ * forward;  OCLIN_E_STATE: no forward yet, `saved` is of another layer, x or y was written since, operands
+ * unspecified after a failure;  OCLIN_E_MEMORY: room for dW, db; OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ */
+OCLIN_API oclin_status oclin_layer_backward(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
+OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                  oclin_saved *saved);
+
+/**
+ * Clears dW and db. Only a mark: the next backward overwrites, reads through oclin see zeros. A cl_mem taken
+ * from dW or db earlier does not: it may hold the old values until the next read or backward. OCLIN_OK;
+ * OCLIN_E_ARG;  OCLIN_E_STATE.
+ */
+OCLIN_API oclin_status oclin_layer_zero_grad(oclin_layer *layer);
+
+/**
+ * Plain SGD: W -= lr dW, b -= lr db.                                 [mnn LinearLayer.step]
+ * Does not clear the gradients and may be repeated. lr is finite and >= 0; 0 changes nothing.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, lr negative, NaN or infinite;  OCLIN_E_STATE: no gradient was ever computed
+ * or written, or unspecified after a failure;  OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ */
+OCLIN_API oclin_status oclin_layer_step(oclin_layer *layer, float lr);
+
+/**
+ * backward and step in one, for plain SGD: dX = dZ W with the old W, then W -= lr dZ^T X and b -= lr (column
+ * sums of dZ), each applied once, in the epilogue of its sum. No dW is written, or allocated. The same result
+ * as zero_grad, backward, step, up to rounding; dW and db stay cleared.
+ *
+ * Arguments and errors as oclin_layer_backward() and oclin_layer_step(); also OCLIN_E_STATE: the gradients
+ * are not cleared (call oclin_layer_zero_grad first);  OCLIN_E_ARG: dy or x shares elements with w or b.
+ */
+OCLIN_API oclin_status oclin_layer_backward_step(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                 float lr);
+OCLIN_API oclin_status oclin_layer_backward_step_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                       float lr, oclin_saved *saved);
+
+/**
+ * Device memory, in bytes, that forward and backward with `batch` samples use beside the tensors that the
+ * caller sees: scratch of the context (shared by all its layers and losses) and, for GELU, z. reserve takes
+ * it now, and dW, db as well unless they exist, so that no later call with up to that batch allocates.
+ * Without it the first call with a larger batch grows it, with a log line. (A layer that only uses
+ * backward_step needs no dW: it does not call reserve, or calls oclin_layer_reserve_step.)
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: batch < 0 or sizes overflow;  OCLIN_E_MEMORY;  OCLIN_E_STATE;
+ * OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_layer_workspace(const oclin_layer *layer, int64_t batch, int64_t *bytes);
+OCLIN_API oclin_status oclin_layer_reserve(oclin_layer *layer, int64_t batch);
+OCLIN_API oclin_status oclin_layer_reserve_step(oclin_layer *layer, int64_t batch);
+
+/* ---------------------------------------------------------------------------------------------- losses */
+
+typedef enum oclin_reduction {
+    OCLIN_MEAN = 0, /* mean squared error over batch * out, cross-entropy over batch; as PyTorch */
+    OCLIN_SUM = 1
+} oclin_reduction;
+
+struct oclin_loss_options {
+    size_t size;
+    oclin_reduction reduction;
+    float scale;    /* multiplies loss and gradient; 1 */
+    int accumulate; /* not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read
+                     */
+};
+#define OCLIN_LOSS_OPTIONS_INIT                                \
+    {                                                          \
+        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0 \
+    }
+
+/**
+ * Mean squared error and its gradient:
+ *     loss = scale / D * sum (y - t)^2,   dY = scale / D * 2 (y - t),   D = batch * out (OCLIN_MEAN) or 1
+ * (OCLIN_SUM)
+ *
+ * y     (batch, out)  f32; read only
+ * t     (batch, out)  f32, the targets; read only
+ * loss  (1, 1)        f32; NULL: not wanted
+ * dy    (batch, out)  f32; overwritten; NULL: not wanted
+ * With batch 0 the loss is 0 (or stays, when accumulated).
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: y or t NULL, other context or dtype, a read-only output, an output that shares
+ * elements with another operand, an unknown option, a scale that is not finite;  OCLIN_E_SHAPE;
+ * OCLIN_E_STATE;  OCLIN_E_MEMORY: scratch;  OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ */
+OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                                      const struct oclin_loss_options *options);
+
+/**
+ * Softmax cross-entropy with class labels, its gradient, and how many rows have their largest score at the
+ * label: p = softmax(row of y),  row loss = -log p[label],  dY = scale / D * (p - onehot(label)), loss =
+ * scale / D * sum of row losses,  D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM) Stable: the row's largest score is
+ * subtracted first. Of equal scores the lowest index counts.
+ *
+ * y        (batch, out)  f32, the scores; read only
+ * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and
+ *                        its row of dY are NaN, and it is not correct. A row with a NaN score is not correct
+ * either. loss     (1, 1)        f32; NULL: not wanted dy       (batch, out)  f32; overwritten; NULL: not
+ * wanted correct  (1, 1)        i32; NULL: not wanted
+ *
+ * Errors as oclin_loss_mse().
+ */
+OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *labels, oclin_tensor *loss,
+                                                oclin_tensor *dy, oclin_tensor *correct,
+                                                const struct oclin_loss_options *options);
+
+/* Scratch that the losses need for `batch` rows, as oclin_layer_workspace() and oclin_layer_reserve(). */
+OCLIN_API oclin_status oclin_loss_workspace(const oclin_context *ctx, int64_t batch, int64_t *bytes);
+OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
+
+/* ------------------------------------------------------------------------------------------- reference */
+
+/*
+ * The readable specification of every operation: plain loops over dense host arrays, sums in double.
+ * Results are double; rounded to float they are what exact (integer) data must give on every device, bit for
+ * bit. `bound`, where it is not NULL, receives for each result how far a device may be from it, from the
+ * rules of docs/verification: a sum of K products in float32, in any order, is within min(K+1 roundings, (8 +
+ * 2 sqrt K) u) times the sum of magnitudes, u = 2^-24; (16 u) for zero-mean data; errors of activations
+ * (OpenCL's limits) and inputs are carried through.
+ */
+struct oclin_ref_case {
+    int64_t batch, in, out;
+    oclin_activation activation;
+    oclin_gradient gradient;
+    int zero_mean;    /* not 0: the products are known to have mean zero, the bound is the tighter one */
+    int no_denormals; /* not 0: the device flushes denormal numbers (no CL_FP_DENORM) */
+};
+#define OCLIN_REF_CASE_INIT(batch, in, out)              \
+    {                                                    \
+        batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, 0, 0 \
+    }
+
+/* Z = X W^T + 1 b^T, Y = act(Z). x (batch, in), w (out, in), b (out) or NULL; z, y (batch, out), each or
+ * NULL; bound (batch, out) is y's, or NULL; z_bound is z's, or NULL. */
+OCLIN_API void oclin_ref_forward(const struct oclin_ref_case *c, const float *x, const float *w,
+                                 const float *b, double *z, double *z_bound, double *y, double *bound);
+
+/* dZ = act'(Z) * dY. s: y for ReLU, sigmoid and tanh, z for GELU, unused (may be NULL) for none. All (batch,
+ * out). */
+OCLIN_API void oclin_ref_grad_z(const struct oclin_ref_case *c, const float *dy, const float *s, double *dz,
+                                double *bound);
+
+/* (1) dW = dZ^T X, divided by the batch for OCLIN_GRAD_MEAN. dw, bound (out, in). */
+OCLIN_API void oclin_ref_grad_w(const struct oclin_ref_case *c, const float *x, const float *dy,
+                                const float *s, double *dw, double *bound);
+
+/* (2) db = column sums of dZ, divided by the batch for OCLIN_GRAD_MEAN. db, bound (out). */
+OCLIN_API void oclin_ref_grad_b(const struct oclin_ref_case *c, const float *dy, const float *s, double *db,
+                                double *bound);
+
+/* (3) dX = dZ W. dx, bound (batch, in). */
+OCLIN_API void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const float *dy,
+                                const float *s, double *dx, double *bound);
+
+/* What is added to a gradient that was not cleared: sum[i] = old[i] + dw[i]. dw_bound, bound may be NULL. */
+OCLIN_API void oclin_ref_accumulate(int64_t n, const float *old, const double *dw, const double *dw_bound,
+                                    double *sum, double *bound);
+
+/* step: w_new[i] = w[i] - lr dw[i]. dw_bound (how far dw itself may be off; NULL: it is exact) and bound may
+ * be NULL. */
+OCLIN_API void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *dw_bound, float lr,
+                              double *w_new, double *bound);
+
+/* The losses, as documented at oclin_loss_mse() and oclin_loss_cross_entropy(). loss_bound (1), dy (rows,
+ * cols), bound (rows, cols, of dy) and correct (1) may each be NULL. */
+OCLIN_API void oclin_ref_mse(int64_t rows, int64_t cols, const float *y, const float *t,
+                             oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                             double *dy, double *bound);
+OCLIN_API void oclin_ref_cross_entropy(int64_t rows, int64_t cols, const float *y, const int32_t *labels,
+                                       oclin_reduction reduction, float scale, double *loss,
+                                       double *loss_bound, double *dy, double *bound, int64_t *correct);
+
+/* ------------------------------------------------------------------------------------------ self-check */
+
+/**
+ * Runs every operation on small shapes on the context's device, with the plan that it would use, and compares
+ * with the reference: the answer to "is my driver right?". Waits for the device. Uses tensors of its own
+ * only.
+ *
+ * worst  receives the largest error seen, in units of its bound (at most 1 when all is well); may be NULL
+ *
+ * OCLIN_OK;  OCLIN_E_VERIFY: some result is wrong; oclin_context_error() says which operation, which element
+ * and both values; OCLIN_E_ARG: ctx NULL;  any error of the operations themselves.
+ */
+OCLIN_API oclin_status oclin_self_check(oclin_context *ctx, double *worst);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* OCLIN_H */
