@@ -30,7 +30,7 @@ typedef float16 real;
 #define STORE_REAL(value, p) OCLIN_JOIN(vstore, OCLIN_VL)(value, 0, p)
 #endif
 
-static inline real load_lanes(global const float *p, int lanes)
+OCLIN_INLINE real load_lanes(global const float *p, int lanes)
 {
     if (lanes >= OCLIN_VL) {
 #if OCLIN_ALIGNED
@@ -44,7 +44,7 @@ static inline real load_lanes(global const float *p, int lanes)
     return LOAD_REAL(part);
 }
 
-static inline void store_lanes(global float *p, real value, int lanes)
+OCLIN_INLINE void store_lanes(global float *p, real value, int lanes)
 {
     if (lanes >= OCLIN_VL) {
 #if OCLIN_ALIGNED
@@ -61,7 +61,7 @@ static inline void store_lanes(global float *p, real value, int lanes)
 }
 
 /* y = act(z). NaN stays NaN: fmax(z, 0) would lose it. */
-static inline real activate(real z)
+OCLIN_INLINE real activate(real z)
 {
 #if OCLIN_ACTIVATION == OCLIN_ACT_RELU
     return select(z, (real)(0.0f), isless(z, (real)(0.0f)));
@@ -77,7 +77,7 @@ static inline real activate(real z)
 }
 
 /* dz = act'(z) * dy, from what forward kept: s = y, for GELU s = z. ReLU selects: Inf * 0 must not appear. */
-static inline real grad_z(real dy, real s)
+OCLIN_INLINE real grad_z(real dy, real s)
 {
 #if OCLIN_ACTIVATION == OCLIN_ACT_RELU
     return select(dy, (real)(0.0f), islessequal(s, (real)(0.0f)));

@@ -15,8 +15,8 @@
 #define SUM_A_OVER_K 0
 
 /* Epilogue for `lanes` results of one row: c, v, z point at the first. */
-static inline void store_product(real sum, global float *c, global float *v, global float *z, float scale,
-                                 float lr, int flags, int lanes)
+OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
+                                float lr, int flags, int lanes)
 {
     if (flags & OCLIN_FLAG_BIAS) sum += load_lanes(v, lanes);
     if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, sum, lanes);

@@ -17,7 +17,7 @@
 
 /* A finished gradient goes to its place: g is stored, added, or used for the step, once, after the whole sum.
  */
-static inline void store_gradient(real g, global float *c, float lr, int flags, int lanes)
+OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, int lanes)
 {
     if (flags & OCLIN_FLAG_UPDATE)
         g = fma((real)(-lr), g, load_lanes(c, lanes));
@@ -27,14 +27,14 @@ static inline void store_gradient(real g, global float *c, float lr, int flags, 
 }
 
 /* Epilogue for `lanes` results of one row: c points at the first. */
-static inline void store_product(real sum, global float *c, global float *v, global float *z, float scale,
-                                 float lr, int flags, int lanes)
+OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
+                                float lr, int flags, int lanes)
 {
     store_gradient(sum * scale, c, lr, flags, lanes);
 }
 
 /* Equation (2), one element: sum_a is the sum of A's row m over k; v points at db[m] or b[m]. */
-static inline void store_sum_a(float sum_a, global float *v, float scale, float lr, int flags)
+OCLIN_INLINE void store_sum_a(float sum_a, global float *v, float scale, float lr, int flags)
 {
     store_gradient((real)(sum_a * scale), v, lr, flags, 1);
 }

@@ -14,8 +14,8 @@
 #define SUM_A_OVER_K 0
 
 /* Epilogue for `lanes` results of one row: c points at the first. */
-static inline void store_product(real sum, global float *c, global float *v, global float *z, float scale,
-                                 float lr, int flags, int lanes)
+OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
+                                float lr, int flags, int lanes)
 {
     store_lanes(c, sum, lanes);
 }

@@ -6,6 +6,7 @@
  * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host
  * hands a struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
  *
+ *   OCLIN_GROUP       work-items in a work-group
  *   OCLIN_VL          lanes of `real`, the type that kernels compute with        1, 4, 8, 16
  *   OCLIN_TILE_M/N    results of one work-group, rows and columns of C           32 x 32, 128 x 128, 192 x
  * 192 (simd: at most) OCLIN_TILE_K      depth of the panels of A and B held in local memory        8, 16;
@@ -17,12 +18,14 @@
 #ifndef OCLIN_TILE_H
 #define OCLIN_TILE_H
 
-/* Flags of a product, an argument of every product kernel. */
+/* Flags, an argument of every kernel that has options. */
 #define OCLIN_FLAG_BIAS 1       /* forward: add b; grad_w: also sum db */
 #define OCLIN_FLAG_KEEP_Z 2     /* forward: store the pre-activation for backward */
-#define OCLIN_FLAG_ACCUMULATE 4 /* grad_w: add to dW and db; without it they are overwritten and never read \
-                                 */
-#define OCLIN_FLAG_UPDATE 8 /* grad_w: C is W and V is b; apply the step instead of storing the gradient */
+#define OCLIN_FLAG_ACCUMULATE 4 /* add to what is there; without it outputs are overwritten, never read */
+#define OCLIN_FLAG_UPDATE 8     /* grad_w: C is W and V is b; apply the step, store no gradient */
+#define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
+#define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
+#define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
 
 /* enum oclin_activation, in a form that the kernels' preprocessor can compare (plan.c asserts that they
  * agree). */
@@ -31,6 +34,12 @@
 #define OCLIN_ACT_SIGMOID 2
 #define OCLIN_ACT_TANH 3
 #define OCLIN_ACT_GELU 4
+
+/* Kernel helpers are inlined by force. PoCL 3.1 gives each thread its own copy of a local array only while no
+ * other function names the array; a helper that is left standing, and gets the same array in every call, has
+ * it named inside by constant propagation, and groups on two threads then share one array (seen: 72 wrong
+ * counts in 20,000). */
+#define OCLIN_INLINE __attribute__((always_inline)) static inline
 
 /* simt: a group of (tile_m / item_m) * (tile_n / item_n) work-items, 4 lanes at a time. */
 #define OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) (((tile_m) / (item_m)) * ((tile_n) / (item_n)))

@@ -4,8 +4,8 @@
  *
  * 1-D range, one work-item a result: item = row * n + column. Built with OCLIN_VL 1.
  */
-static inline float load_a(global const float *a, long a_stride, global const float *s, long s_stride,
-                           long row, long k)
+OCLIN_INLINE float load_a(global const float *a, long a_stride, global const float *s, long s_stride,
+                          long row, long k)
 {
 #if A_ALONG_K
     const float value = a[row * a_stride + k];
@@ -21,7 +21,7 @@ static inline float load_a(global const float *a, long a_stride, global const fl
 #endif
 }
 
-static inline float load_b(global const float *b, long b_stride, long k, long column)
+OCLIN_INLINE float load_b(global const float *b, long b_stride, long k, long column)
 {
 #if B_ALONG_K
     return b[column * b_stride + k];
@@ -30,7 +30,7 @@ static inline float load_b(global const float *b, long b_stride, long k, long co
 #endif
 }
 
-kernel void PRODUCT(plain)(PRODUCT_ARGUMENTS)
+kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void PRODUCT(plain)(PRODUCT_ARGUMENTS)
 {
     const long item = get_global_id(0);
     if (item >= m * n) return;

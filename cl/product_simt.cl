@@ -1,0 +1,278 @@
+/*
+ * The product C = A B for devices that run many work-items side by side: GPUs. A work-group computes one tile
+ * of C, and each of its work-items a block of results in registers; the panels of A and B that the tile needs
+ * go through local memory, OCLIN_TILE_K deep at a time. What A, B and C are, and the equation, stands at the
+ * head of forward.cl, grad_x.cl or grad_w.cl.
+ *
+ *                          B (k x n)     TILE_N        a tile in local memory: [k][row or column], padded, so
+ *                        +------------+--------+---    that a block's operands are 128-bit reads
+ *                        |            |  b     | } TILE_K
+ *                        +------------+--------+---    work-item (tx, ty) of the group has the results
+ *                        :            :        :         rows     ty * 4 + 0..3, and again each ITEMS_M * 4
+ *           TILE_K                    :        :         columns  tx * 4 + 0..3, and again each ITEMS_N * 4
+ *          +------+ - - -+            +--------+       so that neighbours read neighbouring quads: without
+ *   TILE_M |  a   |      :            | C tile |       bank conflicts, and C is written in whole sectors
+ *          +------+ - - -+            +--------+
+ *          A (m x k)
+ *
+ * Both operands are read from global memory in quads, four neighbours in memory, each by one 128-bit load
+ * where OCLIN_ALIGNED. A quad that lies along k is transposed on its way into local memory.
+ *
+ * Edges: rows of A and columns of B outside the matrix are replaced by ones inside, and their results not
+ * stored. Outside along k both operands are 0, or an Inf in one would spoil the sum. It is the *first* tile
+ * that is cut short, so that the loop over the others reads without a condition.
+ *
+ * 1-D range, ITEMS work-items a group; group g has the tile in column g % groups_n, row g / groups_n, where
+ * groups_n = ceil(n / OCLIN_TILE_N). Built with OCLIN_VL 4. block_m, block_n and block_k are not used.
+ */
+#if !OCLIN_SIMT_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N)
+#error "not a legal tile: see OCLIN_SIMT_TILE_OK"
+#endif
+
+#define ITEMS_M (OCLIN_TILE_M / OCLIN_ITEM_M)
+#define ITEMS_N (OCLIN_TILE_N / OCLIN_ITEM_N)
+#define ITEMS OCLIN_SIMT_ITEMS(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_ITEM_M, OCLIN_ITEM_N)
+#define QUADS(rows) ((rows)*OCLIN_TILE_K / 4 / ITEMS) /* of one work-item, in a tile of so many rows */
+#define STRIDE(rows) ((rows) + OCLIN_SIMT_PAD)        /* of a tile in local memory */
+#define BUFFER(rows) (OCLIN_TILE_K * STRIDE(rows))    /* one of its two buffers */
+#if OCLIN_UNROLL_K
+#define STEP_K OCLIN_UNROLL_K
+#else
+#define STEP_K OCLIN_TILE_K
+#endif
+#define QUADS_A QUADS(OCLIN_TILE_M)
+#define QUADS_B QUADS(OCLIN_TILE_N)
+#define QUADS_C (OCLIN_ITEM_N / 4)
+#define OF_A OCLIN_TILE_M, A_ALONG_K
+#define OF_B OCLIN_TILE_N, B_ALONG_K
+#define A_NEEDS_S (A_IS_GRAD_Z && OCLIN_ACTIVATION != OCLIN_ACT_NONE)
+
+/* Quads of one row that neighbouring work-items read. Two fill a sector of 32 bytes; more would bring their
+ * transposed stores, 4 * STRIDE(rows) apart, to the same banks. */
+#define NEIGHBOURS_ALONG_K (OCLIN_TILE_K % 8 == 0 ? 2 : 1)
+
+/* Quad e of a tile begins at this row (of B: column) and this k of the tile. */
+static inline int quad_row(uint e, int rows, int along_k)
+{
+    return along_k ? e / NEIGHBOURS_ALONG_K % rows : e % (rows / 4) * 4;
+}
+
+static inline int quad_k(uint e, int rows, int along_k)
+{
+    if (!along_k) return e / (rows / 4);
+    return (e % NEIGHBOURS_ALONG_K + e / (NEIGHBOURS_ALONG_K * rows) * NEIGHBOURS_ALONG_K) * 4;
+}
+
+/* A row of the tile that is inside the matrix: this, or instead the first. */
+static inline int inside(int row, int rows_inside)
+{
+    return row < rows_inside ? row : 0;
+}
+
+/* Points from[] at the quads of this work-item in the first tile; p is the operand, `first` the tile's row in
+ * it. From here on the distance of two tiles along k is all that moves. */
+static inline void aim(global const float **from, global const float *p, long stride, long first,
+                       int rows_inside, int rows, int along_k, uint item)
+{
+#pragma unroll
+    for (int q = 0; q < QUADS(rows); q++) {
+        const uint e = item + q * ITEMS;
+        const long row = first + inside(quad_row(e, rows, along_k), rows_inside);
+        const long k = quad_k(e, rows, along_k);
+        from[q] = p + (along_k ? row * stride + k : k * stride + row);
+    }
+}
+
+/* Four neighbours, of which those up to number `last` are inside; it stands in for the others. */
+static inline float4 load_quad(global const float *p, int last)
+{
+#if OCLIN_ALIGNED
+    return *(global const float4 *)p;
+#else
+    return (float4)(p[0], p[min(1, last)], p[min(2, last)], p[min(3, last)]);
+#endif
+}
+
+/* The next tile's quads, into registers: of a tile that ends at `depth` along k, with 0 behind that. In the
+ * loop depth is OCLIN_TILE_K, a constant, and nothing is left of the conditions. */
+static inline void load_quads(float4 *quad, global const float **from, long stride, int depth,
+                              int rows_inside, int rows, int along_k, uint item)
+{
+#pragma unroll
+    for (int q = 0; q < QUADS(rows); q++) {
+        const uint e = item + q * ITEMS;
+        const int left = depth - quad_k(e, rows, along_k);
+        const int last = along_k ? 3 : min(rows_inside - inside(quad_row(e, rows, 0), rows_inside), 4) - 1;
+        if (depth == OCLIN_TILE_K)
+            quad[q] = load_quad(from[q], last);
+        else if (along_k)
+            quad[q] = load_lanes(from[q], left);
+        else
+            quad[q] = left > 0 ? load_quad(from[q], last) : (float4)(0.0f);
+        from[q] += along_k ? depth : depth * stride;
+    }
+}
+
+/* The quads from registers to a tile in local memory. */
+static inline void store_quads(local float *tile, const float4 *quad, int rows, int along_k, uint item)
+{
+#pragma unroll
+    for (int q = 0; q < QUADS(rows); q++) {
+        const uint e = item + q * ITEMS;
+        local float *to = tile + quad_k(e, rows, along_k) * STRIDE(rows) + quad_row(e, rows, along_k);
+        if (along_k) {
+            to[0 * STRIDE(rows)] = quad[q].x;
+            to[1 * STRIDE(rows)] = quad[q].y;
+            to[2 * STRIDE(rows)] = quad[q].z;
+            to[3 * STRIDE(rows)] = quad[q].w;
+        } else {
+            *(local float4 *)to = quad[q];
+        }
+    }
+}
+
+/* dY becomes dZ after the arithmetic on the tile before, not when loaded: that would wait for the load. */
+static inline void finish_a(float4 *a, const float4 *s, float4 *sum_a)
+{
+#pragma unroll
+    for (int q = 0; q < QUADS_A; q++) {
+        if (A_NEEDS_S) a[q] = grad_z(a[q], s[q]);
+        if (SUM_A_OVER_K) sum_a[q] += a[q];
+    }
+}
+
+/* sum += a b for STEP_K elements along k of one block; a and b point at its first row and column. */
+static inline void multiply_step(float4 sum[OCLIN_ITEM_M][QUADS_C], local const float *a,
+                                 local const float *b)
+{
+#pragma unroll
+    for (int k = 0; k < STEP_K; k++) {
+        float4 bk[QUADS_C];
+#pragma unroll
+        for (int j = 0; j < QUADS_C; j++)
+            bk[j] = *(local const float4 *)(b + k * STRIDE(OCLIN_TILE_N) + j * ITEMS_N * 4);
+#pragma unroll
+        for (int i = 0; i < OCLIN_ITEM_M; i += 4) {
+            const float4 ak = *(local const float4 *)(a + k * STRIDE(OCLIN_TILE_M) + i * ITEMS_M);
+#pragma unroll
+            for (int j = 0; j < QUADS_C; j++) {
+                sum[i + 0][j] = fma((float4)(ak.x), bk[j], sum[i + 0][j]);
+                sum[i + 1][j] = fma((float4)(ak.y), bk[j], sum[i + 1][j]);
+                sum[i + 2][j] = fma((float4)(ak.z), bk[j], sum[i + 2][j]);
+                sum[i + 3][j] = fma((float4)(ak.w), bk[j], sum[i + 3][j]);
+            }
+        }
+    }
+}
+
+/* The same for a whole tile. Unrolled completely, AMD's compiler reads all of the tile into registers first:
+ * 214 of them, with steps of 4 132 (gfx1100, 8 x 8 results), and half as many groups fit beside each other.
+ */
+static inline void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const float *a,
+                                  local const float *b)
+{
+    for (int k = 0; k < OCLIN_TILE_K; k += STEP_K)
+        multiply_step(sum, a + k * STRIDE(OCLIN_TILE_M), b + k * STRIDE(OCLIN_TILE_N));
+}
+
+/* Takes the first row of results off the block: the others move up. A loop over rows that always stores
+ * sum[0] may stay a loop, with one copy of the epilogue in it, and the block still lies in registers. */
+static inline void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
+{
+#pragma unroll
+    for (int i = 1; i < OCLIN_ITEM_M; i++)
+#pragma unroll
+        for (int j = 0; j < QUADS_C; j++) sum[i - 1][j] = sum[i][j];
+}
+
+#if SUM_A_OVER_K
+/* The sums of A's rows, from the tile in which each work-item has left the sum of its quads over the tiles.
+ */
+static inline void store_sums_a(local const float *tile, int rows, global float *v, float scale, float lr,
+                                int flags, uint item)
+{
+    for (int row = item; row < rows; row += ITEMS) {
+        float sum = 0.0f;
+        for (int k = 0; k < OCLIN_TILE_K; k++) sum += tile[k * STRIDE(OCLIN_TILE_M) + row];
+        store_sum_a(sum, v + row, scale, lr, flags);
+    }
+}
+#endif
+
+#if OCLIN_SUB_GROUP
+__attribute__((intel_reqd_sub_group_size(OCLIN_SUB_GROUP)))
+#endif
+kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1))) void
+PRODUCT(simt)(PRODUCT_ARGUMENTS)
+{
+    local float a_tile[2 * BUFFER(OCLIN_TILE_M)] __attribute__((aligned(16)));
+    local float b_tile[2 * BUFFER(OCLIN_TILE_N)] __attribute__((aligned(16)));
+    const uint item = get_local_id(0), tx = item % ITEMS_N, ty = item / ITEMS_N;
+    /* 32 bits do: 2^32 groups would be 4 TiB of results, 2^32 tiles along k 64 GiB of each operand. */
+    const uint group = get_group_id(0), groups_n = (n + OCLIN_TILE_N - 1) / OCLIN_TILE_N;
+    const long row = (long)(group / groups_n) * OCLIN_TILE_M;
+    const long column = (long)(group % groups_n) * OCLIN_TILE_N;
+    const int rows = min(m - row, (long)OCLIN_TILE_M), columns = min(n - column, (long)OCLIN_TILE_N);
+
+    global const float *a_from[QUADS_A], *s_from[QUADS_A], *b_from[QUADS_B];
+    aim(a_from, a + a_offset, a_stride, row, rows, OF_A, item);
+    if (A_NEEDS_S) aim(s_from, s + s_offset, s_stride, row, rows, OF_A, item);
+    aim(b_from, b + b_offset, b_stride, column, columns, OF_B, item);
+
+    float4 a_quad[QUADS_A], s_quad[QUADS_A], b_quad[QUADS_B], sum_a[QUADS_A], sum[OCLIN_ITEM_M][QUADS_C];
+#pragma unroll
+    for (int i = 0; i < QUADS_A; i++) sum_a[i] = (float4)(0.0f);
+#pragma unroll
+    for (int i = 0; i < OCLIN_ITEM_M; i++)
+#pragma unroll
+        for (int j = 0; j < QUADS_C; j++) sum[i][j] = (float4)(0.0f);
+
+    const uint tiles = (k + OCLIN_TILE_K - 1) / OCLIN_TILE_K;
+    const int depth = (k - 1) % OCLIN_TILE_K + 1;
+    load_quads(a_quad, a_from, a_stride, depth, rows, OF_A, item);
+    if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, depth, rows, OF_A, item);
+    load_quads(b_quad, b_from, b_stride, depth, columns, OF_B, item);
+    finish_a(a_quad, s_quad, sum_a);
+    store_quads(a_tile, a_quad, OF_A, item);
+    store_quads(b_tile, b_quad, OF_B, item);
+    barrier(CLK_LOCAL_MEM_FENCE);
+
+    /* One buffer is read while the next tile is on its way to the other: one barrier a tile is enough. */
+    int front = 0;
+    for (uint tile = 1; tile <= tiles; tile++) {
+        if (tile < tiles) {
+            load_quads(a_quad, a_from, a_stride, OCLIN_TILE_K, rows, OF_A, item);
+            if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
+            load_quads(b_quad, b_from, b_stride, OCLIN_TILE_K, columns, OF_B, item);
+        }
+        multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
+                       b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
+        front ^= 1;
+        if (tile < tiles) {
+            finish_a(a_quad, s_quad, sum_a);
+            store_quads(a_tile + front * BUFFER(OCLIN_TILE_M), a_quad, OF_A, item);
+            store_quads(b_tile + front * BUFFER(OCLIN_TILE_N), b_quad, OF_B, item);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+
+    for (int i = 0; i < OCLIN_ITEM_M; i++) {
+        const int r = i / 4 * ITEMS_M * 4 + ty * 4 + i % 4;
+#pragma unroll
+        for (int j = 0; j < QUADS_C; j++) {
+            const int at = (j * ITEMS_N + tx) * 4;
+            if (r < rows && at < columns)
+                store_product(sum[0][j], c + c_offset + (row + r) * c_stride + column + at,
+                              v + v_offset + column + at, z + z_offset + (row + r) * z_stride + column + at,
+                              scale, lr, flags, min(columns - at, 4));
+        }
+        drop_row(sum);
+    }
+
+#if SUM_A_OVER_K
+    store_quads(a_tile, sum_a, OF_A, item);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (column == 0 && (flags & OCLIN_FLAG_BIAS))
+        store_sums_a(a_tile, rows, v + v_offset + row, scale, lr, flags, item);
+#endif
+}

@@ -1,0 +1,71 @@
+/* Finds W and b of y = W x + b again, from 64 samples of x and y alone. */
+#include <oclin.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BATCH = 64, IN = 3, OUT = 2 };
+
+static const float known_w[OUT][IN] = {{1, -2, 3}, {0.5f, 0, -1}}, known_b[OUT] = {4, -5};
+static float samples[BATCH][IN], targets[BATCH][OUT];
+
+static void make_data(void)
+{
+    for (int r = 0; r < BATCH; r++) {
+        for (int i = 0; i < IN; i++) samples[r][i] = (float)((r + 1) * (i + 3) * 37 % 101) / 50 - 1;
+        for (int o = 0; o < OUT; o++) {
+            targets[r][o] = known_b[o];
+            for (int i = 0; i < IN; i++) targets[r][o] += known_w[o][i] * samples[r][i];
+        }
+    }
+}
+
+static void check(const oclin_context *ctx, oclin_status status)
+{
+    if (status == OCLIN_OK) return;
+    fprintf(stderr, "%s. %s\n", oclin_status_text(status), ctx ? oclin_context_error(ctx) : "");
+    exit(1);
+}
+
+int main(void)
+{
+    oclin_context *ctx;
+    oclin_layer *layer;
+    oclin_tensor *x, *t, *y, *dy, *loss;
+    float w[OUT][IN], b[OUT], last;
+
+    make_data();
+    check(NULL, oclin_context_create(&ctx, NULL));
+    check(ctx, oclin_layer_create(&layer, ctx, IN, OUT, NULL));
+    check(ctx, oclin_tensor_create(&x, ctx, OCLIN_F32, BATCH, IN));
+    check(ctx, oclin_tensor_create(&t, ctx, OCLIN_F32, BATCH, OUT));
+    check(ctx, oclin_tensor_create(&y, ctx, OCLIN_F32, BATCH, OUT));
+    check(ctx, oclin_tensor_create(&dy, ctx, OCLIN_F32, BATCH, OUT));
+    check(ctx, oclin_tensor_create(&loss, ctx, OCLIN_F32, 1, 1));
+    check(ctx, oclin_tensor_write(x, samples));
+    check(ctx, oclin_tensor_write(t, targets));
+
+    for (int step = 0; step < 300; step++) {
+        check(ctx, oclin_layer_forward(layer, x, y));
+        check(ctx, oclin_loss_mse(y, t, loss, dy, NULL));
+        check(ctx, oclin_layer_backward(layer, dy, NULL)); /* NULL: nobody is upstream of x */
+        check(ctx, oclin_layer_step(layer, 0.5f));
+        check(ctx, oclin_layer_zero_grad(layer));
+    }
+
+    check(ctx, oclin_tensor_read(loss, &last));
+    check(ctx, oclin_tensor_read(oclin_layer_w(layer), w));
+    check(ctx, oclin_tensor_read(oclin_layer_b(layer), b));
+    printf("loss %.2g\n", last);
+    for (int o = 0; o < OUT; o++) {
+        printf("found %7.4f %7.4f %7.4f | %7.4f", w[o][0], w[o][1], w[o][2], b[o]);
+        printf("   known %4.1f %4.1f %4.1f | %4.1f\n", known_w[o][0], known_w[o][1], known_w[o][2],
+               known_b[o]);
+    }
+
+    oclin_tensor *tensors[] = {x, t, y, dy, loss};
+    for (int i = 0; i < 5; i++) oclin_tensor_destroy(tensors[i]);
+    oclin_layer_destroy(layer);
+    oclin_context_destroy(ctx);
+    return 0;
+}

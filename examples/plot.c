@@ -1,0 +1,216 @@
+#include "plot.h"
+
+#include <cairo.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct color {
+    double r, g, b;
+};
+
+/* Told apart by colour-blind readers and in grey. */
+static const struct color series_color[2] = {{0.00, 0.35, 0.65}, {0.85, 0.40, 0.00}};
+static const struct color ink = {0.15, 0.15, 0.15}, grid = {0.87, 0.87, 0.87};
+
+enum align { LEFT, CENTER, RIGHT };
+
+static void set_color(cairo_t *cr, struct color c)
+{
+    cairo_set_source_rgb(cr, c.r, c.g, c.b);
+}
+
+/* y is the line that the letters stand on. */
+static void text(cairo_t *cr, double x, double y, enum align align, const char *string)
+{
+    cairo_text_extents_t size;
+    cairo_text_extents(cr, string, &size);
+    cairo_move_to(cr, x - size.x_advance * align / 2, y);
+    cairo_show_text(cr, string);
+}
+
+static void line(cairo_t *cr, double x0, double y0, double x1, double y1)
+{
+    cairo_move_to(cr, x0, y0);
+    cairo_line_to(cr, x1, y1);
+    cairo_stroke(cr);
+}
+
+static cairo_t *begin(int width, int height)
+{
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+    cairo_t *cr = cairo_create(surface);
+    cairo_surface_destroy(surface); /* cr holds it */
+    cairo_set_source_rgb(cr, 1, 1, 1);
+    cairo_paint(cr);
+    cairo_select_font_face(cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(cr, 13);
+    cairo_set_line_width(cr, 1);
+    return cr;
+}
+
+static const char *end(cairo_t *cr, const char *path)
+{
+    cairo_status_t status = cairo_status(cr);
+    if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_write_to_png(cairo_get_target(cr), path);
+    cairo_destroy(cr);
+    return status == CAIRO_STATUS_SUCCESS ? NULL : cairo_status_to_string(status);
+}
+
+/* ---------------------------------------------------------------------------------------------- curves */
+
+enum { PANEL_W = 480, PANEL_H = 360 };
+
+/* Where a panel's axes lie in the picture, and what they span. */
+struct frame {
+    double left, right, top, bottom;
+    double x0, x1, y0, y1;
+};
+
+static double place_x(const struct frame *f, double x)
+{
+    return f->left + (x - f->x0) / (f->x1 - f->x0) * (f->right - f->left);
+}
+
+static double place_y(const struct frame *f, double y)
+{
+    return f->bottom - (y - f->y0) / (f->y1 - f->y0) * (f->bottom - f->top);
+}
+
+/* 1, 2 or 5 times a power of ten, so that `span` has about `ticks` of it. */
+static double nice_step(double span, int ticks)
+{
+    double power = pow(10, floor(log10(span / ticks))), rest = span / ticks / power;
+    return power * (rest < 1.5 ? 1 : rest < 3.5 ? 2 : rest < 7.5 ? 5 : 10);
+}
+
+/* A run that diverged has no number to draw at that epoch. */
+static void find_range(const struct plot_panel *p, int epochs, double *low, double *high)
+{
+    *low = INFINITY, *high = -INFINITY;
+    for (int s = 0; s < 2; s++)
+        for (int e = 0; e < epochs; e++) {
+            double y = p->series[s].value[e];
+            if (isfinite(y)) *low = fmin(*low, y), *high = fmax(*high, y);
+        }
+    if (*low > *high) *low = 0, *high = 1;
+    double room = fmax((*high - *low) * 0.05, 1e-6 + fabs(*high) * 1e-3);
+    *low -= room, *high += room;
+}
+
+static void draw_axes(cairo_t *cr, const struct frame *f, const struct plot_panel *p)
+{
+    char number[64];
+    double step = nice_step(f->y1 - f->y0, 6);
+    int decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
+    for (double k = ceil(f->y0 / step); k * step <= f->y1; k++) {
+        double y = place_y(f, k * step);
+        set_color(cr, grid);
+        line(cr, f->left, y, f->right, y);
+        set_color(cr, ink);
+        snprintf(number, sizeof number, "%.*f%s", decimals, k * step, p->unit);
+        text(cr, f->left - 8, y + 4.5, RIGHT, number);
+    }
+    step = fmax(1, nice_step(f->x1 - f->x0, 8));
+    for (double k = ceil(f->x0 / step); k * step <= f->x1; k++) {
+        double x = place_x(f, k * step);
+        line(cr, x, f->bottom, x, f->bottom + 5);
+        snprintf(number, sizeof number, "%.0f", k * step);
+        text(cr, x, f->bottom + 20, CENTER, number);
+    }
+    line(cr, f->left, f->top, f->left, f->bottom);
+    line(cr, f->left, f->bottom, f->right, f->bottom);
+    text(cr, (f->left + f->right) / 2, f->bottom + 40, CENTER, "epoch");
+    cairo_set_font_size(cr, 16);
+    text(cr, f->left, f->top - 16, LEFT, p->title);
+    cairo_set_font_size(cr, 13);
+}
+
+static void draw_series(cairo_t *cr, const struct frame *f, int epochs, const double *value)
+{
+    cairo_set_line_width(cr, 2);
+    cairo_new_path(cr);
+    for (int e = 0; e < epochs; e++) {
+        if (isfinite(value[e]))
+            cairo_line_to(cr, place_x(f, e + 1), place_y(f, value[e]));
+        else
+            cairo_new_sub_path(cr);
+    }
+    cairo_stroke(cr);
+    for (int e = 0; e < epochs && epochs <= 40; e++) {
+        if (!isfinite(value[e])) continue;
+        cairo_arc(cr, place_x(f, e + 1), place_y(f, value[e]), 3, 0, 2 * acos(-1));
+        cairo_fill(cr);
+    }
+    cairo_set_line_width(cr, 1);
+}
+
+static void draw_panel(cairo_t *cr, double left, int epochs, const struct plot_panel *p)
+{
+    struct frame f = {.left = left + 64, .right = left + PANEL_W - 16, .top = 48, .bottom = PANEL_H - 56};
+    /* A single epoch stands in the middle. */
+    f.x0 = epochs > 1 ? 1 : 0, f.x1 = epochs > 1 ? epochs : 2;
+    find_range(p, epochs, &f.y0, &f.y1);
+    draw_axes(cr, &f, p);
+    for (int s = 0; s < 2; s++) {
+        double x = f.right - 140 + 80 * s, y = f.top - 20;
+        set_color(cr, series_color[s]);
+        draw_series(cr, &f, epochs, p->series[s].value);
+        cairo_rectangle(cr, x, y - 1, 18, 3);
+        cairo_fill(cr);
+        set_color(cr, ink);
+        text(cr, x + 24, y + 4.5, LEFT, p->series[s].name);
+    }
+}
+
+const char *plot_curves(const char *path, int epochs, const struct plot_panel panel[2])
+{
+    cairo_t *cr = begin(2 * PANEL_W, PANEL_H);
+    for (int i = 0; i < 2; i++) draw_panel(cr, i * PANEL_W, epochs, &panel[i]);
+    return end(cr, path);
+}
+
+/* --------------------------------------------------------------------------------------------- weights */
+
+enum { ACROSS = 5, ZOOM = 6, GAP = 16, CAPTION = 26 };
+
+/* -1 blue, 0 white, 1 red. */
+static struct color color_of(double v)
+{
+    double a = isfinite(v) ? fmin(fabs(v), 1) : 0;
+    struct color blue = {0.10, 0.25, 0.65}, red = {0.75, 0.10, 0.10}, full = v < 0 ? blue : red;
+    return (struct color){1 + a * (full.r - 1), 1 + a * (full.g - 1), 1 + a * (full.b - 1)};
+}
+
+static void draw_image(cairo_t *cr, int left, int top, int rows, int cols, const float *w, double largest)
+{
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c++) {
+            set_color(cr, color_of(w[r * cols + c] / largest));
+            cairo_rectangle(cr, left + c * ZOOM, top + r * ZOOM, ZOOM, ZOOM);
+            cairo_fill(cr);
+        }
+    set_color(cr, grid);
+    cairo_rectangle(cr, left - 0.5, top - 0.5, cols * ZOOM + 1, rows * ZOOM + 1);
+    cairo_stroke(cr);
+}
+
+const char *plot_weights(const char *path, int count, int rows, int cols, const float *w,
+                         const char *const *name)
+{
+    int width = cols * ZOOM + GAP, height = rows * ZOOM + GAP + CAPTION,
+        lines = (count + ACROSS - 1) / ACROSS;
+    cairo_t *cr = begin(ACROSS * width + GAP, lines * height + GAP);
+    double largest = 1e-30;
+    for (int64_t i = 0; i < (int64_t)count * rows * cols; i++)
+        if (isfinite(w[i])) largest = fmax(largest, fabs(w[i]));
+
+    for (int i = 0; i < count; i++) {
+        int left = GAP + i % ACROSS * width, top = GAP + i / ACROSS * height + CAPTION;
+        draw_image(cr, left, top, rows, cols, w + (int64_t)i * rows * cols, largest);
+        set_color(cr, ink);
+        text(cr, left + cols * ZOOM / 2.0, top - 9, CENTER, name[i]);
+    }
+    return end(cr, path);
+}

@@ -1,0 +1,354 @@
+/* Lifetime of a context, its queue, scratch memory, error record and log. */
+#include "oclin_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -------------------------------------------------------------------------------------------- statuses */
+
+const char *oclin_status_name(oclin_status status)
+{
+#define STATUS_NAME(name, text) \
+    case name:                  \
+        return #name;
+    switch ((int)status) {
+        OCLIN_STATUS_LIST(STATUS_NAME)
+    default:
+        return "?";
+    }
+}
+
+const char *oclin_status_text(oclin_status status)
+{
+#define STATUS_TEXT(name, text) \
+    case name:                  \
+        return text;
+    switch ((int)status) {
+        OCLIN_STATUS_LIST(STATUS_TEXT)
+    default:
+        return "unknown status";
+    }
+}
+
+int oclin_version(void)
+{
+    return OCLIN_VERSION;
+}
+
+/* ---------------------------------------------------------------------------------------- error record */
+
+oclin_status oclin_enter(oclin_context *ctx)
+{
+    ctx->error[0] = 0;
+    ctx->cl_error = CL_SUCCESS;
+    if (ctx->process != oclin_os_process_id())
+        return oclin_fail(ctx, OCLIN_E_STATE,
+                          "the context belongs to process %ld, a forked child cannot use it", ctx->process);
+    if (ctx->lost)
+        return oclin_fail(ctx, OCLIN_E_STATE, "the device was lost; nothing can be done with this context");
+    return OCLIN_OK;
+}
+
+oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(ctx->error, sizeof ctx->error, format, arguments);
+    va_end(arguments);
+    oclin_log(ctx, "%s: %s", oclin_status_name(status), ctx->error);
+    return status;
+}
+
+oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call)
+{
+    ctx->cl_error = error;
+    if (error == CL_DEVICE_NOT_AVAILABLE) ctx->lost = 1;
+    if (error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_HOST_MEMORY)
+        return oclin_fail(ctx, OCLIN_E_MEMORY, "%s: out of memory (OpenCL error %d)", call, (int)error);
+    return oclin_fail(ctx, OCLIN_E_CL, "%s failed with OpenCL error %d", call, (int)error);
+}
+
+void oclin_log(const oclin_context *ctx, const char *format, ...)
+{
+    if (!ctx->log) return;
+    char line[640];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    ctx->log(ctx->log_user, line);
+}
+
+const char *oclin_context_error(const oclin_context *ctx)
+{
+    return ctx ? ctx->error : "";
+}
+
+cl_int oclin_context_cl_error(const oclin_context *ctx)
+{
+    return ctx ? ctx->cl_error : CL_SUCCESS;
+}
+
+const char *oclin_context_build_log(const oclin_context *ctx)
+{
+    return ctx && ctx->build_log ? ctx->build_log : "";
+}
+
+/* --------------------------------------------------------------------------------------------- options */
+
+/* An option struct larger than this was never filled: its size is garbage. */
+enum { LARGEST_OPTIONS = 4096 };
+
+oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size, const void *from)
+{
+    if (!from) return OCLIN_OK;
+    size_t size;
+    memcpy(&size, from, sizeof size);
+    if (size < sizeof size || size > LARGEST_OPTIONS)
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "options.size is %zu, this library knows %zu; fill them with OPTIONS_INIT", size,
+                          known_size);
+    for (size_t i = known_size; i < size; i++)
+        if (((const unsigned char *)from)[i])
+            return oclin_fail(ctx, OCLIN_E_ARG,
+                              "an option beyond byte %zu is set that this library does not know", known_size);
+    memcpy(to, from, size < known_size ? size : known_size);
+    memcpy(to, &known_size, sizeof known_size);
+    return OCLIN_OK;
+}
+
+/* ------------------------------------------------------------------------------------------- creation */
+
+static oclin_status check_queue(oclin_context *ctx, const struct oclin_context_options *o)
+{
+    cl_context of_context = NULL;
+    cl_device_id of_device = NULL;
+    cl_command_queue_properties properties = 0;
+    cl_int error = clGetCommandQueueInfo(o->cl_queue, CL_QUEUE_CONTEXT, sizeof of_context, &of_context, NULL);
+    if (!error)
+        error = clGetCommandQueueInfo(o->cl_queue, CL_QUEUE_DEVICE, sizeof of_device, &of_device, NULL);
+    if (!error)
+        error = clGetCommandQueueInfo(o->cl_queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL);
+    if (error) {
+        ctx->cl_error = error;
+        return oclin_fail(ctx, OCLIN_E_ARG, "cl_queue is not a command queue (OpenCL error %d)", (int)error);
+    }
+    if (of_context != o->cl_context_handle)
+        return oclin_fail(ctx, OCLIN_E_ARG, "cl_queue belongs to another cl_context than cl_context_handle");
+    if (of_device != o->cl_device)
+        return oclin_fail(ctx, OCLIN_E_ARG, "cl_queue belongs to another device than cl_device");
+    if (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)
+        return oclin_fail(ctx, OCLIN_E_ARG, "cl_queue executes out of order; oclin needs an in-order queue");
+    return OCLIN_OK;
+}
+
+static oclin_status adopt(oclin_context *ctx, const struct oclin_context_options *o, cl_device_id *device)
+{
+    if (!o->cl_context_handle || !o->cl_device || !o->cl_queue)
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "cl_context_handle, cl_device and cl_queue are given together or not at all");
+    OCLIN_TRY(check_queue(ctx, o));
+    cl_int error = clRetainContext(o->cl_context_handle);
+    if (error) return oclin_fail_cl(ctx, error, "clRetainContext");
+    ctx->cl = o->cl_context_handle;
+    error = clRetainCommandQueue(o->cl_queue);
+    if (error) return oclin_fail_cl(ctx, error, "clRetainCommandQueue");
+    ctx->queue = o->cl_queue;
+    *device = o->cl_device;
+    return OCLIN_OK;
+}
+
+static oclin_status make_own(oclin_context *ctx, const struct oclin_context_options *o, cl_device_id *device)
+{
+    char why[256];
+    const oclin_status picked = oclin_device_pick(o, device, why, sizeof why);
+    if (picked != OCLIN_OK) return oclin_fail(ctx, picked, "%s", why);
+    cl_platform_id platform = NULL;
+    cl_int error = clGetDeviceInfo(*device, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL);
+    if (error) return oclin_fail_cl(ctx, error, "clGetDeviceInfo");
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0};
+    /* no callback: what may be called from one is undefined, and drivers deadlock */
+    ctx->cl = clCreateContext(properties, 1, device, NULL, NULL, &error);
+    if (error) return oclin_fail_cl(ctx, error, "clCreateContext");
+    ctx->queue = clCreateCommandQueue(ctx->cl, *device, 0, &error);
+    if (error) return oclin_fail_cl(ctx, error, "clCreateCommandQueue");
+    return OCLIN_OK;
+}
+
+/* An environment variable, unless it is unset, empty, or not to be looked at. */
+static const char *environment(const struct oclin_context_options *o, const char *name, const char *otherwise)
+{
+    const char *value = o->ignore_environment ? NULL : getenv(name);
+    return value && *value ? value : otherwise;
+}
+
+static oclin_status copy_text(oclin_context *ctx, char **to, const char *from)
+{
+    if (!from || !*from) return OCLIN_OK;
+    const size_t size = strlen(from) + 1;
+    *to = malloc(size);
+    if (!*to) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for %zu bytes", size);
+    memcpy(*to, from, size);
+    return OCLIN_OK;
+}
+
+static oclin_status set_up(oclin_context *ctx, const struct oclin_context_options *o)
+{
+    if ((int)o->device_type < OCLIN_DEVICE_ANY || (int)o->device_type > OCLIN_DEVICE_ACCELERATOR)
+        return oclin_fail(ctx, OCLIN_E_ARG, "device_type is %d, 0 to 3 are known", (int)o->device_type);
+    if (o->device_index < 0)
+        return oclin_fail(ctx, OCLIN_E_ARG, "device_index is %lld, it counts from 0",
+                          (long long)o->device_index);
+    cl_device_id device = NULL;
+    const int adopted = o->cl_context_handle || o->cl_device || o->cl_queue;
+    OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
+    OCLIN_TRY(oclin_device_facts_read(device, &ctx->device));
+    OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
+    const char *verify = environment(o, "OCLIN_VERIFY", "0");
+    ctx->verify = o->verify || strcmp(verify, "0") != 0;
+    OCLIN_TRY(oclin_plan_choose(ctx, environment(o, "OCLIN_PLAN", o->plan)));
+    const struct oclin_device_info *d = &ctx->device.info;
+    oclin_log(ctx, "device %s (%s), driver %s, %lld compute units, plan %s", d->name, d->platform_name,
+              d->driver, (long long)d->compute_units, ctx->plan.name[0] ? ctx->plan.name : "by device");
+    return OCLIN_OK;
+}
+
+oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options)
+{
+    if (!ctx) return OCLIN_E_ARG;
+    *ctx = NULL;
+    oclin_context *made = calloc(1, sizeof *made);
+    if (!made) return OCLIN_E_MEMORY;
+    made->references = 1;
+    made->process = oclin_os_process_id();
+    struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
+    oclin_status status = oclin_options_read(made, &o, sizeof o, options);
+    if (status == OCLIN_OK) {
+        made->log = o.log;
+        made->log_user = o.log_user;
+        status = set_up(made, &o);
+    }
+    if (status != OCLIN_OK) {
+        oclin_context_destroy(made);
+        return status;
+    }
+    *ctx = made;
+    return OCLIN_OK;
+}
+
+void oclin_context_retain(oclin_context *ctx)
+{
+    ctx->references++;
+}
+
+void oclin_context_destroy(oclin_context *ctx)
+{
+    if (!ctx || --ctx->references > 0) return;
+    /* In a forked child the runtime's threads are gone: its objects are left alone, only memory is given
+     * back. */
+    if (ctx->process == oclin_os_process_id()) {
+        oclin_program_free_all(ctx);
+        if (ctx->scratch) clReleaseMemObject(ctx->scratch);
+        if (ctx->queue) clReleaseCommandQueue(ctx->queue);
+        if (ctx->cl) clReleaseContext(ctx->cl);
+    }
+    free(ctx->build_log);
+    free(ctx->cl_dir);
+    free(ctx);
+}
+
+/* ------------------------------------------------------------------------------------------- ordering */
+
+oclin_status oclin_context_finish_inside(oclin_context *ctx)
+{
+    const cl_int error = clFinish(ctx->queue);
+    if (error) oclin_tensors_lose_epoch(ctx);
+    ctx->epoch++;
+    return error ? oclin_fail_cl(ctx, error, "clFinish") : OCLIN_OK;
+}
+
+oclin_status oclin_context_finish(oclin_context *ctx)
+{
+    if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    return oclin_context_finish_inside(ctx);
+}
+
+oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *events)
+{
+    if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    if (n < 0 || (n > 0 && !events))
+        return oclin_fail(ctx, OCLIN_E_ARG, "%d events at %s", n, events ? "an address" : "NULL");
+    for (int i = 0; i < n; i++) {
+        cl_context of = NULL;
+        if (!events[i] || clGetEventInfo(events[i], CL_EVENT_CONTEXT, sizeof of, &of, NULL) != CL_SUCCESS)
+            return oclin_fail(ctx, OCLIN_E_ARG, "event %d of %d is not an event", i, n);
+        if (of != ctx->cl)
+            return oclin_fail(ctx, OCLIN_E_ARG, "event %d of %d belongs to another cl_context", i, n);
+    }
+    if (n == 0) return OCLIN_OK;
+    const cl_int error = clEnqueueBarrierWithWaitList(ctx->queue, (cl_uint)n, events, NULL);
+    return error ? oclin_fail_cl(ctx, error, "clEnqueueBarrierWithWaitList") : OCLIN_OK;
+}
+
+oclin_status oclin_context_mark(oclin_context *ctx, cl_event *event)
+{
+    if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    if (!event) return oclin_fail(ctx, OCLIN_E_ARG, "event is NULL");
+    *event = NULL;
+    cl_int error = clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, event);
+    if (error) {
+        *event = NULL;
+        return oclin_fail_cl(ctx, error, "clEnqueueMarkerWithWaitList");
+    }
+    error = clFlush(ctx->queue);
+    if (error) {
+        clReleaseEvent(*event);
+        *event = NULL;
+        return oclin_fail_cl(ctx, error, "clFlush");
+    }
+    return OCLIN_OK;
+}
+
+oclin_status oclin_context_device(const oclin_context *ctx, struct oclin_device_info *info)
+{
+    if (!ctx || !info) return OCLIN_E_ARG;
+    *info = ctx->device.info;
+    return OCLIN_OK;
+}
+
+oclin_status oclin_context_cl(const oclin_context *ctx, cl_context *context, cl_device_id *device,
+                              cl_command_queue *queue)
+{
+    if (!ctx) return OCLIN_E_ARG;
+    if (context) *context = ctx->cl;
+    if (device) *device = ctx->device.info.device;
+    if (queue) *queue = ctx->queue;
+    return OCLIN_OK;
+}
+
+/* -------------------------------------------------------------------------------------------- scratch */
+
+oclin_status oclin_scratch(oclin_context *ctx, size_t bytes, const char *user)
+{
+    if (bytes <= ctx->scratch_bytes) return OCLIN_OK;
+    cl_int error;
+    cl_mem grown = clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, bytes, NULL, &error);
+    if (error) return oclin_fail_cl(ctx, error, "clCreateBuffer for scratch");
+    oclin_log(ctx, "scratch memory grows from %zu to %zu bytes for %s", ctx->scratch_bytes, bytes, user);
+    /* commands in flight keep the old buffer alive */
+    if (ctx->scratch) clReleaseMemObject(ctx->scratch);
+    ctx->scratch = grown;
+    ctx->scratch_bytes = bytes;
+    return OCLIN_OK;
+}
+
+int64_t oclin_multiply(int64_t a, int64_t b)
+{
+    if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) return -1;
+    return a * b;
+}

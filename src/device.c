@@ -1,0 +1,258 @@
+/* Find, rank and describe OpenCL devices. */
+#include "oclin_internal.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------ describing */
+
+static void read_text(cl_device_id device, cl_device_info what, char *text, size_t size)
+{
+    char whole[1024] = "";
+    size_t length = 0;
+    /* a name longer than this is cut: the call needs room for all of it */
+    if (clGetDeviceInfo(device, what, sizeof whole, whole, &length) != CL_SUCCESS) whole[0] = 0;
+    whole[sizeof whole - 1] = 0;
+    const char *first = whole;
+    while (*first == ' ') first++;
+    snprintf(text, size, "%s", first);
+}
+
+static int64_t read_number(cl_device_id device, cl_device_info what, size_t size)
+{
+    cl_ulong number = 0;
+    cl_uint narrow = 0;
+    if (size == sizeof narrow)
+        return clGetDeviceInfo(device, what, size, &narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 0;
+    if (clGetDeviceInfo(device, what, size, &number, NULL) != CL_SUCCESS) return 0;
+    return number > (cl_ulong)INT64_MAX ? INT64_MAX : (int64_t)number;
+}
+
+static oclin_device_type type_of(cl_device_type bits)
+{
+    /* bits, not equality: a device may have several (Oclgrind has all) */
+    if (bits & CL_DEVICE_TYPE_GPU) return OCLIN_DEVICE_GPU;
+    if (bits & CL_DEVICE_TYPE_CPU) return OCLIN_DEVICE_CPU;
+    if (bits & CL_DEVICE_TYPE_ACCELERATOR) return OCLIN_DEVICE_ACCELERATOR;
+    return OCLIN_DEVICE_ANY;
+}
+
+static void read_info(cl_device_id device, struct oclin_device_info *info)
+{
+    memset(info, 0, sizeof *info);
+    info->device = device;
+    clGetDeviceInfo(device, CL_DEVICE_PLATFORM, sizeof info->platform, &info->platform, NULL);
+    cl_device_type bits = 0;
+    clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof bits, &bits, NULL);
+    info->type = type_of(bits);
+    read_text(device, CL_DEVICE_NAME, info->name, sizeof info->name);
+    read_text(device, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
+    read_text(device, CL_DRIVER_VERSION, info->driver, sizeof info->driver);
+    read_text(device, CL_DEVICE_VERSION, info->version, sizeof info->version);
+    char platform[1024] = "";
+    if (clGetPlatformInfo(info->platform, CL_PLATFORM_NAME, sizeof platform, platform, NULL) != CL_SUCCESS)
+        platform[0] = 0;
+    snprintf(info->platform_name, sizeof info->platform_name, "%s", platform);
+    info->compute_units = read_number(device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
+    info->vector_width = read_number(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof(cl_uint));
+    info->max_work_group = read_number(device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
+    info->local_bytes = read_number(device, CL_DEVICE_LOCAL_MEM_SIZE, sizeof(cl_ulong));
+    info->global_bytes = read_number(device, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
+    info->max_allocation = read_number(device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));
+    if (info->compute_units < 1) info->compute_units = 1;
+    if (info->vector_width < 1) info->vector_width = 1;
+    if (info->max_work_group < 1) info->max_work_group = 1;
+}
+
+oclin_status oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts)
+{
+    memset(facts, 0, sizeof *facts);
+    read_info(device, &facts->info);
+    cl_device_fp_config config = 0;
+    clGetDeviceInfo(device, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL);
+    facts->denormals = (config & CL_FP_DENORM) != 0;
+    size_t items[16] = {0};
+    /* The limit of the first dimension can be below the limit of the group (Apple's CPU device: 1024 x 1 x
+     * 1). */
+    facts->max_items = facts->info.max_work_group;
+    if (clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) == CL_SUCCESS &&
+        items[0] > 0 && (int64_t)items[0] < facts->max_items)
+        facts->max_items = (int64_t)items[0];
+    return OCLIN_OK;
+}
+
+/* ------------------------------------------------------------------------------------ finding, ranking */
+
+static int usable(cl_device_id device)
+{
+    cl_bool available = CL_FALSE, compiler = CL_FALSE, little = CL_FALSE;
+    clGetDeviceInfo(device, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL);
+    clGetDeviceInfo(device, CL_DEVICE_COMPILER_AVAILABLE, sizeof compiler, &compiler, NULL);
+    clGetDeviceInfo(device, CL_DEVICE_ENDIAN_LITTLE, sizeof little, &little, NULL);
+    const uint16_t one = 1;
+    const cl_bool host_little = *(const uint8_t *)&one == 1;
+    char version[128];
+    int major = 0, minor = 0;
+    read_text(device, CL_DEVICE_VERSION, version, sizeof version);
+    if (sscanf(version, "OpenCL %d.%d", &major, &minor) != 2) return 0;
+    return available && compiler && !little == !host_little && (major > 1 || minor >= 2);
+}
+
+static int rank(const struct oclin_device_info *info)
+{
+    switch (info->type) {
+    case OCLIN_DEVICE_GPU:
+        return 3;
+    case OCLIN_DEVICE_ACCELERATOR:
+        return 2;
+    case OCLIN_DEVICE_CPU:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static int better(const struct oclin_device_info *a, const struct oclin_device_info *b)
+{
+    if (rank(a) != rank(b)) return rank(a) > rank(b);
+    return a->compute_units > b->compute_units;
+}
+
+/* Puts one more device into its place in a sorted, growing list: insertion keeps the runtime's order of
+ * equals. */
+static oclin_status insert(struct oclin_device_info **list, size_t *count, cl_device_id device)
+{
+    struct oclin_device_info *grown = realloc(*list, (*count + 1) * sizeof **list);
+    if (!grown) return OCLIN_E_MEMORY;
+    *list = grown;
+    struct oclin_device_info info;
+    read_info(device, &info);
+    size_t at = *count;
+    while (at > 0 && better(&info, &grown[at - 1])) {
+        grown[at] = grown[at - 1];
+        at--;
+    }
+    grown[at] = info;
+    ++*count;
+    return OCLIN_OK;
+}
+
+static oclin_status insert_platform(struct oclin_device_info **list, size_t *count, cl_platform_id platform)
+{
+    cl_uint found = 0;
+    /* CL_DEVICE_NOT_FOUND is how an empty platform answers, and any other failure concerns this platform
+     * alone */
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &found) != CL_SUCCESS || found == 0)
+        return OCLIN_OK;
+    cl_device_id *devices = calloc(found, sizeof *devices);
+    if (!devices) return OCLIN_E_MEMORY;
+    oclin_status status = OCLIN_OK;
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, found, devices, NULL) == CL_SUCCESS)
+        for (cl_uint i = 0; i < found && status == OCLIN_OK; i++)
+            if (usable(devices[i])) status = insert(list, count, devices[i]);
+    free(devices);
+    return status;
+}
+
+static oclin_status find_all(struct oclin_device_info **list, size_t *count)
+{
+    *list = NULL;
+    *count = 0;
+    cl_uint found = 0;
+    if (clGetPlatformIDs(0, NULL, &found) != CL_SUCCESS || found == 0) return OCLIN_OK; /* no driver at all */
+    cl_platform_id *platforms = calloc(found, sizeof *platforms);
+    if (!platforms) return OCLIN_E_MEMORY;
+    oclin_status status = OCLIN_OK;
+    if (clGetPlatformIDs(found, platforms, NULL) == CL_SUCCESS)
+        for (cl_uint i = 0; i < found && status == OCLIN_OK; i++)
+            status = insert_platform(list, count, platforms[i]);
+    free(platforms);
+    if (status != OCLIN_OK) {
+        free(*list);
+        *list = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
+oclin_status oclin_device_list(struct oclin_device_info *list, size_t capacity, size_t *count)
+{
+    if (!count || (!list && capacity > 0)) return OCLIN_E_ARG;
+    struct oclin_device_info *all;
+    OCLIN_TRY(find_all(&all, count));
+    const size_t given = *count < capacity ? *count : capacity;
+    if (given) memcpy(list, all, given * sizeof *list);
+    free(all);
+    return OCLIN_OK;
+}
+
+/* --------------------------------------------------------------------------------------------- picking */
+
+static int contains(const char *text, const char *part)
+{
+    for (; *text; text++) {
+        size_t i = 0;
+        while (part[i] && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i])) i++;
+        if (!part[i]) return 1;
+    }
+    return !*part;
+}
+
+static int matches(const struct oclin_device_info *info, oclin_device_type type, const char *name)
+{
+    if (type != OCLIN_DEVICE_ANY && info->type != type) return 0;
+    return !name || contains(info->name, name) || contains(info->vendor, name) ||
+           contains(info->platform_name, name);
+}
+
+/* OCLIN_DEVICE is an index, a type, or part of a name. */
+static void read_wish(const char *wish, oclin_device_type *type, int64_t *index, const char **name)
+{
+    static const char *const types[] = {"any", "gpu", "cpu", "accelerator"};
+    *type = OCLIN_DEVICE_ANY;
+    *index = 0;
+    *name = NULL;
+    char *end;
+    const long long number = strtoll(wish, &end, 10);
+    if (!*end && number >= 0) {
+        *index = number;
+        return;
+    }
+    for (int i = 0; i < 4; i++)
+        if (strcmp(wish, types[i]) == 0) {
+            *type = (oclin_device_type)i;
+            return;
+        }
+    *name = wish;
+}
+
+oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_device_id *device, char *why,
+                               size_t why_size)
+{
+    oclin_device_type type = options->device_type;
+    int64_t index = options->device_index;
+    const char *name = options->device_name;
+    const char *wish = options->ignore_environment ? NULL : getenv("OCLIN_DEVICE");
+    if (wish && *wish) read_wish(wish, &type, &index, &name);
+
+    struct oclin_device_info *all;
+    size_t count;
+    if (find_all(&all, &count) != OCLIN_OK) {
+        snprintf(why, why_size, "no host memory for the device list");
+        return OCLIN_E_MEMORY;
+    }
+    int64_t seen = 0;
+    *device = NULL;
+    for (size_t i = 0; i < count && !*device; i++)
+        if (matches(&all[i], type, name) && seen++ == index) *device = all[i].device;
+    free(all);
+    if (*device) return OCLIN_OK;
+    static const char *const kinds[] = {"", "GPU ", "CPU ", "accelerator "};
+    snprintf(why, why_size,
+             "device %lld of the %sdevices%s%.60s%s%s does not exist: %lld match, %zu usable in all",
+             (long long)index, kinds[type], name ? " named '" : "", name ? name : "", name ? "'" : "",
+             wish && *wish ? " (OCLIN_DEVICE)" : "", (long long)seen, count);
+    return OCLIN_E_DEVICE;
+}

@@ -1,0 +1,648 @@
+/* The layer: argument checks, its state, and the order of products in forward, backward and step. */
+#include "oclin_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---------------------------------------------------------------------------------- making and dropping */
+
+static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_out,
+                                  const struct oclin_layer_options *o)
+{
+    if (n_in < 1 || n_out < 1)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "a layer from %lld to %lld features: both must be at least 1",
+                          (long long)n_in, (long long)n_out);
+    if ((int)o->activation < OCLIN_NONE || (int)o->activation > OCLIN_GELU)
+        return oclin_fail(ctx, OCLIN_E_ARG, "activation %d is not known", (int)o->activation);
+    if ((int)o->init < OCLIN_INIT_UNIFORM || (int)o->init > OCLIN_INIT_ZERO)
+        return oclin_fail(ctx, OCLIN_E_ARG, "init %d is not known", (int)o->init);
+    if (o->gradient != OCLIN_GRAD_SUM && o->gradient != OCLIN_GRAD_MEAN)
+        return oclin_fail(ctx, OCLIN_E_ARG, "gradient %d is not known", (int)o->gradient);
+    if (o->bias != 0 && o->bias != 1)
+        return oclin_fail(ctx, OCLIN_E_ARG, "bias is %d, 0 or 1 is needed", o->bias);
+    if (!o->bias && (o->b || o->db))
+        return oclin_fail(ctx, OCLIN_E_ARG, "b or db is given to a layer without bias");
+    return OCLIN_OK;
+}
+
+static oclin_status check_given(oclin_context *ctx, int64_t n_in, int64_t n_out,
+                                const struct oclin_layer_options *o)
+{
+    const struct {
+        oclin_tensor *t;
+        const char *name;
+        int64_t rows, cols;
+    } given[] = {
+        {o->w, "w", n_out, n_in}, {o->b, "b", 1, n_out}, {o->dw, "dw", n_out, n_in}, {o->db, "db", 1, n_out}};
+    for (int i = 0; i < 4; i++) {
+        if (!given[i].t) continue;
+        OCLIN_TRY(
+            oclin_tensor_check(ctx, given[i].t, given[i].name, OCLIN_F32, given[i].rows, given[i].cols));
+        if (!given[i].t->readable)
+            return oclin_fail(ctx, OCLIN_E_ARG, "%s lies in a CL_MEM_WRITE_ONLY buffer", given[i].name);
+        OCLIN_TRY(oclin_tensor_check_writable(ctx, given[i].t, given[i].name));
+        for (int j = 0; j < i; j++)
+            OCLIN_TRY(oclin_tensor_check_apart(ctx, given[i].t, given[i].name, given[j].t, given[j].name));
+    }
+    return OCLIN_OK;
+}
+
+/* Uploads random parameters in pieces, so that the host needs little memory for a large W. */
+static oclin_status initialise(oclin_layer *l, oclin_tensor *t, uint32_t stream,
+                               const struct oclin_layer_options *o)
+{
+    enum { PIECE = 1 << 16 };
+    const double limit = 1.0 / sqrt((double)l->in);
+    const int64_t n = t->rows * t->cols;
+    float *piece = malloc(PIECE * sizeof *piece);
+    if (!piece) return oclin_fail(l->ctx, OCLIN_E_MEMORY, "no host memory for initial parameters");
+    cl_int error = CL_SUCCESS;
+    for (int64_t first = 0; first < n && !error; first += PIECE) {
+        const int64_t count = n - first < PIECE ? n - first : PIECE;
+        oclin_random_fill(o->seed, stream, o->init, limit, (uint64_t)first, count, piece);
+        error = clEnqueueWriteBuffer(l->ctx->queue, t->mem, CL_TRUE, (size_t)first * sizeof *piece,
+                                     (size_t)count * sizeof *piece, piece, 0, NULL, NULL);
+    }
+    free(piece);
+    if (error) return oclin_fail_cl(l->ctx, error, "clEnqueueWriteBuffer of initial parameters");
+    oclin_tensor_written(t, OCLIN_OK);
+    return OCLIN_OK;
+}
+
+/* w or b: the caller's, or new and initialised. */
+static oclin_status take_parameter(oclin_layer *l, oclin_tensor **slot, oclin_tensor *given, int64_t rows,
+                                   int64_t cols, uint32_t stream, const struct oclin_layer_options *o)
+{
+    if (given) {
+        *slot = oclin_tensor_retain(given);
+        return OCLIN_OK;
+    }
+    OCLIN_TRY(oclin_tensor_make(slot, l->ctx, OCLIN_F32, rows, cols));
+    return initialise(l, *slot, stream, o);
+}
+
+static void start_cleared(oclin_tensor *gradient, uint64_t *version)
+{
+    gradient->zero_pending = 1;
+    gradient->unspecified = 0;
+    *version = gradient->version;
+}
+
+/* dw and db come into being, cleared, when they are first needed. */
+static oclin_status need_dw(oclin_layer *l)
+{
+    if (l->dw) return OCLIN_OK;
+    OCLIN_TRY(oclin_tensor_make(&l->dw, l->ctx, OCLIN_F32, l->out, l->in));
+    start_cleared(l->dw, &l->dw_version);
+    return OCLIN_OK;
+}
+
+static oclin_status need_db(oclin_layer *l)
+{
+    if (l->db || !l->bias) return OCLIN_OK;
+    OCLIN_TRY(oclin_tensor_make(&l->db, l->ctx, OCLIN_F32, 1, l->out));
+    start_cleared(l->db, &l->db_version);
+    return OCLIN_OK;
+}
+
+static oclin_status saved_new(oclin_saved **saved, oclin_context *ctx)
+{
+    oclin_saved *s = calloc(1, sizeof *s);
+    if (!s) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a saved state");
+    s->ctx = ctx;
+    oclin_context_retain(ctx);
+    *saved = s;
+    return OCLIN_OK;
+}
+
+static oclin_status set_up(oclin_layer *l, const struct oclin_layer_options *o)
+{
+    OCLIN_TRY(saved_new(&l->saved, l->ctx));
+    OCLIN_TRY(take_parameter(l, &l->w, o->w, l->out, l->in, 0, o));
+    if (l->bias) OCLIN_TRY(take_parameter(l, &l->b, o->b, 1, l->out, 1, o));
+    l->dw = oclin_tensor_retain(o->dw);
+    l->db = oclin_tensor_retain(o->db);
+    if (l->dw) start_cleared(l->dw, &l->dw_version);
+    if (l->db) start_cleared(l->db, &l->db_version);
+    return OCLIN_OK;
+}
+
+oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t n_in, int64_t n_out,
+                                const struct oclin_layer_options *options)
+{
+    if (layer) *layer = NULL;
+    if (!layer || !ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+    OCLIN_TRY(oclin_options_read(ctx, &o, sizeof o, options));
+    OCLIN_TRY(check_options(ctx, n_in, n_out, &o));
+    OCLIN_TRY(check_given(ctx, n_in, n_out, &o));
+    oclin_layer *l = calloc(1, sizeof *l);
+    if (!l) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a layer");
+    oclin_context_retain(ctx);
+    l->ctx = ctx;
+    l->id = ++ctx->layers_made;
+    l->in = n_in;
+    l->out = n_out;
+    l->activation = o.activation;
+    l->gradient = o.gradient;
+    l->bias = o.bias;
+    const oclin_status status = set_up(l, &o);
+    if (status != OCLIN_OK) {
+        oclin_layer_destroy(l);
+        return status;
+    }
+    *layer = l;
+    return OCLIN_OK;
+}
+
+void oclin_layer_destroy(oclin_layer *l)
+{
+    if (!l) return;
+    oclin_tensor_destroy(l->w);
+    oclin_tensor_destroy(l->b);
+    oclin_tensor_destroy(l->dw);
+    oclin_tensor_destroy(l->db);
+    oclin_saved_destroy(l->saved);
+    oclin_context_destroy(l->ctx);
+    free(l);
+}
+
+/* ---------------------------------------------------------------------------------------- saved states */
+
+oclin_status oclin_saved_create(oclin_saved **saved, oclin_context *ctx)
+{
+    if (saved) *saved = NULL;
+    if (!saved || !ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    return saved_new(saved, ctx);
+}
+
+void oclin_saved_destroy(oclin_saved *s)
+{
+    if (!s) return;
+    oclin_tensor_destroy(s->x);
+    oclin_tensor_destroy(s->y);
+    oclin_tensor_destroy(s->z);
+    oclin_context_destroy(s->ctx);
+    free(s);
+}
+
+/* Room for z of a batch; an old z stays in use by what is in flight. */
+static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
+{
+    if (l->activation != OCLIN_GELU || batch == 0) return OCLIN_OK;
+    if (s->z && s->z->rows >= batch && s->z->cols == l->out) return OCLIN_OK;
+    oclin_tensor *z;
+    OCLIN_TRY(oclin_tensor_make(&z, l->ctx, OCLIN_F32, batch, l->out));
+    oclin_log(l->ctx, "z of a GELU layer grows to %lld x %lld", (long long)batch, (long long)l->out);
+    oclin_tensor_destroy(s->z);
+    s->z = z;
+    s->layer = 0; /* what it held is gone */
+    return OCLIN_OK;
+}
+
+/* The pre-activation is not needed where the derivative can be had from y. */
+static int needs_y(const oclin_layer *l)
+{
+    return l->activation == OCLIN_RELU || l->activation == OCLIN_SIGMOID || l->activation == OCLIN_TANH;
+}
+
+static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, oclin_tensor *y)
+{
+    oclin_tensor *old_x = s->x, *old_y = s->y;
+    s->x = oclin_tensor_retain(x);
+    s->y = needs_y(l) ? oclin_tensor_retain(y) : NULL;
+    s->x_version = x->version;
+    s->y_version = y->version;
+    s->batch = x->rows;
+    s->layer = l->id;
+    oclin_tensor_destroy(old_x);
+    oclin_tensor_destroy(old_y);
+}
+
+static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s)
+{
+    oclin_context *ctx = l->ctx;
+    if (s->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "saved belongs to another context");
+    if (s->layer == 0) return oclin_fail(ctx, OCLIN_E_STATE, "backward before forward: nothing is saved yet");
+    if (s->layer != l->id) return oclin_fail(ctx, OCLIN_E_STATE, "saved was filled by another layer");
+    if (s->x->version != s->x_version)
+        return oclin_fail(ctx, OCLIN_E_STATE,
+                          "x was written %llu times since the forward that backward belongs to",
+                          (unsigned long long)(s->x->version - s->x_version));
+    if (s->y && s->y->version != s->y_version)
+        return oclin_fail(ctx, OCLIN_E_STATE,
+                          "y was written %llu times since the forward that backward belongs to",
+                          (unsigned long long)(s->y->version - s->y_version));
+    return OCLIN_OK;
+}
+
+/* --------------------------------------------------------------------------------------- forward, infer */
+
+static oclin_status check_parameters(const oclin_layer *l)
+{
+    OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->w, "w"));
+    return l->b ? oclin_tensor_check_readable(l->ctx, l->b, "b") : OCLIN_OK;
+}
+
+static oclin_status check_forward(const oclin_layer *l, const oclin_tensor *x, const oclin_tensor *y)
+{
+    oclin_context *ctx = l->ctx;
+    if (!x || !y) return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", x ? "y" : "x");
+    OCLIN_TRY(oclin_tensor_check(ctx, x, "x", OCLIN_F32, x->rows, l->in));
+    OCLIN_TRY(oclin_tensor_check(ctx, y, "y", OCLIN_F32, x->rows, l->out));
+    OCLIN_TRY(oclin_tensor_check_writable(ctx, y, "y"));
+    OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", x, "x"));
+    OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", l->w, "w"));
+    OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", l->b, "b"));
+    OCLIN_TRY(oclin_tensor_check_readable(ctx, x, "x"));
+    return check_parameters(l);
+}
+
+/* Zeros that are only marked reach memory before any of these is read. */
+static oclin_status settle_all(oclin_tensor *const *tensors, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (tensors[i]) OCLIN_TRY(oclin_tensor_settle(tensors[i]));
+    return OCLIN_OK;
+}
+
+/* Z = X W^T + 1 b^T, Y = act(Z); z may be NULL. */
+static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z)
+{
+    oclin_context *ctx = l->ctx;
+    struct oclin_product p = {.id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .scale = 1.0f};
+    p.a = oclin_operand_of(x);
+    p.b = oclin_operand_of(l->w);
+    p.c = oclin_operand_of(y);
+    p.v = oclin_operand_of(l->b);
+    p.z = oclin_operand_of(z);
+    p.m = x->rows;
+    p.n = l->out;
+    p.k = l->in;
+    p.flags = (l->bias ? OCLIN_FLAG_BIAS : 0) | (z ? OCLIN_FLAG_KEEP_Z : 0);
+    OCLIN_TRY(oclin_product_prepare(ctx, &p));
+    OCLIN_TRY(settle_all((oclin_tensor *[]){x, l->w, l->b}, 3));
+    OCLIN_TRY(oclin_tensor_settle_others(y));
+    const oclin_status status = oclin_product_enqueue(ctx, &p);
+    oclin_tensor_written(y, status);
+    if (z) oclin_tensor_written(z, status);
+    return status;
+}
+
+oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(check_forward(l, x, y));
+    if (x->rows == 0) return OCLIN_OK;
+    OCLIN_TRY(run_forward(l, x, y, NULL));
+    return l->ctx->verify ? oclin_verify_forward(l, x, y, NULL) : OCLIN_OK;
+}
+
+static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *s)
+{
+    OCLIN_TRY(check_forward(l, x, y));
+    if (s->ctx != l->ctx) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved belongs to another context");
+    OCLIN_TRY(need_z(l, s, x->rows));
+    oclin_tensor *z = l->activation == OCLIN_GELU && x->rows > 0 ? s->z : NULL;
+    if (x->rows > 0) {
+        const oclin_status status = run_forward(l, x, y, z);
+        if (status != OCLIN_OK) {
+            if (z && z->unspecified) s->layer = 0; /* its z is lost; what it refers to otherwise is intact */
+            return status;
+        }
+    }
+    remember(l, s, x, y);
+    return l->ctx->verify && x->rows > 0 ? oclin_verify_forward(l, x, y, z) : OCLIN_OK;
+}
+
+oclin_status oclin_layer_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    return forward(l, x, y, l->saved);
+}
+
+oclin_status oclin_layer_forward_saved(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *saved)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    if (!saved) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved is NULL");
+    return forward(l, x, y, saved);
+}
+
+/* -------------------------------------------------------------------------------------- backward, and step
+ */
+
+static int is_cleared(const oclin_tensor *gradient)
+{
+    return !gradient || gradient->zero_pending;
+}
+
+static oclin_status check_apart_from_all(const oclin_layer *l, const oclin_saved *s, const oclin_tensor *dy,
+                                         const oclin_tensor *out, const char *name)
+{
+    const struct {
+        const oclin_tensor *t;
+        const char *name;
+    } inputs[] = {{dy, "dy"}, {s->x, "x"}, {s->y, "y"}, {s->z, "z"}};
+    for (int i = 0; i < 4; i++)
+        OCLIN_TRY(oclin_tensor_check_apart(l->ctx, out, name, inputs[i].t, inputs[i].name));
+    return OCLIN_OK;
+}
+
+static oclin_status check_dx(const oclin_layer *l, const oclin_saved *s, const oclin_tensor *dy,
+                             const oclin_tensor *dx)
+{
+    oclin_context *ctx = l->ctx;
+    OCLIN_TRY(oclin_tensor_check(ctx, dx, "dx", OCLIN_F32, s->batch, l->in));
+    OCLIN_TRY(oclin_tensor_check_writable(ctx, dx, "dx"));
+    OCLIN_TRY(check_apart_from_all(l, s, dy, dx, "dx"));
+    OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->w, "w"));
+    OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->b, "b"));
+    OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->dw, "dw"));
+    return oclin_tensor_check_apart(ctx, dx, "dx", l->db, "db");
+}
+
+static oclin_status check_backward(const struct oclin_backward_call *call)
+{
+    const oclin_layer *l = call->layer;
+    const oclin_saved *s = call->saved;
+    oclin_context *ctx = l->ctx;
+    if (!call->dy) return oclin_fail(ctx, OCLIN_E_ARG, "dy is NULL");
+    OCLIN_TRY(check_saved(l, s));
+    OCLIN_TRY(oclin_tensor_check(ctx, call->dy, "dy", OCLIN_F32, s->batch, l->out));
+    OCLIN_TRY(oclin_tensor_check_readable(ctx, call->dy, "dy"));
+    OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));
+    if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));
+    if (call->dx) OCLIN_TRY(check_dx(l, s, call->dy, call->dx));
+    /* what (1) and (2) write: the gradients, or the parameters themselves */
+    OCLIN_TRY(check_apart_from_all(l, s, call->dy, call->step ? l->w : l->dw, call->step ? "w" : "dw"));
+    OCLIN_TRY(check_apart_from_all(l, s, call->dy, call->step ? l->b : l->db, call->step ? "b" : "db"));
+    return check_parameters(l);
+}
+
+/* The operand of both products that carries dZ: dY with what its derivative is taken from. */
+static void set_grad_z(struct oclin_product *p, const struct oclin_backward_call *call)
+{
+    const oclin_saved *s = call->saved;
+    p->activation = call->layer->activation;
+    p->a = oclin_operand_of(call->dy);
+    p->s = oclin_operand_of(p->activation == OCLIN_GELU ? s->z : s->y);
+}
+
+/* (3) dX = dZ W */
+static struct oclin_product product_dx(const struct oclin_backward_call *call)
+{
+    const oclin_layer *l = call->layer;
+    struct oclin_product p = {
+        .id = OCLIN_KERNEL_GRAD_X, .m = call->saved->batch, .n = l->in, .k = l->out, .scale = 1.0f};
+    set_grad_z(&p, call);
+    p.b = oclin_operand_of(l->w);
+    p.c = oclin_operand_of(call->dx);
+    return p;
+}
+
+/* (1) dW += dZ^T X and (2) db += column sums of dZ, or the step with them */
+static struct oclin_product product_dw(const struct oclin_backward_call *call)
+{
+    const oclin_layer *l = call->layer;
+    const int64_t batch = call->saved->batch;
+    struct oclin_product p = {.id = OCLIN_KERNEL_GRAD_W, .m = l->out, .n = l->in, .k = batch, .lr = call->lr};
+    set_grad_z(&p, call);
+    p.b = oclin_operand_of(call->saved->x);
+    p.c = oclin_operand_of(call->step ? l->w : l->dw);
+    p.v = oclin_operand_of(call->step ? l->b : l->db);
+    p.scale = l->gradient == OCLIN_GRAD_MEAN ? (float)(1.0 / (double)batch) : 1.0f;
+    p.flags = l->bias ? OCLIN_FLAG_BIAS : 0;
+    if (call->step)
+        p.flags |= OCLIN_FLAG_UPDATE;
+    else if (!is_cleared(l->dw) || (l->bias && !is_cleared(l->db)))
+        p.flags |= OCLIN_FLAG_ACCUMULATE;
+    return p;
+}
+
+/* The gradients that are overwritten need no zeros; those that are added to, and everything that is read, do.
+ */
+static oclin_status settle_backward(const struct oclin_backward_call *call, const struct oclin_product *dw)
+{
+    oclin_layer *l = call->layer;
+    oclin_saved *s = call->saved;
+    OCLIN_TRY(settle_all((oclin_tensor *[]){call->dy, s->x, s->y, l->w, l->b}, 5));
+    if (call->dx) OCLIN_TRY(oclin_tensor_settle_others(call->dx));
+    if (call->step) return OCLIN_OK;
+    if (dw->flags & OCLIN_FLAG_ACCUMULATE) return settle_all((oclin_tensor *[]){l->dw, l->db}, 2);
+    OCLIN_TRY(oclin_tensor_settle_others(l->dw));
+    return l->db ? oclin_tensor_settle_others(l->db) : OCLIN_OK;
+}
+
+/* dX first: it needs the old W. */
+static oclin_status run_backward(const struct oclin_backward_call *call)
+{
+    oclin_layer *l = call->layer;
+    const int with_dw = !call->step || call->lr != 0.0f; /* a step of 0 changes nothing */
+    struct oclin_product dw = product_dw(call), dx;
+    OCLIN_TRY(oclin_product_prepare(l->ctx, &dw));
+    if (call->dx) {
+        dx = product_dx(call);
+        OCLIN_TRY(oclin_product_prepare(l->ctx, &dx));
+    }
+    OCLIN_TRY(settle_backward(call, &dw));
+    oclin_status status = OCLIN_OK;
+    if (call->dx) {
+        status = oclin_product_enqueue(l->ctx, &dx);
+        oclin_tensor_written(call->dx, status);
+    }
+    if (status != OCLIN_OK || !with_dw) return status;
+    status = oclin_product_enqueue(l->ctx, &dw);
+    oclin_tensor_written(call->step ? l->w : l->dw, status);
+    if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);
+    return status;
+}
+
+static oclin_status verified_backward(const struct oclin_backward_call *call)
+{
+    struct oclin_before before = {NULL, NULL, NULL, NULL};
+    oclin_status status = OCLIN_OK;
+    if (call->layer->ctx->verify) status = oclin_verify_before(call->layer, &before);
+    if (status == OCLIN_OK) status = run_backward(call);
+    if (status == OCLIN_OK && call->layer->ctx->verify) status = oclin_verify_backward(call, &before);
+    oclin_verify_forget(&before);
+    return status;
+}
+
+static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
+{
+    OCLIN_TRY(check_saved(l, s)); /* before dW is allocated */
+    const struct oclin_backward_call call = {l, s, dy, dx, 0, 0.0f};
+    OCLIN_TRY(check_backward(&call));
+    OCLIN_TRY(need_dw(l));
+    OCLIN_TRY(need_db(l));
+    if (!l->dw->zero_pending) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));
+    if (l->db && !l->db->zero_pending) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->db, "db"));
+    if (s->batch > 0) OCLIN_TRY(verified_backward(&call));
+    l->computed = 1;
+    return OCLIN_OK;
+}
+
+oclin_status oclin_layer_backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    return backward(l, dy, dx, l->saved);
+}
+
+oclin_status oclin_layer_backward_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                        oclin_saved *saved)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    if (!saved) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved is NULL");
+    return backward(l, dy, dx, saved);
+}
+
+static oclin_status check_lr(oclin_context *ctx, float lr)
+{
+    if (!(lr >= 0.0f) || isinf(lr))
+        return oclin_fail(ctx, OCLIN_E_ARG, "lr is %g, a finite number >= 0 is needed", (double)lr);
+    return OCLIN_OK;
+}
+
+static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr,
+                                  oclin_saved *s)
+{
+    OCLIN_TRY(check_lr(l->ctx, lr));
+    if (!is_cleared(l->dw) || !is_cleared(l->db))
+        return oclin_fail(l->ctx, OCLIN_E_STATE,
+                          "backward_step needs cleared gradients; call oclin_layer_zero_grad first");
+    const struct oclin_backward_call call = {l, s, dy, dx, 1, lr};
+    OCLIN_TRY(check_backward(&call));
+    return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
+}
+
+oclin_status oclin_layer_backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    return backward_step(l, dy, dx, lr, l->saved);
+}
+
+oclin_status oclin_layer_backward_step_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr,
+                                             oclin_saved *saved)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    if (!saved) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved is NULL");
+    return backward_step(l, dy, dx, lr, saved);
+}
+
+oclin_status oclin_layer_zero_grad(oclin_layer *l)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    oclin_tensor *const gradients[] = {l->dw, l->db};
+    for (int i = 0; i < 2; i++)
+        if (gradients[i]) {
+            OCLIN_TRY(oclin_tensor_settle_others(gradients[i]));
+            gradients[i]->zero_pending = 1;
+            gradients[i]->unspecified = 0;
+        }
+    return OCLIN_OK;
+}
+
+static int has_gradient(const oclin_layer *l)
+{
+    return l->computed || (l->dw && l->dw->version != l->dw_version) ||
+           (l->db && l->db->version != l->db_version);
+}
+
+/* One parameter's step; gradients that are marked as zero change nothing. */
+static oclin_status step_parameter(oclin_layer *l, oclin_tensor *parameter, oclin_tensor *gradient, float lr)
+{
+    if (!gradient || gradient->zero_pending || lr == 0.0f) return OCLIN_OK;
+    OCLIN_TRY(settle_all((oclin_tensor *[]){gradient, parameter}, 2));
+    const oclin_status status = oclin_step_enqueue(l->ctx, parameter, gradient, lr);
+    if (status != OCLIN_E_BUILD) oclin_tensor_written(parameter, status);
+    return status;
+}
+
+oclin_status oclin_layer_step(oclin_layer *l, float lr)
+{
+    if (!l) return OCLIN_E_ARG;
+    oclin_context *ctx = l->ctx;
+    OCLIN_TRY(oclin_enter(ctx));
+    OCLIN_TRY(check_lr(ctx, lr));
+    if (!has_gradient(l))
+        return oclin_fail(ctx, OCLIN_E_STATE, "step before any gradient was computed or written");
+    OCLIN_TRY(check_parameters(l));
+    if (l->dw) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->dw, "dw"));
+    if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));
+    struct oclin_before before = {NULL, NULL, NULL, NULL};
+    oclin_status status = ctx->verify ? oclin_verify_before(l, &before) : OCLIN_OK;
+    if (status == OCLIN_OK) status = step_parameter(l, l->w, l->dw, lr);
+    if (status == OCLIN_OK && l->bias) status = step_parameter(l, l->b, l->db, lr);
+    if (status == OCLIN_OK && ctx->verify) status = oclin_verify_step(l, lr, &before);
+    oclin_verify_forget(&before);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------- access, workspace */
+
+oclin_tensor *oclin_layer_w(oclin_layer *l)
+{
+    return l ? l->w : NULL;
+}
+
+oclin_tensor *oclin_layer_b(oclin_layer *l)
+{
+    return l ? l->b : NULL;
+}
+
+oclin_tensor *oclin_layer_dw(oclin_layer *l)
+{
+    return l && oclin_enter(l->ctx) == OCLIN_OK && need_dw(l) == OCLIN_OK ? l->dw : NULL;
+}
+
+oclin_tensor *oclin_layer_db(oclin_layer *l)
+{
+    return l && oclin_enter(l->ctx) == OCLIN_OK && need_db(l) == OCLIN_OK ? l->db : NULL;
+}
+
+int64_t oclin_layer_in(const oclin_layer *l)
+{
+    return l ? l->in : 0;
+}
+
+int64_t oclin_layer_out(const oclin_layer *l)
+{
+    return l ? l->out : 0;
+}
+
+oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t *bytes)
+{
+    if (!l || !bytes) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    const int64_t z = oclin_multiply(oclin_multiply(batch, l->out), (int64_t)sizeof(float));
+    if (z < 0)
+        return oclin_fail(l->ctx, OCLIN_E_SHAPE,
+                          "a batch of %lld with %lld features is negative or overflows", (long long)batch,
+                          (long long)l->out);
+    *bytes = l->activation == OCLIN_GELU ? z : 0;
+    return OCLIN_OK;
+}
+
+oclin_status oclin_layer_reserve_step(oclin_layer *l, int64_t batch)
+{
+    int64_t bytes;
+    OCLIN_TRY(oclin_layer_workspace(l, batch, &bytes));
+    return need_z(l, l->saved, batch);
+}
+
+oclin_status oclin_layer_reserve(oclin_layer *l, int64_t batch)
+{
+    OCLIN_TRY(oclin_layer_reserve_step(l, batch));
+    OCLIN_TRY(need_dw(l));
+    return need_db(l);
+}

@@ -1,0 +1,312 @@
+/*
+ * What the source files of oclin share: the handles, the error record, and the few functions that cross
+ * files.
+ *
+ *     layer.c, loss.c -> product.c -> plan.c, program.c -> device.c
+ *     tensor.c and context.c serve all of them; verify.c checks results when asked to
+ */
+#ifndef OCLIN_INTERNAL_H
+#define OCLIN_INTERNAL_H
+
+#include "oclin.h"
+#include "oclin_tile.h"
+
+/* Returns a failure up unchanged: the sentence is already in the context. */
+#define OCLIN_TRY(expression)                      \
+    do {                                           \
+        const oclin_status status_ = (expression); \
+        if (status_ != OCLIN_OK) return status_;   \
+    } while (0)
+
+/* ------------------------------------------------------------------------------------------- device.c */
+
+/* What plans are made from. */
+struct oclin_device_facts {
+    struct oclin_device_info info;
+    int64_t max_items; /* work-items along the first dimension of a group */
+    int denormals;     /* float32 keeps them */
+};
+
+oclin_status oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts);
+/* Picks the device that options and environment name, or sets *why to one sentence. */
+oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_device_id *device, char *why,
+                               size_t why_size);
+
+/* --------------------------------------------------------------------------------------------- plan.c */
+
+enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_FAMILY_COUNT };
+
+/* The one set of numbers that becomes the build options of a kernel and the NDRange of its launches; see
+ * oclin_tile.h. */
+struct oclin_tile {
+    int family;
+    int vl;                     /* lanes of `real` */
+    int group;                  /* work-items in a work-group */
+    int tile_m, tile_n, tile_k; /* results of a group, depth of its panels; the largest ones for simd */
+    int item_m,
+        item_n;  /* results of a work-item (simt), register tile (simd), elements an item (row kernels) */
+    int aligned; /* rows of all operands start at multiples of 16 bytes */
+};
+
+struct oclin_plan {
+    struct oclin_tile tile;
+    int block_m, block_n, block_k; /* simd: the part of the tile in use */
+    int64_t groups;
+};
+
+/* The plan that options or OCLIN_PLAN ask for; empty: oclin chooses. */
+struct oclin_plan_choice {
+    char name[32];
+};
+
+struct oclin_product;
+
+/* Whether `name` is a plan, and whether the device can run it. */
+oclin_status oclin_plan_choose(oclin_context *ctx, const char *name);
+/* The attempt-th choice for a product, best first; 0 when there is none left. */
+int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
+                       struct oclin_plan *plan);
+/* For kernels that go over rows x cols elements one by one (update, fill). */
+void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned,
+                         struct oclin_plan *plan);
+/* For kernels with one work-group a row (losses). */
+void oclin_plan_rows(const oclin_context *ctx, int64_t rows, struct oclin_plan *plan);
+
+/* ------------------------------------------------------------------------------------------ program.c */
+
+enum oclin_kernel_id {
+    OCLIN_KERNEL_FORWARD,
+    OCLIN_KERNEL_GRAD_X,
+    OCLIN_KERNEL_GRAD_W,
+    OCLIN_KERNEL_STEP,
+    OCLIN_KERNEL_FILL,
+    OCLIN_KERNEL_MSE,
+    OCLIN_KERNEL_CROSS_ENTROPY,
+    OCLIN_KERNEL_SUM_ROWS
+};
+
+struct oclin_program; /* one built kernel of the context's list */
+
+/* The kernel for these numbers, built when it is first needed. Borrowed. */
+oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
+                                  oclin_activation activation, cl_kernel *kernel);
+void oclin_program_free_all(oclin_context *ctx);
+
+/* Embedded kernel text, written by cmake/embed.cmake. */
+struct oclin_cl_file {
+    const char *name, *text;
+};
+extern const struct oclin_cl_file oclin_cl_files[];
+extern const size_t oclin_cl_file_count;
+
+/* ------------------------------------------------------------------------------------------ context.c */
+
+struct oclin_storage;
+
+struct oclin_context {
+    int64_t references; /* the caller's, and one for every tensor storage, layer and saved state */
+    long process;       /* that made it: a forked child must not use it */
+    int lost;           /* the device is gone: terminal */
+    cl_context cl;
+    cl_command_queue queue;
+    struct oclin_device_facts device;
+    struct oclin_plan_choice plan;
+    char *cl_dir;
+    oclin_log_fn log;
+    void *log_user;
+    char error[512];
+    cl_int cl_error;
+    char *build_log;
+    struct oclin_program *programs;
+    cl_mem scratch;
+    size_t scratch_bytes;
+    struct oclin_storage *storages;
+    uint64_t epoch; /* grows with every finish; tells which tensors were written since */
+    uint64_t layers_made;
+    int verify;
+    double verify_worst; /* largest error so far in units of its bound */
+};
+
+/* Begins a public call: clears the error record, refuses after fork and device loss. */
+oclin_status oclin_enter(oclin_context *ctx);
+/* Records the sentence and hands the status through. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+oclin_status
+oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...);
+/* The status and sentence for an OpenCL failure in `call`; allocation failures become OCLIN_E_MEMORY. */
+oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call);
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+void oclin_log(const oclin_context *ctx, const char *format, ...);
+void oclin_context_retain(oclin_context *ctx);
+/* Scratch memory of at least so many bytes, valid for the launches up to the next call. */
+oclin_status oclin_scratch(oclin_context *ctx, size_t bytes, const char *user);
+oclin_status oclin_context_finish_inside(oclin_context *ctx);
+
+/* Fills `to` (known_size bytes of defaults) from a caller's option struct of any age; see oclin.h on `size`.
+ */
+oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size, const void *from);
+
+/* ------------------------------------------------------------------------------------------- tensor.c */
+
+struct oclin_tensor {
+    int64_t references;
+    struct oclin_storage *storage;
+    oclin_tensor *next; /* in storage's list */
+    cl_mem mem;         /* what kernels are given; NULL without memory (0 rows) */
+    int64_t origin;     /* of mem within the root buffer, elements */
+    int64_t offset, rows, cols, stride;
+    oclin_dtype dtype;
+    int readable, writable; /* by kernels, from the flags of a wrapped buffer */
+    int base_aligned;       /* the root buffer starts at a multiple of 16 bytes */
+    int aligned;            /* so does every row of the tensor */
+    int zero_pending;       /* counts as zeros, which are not written yet */
+    int unspecified;        /* a call that failed may have left anything in it */
+    uint64_t version;       /* number of writes to any of its elements */
+    uint64_t epoch;         /* the context's, at the last write */
+};
+
+oclin_context *oclin_tensor_context(const oclin_tensor *t);
+oclin_tensor *oclin_tensor_retain(oclin_tensor *t);
+/* As the public ones without beginning a new call. */
+oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, int64_t rows,
+                               int64_t cols);
+oclin_status oclin_tensor_read_inside(oclin_tensor *t, void *host);
+oclin_status oclin_tensor_write_inside(oclin_tensor *t, const void *host);
+/* Whether two tensors share elements; where that cannot be decided: 1. */
+int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u);
+/* An operand's part of the argument checks; `name` is its letter in the sentences. */
+oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const char *name,
+                                oclin_dtype dtype, int64_t rows, int64_t cols);
+oclin_status oclin_tensor_check_readable(oclin_context *ctx, const oclin_tensor *t, const char *name);
+oclin_status oclin_tensor_check_writable(oclin_context *ctx, const oclin_tensor *t, const char *name);
+oclin_status oclin_tensor_check_apart(oclin_context *ctx, const oclin_tensor *out, const char *out_name,
+                                      const oclin_tensor *other, const char *other_name);
+/* Before a kernel reads t, or writes all or part of it: zeros that are only marked, here or in tensors that
+ * share elements, reach memory. */
+oclin_status oclin_tensor_settle(oclin_tensor *t);
+oclin_status oclin_tensor_settle_others(oclin_tensor *t);
+/* After the write of t was enqueued: it and all that share elements with it count as written (or
+ * unspecified). */
+void oclin_tensor_written(oclin_tensor *t, oclin_status outcome);
+/* After a finish that failed: everything written since the last good one is unspecified. */
+void oclin_tensors_lose_epoch(oclin_context *ctx);
+
+/* ------------------------------------------------------------------------------------------ product.c */
+
+/* An operand of a product in device memory. mem NULL: not used. */
+struct oclin_operand {
+    cl_mem mem;
+    int64_t offset, stride;
+    int aligned;
+};
+
+/* C = A B with its epilogue; the roles are listed in cl/common.cl. */
+struct oclin_product {
+    enum oclin_kernel_id id;
+    oclin_activation activation;
+    struct oclin_operand a, s, b, c, v, z;
+    int64_t m, n, k;
+    float scale, lr;
+    int flags;
+    /* filled by oclin_product_prepare */
+    struct oclin_plan plan;
+    cl_kernel kernel;
+};
+
+struct oclin_operand oclin_operand_of(const oclin_tensor *t);
+/* Decides and builds, so that what can fail before the first launch fails there; then launches. */
+oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p);
+oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p);
+
+/* w -= lr dw, element by element. */
+oclin_status oclin_step_enqueue(oclin_context *ctx, const oclin_tensor *w, const oclin_tensor *dw, float lr);
+oclin_status oclin_fill_enqueue(oclin_context *ctx, const oclin_tensor *t, uint32_t bits);
+
+/* One kernel argument after the other; the first failure is kept. */
+struct oclin_arguments {
+    cl_kernel kernel;
+    cl_uint next;
+    cl_int error;
+};
+void oclin_argument(struct oclin_arguments *arguments, size_t size, const void *value);
+void oclin_argument_operand(struct oclin_arguments *arguments, const struct oclin_operand *o,
+                            int with_stride);
+oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arguments,
+                           const struct oclin_plan *plan, const char *what);
+
+/* -------------------------------------------------------------------------------------------- layer.c */
+
+struct oclin_saved {
+    int64_t references;
+    oclin_context *ctx;
+    uint64_t layer; /* id of the layer that filled it, 0: nobody */
+    int64_t batch;
+    oclin_tensor *x, *y, *z; /* z is its own memory, of batch rows or more */
+    uint64_t x_version, y_version;
+};
+
+struct oclin_layer {
+    oclin_context *ctx;
+    uint64_t id;
+    int64_t in, out;
+    oclin_activation activation;
+    oclin_gradient gradient;
+    int bias;
+    int computed;                  /* a backward has computed gradients */
+    oclin_tensor *w, *b, *dw, *db; /* dw, db NULL until needed */
+    uint64_t dw_version,
+        db_version; /* when they came into being: a difference tells that they were written */
+    oclin_saved *saved;
+};
+
+/* ------------------------------------------------------------------------------------------- random.c */
+
+/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11): four words for a
+ * counter and a key. */
+void oclin_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t result[4]);
+/* n numbers of stream `stream` (0 for W, 1 for b), starting at number `first`, a multiple of 4. */
+void oclin_random_fill(uint64_t seed, uint32_t stream, oclin_init init, double limit, uint64_t first,
+                       int64_t n, float *out);
+
+/* ------------------------------------------------------------------------------------------- verify.c */
+
+/* Copies of what an operation is about to change. Each may be NULL. */
+struct oclin_before {
+    float *w, *b, *dw, *db;
+};
+
+struct oclin_backward_call {
+    oclin_layer *layer;
+    oclin_saved *saved;
+    oclin_tensor *dy, *dx;
+    int step;
+    float lr;
+};
+
+oclin_status oclin_verify_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z);
+oclin_status oclin_verify_before(oclin_layer *layer, struct oclin_before *before);
+void oclin_verify_forget(struct oclin_before *before);
+oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before);
+oclin_status oclin_verify_step(oclin_layer *layer, float lr, const struct oclin_before *before);
+
+struct oclin_loss_call {
+    oclin_tensor *y, *target, *loss, *dy, *correct;
+    struct oclin_loss_options options;
+    float loss_before; /* for accumulate */
+    int32_t correct_before;
+};
+oclin_status oclin_verify_loss_before(struct oclin_loss_call *call);
+oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
+
+/* ----------------------------------------------------------------------------------------------- os.c */
+
+long oclin_os_process_id(void);
+
+/* a * b, or -1 when it overflows or a factor is negative. */
+int64_t oclin_multiply(int64_t a, int64_t b);
+
+#endif

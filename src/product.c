@@ -1,0 +1,130 @@
+/* Launch one product, or one element-wise kernel, by its plan. */
+#include "oclin_internal.h"
+
+#include <string.h>
+
+struct oclin_operand oclin_operand_of(const oclin_tensor *t)
+{
+    struct oclin_operand o = {NULL, 0, 0, 0};
+    if (t) {
+        o.mem = t->mem;
+        o.offset = t->offset;
+        o.stride = t->stride;
+        o.aligned = t->aligned;
+    }
+    return o;
+}
+
+/* ------------------------------------------------------------------------------------------- arguments */
+
+void oclin_argument(struct oclin_arguments *arguments, size_t size, const void *value)
+{
+    const cl_int error = clSetKernelArg(arguments->kernel, arguments->next++, size, value);
+    if (!arguments->error) arguments->error = error;
+}
+
+void oclin_argument_operand(struct oclin_arguments *arguments, const struct oclin_operand *o, int with_stride)
+{
+    const cl_long offset = o->offset, stride = o->stride;
+    oclin_argument(arguments, sizeof o->mem, &o->mem);
+    oclin_argument(arguments, sizeof offset, &offset);
+    if (with_stride) oclin_argument(arguments, sizeof stride, &stride);
+}
+
+static void argument_long(struct oclin_arguments *arguments, int64_t value)
+{
+    const cl_long number = value;
+    oclin_argument(arguments, sizeof number, &number);
+}
+
+static void argument_int(struct oclin_arguments *arguments, int value)
+{
+    const cl_int number = value;
+    oclin_argument(arguments, sizeof number, &number);
+}
+
+oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arguments,
+                           const struct oclin_plan *plan, const char *what)
+{
+    if (arguments->error) return oclin_fail_cl(ctx, arguments->error, "clSetKernelArg");
+    const size_t local = (size_t)plan->tile.group;
+    if ((uint64_t)plan->groups > SIZE_MAX / local)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "%s: %lld work-groups of %zu overflow", what,
+                          (long long)plan->groups, local);
+    const size_t global = (size_t)plan->groups * local;
+    const cl_int error =
+        clEnqueueNDRangeKernel(ctx->queue, arguments->kernel, 1, NULL, &global, &local, 0, NULL, NULL);
+    return error ? oclin_fail_cl(ctx, error, what) : OCLIN_OK;
+}
+
+/* -------------------------------------------------------------------------------------------- products */
+
+oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
+{
+    for (int attempt = 0; oclin_plan_product(ctx, p, attempt, &p->plan); attempt++) {
+        OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel));
+        if (p->kernel) return OCLIN_OK;
+    }
+    return oclin_fail(ctx, OCLIN_E_DEVICE,
+                      "no kernel of plan '%s' can run a %lld x %lld x %lld product on this device",
+                      ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
+}
+
+oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p)
+{
+    /* an operand that is not used still needs a valid buffer: not every driver takes NULL */
+    const struct oclin_operand *s = p->s.mem ? &p->s : &p->a, *v = p->v.mem ? &p->v : &p->c,
+                               *z = p->z.mem ? &p->z : &p->c;
+    struct oclin_arguments arguments = {p->kernel, 0, CL_SUCCESS};
+    oclin_argument_operand(&arguments, &p->a, 1);
+    oclin_argument_operand(&arguments, s, 1);
+    oclin_argument_operand(&arguments, &p->b, 1);
+    oclin_argument_operand(&arguments, &p->c, 1);
+    oclin_argument_operand(&arguments, v, 0);
+    oclin_argument_operand(&arguments, z, 1);
+    argument_long(&arguments, p->m);
+    argument_long(&arguments, p->n);
+    argument_long(&arguments, p->k);
+    oclin_argument(&arguments, sizeof p->scale, &p->scale);
+    oclin_argument(&arguments, sizeof p->lr, &p->lr);
+    argument_int(&arguments, p->flags);
+    argument_int(&arguments, p->plan.block_m);
+    argument_int(&arguments, p->plan.block_n);
+    argument_int(&arguments, p->plan.block_k);
+    return oclin_enqueue(ctx, &arguments, &p->plan, "clEnqueueNDRangeKernel for a product");
+}
+
+/* ------------------------------------------------------------------------------------- element by element */
+
+oclin_status oclin_step_enqueue(oclin_context *ctx, const oclin_tensor *w, const oclin_tensor *dw, float lr)
+{
+    struct oclin_plan plan;
+    cl_kernel kernel;
+    oclin_plan_elements(ctx, w->rows, w->cols, w->aligned && dw->aligned, &plan);
+    OCLIN_TRY(oclin_program_kernel(ctx, OCLIN_KERNEL_STEP, &plan.tile, OCLIN_NONE, &kernel));
+    if (!kernel) return oclin_fail(ctx, OCLIN_E_DEVICE, "the step kernel does not fit this device");
+    const struct oclin_operand w_operand = oclin_operand_of(w), dw_operand = oclin_operand_of(dw);
+    struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
+    oclin_argument_operand(&arguments, &w_operand, 1);
+    oclin_argument_operand(&arguments, &dw_operand, 1);
+    argument_long(&arguments, w->rows);
+    argument_long(&arguments, w->cols);
+    oclin_argument(&arguments, sizeof lr, &lr);
+    return oclin_enqueue(ctx, &arguments, &plan, "clEnqueueNDRangeKernel for a step");
+}
+
+oclin_status oclin_fill_enqueue(oclin_context *ctx, const oclin_tensor *t, uint32_t bits)
+{
+    struct oclin_plan plan;
+    cl_kernel kernel;
+    oclin_plan_elements(ctx, t->rows, t->cols, 0, &plan);
+    OCLIN_TRY(oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
+    if (!kernel) return oclin_fail(ctx, OCLIN_E_DEVICE, "the fill kernel does not fit this device");
+    const struct oclin_operand operand = oclin_operand_of(t);
+    struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
+    oclin_argument_operand(&arguments, &operand, 1);
+    argument_long(&arguments, t->rows);
+    argument_long(&arguments, t->cols);
+    oclin_argument(&arguments, sizeof bits, &bits);
+    return oclin_enqueue(ctx, &arguments, &plan, "clEnqueueNDRangeKernel for a fill");
+}

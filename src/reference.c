@@ -1,0 +1,428 @@
+/*
+ * The CPU path: every operation as a formula and a bound, for dense host arrays, with sums in double.
+ *
+ * The bounds are first order in u and then widened by SECOND_ORDER. OpenCL 1.2 (full profile) states the
+ * errors of its functions in ulp; k ulp of a value v are at most 2 k u |v|, or k times the smallest denormal.
+ * So in units of u: exp 6, log 6, tanh 10, erfc 32, division 5, and 1 for + - * fma.
+ */
+#include <math.h>
+
+#include "oclin.h"
+
+#define U 0x1p-24                    /* one rounding to float, relative */
+#define TINY 0x1p-149                /* the smallest denormal: one ulp where a result underflows */
+#define FLUSH 0x1p-126               /* what a device without denormals may turn into zero */
+#define NO_OVERFLOW 0x1p127          /* sums below it stay finite in float, rounding errors included */
+#define SECOND_ORDER (1.0 + 0x1p-10) /* for the terms in u^2 that the bounds leave out */
+#define SQRT_HALF 0.70710678118654752440
+#define INV_SQRT_2PI 0.39894228040143267794
+
+/* The losses are not told whether the device flushes denormals: they allow it. */
+static const struct oclin_ref_case any_device = {.no_denormals = 1};
+
+/* ------------------------------------------------------------------------------------------------ sums */
+
+/*
+ * How far a sum of K products in float32, added in any order and with or without fma, may be from the exact
+ * one. S is the sum of the magnitudes (with |b|, if one is added), largest the largest |operand|. gamma is
+ * the proof; the other one is what correct sums were seen to stay below, and is tighter for long sums.
+ */
+static double sum_bound(const struct oclin_ref_case *c, int64_t K, double S, double largest)
+{
+    if (S >= NO_OVERFLOW) return INFINITY;
+    const double n = (double)K + 1;
+    const double gamma = n * U < 1 ? n * U / (1 - n * U) : INFINITY;
+    const double seen = (c->zero_mean ? 16 : 8 + 2 * sqrt((double)K)) * U;
+    const double flushed = c->no_denormals ? 2 * n * FLUSH * fmax(1, largest) : 0;
+    return fmin(gamma, seen) * S + (double)K * TINY / 2 + flushed;
+}
+
+struct sum {
+    int64_t K;
+    double value;
+    double S;       /* of magnitudes */
+    double carried; /* errors that the operands bring along */
+    double largest; /* operand */
+};
+
+/* a may be off by a_bound, so the device may be adding products that much larger. */
+static void add_product(struct sum *sum, double a, double a_bound, double b)
+{
+    sum->K++;
+    sum->value += a * b;
+    sum->S += (fabs(a) + a_bound) * fabs(b);
+    sum->carried += a_bound * fabs(b);
+    sum->largest = fmax(sum->largest, fmax(fabs(a), fabs(b)));
+}
+
+static double bound_of(const struct oclin_ref_case *c, const struct sum *sum)
+{
+    if (!isfinite(sum->S)) return 0; /* the result is Inf or NaN, on the device too */
+    return sum_bound(c, sum->K, sum->S, sum->largest) + sum->carried;
+}
+
+/* ----------------------------------------------------------------------------------------- activations */
+
+static double normal_pdf(double z)
+{
+    return INV_SQRT_2PI * exp(-0.5 * z * z);
+}
+
+static double normal_cdf(double z)
+{
+    return 0.5 * erfc(-z * SQRT_HALF);
+}
+
+static double activate(oclin_activation activation, double z)
+{
+    switch (activation) {
+    case OCLIN_RELU:
+        return z < 0 ? 0 : z;
+    case OCLIN_SIGMOID:
+        return 1 / (1 + exp(-z));
+    case OCLIN_TANH:
+        return tanh(z);
+    case OCLIN_GELU:
+        return z * normal_cdf(z);
+    default:
+        return z;
+    }
+}
+
+/* The largest |act'| in [z - e, z + e], or a little more. */
+static double steepest(oclin_activation activation, double z, double e)
+{
+    const double nearest = fmax(0, fabs(z) - e); /* to 0, where sigmoid and tanh are steepest */
+    switch (activation) {
+    case OCLIN_RELU:
+        return z + e < 0 ? 0 : 1;
+    case OCLIN_SIGMOID:
+        return 1 / (2 + exp(nearest) + exp(-nearest));
+    case OCLIN_TANH:
+        return 4 / (2 + exp(2 * nearest) + exp(-2 * nearest));
+    case OCLIN_GELU: /* left of 0, cdf + |z| pdf grows with z and is above |act'|; 1.1290 is its maximum */
+        return z + e < 0 ? normal_cdf(z + e) - (z + e) * normal_pdf(z + e) : 1.13;
+    default:
+        return 1;
+    }
+}
+
+/* Of act(z), computed by a device whose z is off by e: e carried through, and the formula of common.cl. */
+static double activate_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    const double carried = steepest(c->activation, z, e) * e;
+    const double y = fabs(activate(c->activation, z)) + carried;
+    const double flushed = c->no_denormals ? FLUSH : 0;
+    double own;
+    switch (c->activation) {
+    case OCLIN_SIGMOID: /* exp counts by its share of 1 + exp, which is 1 - y; the sum 1, the division 5 */
+        own = (6 * (1 - fabs(activate(OCLIN_SIGMOID, z)) + carried) + 6) * U * y;
+        if (y < 0x1p-127) own += y; /* exp(-z) may overflow: 1 / Inf */
+        return carried + SECOND_ORDER * own + TINY + flushed;
+    case OCLIN_TANH:
+        return carried + SECOND_ORDER * 10 * U * y + 5 * TINY + flushed;
+    case OCLIN_GELU: { /* erfc 32, its product 1; its argument 2, magnified by z erfc'(z) */
+        const double farthest = fabs(z) + e, nearest = fmax(0, fabs(z) - e);
+        own = 33 * U * y + 2 * U * farthest * farthest * normal_pdf(nearest);
+        return carried + SECOND_ORDER * own + (1 + 8 * fabs(z)) * TINY + (1 + fabs(z)) * flushed;
+    }
+    default:
+        return carried;
+    }
+}
+
+static double grad_z(oclin_activation activation, double dy, double s)
+{
+    switch (activation) {
+    case OCLIN_RELU:
+        return s <= 0 ? 0 : dy; /* selects: Inf * 0 must not appear, and a NaN in s is no zero */
+    case OCLIN_SIGMOID:
+        return dy * (s * (1 - s));
+    case OCLIN_TANH:
+        return dy * (1 - s * s);
+    case OCLIN_GELU:
+        return dy * (normal_cdf(s) + s * normal_pdf(s));
+    default:
+        return dy;
+    }
+}
+
+/* dy and s are what the device has; so this is only the rounding of the formula in common.cl. */
+static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double flushed = c->no_denormals ? FLUSH : 0;
+    double own, tiny; /* error of act' from roundings, and from underflow in units of the smallest denormal */
+    switch (c->activation) {
+    case OCLIN_RELU:
+        return s > 0 && s < flushed ? fabs(dy) : 0; /* s may count as 0 */
+    case OCLIN_SIGMOID:
+        own = 3 * U * fabs(s * (1 - s));
+        tiny = 1;
+        break;
+    case OCLIN_TANH: /* the rounding of s * s remains whole when 1 - s * s cancels */
+        own = U * s * s + 2 * U * fabs(1 - s * s);
+        tiny = 1;
+        break;
+    case OCLIN_GELU: { /* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2,
+                        * and the argument of exp 1, magnified by s^2 / 2. Their sum 1 and dy 1, after
+                        * cancellation. */
+        const double cdf = normal_cdf(s), s_pdf = fabs(s) * normal_pdf(s);
+        own = U * (32 * cdf + 2 * s_pdf + (9 + 0.5 * s * s) * s_pdf + 2 * fabs(cdf + s * normal_pdf(s)));
+        tiny = 16 + 2 * fabs(s);
+        break;
+    }
+    default:
+        return 0;
+    }
+    return SECOND_ORDER * own * fabs(dy) + tiny * (TINY + flushed) * fabs(dy) + TINY + flushed;
+}
+
+/* s may be NULL where there is no activation. */
+static double grad_z_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
+{
+    return grad_z(c->activation, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
+}
+
+static double grad_z_bound_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
+{
+    return c->activation == OCLIN_NONE ? 0 : grad_z_bound(c, dy[at], s[at]);
+}
+
+/* --------------------------------------------------------------------------------------------- products */
+
+void oclin_ref_forward(const struct oclin_ref_case *c, const float *x, const float *w, const float *b,
+                       double *z, double *z_bound, double *y, double *bound)
+{
+    for (int64_t n = 0; n < c->batch; n++) {
+        for (int64_t o = 0; o < c->out; o++) {
+            struct sum sum = {0};
+            for (int64_t i = 0; i < c->in; i++) add_product(&sum, x[n * c->in + i], 0, w[o * c->in + i]);
+            if (b) {
+                sum.value += b[o];
+                sum.S += fabs(b[o]);
+            }
+            const int64_t at = n * c->out + o;
+            const double e = bound_of(c, &sum);
+            if (z) z[at] = sum.value;
+            if (z_bound) z_bound[at] = e;
+            if (y) y[at] = activate(c->activation, sum.value);
+            if (bound) bound[at] = activate_bound(c, sum.value, e);
+        }
+    }
+}
+
+void oclin_ref_grad_z(const struct oclin_ref_case *c, const float *dy, const float *s, double *dz,
+                      double *bound)
+{
+    for (int64_t at = 0; at < c->batch * c->out; at++) {
+        dz[at] = grad_z_at(c, dy, s, at);
+        if (bound) bound[at] = grad_z_bound_at(c, dy, s, at);
+    }
+}
+
+/* Stores a sum over the batch as the gradient: itself, or divided by the batch. */
+static void store_gradient(const struct oclin_ref_case *c, const struct sum *sum, double *g, double *bound)
+{
+    double e = bound_of(c, sum);
+    *g = sum->value;
+    if (c->gradient == OCLIN_GRAD_MEAN && c->batch > 0) { /* the device multiplies by a rounded 1 / batch */
+        e = (e + 2 * U * (fabs(sum->value) + e)) / (double)c->batch + TINY + (c->no_denormals ? FLUSH : 0);
+        *g /= (double)c->batch;
+    }
+    if (bound) *bound = e;
+}
+
+void oclin_ref_grad_w(const struct oclin_ref_case *c, const float *x, const float *dy, const float *s,
+                      double *dw, double *bound)
+{
+    for (int64_t o = 0; o < c->out; o++) {
+        for (int64_t i = 0; i < c->in; i++) {
+            struct sum sum = {0};
+            for (int64_t n = 0; n < c->batch; n++) {
+                const int64_t at = n * c->out + o;
+                const double dz_bound = bound ? grad_z_bound_at(c, dy, s, at) : 0;
+                add_product(&sum, grad_z_at(c, dy, s, at), dz_bound, x[n * c->in + i]);
+            }
+            store_gradient(c, &sum, &dw[o * c->in + i], bound ? &bound[o * c->in + i] : NULL);
+        }
+    }
+}
+
+void oclin_ref_grad_b(const struct oclin_ref_case *c, const float *dy, const float *s, double *db,
+                      double *bound)
+{
+    for (int64_t o = 0; o < c->out; o++) {
+        struct sum sum = {0};
+        for (int64_t n = 0; n < c->batch; n++) {
+            const int64_t at = n * c->out + o;
+            add_product(&sum, grad_z_at(c, dy, s, at), bound ? grad_z_bound_at(c, dy, s, at) : 0, 1);
+        }
+        store_gradient(c, &sum, &db[o], bound ? &bound[o] : NULL);
+    }
+}
+
+void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const float *dy, const float *s,
+                      double *dx, double *bound)
+{
+    for (int64_t n = 0; n < c->batch; n++) {
+        for (int64_t i = 0; i < c->in; i++) {
+            struct sum sum = {0};
+            for (int64_t o = 0; o < c->out; o++) {
+                const int64_t at = n * c->out + o;
+                const double dz_bound = bound ? grad_z_bound_at(c, dy, s, at) : 0;
+                add_product(&sum, grad_z_at(c, dy, s, at), dz_bound, w[o * c->in + i]);
+            }
+            dx[n * c->in + i] = sum.value;
+            if (bound) bound[n * c->in + i] = bound_of(c, &sum);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- updates */
+
+/* Neither function is told whether the device flushes denormals: operands and results may each be flushed. */
+void oclin_ref_accumulate(int64_t n, const float *old, const double *dw, const double *dw_bound, double *sum,
+                          double *bound)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double e = dw_bound ? dw_bound[i] : 0;
+        sum[i] = old[i] + dw[i];
+        if (bound) bound[i] = e + U * (fabs(sum[i]) + e) + 3 * FLUSH;
+    }
+}
+
+void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *dw_bound, float lr,
+                    double *w_new, double *bound)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double e = dw_bound ? dw_bound[i] : 0, lr_dw = (double)lr * dw[i];
+        w_new[i] = w[i] - lr_dw;
+        if (bound) bound[i] = 2 * U * (fabs(w[i]) + fabs(lr_dw)) + SECOND_ORDER * lr * e + (3 + lr) * FLUSH;
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------- losses */
+
+/* scale / D is rounded to float once, and the product with it once. */
+#define FACTOR_ERROR (2 * U)
+
+static double loss_factor(oclin_reduction reduction, double count, float scale)
+{
+    if (reduction == OCLIN_SUM) return scale;
+    return count > 0 ? scale / count : 0;
+}
+
+/* Of factor * (sum of the row losses), which may together be off by e. They are added by compensated
+ * summation (2 u, and a little for their number) in the items of a work-group, and these as a tree of at most
+ * 10 levels. */
+static double loss_bound_of(double factor, double sum, int64_t rows, double e)
+{
+    const double compensated = (2 + fmin((double)rows, 10)) * U + 8 * (double)rows * U * U;
+    return SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ERROR) * sum) + FLUSH * (1 + sum);
+}
+
+static double mse_gradient_bound(double factor, double d)
+{
+    if (isfinite(d) && fabs(d) >= NO_OVERFLOW) return INFINITY;
+    return SECOND_ORDER * (U + FACTOR_ERROR) * fabs(factor * 2 * d) + (2 + fabs(d)) * FLUSH;
+}
+
+void oclin_ref_mse(int64_t rows, int64_t cols, const float *y, const float *t, oclin_reduction reduction,
+                   float scale, double *loss, double *loss_bound, double *dy, double *bound)
+{
+    const double factor = loss_factor(reduction, (double)rows * (double)cols, scale);
+    double sum = 0, e = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        double row = 0;
+        for (int64_t j = 0; j < cols; j++) {
+            const int64_t at = r * cols + j;
+            const double d = (double)y[at] - (double)t[at];
+            row += d * d;
+            if (dy) dy[at] = factor * 2 * d;
+            if (bound) bound[at] = mse_gradient_bound(factor, d);
+        }
+        sum += row;
+        e += sum_bound(&any_device, cols, row, 1) + 2 * U * row; /* 2 u: the difference, squared */
+    }
+    *loss = factor * sum;
+    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(factor, sum, rows, e) : INFINITY;
+}
+
+/* One row's softmax: p_j = exp(y_j - m) / s. */
+struct softmax {
+    double m, s;
+    double s_error; /* relative */
+    int64_t best;   /* where the largest score is; -1 if there is a NaN */
+};
+
+/* exp(y_j - m): 6 for exp, and the rounding of the difference v. 0 where exp is 0, for v may be -Inf. */
+static double exp_error(double v)
+{
+    const double value = exp(v);
+    return value > 0 ? value * (6 + fabs(v)) * U + FLUSH : FLUSH;
+}
+
+static struct softmax softmax_of(int64_t cols, const float *y)
+{
+    struct softmax p = {.m = -INFINITY};
+    int has_nan = 0;
+    for (int64_t j = 0; j < cols; j++) {
+        if (isnan(y[j])) has_nan = 1;
+        if (y[j] > p.m) { /* strictly: of equal scores the first stays */
+            p.m = y[j];
+            p.best = j;
+        }
+    }
+    if (has_nan) p.best = -1;
+    double e = 0;
+    for (int64_t j = 0; j < cols; j++) {
+        p.s += exp(y[j] - p.m);
+        e += exp_error(y[j] - p.m);
+    }
+    p.s_error = (e + sum_bound(&any_device, cols, p.s, 1)) / p.s;
+    return p;
+}
+
+/* One row of dy. p_j: exp and s as said, and 5 for the quotient. */
+static void cross_entropy_gradient(int64_t cols, const float *y, int32_t label, const struct softmax *p,
+                                   double factor, double *dy, double *bound)
+{
+    const int valid = label >= 0 && label < cols;
+    for (int64_t j = 0; j < cols; j++) {
+        const double p_j = exp(y[j] - p->m) / p->s;
+        const double difference = p_j - (j == label ? 1 : 0);
+        const double p_error = exp_error(y[j] - p->m) / p->s + (p->s_error + 5 * U) * p_j + FLUSH;
+        if (dy) dy[j] = valid ? factor * difference : NAN;
+        if (bound)
+            bound[j] =
+                SECOND_ORDER * fabs(factor) * (p_error + (U + FACTOR_ERROR) * fabs(difference)) + 2 * FLUSH;
+    }
+}
+
+void oclin_ref_cross_entropy(int64_t rows, int64_t cols, const float *y, const int32_t *labels,
+                             oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                             double *dy, double *bound, int64_t *correct)
+{
+    const double factor = loss_factor(reduction, (double)rows, scale);
+    double sum = 0, e = 0;
+    int64_t hits = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const float *y_r = y + r * cols;
+        const int64_t label = labels[r];
+        const struct softmax p = softmax_of(cols, y_r);
+        if (label < 0 || label >= cols) {
+            sum = NAN;
+        } else {
+            const double v = y_r[label] - p.m, row = log(p.s) - v;
+            sum += row;
+            e += p.s_error + 6 * U * log(p.s) + U * fabs(v) + U * row;
+            hits += p.best == label;
+        }
+        if (dy || bound)
+            cross_entropy_gradient(cols, y_r, labels[r], &p, factor, dy ? dy + r * cols : NULL,
+                                   bound ? bound + r * cols : NULL);
+    }
+    *loss = factor * sum;
+    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(factor, sum, rows, e) : INFINITY;
+    if (correct) *correct = hits;
+}

@@ -1,0 +1,675 @@
+/* Device arrays: memory that is counted, windows into it, and who shares elements with whom. */
+#include "oclin_internal.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Every dtype so far has four bytes: offsets of tensors of different dtypes in one buffer compare directly.
+ */
+enum { ELEMENT_BYTES = 4, ALIGNED_BYTES = 16 };
+
+/* One piece of device memory (never a sub-buffer), and every tensor that lives in it. */
+struct oclin_storage {
+    int64_t references;
+    oclin_context *ctx;
+    cl_mem root; /* NULL for tensors of 0 rows */
+    oclin_tensor *tensors;
+    struct oclin_storage *next; /* in the context's list */
+};
+
+oclin_context *oclin_tensor_context(const oclin_tensor *t)
+{
+    return t->storage->ctx;
+}
+
+/* -------------------------------------------------------------------------------------------- storage */
+
+/* Takes over one reference of root, also when it fails. */
+static oclin_status storage_create(struct oclin_storage **storage, oclin_context *ctx, cl_mem root)
+{
+    struct oclin_storage *s = calloc(1, sizeof *s);
+    if (!s) {
+        if (root) clReleaseMemObject(root);
+        return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a tensor");
+    }
+    s->ctx = ctx;
+    s->root = root;
+    s->next = ctx->storages;
+    ctx->storages = s;
+    oclin_context_retain(ctx);
+    *storage = s;
+    return OCLIN_OK;
+}
+
+static void storage_release(struct oclin_storage *s)
+{
+    if (--s->references > 0) return;
+    oclin_context *ctx = s->ctx;
+    for (struct oclin_storage **at = &ctx->storages; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    if (s->root && ctx->process == oclin_os_process_id()) clReleaseMemObject(s->root);
+    free(s);
+    oclin_context_destroy(ctx);
+}
+
+/* ------------------------------------------------------------------------------------- making, dropping */
+
+static void work_out_alignment(oclin_tensor *t, int base_aligned)
+{
+    const int start = (t->origin + t->offset) % (ALIGNED_BYTES / ELEMENT_BYTES) == 0;
+    const int rows = t->rows <= 1 || t->stride % (ALIGNED_BYTES / ELEMENT_BYTES) == 0;
+    t->base_aligned = base_aligned;
+    t->aligned = base_aligned && start && rows;
+}
+
+/* A tensor inside `storage`, whose references it joins. */
+static oclin_tensor *tensor_new(struct oclin_storage *storage, oclin_dtype dtype, int64_t offset,
+                                int64_t rows, int64_t cols, int64_t stride)
+{
+    oclin_tensor *t = calloc(1, sizeof *t);
+    if (!t) return NULL;
+    t->references = 1;
+    t->storage = storage;
+    t->mem = storage->root;
+    t->dtype = dtype;
+    t->offset = offset;
+    t->rows = rows;
+    t->cols = cols;
+    t->stride = stride;
+    t->readable = t->writable = 1;
+    storage->references++;
+    t->next = storage->tensors;
+    storage->tensors = t;
+    return t;
+}
+
+oclin_tensor *oclin_tensor_retain(oclin_tensor *t)
+{
+    if (t) t->references++;
+    return t;
+}
+
+void oclin_tensor_destroy(oclin_tensor *t)
+{
+    if (!t || --t->references > 0) return;
+    struct oclin_storage *storage = t->storage;
+    for (oclin_tensor **at = &storage->tensors; *at; at = &(*at)->next)
+        if (*at == t) {
+            *at = t->next;
+            break;
+        }
+    if (t->mem && t->mem != storage->root && storage->ctx->process == oclin_os_process_id())
+        clReleaseMemObject(t->mem);
+    free(t);
+    storage_release(storage);
+}
+
+/* Elements from the first to behind the last; -1 when that overflows. */
+static int64_t span(int64_t rows, int64_t cols, int64_t stride)
+{
+    if (rows <= 0) return 0;
+    const int64_t before_last = oclin_multiply(rows - 1, stride);
+    return before_last < 0 || before_last > INT64_MAX - cols ? -1 : before_last + cols;
+}
+
+static oclin_status check_dims(oclin_context *ctx, oclin_dtype dtype, int64_t rows, int64_t cols,
+                               int64_t stride)
+{
+    if ((int)dtype != OCLIN_F32 && (int)dtype != OCLIN_I32)
+        return oclin_fail(ctx, OCLIN_E_ARG, "dtype %d is not known", (int)dtype);
+    if (rows < 0 || cols < 1)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "a tensor of %lld x %lld: rows >= 0 and cols >= 1 are needed",
+                          (long long)rows, (long long)cols);
+    if (stride < cols)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "row_stride %lld is less than the %lld columns",
+                          (long long)stride, (long long)cols);
+    const int64_t elements = span(rows, cols, stride);
+    if (elements < 0 || elements > INT64_MAX / ELEMENT_BYTES || (uint64_t)elements > SIZE_MAX / ELEMENT_BYTES)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "%lld rows of stride %lld overflow", (long long)rows,
+                          (long long)stride);
+    return OCLIN_OK;
+}
+
+/* Device memory that really is there: drivers allocate lazily, and would fail later in a kernel. */
+static oclin_status allocate(oclin_context *ctx, int64_t bytes, cl_mem *mem)
+{
+    cl_int error;
+    *mem = clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &error);
+    if (error) return oclin_fail_cl(ctx, error, "clCreateBuffer");
+    error = clEnqueueMigrateMemObjects(ctx->queue, 1, mem, CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, 0, NULL,
+                                       NULL);
+    if (!error) return OCLIN_OK;
+    clReleaseMemObject(*mem);
+    return oclin_fail_cl(ctx, error, "clEnqueueMigrateMemObjects");
+}
+
+oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, int64_t rows,
+                               int64_t cols)
+{
+    *tensor = NULL;
+    OCLIN_TRY(check_dims(ctx, dtype, rows, cols, cols));
+    const int64_t bytes = span(rows, cols, cols) * ELEMENT_BYTES;
+    const int64_t largest = ctx->device.info.max_allocation;
+    if (largest > 0 && bytes > largest)
+        return oclin_fail(ctx, OCLIN_E_SHAPE,
+                          "%lld x %lld elements are %lld bytes, the device's largest buffer is %lld",
+                          (long long)rows, (long long)cols, (long long)bytes, (long long)largest);
+    cl_mem root = NULL;
+    if (bytes > 0) OCLIN_TRY(allocate(ctx, bytes, &root));
+    struct oclin_storage *storage = NULL;
+    OCLIN_TRY(storage_create(&storage, ctx, root));
+    oclin_tensor *t = tensor_new(storage, dtype, 0, rows, cols, cols);
+    if (!t) {
+        storage_release(storage);
+        return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a tensor");
+    }
+    work_out_alignment(t, 1); /* OpenCL aligns a buffer for its largest type, 128 bytes */
+    *tensor = t;
+    return OCLIN_OK;
+}
+
+oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, int64_t rows,
+                                 int64_t cols)
+{
+    if (tensor) *tensor = NULL;
+    if (!tensor || !ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    return oclin_tensor_make(tensor, ctx, dtype, rows, cols);
+}
+
+static oclin_status check_window(oclin_context *ctx, const oclin_tensor *base, int64_t offset, int64_t rows,
+                                 int64_t cols, int64_t stride)
+{
+    const int64_t within = span(base->rows, base->cols, base->stride), wanted = span(rows, cols, stride);
+    if (offset < 0 || offset > within || wanted > within - offset)
+        return oclin_fail(ctx, OCLIN_E_SHAPE,
+                          "a view of %lld x %lld, stride %lld, at %lld leaves the %lld elements of its base",
+                          (long long)rows, (long long)cols, (long long)stride, (long long)offset,
+                          (long long)within);
+    if (rows == 0 || base->rows <= 1 || base->stride == base->cols) return OCLIN_OK;
+    /* the base has gaps, which belong to others */
+    if ((rows > 1 && stride != base->stride) || offset % base->stride + cols > base->cols)
+        return oclin_fail(
+            ctx, OCLIN_E_SHAPE,
+            "a view of %lld x %lld, stride %lld, at %lld is no block of rows and columns of its base, "
+            "%lld x %lld, stride %lld",
+            (long long)rows, (long long)cols, (long long)stride, (long long)offset, (long long)base->rows,
+            (long long)base->cols, (long long)base->stride);
+    return OCLIN_OK;
+}
+
+oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t offset, int64_t rows,
+                               int64_t cols, int64_t row_stride)
+{
+    if (view) *view = NULL;
+    if (!view || !base) return OCLIN_E_ARG;
+    oclin_context *ctx = oclin_tensor_context(base);
+    OCLIN_TRY(oclin_enter(ctx));
+    OCLIN_TRY(check_dims(ctx, base->dtype, rows, cols, row_stride));
+    OCLIN_TRY(check_window(ctx, base, offset, rows, cols, row_stride));
+    oclin_tensor *t = tensor_new(base->storage, base->dtype, base->offset + offset, rows, cols, row_stride);
+    if (!t) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a view");
+    if (base->mem != base->storage->root) clRetainMemObject(base->mem);
+    t->mem = base->mem;
+    t->origin = base->origin;
+    t->readable = base->readable;
+    t->writable = base->writable;
+    t->unspecified = base->unspecified;
+    t->epoch = base->epoch;
+    work_out_alignment(t, base->base_aligned);
+    *view = t;
+    return OCLIN_OK;
+}
+
+/* --------------------------------------------------------------------------------------------- wrapping */
+
+/* What the runtime knows of a caller's buffer. */
+struct buffer_facts {
+    cl_mem root;
+    size_t size, origin; /* bytes */
+    cl_mem_flags flags;
+    int aligned;
+};
+
+static cl_int read_buffer_facts(cl_mem buffer, struct buffer_facts *f)
+{
+    memset(f, 0, sizeof *f);
+    cl_mem parent = NULL;
+    void *host = NULL;
+    cl_int error = clGetMemObjectInfo(buffer, CL_MEM_SIZE, sizeof f->size, &f->size, NULL);
+    if (!error) error = clGetMemObjectInfo(buffer, CL_MEM_FLAGS, sizeof f->flags, &f->flags, NULL);
+    if (!error) error = clGetMemObjectInfo(buffer, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof parent, &parent, NULL);
+    if (!error && parent)
+        error = clGetMemObjectInfo(buffer, CL_MEM_OFFSET, sizeof f->origin, &f->origin, NULL);
+    f->root = parent ? parent : buffer;
+    cl_mem_flags root_flags = f->flags;
+    if (!error) error = clGetMemObjectInfo(f->root, CL_MEM_FLAGS, sizeof root_flags, &root_flags, NULL);
+    if (!error && (root_flags & CL_MEM_USE_HOST_PTR))
+        error = clGetMemObjectInfo(f->root, CL_MEM_HOST_PTR, sizeof host, &host, NULL);
+    f->aligned = (uintptr_t)host % ALIGNED_BYTES == 0;
+    return error;
+}
+
+static oclin_status check_buffer(oclin_context *ctx, cl_mem buffer)
+{
+    cl_mem_object_type type = 0;
+    cl_context of = NULL;
+    cl_int error = clGetMemObjectInfo(buffer, CL_MEM_TYPE, sizeof type, &type, NULL);
+    if (!error) error = clGetMemObjectInfo(buffer, CL_MEM_CONTEXT, sizeof of, &of, NULL);
+    if (error) {
+        ctx->cl_error = error;
+        return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem cannot be asked for its type (OpenCL error %d)",
+                          (int)error);
+    }
+    if (type != CL_MEM_OBJECT_BUFFER)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem is no buffer (type 0x%x)", (unsigned)type);
+    if (of != ctx->cl) return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem belongs to another cl_context");
+    return OCLIN_OK;
+}
+
+/* The storage of this root buffer: buffers that are wrapped twice, and sub-buffers of one parent, share one,
+ * so that overlaps and writes are seen. */
+static oclin_status storage_of(oclin_context *ctx, cl_mem root, struct oclin_storage **storage)
+{
+    for (*storage = ctx->storages; *storage; *storage = (*storage)->next)
+        if ((*storage)->root == root) return OCLIN_OK;
+    const cl_int error = clRetainMemObject(root);
+    if (error) return oclin_fail_cl(ctx, error, "clRetainMemObject");
+    return storage_create(storage, ctx, root);
+}
+
+oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, cl_mem buffer,
+                               int64_t offset, int64_t rows, int64_t cols, int64_t row_stride)
+{
+    if (tensor) *tensor = NULL;
+    if (!tensor || !ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    if (!buffer) return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem is NULL");
+    OCLIN_TRY(check_dims(ctx, dtype, rows, cols, row_stride));
+    OCLIN_TRY(check_buffer(ctx, buffer));
+    struct buffer_facts f;
+    cl_int error = read_buffer_facts(buffer, &f);
+    if (error) return oclin_fail_cl(ctx, error, "clGetMemObjectInfo");
+    if (f.origin % ELEMENT_BYTES)
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "the sub-buffer starts at byte %zu, which is not a multiple of %d", f.origin,
+                          ELEMENT_BYTES);
+    const int64_t holds = (int64_t)(f.size / ELEMENT_BYTES), wanted = span(rows, cols, row_stride);
+    if (offset < 0 || offset > holds || wanted > holds - offset)
+        return oclin_fail(
+            ctx, OCLIN_E_SHAPE,
+            "%lld x %lld, stride %lld, at offset %lld needs %lld elements, the buffer holds %lld",
+            (long long)rows, (long long)cols, (long long)row_stride, (long long)offset, (long long)wanted,
+            (long long)holds);
+    struct oclin_storage *storage = NULL;
+    OCLIN_TRY(storage_of(ctx, f.root, &storage));
+    storage->references++; /* held until the tensor holds it */
+    oclin_tensor *t = tensor_new(storage, dtype, offset, rows, cols, row_stride);
+    if (t && buffer != f.root) {
+        error = clRetainMemObject(buffer);
+        if (!error) t->mem = buffer;
+    }
+    storage_release(storage);
+    if (!t) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a tensor");
+    if (error) {
+        oclin_tensor_destroy(t);
+        return oclin_fail_cl(ctx, error, "clRetainMemObject");
+    }
+    t->origin = (int64_t)(f.origin / ELEMENT_BYTES);
+    t->readable = !(f.flags & CL_MEM_WRITE_ONLY);
+    t->writable = !(f.flags & CL_MEM_READ_ONLY);
+    work_out_alignment(t, f.aligned);
+    *tensor = t;
+    return OCLIN_OK;
+}
+
+/* --------------------------------------------------------------------------------------------- overlap */
+
+static int64_t first_of(const oclin_tensor *t)
+{
+    return t->origin + t->offset;
+}
+
+static int64_t end_of(const oclin_tensor *t)
+{
+    return first_of(t) + span(t->rows, t->cols, t->stride);
+}
+
+static int contiguous(const oclin_tensor *t)
+{
+    return t->rows <= 1 || t->stride == t->cols;
+}
+
+/* Whether the elements [from, to) meet the strided rectangle t. */
+static int interval_meets(int64_t from, int64_t to, const oclin_tensor *t)
+{
+    if (from < first_of(t)) from = first_of(t);
+    if (to > end_of(t)) to = end_of(t);
+    if (from >= to) return 0;
+    const int64_t column = (from - first_of(t)) % t->stride;
+    return column < t->cols || to - from > t->stride - column; /* begins in a row, or reaches the next one */
+}
+
+/* Rectangles of the same stride: shifted by whole rows and `shift` columns, u may wrap into two pieces. */
+static int same_stride_meets(const oclin_tensor *t, const oclin_tensor *u)
+{
+    const int64_t stride = t->stride;
+    int64_t down = (first_of(u) - first_of(t)) / stride, shift = (first_of(u) - first_of(t)) % stride;
+    if (shift < 0) {
+        shift += stride;
+        down--;
+    }
+    const int first_piece = shift < t->cols && down < t->rows && down + u->rows > 0;
+    const int wraps = shift + u->cols > stride; /* then its second piece begins at column 0 of the next row */
+    return first_piece || (wraps && down + 1 < t->rows && down + 1 + u->rows > 0);
+}
+
+int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u)
+{
+    if (t->storage != u->storage || t->rows == 0 || u->rows == 0) return 0;
+    if (first_of(t) >= end_of(u) || first_of(u) >= end_of(t)) return 0;
+    if (contiguous(t)) return interval_meets(first_of(t), end_of(t), u);
+    if (contiguous(u)) return interval_meets(first_of(u), end_of(u), t);
+    if (t->stride == u->stride) return same_stride_meets(t, u);
+    return 1; /* two different strides: not decided, so refused */
+}
+
+/* Whether every element of u is one of t. */
+static int covers(const oclin_tensor *t, const oclin_tensor *u)
+{
+    if (t == u) return 1;
+    if (t->storage != u->storage || first_of(u) < first_of(t) || end_of(u) > end_of(t)) return 0;
+    if (contiguous(t)) return 1;
+    if (u->rows > 1 && u->stride != t->stride) return 0;
+    return (first_of(u) - first_of(t)) % t->stride + u->cols <= t->cols;
+}
+
+/* ------------------------------------------------------------------------------------- state of contents */
+
+static oclin_status write_zeros(oclin_tensor *t)
+{
+    OCLIN_TRY(oclin_fill_enqueue(oclin_tensor_context(t), t, 0));
+    t->zero_pending = 0;
+    t->epoch = oclin_tensor_context(t)->epoch;
+    return OCLIN_OK;
+}
+
+oclin_status oclin_tensor_settle(oclin_tensor *t)
+{
+    for (oclin_tensor *u = t->storage->tensors; u; u = u->next)
+        if (u->zero_pending && oclin_tensor_overlap(t, u)) OCLIN_TRY(write_zeros(u));
+    return OCLIN_OK;
+}
+
+oclin_status oclin_tensor_settle_others(oclin_tensor *t)
+{
+    for (oclin_tensor *u = t->storage->tensors; u; u = u->next)
+        if (u->zero_pending && !covers(t, u) && oclin_tensor_overlap(t, u)) OCLIN_TRY(write_zeros(u));
+    return OCLIN_OK;
+}
+
+void oclin_tensor_written(oclin_tensor *t, oclin_status outcome)
+{
+    const uint64_t epoch = oclin_tensor_context(t)->epoch;
+    for (oclin_tensor *u = t->storage->tensors; u; u = u->next) {
+        if (u != t && !oclin_tensor_overlap(t, u)) continue;
+        u->version++;
+        u->epoch = epoch;
+        u->zero_pending = 0;
+        if (outcome != OCLIN_OK)
+            u->unspecified = 1;
+        else if (covers(t, u))
+            u->unspecified = 0;
+    }
+}
+
+void oclin_tensors_lose_epoch(oclin_context *ctx)
+{
+    for (struct oclin_storage *s = ctx->storages; s; s = s->next)
+        for (oclin_tensor *t = s->tensors; t; t = t->next)
+            if (t->epoch == ctx->epoch && t->version > 0) t->unspecified = 1;
+}
+
+/* ----------------------------------------------------------------------------------------------- checks */
+
+oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const char *name,
+                                oclin_dtype dtype, int64_t rows, int64_t cols)
+{
+    if (!t) return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", name);
+    if (oclin_tensor_context(t) != ctx)
+        return oclin_fail(ctx, OCLIN_E_ARG, "%s belongs to another context", name);
+    if (t->dtype != dtype)
+        return oclin_fail(ctx, OCLIN_E_ARG, "%s is %s, %s is needed", name,
+                          t->dtype == OCLIN_F32 ? "f32" : "i32", dtype == OCLIN_F32 ? "f32" : "i32");
+    if (t->rows != rows || t->cols != cols)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "%s is %lld x %lld, %lld x %lld is needed", name,
+                          (long long)t->rows, (long long)t->cols, (long long)rows, (long long)cols);
+    return OCLIN_OK;
+}
+
+oclin_status oclin_tensor_check_readable(oclin_context *ctx, const oclin_tensor *t, const char *name)
+{
+    if (!t->readable)
+        return oclin_fail(ctx, OCLIN_E_ARG, "%s is read, but lies in a CL_MEM_WRITE_ONLY buffer", name);
+    if (t->unspecified)
+        return oclin_fail(ctx, OCLIN_E_STATE, "%s is unspecified after a call that failed; write it first",
+                          name);
+    return OCLIN_OK;
+}
+
+oclin_status oclin_tensor_check_writable(oclin_context *ctx, const oclin_tensor *t, const char *name)
+{
+    if (!t->writable)
+        return oclin_fail(ctx, OCLIN_E_ARG, "%s is written, but lies in a CL_MEM_READ_ONLY buffer", name);
+    return OCLIN_OK;
+}
+
+oclin_status oclin_tensor_check_apart(oclin_context *ctx, const oclin_tensor *out, const char *out_name,
+                                      const oclin_tensor *other, const char *other_name)
+{
+    if (!out || !other || !oclin_tensor_overlap(out, other)) return OCLIN_OK;
+    return oclin_fail(
+        ctx, OCLIN_E_ARG,
+        "%s (elements %lld to %lld) and %s (%lld to %lld) share elements of one buffer; %s is written",
+        out_name, (long long)first_of(out), (long long)end_of(out) - 1, other_name,
+        (long long)first_of(other), (long long)end_of(other) - 1, out_name);
+}
+
+/* -------------------------------------------------------------------------------------- copying, filling */
+
+/* A strided tensor as the rectangle that OpenCL copies; the host side is dense. */
+struct rectangle {
+    size_t buffer_origin[3], host_origin[3], region[3];
+};
+
+static struct rectangle rectangle_of(const oclin_tensor *t)
+{
+    const struct rectangle r = {{(size_t)t->offset * ELEMENT_BYTES, 0, 0},
+                                {0, 0, 0},
+                                {(size_t)t->cols * ELEMENT_BYTES, (size_t)t->rows, 1}};
+    return r;
+}
+
+static cl_int copy_in(oclin_tensor *t, const void *host, cl_bool blocking, cl_event *event)
+{
+    cl_command_queue queue = oclin_tensor_context(t)->queue;
+    if (contiguous(t))
+        return clEnqueueWriteBuffer(queue, t->mem, blocking, (size_t)t->offset * ELEMENT_BYTES,
+                                    (size_t)(t->rows * t->cols) * ELEMENT_BYTES, host, 0, NULL, event);
+    const struct rectangle r = rectangle_of(t);
+    return clEnqueueWriteBufferRect(queue, t->mem, blocking, r.buffer_origin, r.host_origin, r.region,
+                                    (size_t)t->stride * ELEMENT_BYTES, 0, (size_t)t->cols * ELEMENT_BYTES, 0,
+                                    host, 0, NULL, event);
+}
+
+static cl_int copy_out(oclin_tensor *t, void *host, cl_bool blocking, cl_event *event)
+{
+    cl_command_queue queue = oclin_tensor_context(t)->queue;
+    if (contiguous(t))
+        return clEnqueueReadBuffer(queue, t->mem, blocking, (size_t)t->offset * ELEMENT_BYTES,
+                                   (size_t)(t->rows * t->cols) * ELEMENT_BYTES, host, 0, NULL, event);
+    const struct rectangle r = rectangle_of(t);
+    return clEnqueueReadBufferRect(queue, t->mem, blocking, r.buffer_origin, r.host_origin, r.region,
+                                   (size_t)t->stride * ELEMENT_BYTES, 0, (size_t)t->cols * ELEMENT_BYTES, 0,
+                                   host, 0, NULL, event);
+}
+
+/* An event for "nothing to wait for but what came before". */
+static oclin_status mark_only(oclin_context *ctx, cl_event *event)
+{
+    if (!event) return OCLIN_OK;
+    const cl_int error = clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, event);
+    return error ? oclin_fail_cl(ctx, error, "clEnqueueMarkerWithWaitList") : OCLIN_OK;
+}
+
+static oclin_status write_tensor(oclin_tensor *t, const void *host, cl_bool blocking, cl_event *event)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    OCLIN_TRY(oclin_tensor_check_writable(ctx, t, "the tensor"));
+    if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
+    if (t->rows == 0) return mark_only(ctx, event);
+    OCLIN_TRY(oclin_tensor_settle_others(t));
+    const cl_int error = copy_in(t, host, blocking, event);
+    const oclin_status status = error ? oclin_fail_cl(ctx, error, "clEnqueueWriteBuffer") : OCLIN_OK;
+    oclin_tensor_written(t, status);
+    return status;
+}
+
+static oclin_status read_tensor(oclin_tensor *t, void *host, cl_bool blocking, cl_event *event)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    OCLIN_TRY(oclin_tensor_check_readable(ctx, t, "the tensor"));
+    if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
+    if (t->rows == 0) return mark_only(ctx, event);
+    OCLIN_TRY(oclin_tensor_settle(t));
+    const cl_int error = copy_out(t, host, blocking, event);
+    if (error) oclin_tensors_lose_epoch(ctx); /* this may be how an earlier kernel's failure shows */
+    if (error || blocking) ctx->epoch++;      /* a blocking read on an in-order queue is a finish */
+    return error ? oclin_fail_cl(ctx, error, "clEnqueueReadBuffer") : OCLIN_OK;
+}
+
+oclin_status oclin_tensor_write_inside(oclin_tensor *t, const void *host)
+{
+    return write_tensor(t, host, CL_TRUE, NULL);
+}
+
+oclin_status oclin_tensor_read_inside(oclin_tensor *t, void *host)
+{
+    return read_tensor(t, host, CL_TRUE, NULL);
+}
+
+oclin_status oclin_tensor_write(oclin_tensor *t, const void *host)
+{
+    if (!t) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(oclin_tensor_context(t)));
+    return oclin_tensor_write_inside(t, host);
+}
+
+oclin_status oclin_tensor_read(oclin_tensor *t, void *host)
+{
+    if (!t) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(oclin_tensor_context(t)));
+    return oclin_tensor_read_inside(t, host);
+}
+
+static oclin_status flush(oclin_context *ctx, cl_event *event)
+{
+    const cl_int error = clFlush(ctx->queue);
+    if (!error) return OCLIN_OK;
+    if (event && *event) {
+        clReleaseEvent(*event);
+        *event = NULL;
+    }
+    return oclin_fail_cl(ctx, error, "clFlush");
+}
+
+oclin_status oclin_tensor_write_async(oclin_tensor *t, const void *host, cl_event *event)
+{
+    if (event) *event = NULL;
+    if (!t) return OCLIN_E_ARG;
+    oclin_context *ctx = oclin_tensor_context(t);
+    OCLIN_TRY(oclin_enter(ctx));
+    OCLIN_TRY(write_tensor(t, host, CL_FALSE, event));
+    return flush(ctx, event);
+}
+
+oclin_status oclin_tensor_read_async(oclin_tensor *t, void *host, cl_event *event)
+{
+    if (event) *event = NULL;
+    if (!t) return OCLIN_E_ARG;
+    oclin_context *ctx = oclin_tensor_context(t);
+    OCLIN_TRY(oclin_enter(ctx));
+    OCLIN_TRY(read_tensor(t, host, CL_FALSE, event));
+    return flush(ctx, event);
+}
+
+oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
+{
+    if (!t) return OCLIN_E_ARG;
+    oclin_context *ctx = oclin_tensor_context(t);
+    OCLIN_TRY(oclin_enter(ctx));
+    OCLIN_TRY(oclin_tensor_check_writable(ctx, t, "the tensor"));
+    uint32_t bits;
+    if (t->dtype == OCLIN_I32) {
+        if (!(value >= INT32_MIN && value <= INT32_MAX) || value != floor(value))
+            return oclin_fail(ctx, OCLIN_E_ARG, "%.17g is no 32-bit integer", value);
+        const int32_t whole = (int32_t)value;
+        memcpy(&bits, &whole, sizeof bits);
+    } else {
+        const float rounded = (float)value;
+        memcpy(&bits, &rounded, sizeof bits);
+    }
+    if (t->rows == 0) return OCLIN_OK;
+    OCLIN_TRY(oclin_tensor_settle_others(t));
+    const oclin_status status = oclin_fill_enqueue(ctx, t, bits);
+    if (status == OCLIN_OK || status == OCLIN_E_CL) oclin_tensor_written(t, status);
+    return status;
+}
+
+oclin_status oclin_tensor_touch(oclin_tensor *t)
+{
+    if (!t) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(oclin_tensor_context(t)));
+    OCLIN_TRY(oclin_tensor_settle_others(t));
+    oclin_tensor_written(t, OCLIN_OK);
+    return OCLIN_OK;
+}
+
+/* ----------------------------------------------------------------------------------------------- getters */
+
+oclin_dtype oclin_tensor_dtype(const oclin_tensor *t)
+{
+    return t ? t->dtype : OCLIN_F32;
+}
+
+int64_t oclin_tensor_rows(const oclin_tensor *t)
+{
+    return t ? t->rows : 0;
+}
+
+int64_t oclin_tensor_cols(const oclin_tensor *t)
+{
+    return t ? t->cols : 0;
+}
+
+int64_t oclin_tensor_row_stride(const oclin_tensor *t)
+{
+    return t ? t->stride : 0;
+}
+
+int64_t oclin_tensor_offset(const oclin_tensor *t)
+{
+    return t ? t->offset : 0;
+}
+
+cl_mem oclin_tensor_cl_mem(oclin_tensor *t)
+{
+    if (!t || oclin_enter(oclin_tensor_context(t)) != OCLIN_OK || oclin_tensor_settle(t) != OCLIN_OK)
+        return NULL;
+    return t->mem;
+}

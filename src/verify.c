@@ -1,0 +1,318 @@
+/*
+ * OCLIN_VERIFY and oclin_self_check: operands are read back after an operation, the reference computes it
+ * again, and every element must be within its bound. The data of a program is arbitrary, so the bounds are
+ * those for any data (zero_mean 0).
+ */
+#include "oclin_internal.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static oclin_status no_memory(oclin_context *ctx)
+{
+    return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory to verify an operation");
+}
+
+/* A dense host copy; NULL for a NULL tensor. The caller frees it. */
+static oclin_status copy_of(oclin_tensor *t, float **copy)
+{
+    *copy = NULL;
+    if (!t) return OCLIN_OK;
+    *copy = malloc((size_t)(t->rows * t->cols + 1) * sizeof **copy);
+    if (!*copy) return no_memory(oclin_tensor_context(t));
+    const int readable = t->readable;
+    t->readable = 1; /* write-only speaks of kernels; the host may look */
+    const oclin_status status = oclin_tensor_read_inside(t, *copy);
+    t->readable = readable;
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- comparing */
+
+/* How far got is from want, in units of the bound; above 1 is wrong. */
+static double error_of(double got, double want, double bound)
+{
+    if (!isfinite(want) || fabs(want) > FLT_MAX) return isfinite(got) ? INFINITY : 0.0;
+    if (isnan(bound)) return 0.0;
+    const double distance = fabs(got - want);
+    /* the last float before want may be half an ulp away, which the bound of an exact result does not count
+     */
+    const double rounding = fabs(want) * (FLT_EPSILON / 2.0) + 0x1p-150;
+    if (distance <= rounding) return 0.0;
+    return isnan(distance) ? INFINITY : distance / (bound + rounding);
+}
+
+struct expectation {
+    const char *operation, *name;
+    double *want, *bound;
+};
+
+static oclin_status compare(oclin_tensor *t, const struct expectation *e)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    float *got;
+    oclin_status status = copy_of(t, &got);
+    for (int64_t i = 0; i < t->rows * t->cols && status == OCLIN_OK; i++) {
+        const double error = error_of((double)got[i], e->want[i], e->bound[i]);
+        if (error > ctx->verify_worst) ctx->verify_worst = error;
+        if (error > 1.0)
+            status = oclin_fail(ctx, OCLIN_E_VERIFY,
+                                "%s: %s[%lld, %lld] is %.9g, the reference says %.9g within %.3g",
+                                e->operation, e->name, (long long)(i / t->cols), (long long)(i % t->cols),
+                                (double)got[i], e->want[i], e->bound[i]);
+    }
+    free(got);
+    return status;
+}
+
+static int expect(struct expectation *e, const char *operation, const char *name, int64_t n)
+{
+    e->operation = operation;
+    e->name = name;
+    e->want = calloc((size_t)n + 1, sizeof(double));
+    e->bound = calloc((size_t)n + 1, sizeof(double));
+    return e->want && e->bound;
+}
+
+static void forget(struct expectation *e)
+{
+    free(e->want);
+    free(e->bound);
+}
+
+static struct oclin_ref_case case_of(const oclin_layer *l, int64_t batch)
+{
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(batch, l->in, l->out);
+    c.activation = l->activation;
+    c.gradient = l->gradient;
+    c.no_denormals = !l->ctx->device.denormals;
+    return c;
+}
+
+/* --------------------------------------------------------------------------------------------- forward */
+
+oclin_status oclin_verify_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z)
+{
+    const struct oclin_ref_case c = case_of(l, x->rows);
+    const int64_t n = x->rows * l->out;
+    struct expectation want_y, want_z;
+    float *host_x, *host_w = NULL, *host_b = NULL;
+    const int enough = expect(&want_y, "forward", "y", n) & expect(&want_z, "forward", "z", n);
+    oclin_status status = copy_of(x, &host_x);
+    if (status == OCLIN_OK) status = copy_of(l->w, &host_w);
+    if (status == OCLIN_OK) status = copy_of(l->b, &host_b);
+    if (status == OCLIN_OK && !enough) status = no_memory(l->ctx);
+    if (status == OCLIN_OK) {
+        oclin_ref_forward(&c, host_x, host_w, host_b, want_z.want, want_z.bound, want_y.want, want_y.bound);
+        status = compare(y, &want_y);
+    }
+    if (status == OCLIN_OK && z && z->rows == x->rows) status = compare(z, &want_z);
+    free(host_x);
+    free(host_w);
+    free(host_b);
+    forget(&want_y);
+    forget(&want_z);
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------- backward, step */
+
+oclin_status oclin_verify_before(oclin_layer *l, struct oclin_before *before)
+{
+    OCLIN_TRY(copy_of(l->w, &before->w));
+    OCLIN_TRY(copy_of(l->b, &before->b));
+    if (l->dw && !l->dw->zero_pending) OCLIN_TRY(copy_of(l->dw, &before->dw));
+    if (l->db && !l->db->zero_pending) OCLIN_TRY(copy_of(l->db, &before->db));
+    return OCLIN_OK;
+}
+
+void oclin_verify_forget(struct oclin_before *before)
+{
+    free(before->w);
+    free(before->b);
+    free(before->dw);
+    free(before->db);
+}
+
+/* The host side of one backward call. */
+struct backward_data {
+    struct oclin_ref_case c;
+    float *x, *dy, *s;
+};
+
+/* s of GELU may have room for a larger batch than this one. */
+static oclin_status copy_stored(const struct oclin_backward_call *call, float **s)
+{
+    oclin_saved *saved = call->saved;
+    oclin_tensor *t = call->layer->activation == OCLIN_GELU ? saved->z : saved->y;
+    return copy_of(t, s);
+}
+
+static oclin_status check_dx(const struct oclin_backward_call *call, const struct backward_data *d,
+                             const float *w)
+{
+    struct expectation e;
+    oclin_status status = OCLIN_OK;
+    if (!expect(&e, "backward", "dx", d->c.batch * d->c.in)) status = no_memory(call->layer->ctx);
+    if (status == OCLIN_OK) {
+        oclin_ref_grad_x(&d->c, w, d->dy, d->s, e.want, e.bound);
+        status = compare(call->dx, &e);
+    }
+    forget(&e);
+    return status;
+}
+
+/* A gradient of n elements (e holds it) as it arrives: stored, added to what was there, or used for a step.
+ */
+static oclin_status check_arrival(const struct oclin_backward_call *call, struct expectation *e, int64_t n,
+                                  const float *gradient_before, const float *parameter_before,
+                                  oclin_tensor *gradient, oclin_tensor *parameter)
+{
+    struct expectation after;
+    if (!call->step && !gradient_before) return compare(gradient, e);
+    oclin_status status = OCLIN_OK;
+    if (!expect(&after, e->operation, call->step ? "the parameter after the step" : e->name, n))
+        status = no_memory(call->layer->ctx);
+    if (status == OCLIN_OK) {
+        if (call->step)
+            oclin_ref_step(n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
+        else
+            oclin_ref_accumulate(n, gradient_before, e->want, e->bound, after.want, after.bound);
+        status = compare(call->step ? parameter : gradient, &after);
+    }
+    forget(&after);
+    return status;
+}
+
+static oclin_status check_dw(const struct oclin_backward_call *call, const struct backward_data *d,
+                             const struct oclin_before *before)
+{
+    const oclin_layer *l = call->layer;
+    struct expectation e;
+    oclin_status status = OCLIN_OK;
+    if (!expect(&e, "backward", "dw", l->out * l->in)) status = no_memory(l->ctx);
+    if (status == OCLIN_OK) {
+        oclin_ref_grad_w(&d->c, d->x, d->dy, d->s, e.want, e.bound);
+        status = check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
+    }
+    forget(&e);
+    return status;
+}
+
+static oclin_status check_db(const struct oclin_backward_call *call, const struct backward_data *d,
+                             const struct oclin_before *before)
+{
+    const oclin_layer *l = call->layer;
+    struct expectation e;
+    oclin_status status = OCLIN_OK;
+    if (!expect(&e, "backward", "db", l->out)) status = no_memory(l->ctx);
+    if (status == OCLIN_OK) {
+        oclin_ref_grad_b(&d->c, d->dy, d->s, e.want, e.bound);
+        status = check_arrival(call, &e, l->out, before->db, before->b, l->db, l->b);
+    }
+    forget(&e);
+    return status;
+}
+
+oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before)
+{
+    const oclin_layer *l = call->layer;
+    struct backward_data d = {case_of(l, call->saved->batch), NULL, NULL, NULL};
+    oclin_status status = copy_of(call->saved->x, &d.x);
+    if (status == OCLIN_OK) status = copy_of(call->dy, &d.dy);
+    if (status == OCLIN_OK) status = copy_stored(call, &d.s);
+    if (status == OCLIN_OK && call->dx) status = check_dx(call, &d, before->w);
+    if (status == OCLIN_OK && !(call->step && call->lr == 0.0f)) status = check_dw(call, &d, before);
+    if (status == OCLIN_OK && l->bias && !(call->step && call->lr == 0.0f))
+        status = check_db(call, &d, before);
+    free(d.x);
+    free(d.dy);
+    free(d.s);
+    return status;
+}
+
+static oclin_status check_step(oclin_tensor *parameter, const float *old, const float *gradient, float lr,
+                               const char *name)
+{
+    if (!parameter || !gradient) return OCLIN_OK;
+    const int64_t n = parameter->rows * parameter->cols;
+    struct expectation e;
+    oclin_status status = OCLIN_OK;
+    double *dw = malloc((size_t)n * sizeof *dw);
+    if (!expect(&e, "step", name, n) || !dw) status = no_memory(oclin_tensor_context(parameter));
+    if (status == OCLIN_OK) {
+        for (int64_t i = 0; i < n; i++) dw[i] = (double)gradient[i];
+        oclin_ref_step(n, old, dw, NULL, lr, e.want, e.bound);
+        status = compare(parameter, &e);
+    }
+    free(dw);
+    forget(&e);
+    return status;
+}
+
+oclin_status oclin_verify_step(oclin_layer *l, float lr, const struct oclin_before *before)
+{
+    OCLIN_TRY(check_step(l->w, before->w, before->dw, lr, "w"));
+    return check_step(l->b, before->b, before->db, lr, "b");
+}
+
+/* --------------------------------------------------------------------------------------------- losses */
+
+oclin_status oclin_verify_loss_before(struct oclin_loss_call *call)
+{
+    if (!call->options.accumulate) return OCLIN_OK;
+    if (call->loss) OCLIN_TRY(oclin_tensor_read_inside(call->loss, &call->loss_before));
+    return call->correct ? oclin_tensor_read_inside(call->correct, &call->correct_before) : OCLIN_OK;
+}
+
+static oclin_status check_count(const struct oclin_loss_call *call, int64_t correct)
+{
+    int32_t got;
+    OCLIN_TRY(oclin_tensor_read_inside(call->correct, &got));
+    const int64_t want = correct + (call->options.accumulate ? call->correct_before : 0);
+    if (got == want) return OCLIN_OK;
+    return oclin_fail(oclin_tensor_context(call->y), OCLIN_E_VERIFY,
+                      "cross_entropy: correct is %d, the reference says %lld", got, (long long)want);
+}
+
+static oclin_status check_loss(const struct oclin_loss_call *call, const float *y, const float *target)
+{
+    const int64_t rows = call->y->rows, cols = call->y->cols;
+    const int classes = call->target->dtype == OCLIN_I32;
+    const char *operation = classes ? "cross_entropy" : "mse";
+    struct expectation loss, dy;
+    int64_t correct = 0;
+    oclin_status status = OCLIN_OK;
+    const int enough = expect(&loss, operation, "loss", 1) & expect(&dy, operation, "dy", rows * cols);
+    if (!enough) {
+        status = no_memory(oclin_tensor_context(call->y));
+    } else if (classes) {
+        oclin_ref_cross_entropy(rows, cols, y, (const int32_t *)(const void *)target, call->options.reduction,
+                                call->options.scale, loss.want, loss.bound, dy.want, dy.bound, &correct);
+    } else {
+        oclin_ref_mse(rows, cols, y, target, call->options.reduction, call->options.scale, loss.want,
+                      loss.bound, dy.want, dy.bound);
+    }
+    if (enough && call->options.accumulate)
+        oclin_ref_accumulate(1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
+    if (status == OCLIN_OK && call->loss) status = compare(call->loss, &loss);
+    if (status == OCLIN_OK && call->dy && rows > 0) status = compare(call->dy, &dy);
+    if (status == OCLIN_OK && call->correct) status = check_count(call, correct);
+    forget(&loss);
+    forget(&dy);
+    return status;
+}
+
+oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
+{
+    float *y, *target = NULL;
+    oclin_status status = copy_of(call->y, &y);
+    if (status == OCLIN_OK)
+        status = copy_of(call->target, &target); /* four bytes an element, whatever they are */
+    if (status == OCLIN_OK) status = check_loss(call, y, target);
+    free(y);
+    free(target);
+    return status;
+}

@@ -1,0 +1,403 @@
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+void *allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+    if (!memory) fail_msg("no memory for %zu elements of %zu bytes", count, size);
+    return memory;
+}
+
+/* ------------------------------------------------------------------------------------------------ data */
+
+uint64_t rng_next(struct rng *rng)
+{
+    uint64_t z = rng->state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+int64_t rng_below(struct rng *rng, int64_t n)
+{
+    return (int64_t)(rng_next(rng) % (uint64_t)n);
+}
+
+float rng_unit(struct rng *rng)
+{
+    return (float)(rng_next(rng) >> 40) * 0x1p-24f;
+}
+
+int exact_limit(int64_t terms)
+{
+    for (int64_t m = 64; m > 0; m--)
+        if (terms <= ((1 << 24) - 1 - m) / (m * m)) return (int)m;
+    fail_msg("no integers are small enough for exact sums of %lld products", (long long)terms);
+    return 0;
+}
+
+void fill_integers(struct rng *rng, float *p, int64_t n, int limit)
+{
+    for (int64_t i = 0; i < n; i++) p[i] = (float)(rng_below(rng, 2 * limit + 1) - limit);
+}
+
+void fill_zero_mean(struct rng *rng, float *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) p[i] = rng_next(rng) & 1 ? rng_unit(rng) : rng_unit(rng) - 1.0f;
+}
+
+void fill_positive(struct rng *rng, float *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) p[i] = 1.0f - rng_unit(rng);
+}
+
+void fill_special(struct rng *rng, float *p, int64_t n)
+{
+    static const float special[] = {0.0f,    -0.0f,    0x1p-149f, -0x1p-149f, 0x1.8p-127f, FLT_MIN,
+                                    FLT_MAX, -FLT_MAX, INFINITY,  -INFINITY,  NAN};
+    for (int64_t i = 0; i < n; i++) {
+        p[i] = rng_unit(rng) * 2.0f - 1.0f;
+        if (rng_below(rng, 4) == 0) p[i] = special[rng_below(rng, COUNT_OF(special))];
+    }
+}
+
+void fill_labels(struct rng *rng, int32_t *labels, int64_t n, int32_t classes)
+{
+    for (int64_t i = 0; i < n; i++) labels[i] = (int32_t)rng_below(rng, classes);
+}
+
+static const uint32_t poison_bits = 0x7fca9a57u;
+
+void fill_poison(float *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) memcpy(&p[i], &poison_bits, sizeof p[i]);
+}
+
+int64_t first_not_poison(const float *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(&p[i], &poison_bits, sizeof p[i])) return i;
+    return -1;
+}
+
+/* --------------------------------------------------------------------------------------- comparisons */
+
+/* Equal, or both NaN. */
+static int same_number(float a, float b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
+int64_t first_inexact(int64_t rows, int64_t cols, int64_t stride, const float *got, const double *want)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            if (!same_number(got[r * stride + j], (float)want[r * cols + j])) return r * cols + j;
+    return -1;
+}
+
+/* |got - want| in bounds; negative: no claim. */
+static double error_in_bounds(float got, double want, double bound)
+{
+    if (!isfinite((float)want) && same_number(got, (float)want)) return 0;
+    if (!isfinite(want)) return INFINITY;
+    if (!isfinite(bound)) return -1;
+    if (isnan(got)) return INFINITY;
+    const double value = isinf(got) ? copysign(0x1p128, got) : got;
+    const double error = fabs(value - want);
+    if (error == 0) return 0;
+    return bound > 0 ? error / bound : INFINITY;
+}
+
+struct comparison compare_bound(int64_t rows, int64_t cols, int64_t stride, const float *got,
+                                const double *want, const double *bound)
+{
+    struct comparison result = {0, -1, 0};
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t j = 0; j < cols; j++) {
+            const int64_t at = r * cols + j;
+            const double error = error_in_bounds(got[r * stride + j], want[at], bound[at]);
+            if (error < 0) continue;
+            result.compared++;
+            if (error > result.worst) result.worst = error;
+            if (error > 1 && result.first < 0) result.first = at;
+        }
+    }
+    return result;
+}
+
+void check_exact(const char *name, int64_t rows, int64_t cols, int64_t stride, const float *got,
+                 const double *want)
+{
+    const int64_t at = first_inexact(rows, cols, stride, got, want);
+    if (at < 0) return;
+    const int64_t r = at / cols, j = at % cols;
+    fail_msg("%s[%lld][%lld] is %.9g, must be %.9g exactly (%lld x %lld)", name, (long long)r, (long long)j,
+             got[r * stride + j], (float)want[at], (long long)rows, (long long)cols);
+}
+
+double check_bound(const char *name, int64_t rows, int64_t cols, int64_t stride, const float *got,
+                   const double *want, const double *bound)
+{
+    const struct comparison c = compare_bound(rows, cols, stride, got, want, bound);
+    if (c.first >= 0) {
+        const int64_t r = c.first / cols, j = c.first % cols;
+        fail_msg("%s[%lld][%lld] is %.9g, must be %.9g within %.3g (%lld x %lld; worst error %.3g bounds)",
+                 name, (long long)r, (long long)j, got[r * stride + j], want[c.first], bound[c.first],
+                 (long long)rows, (long long)cols, c.worst);
+    }
+    if (rows * cols > 0 && c.compared == 0) fail_msg("%s: the bounds claim nothing", name);
+    return c.worst;
+}
+
+void check_same_bits(const char *name, const float *got, const float *want, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(&got[i], &want[i], sizeof got[i]))
+            fail_msg("%s[%lld] is %.9g (%a), was %.9g (%a)", name, (long long)i, got[i], got[i], want[i],
+                     want[i]);
+}
+
+/* ------------------------------------------------------------------------------------------- contexts */
+
+void assert_status_at(const oclin_context *ctx, oclin_status expected, oclin_status status, const char *expr,
+                      const char *file, int line)
+{
+    if (status == expected) return;
+    print_error("%s\n    gives %s, not %s: %s\n", expr, oclin_status_name(status),
+                oclin_status_name(expected), ctx ? oclin_context_error(ctx) : "");
+    if (ctx && status == OCLIN_E_BUILD) print_error("%s\n", oclin_context_build_log(ctx));
+    _fail(file, line);
+}
+
+static char log_text[16384];
+
+static void log_line(void *user, const char *line)
+{
+    (void)user;
+    const size_t used = strlen(log_text);
+    snprintf(log_text + used, sizeof log_text - used, "%s\n", line);
+}
+
+const char *context_log(void)
+{
+    return log_text;
+}
+
+void clear_context_log(void)
+{
+    log_text[0] = '\0';
+}
+
+oclin_context *make_context_with(struct oclin_context_options options)
+{
+    oclin_context *ctx = NULL;
+    options.log = log_line;
+    const oclin_status status = oclin_context_create(&ctx, &options);
+    if (status != OCLIN_OK || !ctx)
+        fail_msg("no context, plan %s: %s\n%s", options.plan ? options.plan : "of oclin's choice",
+                 oclin_status_name(status), log_text);
+    return ctx;
+}
+
+oclin_context *make_context(const char *plan)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.plan = plan;
+    return make_context_with(options);
+}
+
+/* -------------------------------------------------------------------------------------------- tensors */
+
+/* Behind the last row: more than the widest vector or register tile that could run over. */
+#define MARGIN 64
+
+struct placed tensor_from(oclin_context *ctx, int64_t rows, int64_t cols, int64_t stride, int64_t offset,
+                          const float *host)
+{
+    struct placed p = {NULL, NULL, rows, cols, stride, offset, offset + rows * stride + MARGIN};
+    float *image = new_array(float, p.length);
+    fill_poison(image, p.length);
+    for (int64_t r = 0; host && r < rows; r++)
+        memcpy(image + offset + r * stride, host + r * cols, (size_t)cols * sizeof *host);
+    assert_ok(ctx, oclin_tensor_create(&p.arena, ctx, OCLIN_F32, 1, p.length));
+    assert_ok(ctx, oclin_tensor_write(p.arena, image));
+    assert_ok(ctx, oclin_tensor_view(&p.t, p.arena, offset, rows, cols, stride));
+    free(image);
+    return p;
+}
+
+void tensor_release(struct placed *p)
+{
+    oclin_tensor_destroy(p->t);
+    oclin_tensor_destroy(p->arena);
+    *p = (struct placed){0};
+}
+
+static float *read_arena(const struct placed *p)
+{
+    float *image = new_array(float, p->length);
+    assert_ok(NULL, oclin_tensor_read(p->arena, image));
+    return image;
+}
+
+/* The first place of the arena that is outside the matrix and no poison, or -1. */
+static int64_t first_damage(const struct placed *p, const float *image)
+{
+    for (int64_t i = 0; i < p->length; i++) {
+        const int64_t at = i - p->offset;
+        const int inside = at >= 0 && at < p->rows * p->stride && at % p->stride < p->cols;
+        if (!inside && first_not_poison(image + i, 1) >= 0) return i;
+    }
+    return -1;
+}
+
+int canaries_intact(const struct placed *p, int64_t *where)
+{
+    float *image = read_arena(p);
+    const int64_t damage = first_damage(p, image);
+    free(image);
+    if (where) *where = damage;
+    return damage < 0;
+}
+
+void check_canaries(const char *name, const struct placed *p)
+{
+    int64_t where;
+    if (!canaries_intact(p, &where))
+        fail_msg("%s: written outside the matrix, at %lld (%lld x %lld, stride %lld, offset %lld)", name,
+                 (long long)where, (long long)p->rows, (long long)p->cols, (long long)p->stride,
+                 (long long)p->offset);
+}
+
+void check_tensor_exact(const char *name, const struct placed *p, const double *want)
+{
+    float *image = read_arena(p);
+    check_exact(name, p->rows, p->cols, p->stride, image + p->offset, want);
+    free(image);
+    check_canaries(name, p);
+}
+
+double check_tensor_bound(const char *name, const struct placed *p, const double *want, const double *bound)
+{
+    float *image = read_arena(p);
+    const double worst = check_bound(name, p->rows, p->cols, p->stride, image + p->offset, want, bound);
+    free(image);
+    check_canaries(name, p);
+    return worst;
+}
+
+/* ---------------------------------------------------------------------------------------- test lists */
+
+void add_test(struct test_list *list, CMUnitTestFunction test, void *state, const char *format, ...)
+{
+    char name[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2 * list->capacity : 64;
+        list->tests = realloc(list->tests, list->capacity * sizeof *list->tests);
+    }
+    char *copy = malloc(strlen(name) + 1);
+    if (!list->tests || !copy) abort(); /* no test is running yet that could fail */
+    strcpy(copy, name);
+    list->tests[list->count++] = (struct CMUnitTest){copy, test, NULL, NULL, state};
+}
+
+static int matches(const char *pattern, const char *name)
+{
+    if (*pattern == '*') return matches(pattern + 1, name) || (*name && matches(pattern, name + 1));
+    if (!*pattern || !*name) return *pattern == *name;
+    return (*pattern == '?' || *pattern == *name) && matches(pattern + 1, name + 1);
+}
+
+/* Chosen here and not by cmocka's own filter: cmocka reports success when nothing is left. */
+int run_list(const char *group, struct test_list *list, int argc, char **argv)
+{
+    const char *pattern = argc > 1 ? argv[1] : getenv("OCLIN_TEST");
+    struct CMUnitTest *chosen = calloc(list->count + 1, sizeof *chosen);
+    size_t count = 0;
+    for (size_t i = 0; chosen && i < list->count; i++)
+        if (!pattern || matches(pattern, list->tests[i].name)) chosen[count++] = list->tests[i];
+
+    int failed = 1;
+    if (count > 0)
+        failed = _cmocka_run_group_tests(group, chosen, count, NULL, NULL);
+    else
+        fprintf(stderr, "%s: no test matches %s\n", group, pattern ? pattern : "");
+
+    for (size_t i = 0; i < list->count; i++) free((char *)list->tests[i].name);
+    free(list->tests);
+    free(chosen);
+    *list = (struct test_list){0};
+    return failed == 0 ? 0 : 1;
+}
+
+/* ---------------------------------------------------------------------------------------- all pairs */
+
+/* Do level i of factor f and level j of factor g meet in some row? */
+static int pair_occurs(int factors, const int *rows, int64_t count, int f, int i, int g, int j)
+{
+    for (int64_t r = 0; r < count; r++)
+        if (rows[r * factors + f] == i && rows[r * factors + g] == j) return 1;
+    return 0;
+}
+
+/* How many pairs occur in no row; the first one found becomes part of `row`, unless that is NULL. */
+static int64_t missing(int factors, const int *levels, const int *rows, int64_t count, int *row)
+{
+    int64_t n = 0;
+    for (int f = 0; f < factors; f++)
+        for (int g = f + 1; g < factors; g++)
+            for (int i = 0; i < levels[f]; i++)
+                for (int j = 0; j < levels[g]; j++) {
+                    if (pair_occurs(factors, rows, count, f, i, g, j)) continue;
+                    if (row && n == 0) row[f] = i, row[g] = j;
+                    n++;
+                }
+    return n;
+}
+
+int64_t pairs_missing(int factors, const int *levels, const int *rows, int64_t count)
+{
+    return missing(factors, levels, rows, count, NULL);
+}
+
+/* The level of factor f that makes the most new pairs with what `row` has already (-1: not set yet); of equal
+ * ones one that differs from row to row. */
+static int best_level(int factors, const int *levels, const int *rows, int64_t count, const int *row, int f)
+{
+    int best = 0, best_gain = -1;
+    for (int k = 0; k < levels[f]; k++) {
+        const int i = (int)((count + k) % levels[f]);
+        int gain = 0;
+        for (int g = 0; g < factors; g++)
+            if (row[g] >= 0) gain += !pair_occurs(factors, rows, count, f, i, g, row[g]);
+        if (gain > best_gain) best = i, best_gain = gain;
+    }
+    return best;
+}
+
+/* Greedy: each row starts from a pair that is missing, so it ends. */
+int64_t all_pairs(int factors, const int *levels, int *rows, int64_t capacity)
+{
+    for (int64_t count = 0;; count++) {
+        int *row = rows + count * factors;
+        int first[32];
+        if (factors > (int)COUNT_OF(first)) fail_msg("%d factors are too many", factors);
+        for (int f = 0; f < factors; f++) first[f] = -1;
+        if (missing(factors, levels, rows, count, first) == 0) return count;
+        if (count == capacity) fail_msg("all pairs need more than %lld rows", (long long)capacity);
+        memcpy(row, first, (size_t)factors * sizeof *row);
+        for (int f = 0; f < factors; f++)
+            if (row[f] < 0) row[f] = best_level(factors, levels, rows, count, row, f);
+    }
+}

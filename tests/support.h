@@ -1,0 +1,150 @@
+/*
+ * What all test programs share: data, comparisons, contexts, tensors with canaries, and the list of tests.
+ */
+#ifndef OCLIN_TESTS_SUPPORT_H
+#define OCLIN_TESTS_SUPPORT_H
+
+/* cmocka.h wants these before it, in this order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "oclin.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Zeroed memory, freed with free(); fails the test if there is none. `new_array(float, 0)` is not NULL. */
+void *allocate(size_t count, size_t size);
+#define new_array(type, count) ((type *)allocate((size_t)(count), sizeof(type)))
+
+/* ------------------------------------------------------------------------------------------------ data */
+
+/* splitmix64. The same seed gives the same data everywhere: {42}. */
+struct rng {
+    uint64_t state;
+};
+uint64_t rng_next(struct rng *rng);
+int64_t rng_below(struct rng *rng, int64_t n); /* 0 .. n - 1 */
+float rng_unit(struct rng *rng);               /* [0, 1) with all 24 bits in use */
+
+/* The largest m <= 64 for which sums of `terms` products of integers up to m, and one more integer, stay
+ * below 2^24: exact in float whatever the order. Fails the test when there is none. */
+int exact_limit(int64_t terms);
+
+/* Integers from -limit to limit. */
+void fill_integers(struct rng *rng, float *p, int64_t n, int limit);
+/* [-1, 1): products of mean zero. */
+void fill_zero_mean(struct rng *rng, float *p, int64_t n);
+/* (0, 1]. */
+void fill_positive(struct rng *rng, float *p, int64_t n);
+/* Ordinary numbers with zeros of both signs, denormals, the largest floats, Inf and NaN among them. */
+void fill_special(struct rng *rng, float *p, int64_t n);
+/* 0 .. classes - 1. */
+void fill_labels(struct rng *rng, int32_t *labels, int64_t n, int32_t classes);
+
+/* A NaN whose bits no computation makes: what outputs hold before, and canaries always. */
+void fill_poison(float *p, int64_t n);
+/* Index of the first element that is not (still) that poison, or -1. */
+int64_t first_not_poison(const float *p, int64_t n);
+
+/* --------------------------------------------------------------------------------------- comparisons */
+
+/*
+ * `got` has rows of `stride` elements, of which cols are looked at; want and bound are dense.
+ *
+ * Exact: got is want rounded to float, and any NaN is equal to any other. So are the two zeros: an empty or
+ * vanishing sum is +0 or -0 by whether a kernel starts with 0 or with the first product, and both are right.
+ */
+int64_t first_inexact(int64_t rows, int64_t cols, int64_t stride, const float *got, const double *want);
+
+struct comparison {
+    double
+        worst; /* largest |got - want| / bound; INFINITY where the bound is 0, or NaN or Inf do not match */
+    int64_t first;    /* dense index of the first element beyond its bound, or -1 */
+    int64_t compared; /* elements for which a claim was made */
+};
+
+/* NaN and Inf in want (rounded to float) must be met by the same. Elsewhere a bound that is not finite makes
+ * no claim (a sum that may overflow), and an Inf in got counts as 2^128. */
+struct comparison compare_bound(int64_t rows, int64_t cols, int64_t stride, const float *got,
+                                const double *want, const double *bound);
+
+/* The same, failing the test with the name, the place and both values of the first mismatch. check_bound
+ * also fails when there were elements and none was compared; it returns the worst error in bounds. */
+void check_exact(const char *name, int64_t rows, int64_t cols, int64_t stride, const float *got,
+                 const double *want);
+double check_bound(const char *name, int64_t rows, int64_t cols, int64_t stride, const float *got,
+                   const double *want, const double *bound);
+
+/* Bitwise: two runs, or something that must not have changed. */
+void check_same_bits(const char *name, const float *got, const float *want, int64_t n);
+
+/* ------------------------------------------------------------------------------------------- contexts */
+
+/* Fails with the name of the status, the expression and the context's sentence. ctx may be NULL. */
+#define assert_status(ctx, expected, expr) assert_status_at(ctx, expected, expr, #expr, __FILE__, __LINE__)
+#define assert_ok(ctx, expr) assert_status(ctx, OCLIN_OK, expr)
+void assert_status_at(const oclin_context *ctx, oclin_status expected, oclin_status status, const char *expr,
+                      const char *file, int line);
+
+/* A context with this plan (NULL: oclin's choice) on the device that OCLIN_DEVICE says. Never NULL: fails
+ * the test. Its log lines go to context_log(). */
+oclin_context *make_context(const char *plan);
+/* With any other options; their log is replaced by the same one. */
+oclin_context *make_context_with(struct oclin_context_options options);
+
+/* Everything that contexts have said since clear_context_log(), one line each, cut when it is too long. */
+const char *context_log(void);
+void clear_context_log(void);
+
+/* -------------------------------------------------------------------------------------------- tensors */
+
+/* rows x cols somewhere inside a larger arena that is poisoned everywhere else: in front, behind, and between
+ * the rows. What reads there gets NaN, what writes there is found. */
+struct placed {
+    oclin_tensor *arena, *t;
+    int64_t rows, cols, stride, offset, length;
+};
+
+/* host is dense; NULL: poison here too, for outputs. */
+struct placed tensor_from(oclin_context *ctx, int64_t rows, int64_t cols, int64_t stride, int64_t offset,
+                          const float *host);
+void tensor_release(struct placed *p);
+
+/* Reads all that is not the matrix; the first wrong place goes to *where unless NULL (an index into the
+ * arena). */
+int canaries_intact(const struct placed *p, int64_t *where);
+void check_canaries(const char *name, const struct placed *p);
+
+/* Reads the matrix, compares it, and looks at the canaries. */
+void check_tensor_exact(const char *name, const struct placed *p, const double *want);
+double check_tensor_bound(const char *name, const struct placed *p, const double *want, const double *bound);
+
+/* ---------------------------------------------------------------------------------------- test lists */
+
+/* Tests, with names made of a format; state is what the test finds in *state. Start with {0}. */
+struct test_list {
+    struct CMUnitTest *tests;
+    size_t count, capacity;
+};
+void add_test(struct test_list *list, CMUnitTestFunction test, void *state, const char *format, ...);
+
+/* Runs those whose name matches argv[1], else the environment variable OCLIN_TEST, else all: a pattern with
+ * * and ?. Frees the list. Returns the exit code: 0 only if some ran and all passed. */
+int run_list(const char *group, struct test_list *list, int argc, char **argv);
+
+/* ---------------------------------------------------------------------------------------- all pairs */
+
+/*
+ * A row is a level for each of `factors` (2 to 32) factors, factor f having levels[f] of them. all_pairs()
+ * makes rows in which any two levels of any two factors meet, many fewer than the full product; it returns
+ * how many (never more than capacity: then the test fails). pairs_missing() counts the pairs that meet in no
+ * row: 0 is the proof.
+ */
+int64_t all_pairs(int factors, const int *levels, int *rows, int64_t capacity);
+int64_t pairs_missing(int factors, const int *levels, const int *rows, int64_t count);
+
+#endif
