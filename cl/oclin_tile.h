@@ -53,9 +53,13 @@
      ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
      ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
 
-/* simd: one work-item a group; a block of A, one panel of B and the sums of the tile lie in local memory. */
-#define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_n) \
-    ((tile_m) * (tile_k) + (item_n) * (tile_k) + (tile_m) * (tile_n))
+/* simd: one work-item a group; a block of A, some panels of B and the sums of the tile lie in local memory.
+ * The last 256 floats are slack: PoCL pads each array, and ends the process by an assertion when they do not
+ * fit together. */
+#define OCLIN_SIMD_PANELS 4 /* panels of B that are packed together, at most */
+#define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_m, item_n, vl)                       \
+    ((tile_m) * (tile_k) + (tile_m) / (item_m) * (vl) + OCLIN_SIMD_PANELS * (item_n) * (tile_k) + \
+     (tile_m) * (tile_n) + (tile_m) + 256)
 #define OCLIN_SIMD_TILE_OK(tile_m, tile_n, tile_k, item_m, item_n, vl) \
     ((tile_m) % (item_m) == 0 && (tile_n) % (item_n) == 0 && (tile_k) % (vl) == 0 && (item_n) % (vl) == 0)
 

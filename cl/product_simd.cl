@@ -5,29 +5,28 @@
  * 1-D range, local size 1: group g computes block (g / groups_n, g % groups_n), groups_n = ceil(n / block_n).
  * Groups side by side share rows of A.
  *
- *      for each block_k of k                             k ->
- *        pack A's block                               a_block (in L2)         b_panel (in L1)    ITEM_N
- *        for each panel of ITEM_N columns             +-----------------+     +---------------+
- *          pack B's panel                      ITEM_M |     strip 0     |     | k = 0         |
- *          for each strip of ITEM_M rows              +-----------------+     | k = 1         |
- *            c += strip x panel, in registers         |     strip 1     |     | ...           |
- *      store the block of C, once                     +-----------------+     +---------------+
+ *      for each block_k of k                       a_block (in L2)              b_panels (in L1)
+ *        pack A's block                                    k ->                      ITEM_N
+ *        for each panel of ITEM_N columns                +---------+             +-----------+
+ *          pack B's panel                         ITEM_M | strip 0 |          k  |   panel   |
+ *          for each strip of ITEM_M rows                 +---------+          |  |           |
+ *            c_tile += strip x panel, in registers       | strip 1 |          v  |           |
+ *      store the block of C, once                        +---------+             +-----------+
  *
- *   a_block   (row, k) at strip * (ITEM_M * TILE_K + VL) +
- *             A_ALONG_K: row % ITEM_M * TILE_K + k, so that packing is a copy
- *             else:      k * ITEM_M + row % ITEM_M
- *   b_panel   (k, column) at k * ITEM_N + column
- *   c_tile    (row, column) at (panel * strips + strip) * ITEM_M * ITEM_N + (row % ITEM_M) * ITEM_N
- *             + column % ITEM_N: in the order in which the strips are computed
+ *   a_block   (row, k) at (row / ITEM_M) * STRIP_FLOATS +
+ *               A_ALONG_K: row % ITEM_M * TILE_K + k       either way packing A needs no transposition
+ *               else:      k * ITEM_M + row % ITEM_M
+ *   b_panels  (k, column) at k * ITEM_N + column; PANELS of them, PANEL_FLOATS apart
+ *   c_tile    panel by panel, in it strip by strip, in it row by row of ITEM_N: the order of computing
  *
  * The register tile is always computed whole. Rows and columns past the edges of C hold 0 or another row's
- * or column's numbers; their results are not stored.
+ * or column's numbers; their results are not stored. Nothing is added up past k.
  *
  * OCLIN_VL        lanes of `real`: 4, 8, 16
  * OCLIN_ITEM_M    rows of the register tile: 6, 8, 12
  * OCLIN_ITEM_N    its columns: 2 * OCLIN_VL leaves registers for a row of B and an element of A
  * OCLIN_TILE_M/N  largest block of C: multiples of OCLIN_ITEM_M/N, e.g. 192 x 256
- * OCLIN_TILE_K    largest depth: a multiple of OCLIN_VL, e.g. 256: ITEM_N * TILE_K floats are half of L1
+ * OCLIN_TILE_K    largest depth: a multiple of OCLIN_VL, e.g. 256: a panel is then half of a 32 KiB L1
  */
 #if !OCLIN_SIMD_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N, OCLIN_VL)
 #error "simd: tiles must be multiples of the register tile, and that of OCLIN_VL"
@@ -36,16 +35,19 @@
 #error "simd: OCLIN_VL must be 4, 8 or 16"
 #endif
 
+/* The register tile, in vectors. */
 #define ITEM_VECTORS (OCLIN_ITEM_N / OCLIN_VL)
-#define SUMS (OCLIN_ITEM_M * ITEM_VECTORS) /* vectors of a register tile */
-/* VL floats more: pack_a()'s last store, and sum_strip()'s last load, may reach past the strip. */
+#define SUMS (OCLIN_ITEM_M * ITEM_VECTORS)
+/* VL floats more: pack_a()'s last store and sum_strip()'s last load reach past the strip's elements. */
 #define STRIP_VECTORS ((OCLIN_ITEM_M + OCLIN_VL - 1) / OCLIN_VL)
 #define STRIP_FLOATS (OCLIN_ITEM_M * OCLIN_TILE_K + OCLIN_VL)
 #define PANEL_FLOATS (OCLIN_ITEM_N * OCLIN_TILE_K)
-#define PANELS (B_ALONG_K ? 1 : 4) /* panels of B that are packed together */
+/* Panels of B that are packed together. Where B lies along n, one panel's row is a cache line or less, far
+ * from the next; four in a row: products 4 to 19 % faster. Where it lies along k there is nothing to gain. */
+#define PANELS (B_ALONG_K ? 1 : OCLIN_SIMD_PANELS)
 
-/* Any address, as one access: PoCL's vload8() and vstore8() are two of four lanes each, and packing is little
- * else. */
+/* Any address, as one access: PoCL's vload8() and vstore8() are two of four lanes each. In packing, which is
+ * little else, that cost grad_w 3 to 12 %. */
 struct any_real {
     real lanes;
 } __attribute__((packed));
@@ -61,7 +63,7 @@ struct any_real {
 #endif
 
 /* VL lanes of what is packed of A: where A is a gradient, of dz. */
-static inline real load_a(global const float *a, global const float *s, int lanes)
+OCLIN_INLINE real load_a(global const float *a, global const float *s, int lanes)
 {
     const real value = lanes >= OCLIN_VL ? LOAD_ANY(a) : load_lanes(a, lanes);
 #if A_IS_GRAD_Z && OCLIN_ACTIVATION != OCLIN_ACT_NONE
@@ -73,8 +75,8 @@ static inline real load_a(global const float *a, global const float *s, int lane
 
 /* Packs rows x depth elements of A; a and s point at the first. m_left >= rows: rows of A from there on. */
 #if A_ALONG_K
-static inline void pack_a(local float *to, global const float *a, long a_stride, global const float *s,
-                          long s_stride, int strips, long m_left, int depth)
+OCLIN_INLINE void pack_a(local float *to, global const float *a, long a_stride, global const float *s,
+                         long s_stride, int strips, long m_left, int depth)
 {
     for (int row = 0; row < strips * OCLIN_ITEM_M; row++) {
         const long from = min((long)row, m_left - 1);
@@ -88,8 +90,8 @@ static inline void pack_a(local float *to, global const float *a, long a_stride,
  * Four k at a time, over all strips: a strip needs only part of each cache line, its neighbour the rest.
  * Where VL does not divide ITEM_M the stores overlap: lanes too many are overwritten by the next k.
  */
-static inline void pack_a(local float *to, global const float *a, long a_stride, global const float *s,
-                          long s_stride, int strips, long m_left, int depth)
+OCLIN_INLINE void pack_a(local float *to, global const float *a, long a_stride, global const float *s,
+                         long s_stride, int strips, long m_left, int depth)
 {
     for (int k0 = 0; k0 < depth; k0 += 4)
         for (int strip = 0; strip < strips; strip++) {
@@ -130,7 +132,7 @@ static inline void pack_a(local float *to, global const float *a, long a_stride,
 #endif
 
 /* Elements k .. k + 3 of columns i, i + 4, i + 8 ... (VL / 4 of them), four lanes each. */
-static inline real load_columns(global const float *b, long b_stride, int i, int last)
+OCLIN_INLINE real load_columns(global const float *b, long b_stride, int i, int last)
 {
 #define COLUMN_4(i) vload4(0, b + min(i, last) * b_stride)
 #if OCLIN_VL == 4
@@ -152,7 +154,7 @@ static inline real load_columns(global const float *b, long b_stride, int i, int
  *   r2  c0 c1 c2 c3      o0  a1 a3 b1 b3      a2 b2 c2 d2
  *   r3  d0 d1 d2 d3      o1  c1 c3 d1 d3      a3 b3 c3 d3
  */
-static inline void pack_columns(local float *to, global const float *b, long b_stride, int last, int depth)
+OCLIN_INLINE void pack_columns(local float *to, global const float *b, long b_stride, int last, int depth)
 {
     int k = 0;
     for (; k + 4 <= depth; k += 4, to += 4 * OCLIN_ITEM_N) {
@@ -172,8 +174,8 @@ static inline void pack_columns(local float *to, global const float *b, long b_s
 
 #if B_ALONG_K
 /* Packs some panels x depth elements of B; b points at the first. n_left: columns of B from there on. */
-static inline void pack_b(local float *to, global const float *b, long b_stride, int panels, long n_left,
-                          int depth)
+OCLIN_INLINE void pack_b(local float *to, global const float *b, long b_stride, int panels, long n_left,
+                         int depth)
 {
     for (int j = 0; j < panels * OCLIN_ITEM_N; j += OCLIN_VL) {
         const int first = (int)min((long)j, n_left - 1);
@@ -183,10 +185,10 @@ static inline void pack_b(local float *to, global const float *b, long b_stride,
     }
 }
 #else
-static inline void pack_b(local float *to, global const float *b, long b_stride, int panels, long n_left,
-                          int depth)
+OCLIN_INLINE void pack_b(local float *to, global const float *b, long b_stride, int panels, long n_left,
+                         int depth)
 {
-    /* Whole panels, without a branch between the loads: 20 % of the whole product's time. */
+    /* Whole panels, without a branch between the loads. */
     if (n_left >= PANELS * OCLIN_ITEM_N) {
         for (int k = 0; k < depth; k++, b += b_stride, to += OCLIN_ITEM_N) {
             real row[PANELS * ITEM_VECTORS];
@@ -209,10 +211,10 @@ static inline void pack_b(local float *to, global const float *b, long b_stride,
 
 /*
  * One register tile: c = strip x panel, added to what earlier k-blocks left in c unless it is the first.
- * The sums are one flat array, only ever indexed by constants: so they stay in registers (with a loop left
- * rolled, or an array of two dimensions, they spill and the rate falls to a fifth).
+ * The sums are one flat array, only ever indexed by constants: so they stay in registers. With a loop left
+ * rolled, or an array of two dimensions, a first version spilled: 44 instead of 245 GFLOP/s.
  */
-static inline void multiply(local const float *a, local const float *b, local real *c, int depth, int first)
+OCLIN_INLINE void multiply(local const float *a, local const float *b, local real *c, int depth, int first)
 {
     real sum[SUMS];
 #pragma unroll
@@ -236,9 +238,9 @@ static inline void multiply(local const float *a, local const float *b, local re
 }
 
 /* Stores rows x columns results; c, v and z point at the block's first. */
-static inline void store_block(local const real *c_tile, int rows, int columns, global float *c,
-                               long c_stride, global float *v, global float *z, long z_stride, float scale,
-                               float lr, int flags)
+OCLIN_INLINE void store_block(local const real *c_tile, int rows, int columns, global float *c, long c_stride,
+                              global float *v, global float *z, long z_stride, float scale, float lr,
+                              int flags)
 {
     const int strips = (rows + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M;
     for (int row = 0; row < rows; row++) {
@@ -257,7 +259,7 @@ static inline void store_block(local const real *c_tile, int rows, int columns, 
 
 #if SUM_A_OVER_K
 /* Adds up a packed strip's rows over k, into `sums`. Four sums at a time: one would wait for itself. */
-static inline void sum_strip(local const float *a, local float *sums, int depth, int first)
+OCLIN_INLINE void sum_strip(local const float *a, local float *sums, int depth, int first)
 {
     for (int i = 0; i < OCLIN_ITEM_M; i += OCLIN_VL) {
         real s0 = (real)(0.0f), s1 = s0, s2 = s0, s3 = s0;

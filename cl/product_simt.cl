@@ -36,9 +36,9 @@
 #define STRIDE(rows) ((rows) + OCLIN_SIMT_PAD)        /* of a tile in local memory */
 #define BUFFER(rows) (OCLIN_TILE_K * STRIDE(rows))    /* one of its two buffers */
 #if OCLIN_UNROLL_K
-#define STEP_K OCLIN_UNROLL_K
+#define UNROLL_K OCLIN_UNROLL_K
 #else
-#define STEP_K OCLIN_TILE_K
+#define UNROLL_K OCLIN_TILE_K
 #endif
 #define QUADS_A QUADS(OCLIN_TILE_M)
 #define QUADS_B QUADS(OCLIN_TILE_N)
@@ -141,12 +141,15 @@ static inline void finish_a(float4 *a, const float4 *s, float4 *sum_a)
     }
 }
 
-/* sum += a b for STEP_K elements along k of one block; a and b point at its first row and column. */
-static inline void multiply_step(float4 sum[OCLIN_ITEM_M][QUADS_C], local const float *a,
-                                 local const float *b)
+/* sum += a b, for the block of one work-item; a and b point at its first row and column of the tiles.
+ * Unrolled completely, the loop over k lets AMD's compiler read all of the tile into registers ahead: 214 of
+ * them, with UNROLL_K 4 134 (gfx1100, 8 x 8 results), and half as many groups fit beside each other. Intel's,
+ * for Gen9 and Xe, puts sum[] in memory unless it is unrolled completely. */
+static inline void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const float *a,
+                                  local const float *b)
 {
-#pragma unroll
-    for (int k = 0; k < STEP_K; k++) {
+#pragma unroll UNROLL_K
+    for (int k = 0; k < OCLIN_TILE_K; k++) {
         float4 bk[QUADS_C];
 #pragma unroll
         for (int j = 0; j < QUADS_C; j++)
@@ -163,16 +166,6 @@ static inline void multiply_step(float4 sum[OCLIN_ITEM_M][QUADS_C], local const 
             }
         }
     }
-}
-
-/* The same for a whole tile. Unrolled completely, AMD's compiler reads all of the tile into registers first:
- * 214 of them, with steps of 4 132 (gfx1100, 8 x 8 results), and half as many groups fit beside each other.
- */
-static inline void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const float *a,
-                                  local const float *b)
-{
-    for (int k = 0; k < OCLIN_TILE_K; k += STEP_K)
-        multiply_step(sum, a + k * STRIDE(OCLIN_TILE_M), b + k * STRIDE(OCLIN_TILE_N));
 }
 
 /* Takes the first row of results off the block: the others move up. A loop over rows that always stores

@@ -154,8 +154,9 @@ static int make_context(struct net *net, const struct options *o)
     c.log = keep_line;
     c.log_user = net;
     oclin_status status = oclin_context_create(&net->ctx, &c);
-    /* There is no context yet to ask for the sentence: the log got it. */
-    return status == OCLIN_OK || complain(oclin_status_name(status), net->log);
+    /* There is no context to ask for the sentence: the log got it. */
+    return status == OCLIN_OK ||
+           complain("OpenCL does not start", net->log[0] ? net->log : oclin_status_text(status));
 }
 
 static int make_layers(struct net *net, const struct options *o)
@@ -421,7 +422,7 @@ static int train_epoch(struct run *r, int64_t epoch, double lr, uint64_t *random
 {
     const struct options *o = &r->options;
     struct pass train = {&r->train, r->order, r->count, o->batch, 1, (float)lr, ""};
-    struct pass test = {&r->test, r->test_order, r->test.count, o->batch, 0, 0, " test"};
+    struct pass test = {&r->test, r->test_order, r->test.count, r->net.all.rows, 0, 0, " test"};
     struct result *a = &r->train_result[epoch], *b = &r->test_result[epoch];
     snprintf(train.title, sizeof train.title, "%5lld", (long long)epoch + 1);
     shuffle(r->order, r->count, random);
@@ -488,18 +489,23 @@ static int flushes_denormals(const struct net *net)
     return !(config & CL_FP_DENORM);
 }
 
-/* Largest difference, and largest as a fraction of what is allowed there; a NaN is infinitely far away. */
-static double compare(const struct copy *c, int64_t n, double *fraction)
+struct difference {
+    double largest, bound; /* in absolute terms, and what is allowed there */
+    double fraction;       /* largest in units of what is allowed at its place: at most 1 */
+};
+
+/* A NaN or an infinity that the reference does not have is infinitely far away. */
+static struct difference compare(const struct copy *c, int64_t n)
 {
-    double largest = 0;
-    *fraction = 0;
+    struct difference d = {0, 0, 0};
     for (int64_t i = 0; i < n; i++) {
+        if ((double)c->y[i] == c->y_ref[i] || (isnan(c->y[i]) && isnan(c->y_ref[i]))) continue;
         double difference = fabs(c->y[i] - c->y_ref[i]);
-        if (isnan(difference)) difference = INFINITY;
-        if (difference > 0) *fraction = fmax(*fraction, difference / c->bound[i]);
-        largest = fmax(largest, difference);
+        if (!isfinite(difference)) difference = INFINITY;
+        if (difference > d.largest) d.largest = difference, d.bound = c->bound[i];
+        d.fraction = fmax(d.fraction, isfinite(difference) ? difference / c->bound[i] : INFINITY);
     }
-    return largest;
+    return d;
 }
 
 /* Layer i alone: from the x that the device had and the w and b that it has. */
@@ -517,10 +523,10 @@ static int check_layer(struct net *net, int i, struct window *w, struct copy *c)
     ref.no_denormals = flushes_denormals(net);
     oclin_ref_forward(&ref, c->x, c->w, c->b, NULL, NULL, c->y_ref, c->bound);
 
-    double fraction, largest = compare(c, w->rows * out, &fraction);
-    printf("%s layer %d: differs from the reference by %.2g at most, %.3f of the bound\n",
-           i ? "         " : "check    ", i + 1, largest, fraction);
-    return fraction <= 1 || complain("the device", "a result is further from the reference than its bound");
+    struct difference d = compare(c, w->rows * out);
+    printf("layer %-2d  largest difference %.2g where %.2g is allowed, at worst %.3f of the bound\n", i + 1,
+           d.largest, d.bound, d.fraction);
+    return d.fraction <= 1 || complain("the device", "a result is further from the reference than its bound");
 }
 
 /* The first test images, layer by layer. */
@@ -529,6 +535,7 @@ static int check(struct run *r)
     struct net *net = &r->net;
     int64_t rows = r->test.count < SAMPLE ? r->test.count : SAMPLE;
     struct window *w = window_of(net, rows);
+    printf("check     %lld test images against the reference\n", (long long)rows);
     int ok = w && feed(net, w, &r->test, r->test_order) && forward(net, w, 0);
     for (int i = 0; ok && i < net->layers; i++) {
         struct copy c = {0};

@@ -14,7 +14,7 @@
  */
 enum { TYPE_U8 = 8, MAX_DIMENSIONS = 3 };
 
-/* More than any file of this kind holds: a larger product of dimensions is a damaged header. */
+/* More than any file of this kind holds, packed or not, and zlib can count to it. */
 #define MAX_BYTES (INT64_C(1) << 30)
 
 static int fail(struct idx_set *set, const char *format, ...)
@@ -26,26 +26,47 @@ static int fail(struct idx_set *set, const char *format, ...)
     return 0;
 }
 
-/* Why zlib gave less than it was asked for. */
-static int fail_read(struct idx_set *set, gzFile file, const char *path)
+/* The file as it is. */
+static uint8_t *read_packed(struct idx_set *set, const char *path, int64_t *n)
 {
-    int code = Z_OK;
-    const char *text = gzerror(file, &code);
-    if (code == Z_ERRNO) return fail(set, "cannot read %s: %s", path, strerror(errno));
-    if (code == Z_OK || code == Z_BUF_ERROR) return fail(set, "%s is cut short", path);
-    return fail(set, "%s is damaged (%s)", path, text);
+    errno = 0;
+    FILE *file = fopen(path, "rb");
+    uint8_t *bytes = NULL;
+    if (!file || fseek(file, 0, SEEK_END) != 0 || (*n = ftell(file)) < 0) goto failed;
+    rewind(file);
+    /* A folder passes for a file of enormous size until it is read. */
+    bytes = malloc(*n < MAX_BYTES ? (size_t)*n + 1 : 1);
+    if (!bytes || fread(bytes, 1, *n < MAX_BYTES ? (size_t)*n : 1, file) != (size_t)*n) goto failed;
+    fclose(file);
+    return bytes;
+failed:
+    fail(set, "cannot read %s: %s", path, errno ? strerror(errno) : "its size changes or is enormous");
+    if (file) fclose(file);
+    free(bytes);
+    return NULL;
 }
 
-/* n fits an int: see MAX_BYTES. */
-static int read_exactly(struct idx_set *set, gzFile file, const char *path, void *to, int64_t n)
+/* Unpacks the next n bytes; with `last` they must be all that is left, and their checksum right. */
+static int unpack(struct idx_set *set, z_stream *z, const char *path, void *to, int64_t n, int last)
 {
-    return gzread(file, to, (unsigned)n) == (int)n ? 1 : fail_read(set, file, path);
+    z->next_out = to;
+    z->avail_out = (uInt)n;
+    int code = inflate(z, last ? Z_FINISH : Z_SYNC_FLUSH);
+    if (code == Z_MEM_ERROR) return fail(set, "no memory to unpack %s", path);
+    if (code == Z_DATA_ERROR || code == Z_NEED_DICT)
+        return fail(set, "%s is damaged or not packed with gzip (%s)", path,
+                    z->msg ? z->msg : "no reason given");
+    if (z->avail_out > 0 || (last && code != Z_STREAM_END && z->avail_in == 0))
+        return fail(set, "%s is cut short", path);
+    if (last && (code != Z_STREAM_END || z->avail_in > 0))
+        return fail(set, "%s is longer than its header says", path);
+    return 1;
 }
 
-static int read_header(struct idx_set *set, gzFile file, const char *path, int dimensions, int64_t *size)
+static int unpack_header(struct idx_set *set, z_stream *z, const char *path, int dimensions, int64_t *size)
 {
     uint8_t bytes[4 + 4 * MAX_DIMENSIONS];
-    if (!read_exactly(set, file, path, bytes, 4 + 4 * dimensions)) return 0;
+    if (!unpack(set, z, path, bytes, 4 + 4 * dimensions, 0)) return 0;
     if (bytes[0] || bytes[1] || bytes[2] != TYPE_U8 || bytes[3] != dimensions)
         return fail(set, "%s is not an IDX file of bytes in %d dimension%s", path, dimensions,
                     dimensions == 1 ? "" : "s");
@@ -62,53 +83,35 @@ static int read_header(struct idx_set *set, gzFile file, const char *path, int d
     return 1;
 }
 
-/* The whole file as one array, *size in each dimension. */
-static uint8_t *read_array(struct idx_set *set, gzFile file, const char *path, int dimensions, int64_t *size)
+/* The whole file as one array, size[i] in dimension i. */
+static uint8_t *unpack_array(struct idx_set *set, z_stream *z, const char *path, int dimensions,
+                             int64_t *size)
 {
-    if (!read_header(set, file, path, dimensions, size)) return NULL;
     int64_t n = 1;
+    if (!unpack_header(set, z, path, dimensions, size)) return NULL;
     for (int i = 0; i < dimensions; i++) n *= size[i];
-
-    uint8_t *data = malloc((size_t)n);
-    uint8_t beyond;
-    if (!data) {
-        fail(set, "no memory for the %lld bytes of %s", (long long)n, path);
-        return NULL;
-    }
-    if (!read_exactly(set, file, path, data, n)) goto failed;
-    /* gzip keeps its checksum behind the data: it is compared when the end is asked for. */
-    switch (gzread(file, &beyond, 1)) {
-    case 0: {
-        int code = Z_OK;
-        gzerror(file, &code);
-        if (code == Z_OK) return data;
-        fail_read(set, file, path);
-        break;
-    }
-    case 1:
-        fail(set, "%s is longer than its header says", path);
-        break;
-    default:
-        fail_read(set, file, path);
-        break;
-    }
-failed:
-    free(data);
+    uint8_t *array = malloc((size_t)n);
+    if (array && unpack(set, z, path, array, n, 1)) return array;
+    if (!array) fail(set, "no memory for the %lld bytes of %s", (long long)n, path);
+    free(array);
     return NULL;
 }
 
 static uint8_t *read_file(struct idx_set *set, const char *path, int dimensions, int64_t *size)
 {
-    errno = 0;
-    gzFile file = gzopen(path, "rb");
-    if (!file) {
-        fail(set, "cannot open %s: %s", path, strerror(errno ? errno : ENOMEM));
-        return NULL;
+    enum { GZIP_ONLY = 16, WINDOW_BITS = 15 };
+    int64_t n;
+    uint8_t *packed = read_packed(set, path, &n), *array = NULL;
+    if (!packed) return NULL;
+    z_stream z = {.next_in = packed, .avail_in = (uInt)n};
+    if (inflateInit2(&z, WINDOW_BITS + GZIP_ONLY) == Z_OK) {
+        array = unpack_array(set, &z, path, dimensions, size);
+        inflateEnd(&z);
+    } else {
+        fail(set, "no memory to unpack %s", path);
     }
-    gzbuffer(file, 1 << 17);
-    uint8_t *data = read_array(set, file, path, dimensions, size);
-    gzclose(file);
-    return data;
+    free(packed);
+    return array;
 }
 
 static int labels_fit(struct idx_set *set, const char *images, const char *labels, int64_t count, int classes)

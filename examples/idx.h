@@ -1,4 +1,4 @@
-/* Images and labels in the IDX format of MNIST and its relatives, packed with gzip or plain. */
+/* Images and labels in the IDX format of MNIST and its relatives, packed with gzip. */
 #ifndef IDX_H
 #define IDX_H
 

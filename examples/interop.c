@@ -2,9 +2,9 @@
  * oclin inside a program that has OpenCL of its own: the program's context and queue, the program's buffers,
  * and events that order two queues, without the host ever waiting in between.
  *
- *     queue "mine"    produce x            .            consume y
- *                          \  x_ready      .           /  y_ready
- *     queue of oclin        '---------> forward ------'
+ *     my queue        produce x                            consume y
+ *                              \ x_ready         y_ready /
+ *     oclin's queue              --------> forward --------
  *
  * Two rounds are enqueued one behind the other, through the same buffers. All numbers are small integers, so
  * the result must be exact.
@@ -50,7 +50,7 @@ static void check_cl(cl_int code, const char *what)
 static void check(const oclin_context *ctx, oclin_status status)
 {
     if (status == OCLIN_OK) return;
-    fprintf(stderr, "interop: %s. %s\n", oclin_status_text(status), ctx ? oclin_context_error(ctx) : "");
+    fprintf(stderr, "interop: %s\n", ctx ? oclin_context_error(ctx) : oclin_status_text(status));
     exit(1);
 }
 

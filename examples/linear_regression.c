@@ -23,7 +23,7 @@ static void make_data(void)
 static void check(const oclin_context *ctx, oclin_status status)
 {
     if (status == OCLIN_OK) return;
-    fprintf(stderr, "%s. %s\n", oclin_status_text(status), ctx ? oclin_context_error(ctx) : "");
+    fprintf(stderr, "%s\n", ctx ? oclin_context_error(ctx) : oclin_status_text(status));
     exit(1);
 }
 

@@ -44,8 +44,9 @@ static cairo_t *begin(int width, int height)
     cairo_surface_destroy(surface); /* cr holds it */
     cairo_set_source_rgb(cr, 1, 1, 1);
     cairo_paint(cr);
-    cairo_select_font_face(cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(cr, 13);
+    /* The letters that cairo brings along: the same picture everywhere, without any font installed. */
+    cairo_select_font_face(cr, "@cairo:", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(cr, 14);
     cairo_set_line_width(cr, 1);
     return cr;
 }
@@ -122,9 +123,9 @@ static void draw_axes(cairo_t *cr, const struct frame *f, const struct plot_pane
     line(cr, f->left, f->top, f->left, f->bottom);
     line(cr, f->left, f->bottom, f->right, f->bottom);
     text(cr, (f->left + f->right) / 2, f->bottom + 40, CENTER, "epoch");
-    cairo_set_font_size(cr, 16);
+    cairo_set_font_size(cr, 17);
     text(cr, f->left, f->top - 16, LEFT, p->title);
-    cairo_set_font_size(cr, 13);
+    cairo_set_font_size(cr, 14);
 }
 
 static void draw_series(cairo_t *cr, const struct frame *f, int epochs, const double *value)
@@ -183,11 +184,20 @@ static struct color color_of(double v)
     return (struct color){1 + a * (full.r - 1), 1 + a * (full.g - 1), 1 + a * (full.b - 1)};
 }
 
-static void draw_image(cairo_t *cr, int left, int top, int rows, int cols, const float *w, double largest)
+/* Three times the root mean square: a few weights are far larger, and would leave the others white. */
+static double full_color(const float *w, int64_t n)
+{
+    double squares = 1e-30;
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(w[i])) squares += (double)w[i] * w[i];
+    return 3 * sqrt(squares / (double)n);
+}
+
+static void draw_image(cairo_t *cr, int left, int top, int rows, int cols, const float *w, double full)
 {
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < cols; c++) {
-            set_color(cr, color_of(w[r * cols + c] / largest));
+            set_color(cr, color_of(w[r * cols + c] / full));
             cairo_rectangle(cr, left + c * ZOOM, top + r * ZOOM, ZOOM, ZOOM);
             cairo_fill(cr);
         }
@@ -202,13 +212,10 @@ const char *plot_weights(const char *path, int count, int rows, int cols, const 
     int width = cols * ZOOM + GAP, height = rows * ZOOM + GAP + CAPTION,
         lines = (count + ACROSS - 1) / ACROSS;
     cairo_t *cr = begin(ACROSS * width + GAP, lines * height + GAP);
-    double largest = 1e-30;
-    for (int64_t i = 0; i < (int64_t)count * rows * cols; i++)
-        if (isfinite(w[i])) largest = fmax(largest, fabs(w[i]));
-
+    double full = full_color(w, (int64_t)count * rows * cols);
     for (int i = 0; i < count; i++) {
         int left = GAP + i % ACROSS * width, top = GAP + i / ACROSS * height + CAPTION;
-        draw_image(cr, left, top, rows, cols, w + (int64_t)i * rows * cols, largest);
+        draw_image(cr, left, top, rows, cols, w + (int64_t)i * rows * cols, full);
         set_color(cr, ink);
         text(cr, left + cols * ZOOM / 2.0, top - 9, CENTER, name[i]);
     }

@@ -50,7 +50,8 @@ static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
     int64_t floats = 0;
     if (t->family == OCLIN_SIMT) floats = OCLIN_SIMT_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
     if (t->family == OCLIN_SIMD)
-        floats = OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_n);
+        floats =
+            OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
     return t->group <= d->max_items && floats * (int64_t)sizeof(float) <= d->info.local_bytes;
 }
 
@@ -62,43 +63,73 @@ static struct oclin_tile plain_tile(const struct oclin_device_facts *d)
 
 /* --------------------------------------------------------------------------------------- simd, for CPUs */
 
-/* vl: 4, 8 or 16 lanes, 0 for the device's native width. */
+static int64_t round_up(int64_t a, int64_t to)
+{
+    return ceil_divide(a, to) * to;
+}
+
+/*
+ * The register tile and the largest blocks; vl: 4, 8 or 16 lanes, 0 for the device's native width.
+ * They depend on the device alone, so that one program serves all shapes. Where k = 256 fits, a panel of B (k
+ * x item_n) is half of a 32 KB L1; the block of A (m x k) and the sums (m x n) share local memory, which on a
+ * CPU is its L2.
+ */
 static struct oclin_tile simd_tile(const struct oclin_device_facts *d, int vl)
 {
     const int64_t native = d->info.vector_width;
     if (vl == 0) vl = native >= 16 ? 16 : native >= 8 ? 8 : 4;
     struct oclin_tile t = {OCLIN_SIMD, vl, 1, 0, 0, 0, 0, 0, 0};
-    /* register tile: 24 of 32 registers for 16 lanes, 12 of 16 otherwise, two vectors wide */
+    /* the sums take 24 of 32 registers with 16 lanes, 12 of 16 otherwise; two vectors wide */
     t.item_m = vl == 16 ? 12 : 6;
     t.item_n = 2 * vl;
-    t.tile_m = t.tile_n = 192;
-    t.tile_k = 256;
-    while (!fits(d, &t) && t.tile_k > 4 * vl) {
-        if (t.tile_m > 96)
-            t.tile_m = t.tile_n = t.tile_m / 2;
-        else
-            t.tile_k /= 2;
+    for (t.tile_k = 256; t.tile_k >= vl; t.tile_k /= 2) {
+        t.tile_n = (int)round_up(t.tile_k, t.item_n);
+        /* the largest block of up to 192 rows; a flat one packs B too often, a shallower k is better */
+        for (t.tile_m = 192; t.tile_m >= t.item_m; t.tile_m -= t.item_m)
+            if (fits(d, &t)) break;
+        if (t.tile_m >= t.tile_n / 3 && t.tile_m >= t.item_m) return t;
     }
+    t.tile_k = vl;
+    t.tile_m = t.item_m;
+    t.tile_n = t.item_n;
     return t;
 }
 
+/* `parts` blocks of x, as even as multiples of an item allow. */
+static int64_t part(int64_t x, int64_t parts, int64_t item)
+{
+    return round_up(ceil_divide(x, parts), item);
+}
+
+/* What a launch in blocks of m x n costs, in multiplications of its slowest core for each k: every round
+ * computes a block and packs its rows of A and columns of B, at about ten multiplications an element. */
+static double simd_cost(const struct oclin_product *p, int64_t units, int64_t m, int64_t n)
+{
+    const int64_t groups = ceil_divide(p->m, m) * ceil_divide(p->n, n);
+    return (double)ceil_divide(groups, units) * ((double)m * (double)n + 10.0 * (double)m + 12.0 * (double)n);
+}
+
+/* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
+ * n that give 1 to 4 groups a core. */
 static void simd_blocks(const struct oclin_device_facts *d, const struct oclin_product *p,
                         struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    const int64_t m = ceil_divide(p->m, t->item_m), n = ceil_divide(p->n, t->item_n);
-    int64_t groups_m = ceil_divide(m, t->tile_m / t->item_m),
-            groups_n = ceil_divide(n, t->tile_n / t->item_n);
     const int64_t units = d->info.compute_units;
-    while (groups_m * groups_n % units && groups_m * groups_n < 4 * units && (groups_n < n || groups_m < m)) {
-        if (groups_n < n)
-            groups_n++;
-        else
-            groups_m++;
-    }
-    plan->block_m = (int)(ceil_divide(m, groups_m) * t->item_m);
-    plan->block_n = (int)(ceil_divide(n, groups_n) * t->item_n);
-    plan->block_k = t->tile_k;
+    const int64_t fewest_m = ceil_divide(p->m, t->tile_m), fewest_n = ceil_divide(p->n, t->tile_n);
+    double best = 0.0;
+    for (int64_t parts_m = fewest_m; parts_m <= fewest_m * 4 * units; parts_m *= 2)
+        for (int64_t rounds = 0; rounds <= 4; rounds++) {
+            int64_t parts_n = ceil_divide(rounds * units, parts_m);
+            if (parts_n < fewest_n) parts_n = fewest_n;
+            const int64_t m = part(p->m, parts_m, t->item_m), n = part(p->n, parts_n, t->item_n);
+            const double cost = simd_cost(p, units, m, n);
+            if (best != 0.0 && cost >= best) continue;
+            best = cost;
+            plan->block_m = (int)m;
+            plan->block_n = (int)n;
+        }
+    plan->block_k = (int)part(p->k, ceil_divide(p->k, t->tile_k), t->vl);
     plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
 }
 
