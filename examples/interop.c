@@ -121,8 +121,8 @@ static cl_event produce(const struct mine *m, int round)
     return ready;
 }
 
-/* sum = y or sum += y, when y is ready. The next produce() on this queue comes after it, so x is not
- * overwritten while oclin still reads it. */
+/* sum = y or sum += y, when y is ready. The next produce() on this queue comes after it, and the next forward
+ * after that: neither x nor y is overwritten while somebody still reads it. */
 static void consume(const struct mine *m, int round, cl_event ready)
 {
     const size_t items = NY;

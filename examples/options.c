@@ -38,7 +38,7 @@ static void print_help(void)
            "  --samples N       train on the first N images only\n"
            "  --device D        gpu, cpu, accelerator, a number, or part of a name (the best device);\n"
            "                    the environment variable OCLIN_DEVICE, where set, overrides it\n"
-           "  --verify          compare every operation with the reference; slow\n"
+           "  --verify          compare every operation with the reference; slow, see --samples\n"
            "  --data DIR        the four .gz files (%s)\n"
            "  --out DIR         where the PNG images go (the current folder)\n"
            "  --help            this text\n",

@@ -183,10 +183,10 @@ static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const cha
         error =
             clGetKernelWorkGroupInfo(p->kernel, device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
     if (!error)
-        error = clGetKernelWorkGroupInfo(p->kernel, device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof required, required,
-                                         NULL);
-    /* Rusticl (Mesa 22.3) reports its sub-group size as the kernel's limit, and runs the group that was required of
-     * the compiler: that it compiled for this size counts as well. */
+        error = clGetKernelWorkGroupInfo(p->kernel, device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE,
+                                         sizeof required, required, NULL);
+    /* Rusticl (Mesa 22.3) reports its sub-group size as the kernel's limit, and runs the group that was
+     * required of the compiler: that it compiled for this size counts as well. */
     const int group_fits = (int64_t)group >= p->tile.group || (int64_t)required[0] == p->tile.group;
     p->fits = group_fits && local <= (cl_ulong)ctx->device.info.local_bytes;
     return error;

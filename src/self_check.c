@@ -2,6 +2,7 @@
  * (verify.c). */
 #include "oclin_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Around the vector widths and small tiles, and long enough for a second block of the sum. */
@@ -63,11 +64,22 @@ static oclin_status bench_make(struct bench *b, oclin_context *ctx, const struct
     return fill_labels(b->labels, s->out);
 }
 
+/* Outputs hold NaN before: a kernel that reads what it should overwrite shows it. */
+static oclin_status poison(const struct bench *b)
+{
+    oclin_tensor *const outputs[] = {
+        b->y, b->dy, b->dx, b->loss, oclin_layer_dw(b->layer), oclin_layer_db(b->layer)};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        if (outputs[i]) OCLIN_TRY(oclin_tensor_fill(outputs[i], NAN));
+    return oclin_layer_zero_grad(b->layer); /* a mark: the NaN stays in memory */
+}
+
 /* The operations of training, in the order in which a program uses them. */
 static oclin_status bench_run(const struct bench *b)
 {
     struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;
     add.accumulate = 1;
+    OCLIN_TRY(poison(b));
     OCLIN_TRY(oclin_layer_infer(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_layer_forward(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_loss_cross_entropy(b->y, b->labels, b->loss, b->dy, b->correct, NULL));

@@ -175,6 +175,16 @@ void assert_status_at(const oclin_context *ctx, oclin_status expected, oclin_sta
     _fail(file, line);
 }
 
+void assert_refused_at(const oclin_context *ctx, oclin_status expected, const char *part, oclin_status status,
+                       const char *expr, const char *file, int line)
+{
+    assert_status_at(ctx, expected, status, expr, file, line);
+    const char *sentence = oclin_context_error(ctx);
+    if (*sentence && strstr(sentence, part)) return;
+    print_error("%s\n    says \"%s\", which has no \"%s\"\n", expr, sentence, part);
+    _fail(file, line);
+}
+
 static char log_text[16384];
 
 static void log_line(void *user, const char *line)
@@ -213,6 +223,14 @@ oclin_context *make_context(const char *plan)
 }
 
 /* -------------------------------------------------------------------------------------------- tensors */
+
+oclin_tensor *make_tensor(oclin_context *ctx, oclin_dtype dtype, int64_t rows, int64_t cols, const void *host)
+{
+    oclin_tensor *t = NULL;
+    assert_ok(ctx, oclin_tensor_create(&t, ctx, dtype, rows, cols));
+    if (host) assert_ok(ctx, oclin_tensor_write(t, host));
+    return t;
+}
 
 /* Behind the last row: more than the widest vector or register tile that could run over. */
 #define MARGIN 64

@@ -90,6 +90,12 @@ void check_same_bits(const char *name, const float *got, const float *want, int6
 void assert_status_at(const oclin_context *ctx, oclin_status expected, oclin_status status, const char *expr,
                       const char *file, int line);
 
+/* The same, and the sentence must be there and contain `part`. */
+#define assert_refused(ctx, expected, part, expr) \
+    assert_refused_at(ctx, expected, part, expr, #expr, __FILE__, __LINE__)
+void assert_refused_at(const oclin_context *ctx, oclin_status expected, const char *part, oclin_status status,
+                       const char *expr, const char *file, int line);
+
 /* A context with this plan (NULL: oclin's choice) on the device that OCLIN_DEVICE says. Never NULL: fails
  * the test. Its log lines go to context_log(). */
 oclin_context *make_context(const char *plan);
@@ -101,6 +107,10 @@ const char *context_log(void);
 void clear_context_log(void);
 
 /* -------------------------------------------------------------------------------------------- tensors */
+
+/* A dense tensor that holds these elements (float or int32_t); host NULL: nothing is written. Never NULL:
+ * fails the test. */
+oclin_tensor *make_tensor(oclin_context *ctx, oclin_dtype dtype, int64_t rows, int64_t cols, const void *host);
 
 /* rows x cols somewhere inside a larger arena that is poisoned everywhere else: in front, behind, and between
  * the rows. What reads there gets NaN, what writes there is found. */

@@ -1,0 +1,462 @@
+/*
+ * Finding, ranking and picking devices. The list is tested against devices that do not exist: this program
+ * defines the four queries itself, which come before those of the OpenCL loader, and passes them on unless a
+ * test has put up its own platforms.
+ */
+#define _GNU_SOURCE /* RTLD_NEXT, setenv */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+/* ----------------------------------------------------------------------------------- made-up platforms */
+
+struct made_up_device {
+    const char *name;
+    cl_device_type type;
+    cl_uint units;
+    const char *version;
+    cl_bool available, compiler, little;
+    int platform; /* index into platform_names */
+};
+
+static const char *const platform_names[] = {"Empty", "Alpha platform", "Beta platform"};
+enum { PLATFORMS = COUNT_OF(platform_names) };
+#define VENDOR "Vendor & Sons"
+#define ALL_TYPES (CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR)
+#define LONG_NAME                                                                                            \
+    "A name of far more than 127 letters, as some drivers have that put the whole history of the product "   \
+    "into it, with its price, the weather on the day of its birth, and the name of the engineer's dog."
+
+/* In the order in which the runtime gives them, which is not the order wanted. */
+static const struct made_up_device made_up[] = {
+    {"Alpha CPU", CL_DEVICE_TYPE_CPU, 128, "OpenCL 3.0 x", 1, 1, 1, 1},
+    {"Alpha GPU small", CL_DEVICE_TYPE_GPU, 4, "OpenCL 1.2 x", 1, 1, 1, 1},
+    {"Alpha too old", CL_DEVICE_TYPE_GPU, 99, "OpenCL 1.1 x", 1, 1, 1, 1},
+    {"Alpha not there", CL_DEVICE_TYPE_GPU, 99, "OpenCL 2.0 x", 0, 1, 1, 1},
+    {"Beta DSP", CL_DEVICE_TYPE_ACCELERATOR, 64, "OpenCL 2.0 x", 1, 1, 1, 2},
+    {"Beta GPU twin", CL_DEVICE_TYPE_GPU, 4, "OpenCL 1.2 x", 1, 1, 1, 2},
+    {"  Beta GPU big", CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_DEFAULT, 32, "OpenCL 3.0 x", 1, 1, 1, 2},
+    {"Beta without compiler", CL_DEVICE_TYPE_GPU, 99, "OpenCL 3.0 x", 1, 0, 1, 2},
+    {"Beta from the other end", CL_DEVICE_TYPE_GPU, 99, "OpenCL 3.0 x", 1, 1, 0, 2},
+    {"Beta nonsense", CL_DEVICE_TYPE_GPU, 99, "3.0", 1, 1, 1, 2},
+    {"Beta of all types", ALL_TYPES, 10, "OpenCL 1.2 x", 1, 1, 1, 2},
+    {LONG_NAME, CL_DEVICE_TYPE_CPU, 1, "OpenCL 10.0 x", 1, 1, 1, 2},
+};
+enum { MADE_UP = COUNT_OF(made_up) };
+
+static const char *const in_order[] = {"Beta GPU big", "Beta of all types", "Alpha GPU small",
+                                       "Beta GPU twin", "Beta DSP",          "Alpha CPU",
+                                       LONG_NAME};
+enum { USABLE = COUNT_OF(in_order) };
+
+static enum { REAL, MADE_UP_DEVICES, NO_DRIVER } answers = REAL;
+static size_t largest_group; /* what a real device says, unless 0 */
+
+static cl_platform_id platform_id(int index)
+{
+    return (cl_platform_id)(uintptr_t)&platform_names[index];
+}
+
+static cl_device_id device_id(int index)
+{
+    return (cl_device_id)(uintptr_t)&made_up[index];
+}
+
+/* A pointer to an object does not convert to one to a function in C. */
+static void find_real(const char *name, void *function)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+    if (!symbol) abort();
+    memcpy(function, &symbol, sizeof symbol);
+}
+
+static cl_int answer(const void *value, size_t value_size, size_t size, void *to, size_t *size_ret)
+{
+    if (size_ret) *size_ret = value_size;
+    if (to && size < value_size) return CL_INVALID_VALUE;
+    if (to) memcpy(to, value, value_size);
+    return CL_SUCCESS;
+}
+
+static cl_int answer_text(const char *text, size_t size, void *to, size_t *size_ret)
+{
+    return answer(text, strlen(text) + 1, size, to, size_ret);
+}
+
+cl_int clGetPlatformIDs(cl_uint capacity, cl_platform_id *list, cl_uint *count)
+{
+    if (answers == NO_DRIVER) return -1001; /* CL_PLATFORM_NOT_FOUND_KHR */
+    if (answers == REAL) {
+        cl_int (*real)(cl_uint, cl_platform_id *, cl_uint *);
+        find_real("clGetPlatformIDs", &real);
+        return real(capacity, list, count);
+    }
+    if (count) *count = PLATFORMS;
+    for (cl_uint i = 0; list && i < capacity && i < PLATFORMS; i++) list[i] = platform_id((int)i);
+    return CL_SUCCESS;
+}
+
+cl_int clGetPlatformInfo(cl_platform_id platform, cl_platform_info what, size_t size, void *to,
+                         size_t *size_ret)
+{
+    for (int i = 0; i < PLATFORMS; i++)
+        if (platform == platform_id(i)) return answer_text(platform_names[i], size, to, size_ret);
+    cl_int (*real)(cl_platform_id, cl_platform_info, size_t, void *, size_t *);
+    find_real("clGetPlatformInfo", &real);
+    return real(platform, what, size, to, size_ret);
+}
+
+cl_int clGetDeviceIDs(cl_platform_id platform, cl_device_type type, cl_uint capacity, cl_device_id *list,
+                      cl_uint *count)
+{
+    if (answers == REAL) {
+        cl_int (*real)(cl_platform_id, cl_device_type, cl_uint, cl_device_id *, cl_uint *);
+        find_real("clGetDeviceIDs", &real);
+        return real(platform, type, capacity, list, count);
+    }
+    cl_uint found = 0;
+    for (int i = 0; i < MADE_UP; i++) {
+        if (platform != platform_id(made_up[i].platform)) continue;
+        if (list && found < capacity) list[found] = device_id(i);
+        found++;
+    }
+    if (count) *count = found;
+    return found ? CL_SUCCESS : CL_DEVICE_NOT_FOUND;
+}
+
+static cl_int made_up_info(const struct made_up_device *d, cl_device_info what, size_t size, void *to,
+                           size_t *size_ret)
+{
+    const cl_platform_id platform = platform_id(d->platform);
+    const cl_ulong bytes = UINT64_MAX; /* more than int64_t holds */
+    switch (what) {
+    case CL_DEVICE_PLATFORM:
+        return answer(&platform, sizeof platform, size, to, size_ret);
+    case CL_DEVICE_TYPE:
+        return answer(&d->type, sizeof d->type, size, to, size_ret);
+    case CL_DEVICE_NAME:
+        return answer_text(d->name, size, to, size_ret);
+    case CL_DEVICE_VENDOR:
+        return answer_text(VENDOR, size, to, size_ret);
+    case CL_DEVICE_VERSION:
+        return answer_text(d->version, size, to, size_ret);
+    case CL_DEVICE_AVAILABLE:
+        return answer(&d->available, sizeof(cl_bool), size, to, size_ret);
+    case CL_DEVICE_COMPILER_AVAILABLE:
+        return answer(&d->compiler, sizeof(cl_bool), size, to, size_ret);
+    case CL_DEVICE_ENDIAN_LITTLE:
+        return answer(&d->little, sizeof(cl_bool), size, to, size_ret);
+    case CL_DEVICE_MAX_COMPUTE_UNITS:
+        return answer(&d->units, sizeof d->units, size, to, size_ret);
+    case CL_DEVICE_GLOBAL_MEM_SIZE:
+        return answer(&bytes, sizeof bytes, size, to, size_ret);
+    default:
+        return CL_INVALID_VALUE; /* an old driver that does not know it */
+    }
+}
+
+cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t size, void *to, size_t *size_ret)
+{
+    for (int i = 0; i < MADE_UP; i++)
+        if (device == device_id(i)) return made_up_info(&made_up[i], what, size, to, size_ret);
+    cl_int (*real)(cl_device_id, cl_device_info, size_t, void *, size_t *);
+    find_real("clGetDeviceInfo", &real);
+    if (largest_group && what == CL_DEVICE_MAX_WORK_GROUP_SIZE)
+        return answer(&largest_group, sizeof largest_group, size, to, size_ret);
+    return real(device, what, size, to, size_ret);
+}
+
+/* Every test begins and ends with what is really there. */
+static void restore(const char *wish)
+{
+    answers = REAL;
+    largest_group = 0;
+    if (wish)
+        setenv("OCLIN_DEVICE", wish, 1);
+    else
+        unsetenv("OCLIN_DEVICE");
+}
+
+static char *first_wish; /* OCLIN_DEVICE at the start of the program */
+
+static int reset(void **state)
+{
+    (void)state;
+    restore(first_wish);
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------------------- the list */
+
+static void test_list_arguments(void **state)
+{
+    (void)state;
+    struct oclin_device_info info;
+    size_t count = 77;
+    answers = MADE_UP_DEVICES;
+    assert_int_equal(oclin_device_list(&info, 1, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_device_list(NULL, 1, &count), OCLIN_E_ARG);
+    assert_int_equal(oclin_device_list(NULL, 0, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_device_list(NULL, 0, &count), OCLIN_OK);
+    assert_int_equal(count, USABLE);
+}
+
+static void test_list_too_small(void **state)
+{
+    (void)state;
+    struct oclin_device_info list[USABLE], canary;
+    size_t count = 0;
+    answers = MADE_UP_DEVICES;
+    memset(list, 0x5a, sizeof list);
+    memset(&canary, 0x5a, sizeof canary);
+    assert_int_equal(oclin_device_list(list, 2, &count), OCLIN_OK);
+    assert_int_equal(count, USABLE);
+    assert_string_equal(list[0].name, in_order[0]);
+    assert_string_equal(list[1].name, in_order[1]);
+    for (int i = 2; i < USABLE; i++) assert_memory_equal(&list[i], &canary, sizeof canary);
+}
+
+static void test_list_without_driver(void **state)
+{
+    (void)state;
+    size_t count = 77;
+    answers = NO_DRIVER;
+    assert_int_equal(oclin_device_list(NULL, 0, &count), OCLIN_OK);
+    assert_int_equal(count, 0);
+
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    oclin_context *ctx = (oclin_context *)&options;
+    assert_int_equal(oclin_context_create(&ctx, &options), OCLIN_E_DEVICE);
+    assert_null(ctx);
+}
+
+/* GPU, accelerator, CPU; then compute units; equals as the runtime gives them. What cannot be used is gone. */
+static void test_list_order(void **state)
+{
+    (void)state;
+    struct oclin_device_info list[USABLE + 1];
+    size_t count = 0;
+    answers = MADE_UP_DEVICES;
+    assert_int_equal(oclin_device_list(list, COUNT_OF(list), &count), OCLIN_OK);
+    assert_int_equal(count, USABLE);
+    for (int i = 0; i < USABLE; i++) {
+        char cut[sizeof list[i].name];
+        snprintf(cut, sizeof cut, "%s", in_order[i]);
+        assert_string_equal(list[i].name, cut);
+    }
+}
+
+static void test_list_made_up_fields(void **state)
+{
+    (void)state;
+    struct oclin_device_info list[USABLE];
+    size_t count = 0;
+    answers = MADE_UP_DEVICES;
+    assert_int_equal(oclin_device_list(list, USABLE, &count), OCLIN_OK);
+    const struct oclin_device_info *big = &list[0], *all = &list[1];
+    assert_int_equal(big->type, OCLIN_DEVICE_GPU);
+    assert_int_equal(all->type, OCLIN_DEVICE_GPU);
+    assert_int_equal(list[4].type, OCLIN_DEVICE_ACCELERATOR);
+    assert_int_equal(list[5].type, OCLIN_DEVICE_CPU);
+    assert_string_equal(big->vendor, VENDOR);
+    assert_string_equal(big->platform_name, platform_names[2]);
+    assert_string_equal(big->version, "OpenCL 3.0 x");
+    assert_string_equal(big->driver, ""); /* not answered */
+    assert_int_equal(big->compute_units, 32);
+    assert_true(big->global_bytes == INT64_MAX);
+    assert_true(big->vector_width >= 1 && big->max_work_group >= 1);
+}
+
+static void test_list_real_fields(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    assert_int_equal(oclin_device_list(NULL, 0, &count), OCLIN_OK);
+    assert_true(count > 0); /* no device to test on is a failure */
+    struct oclin_device_info *list = new_array(struct oclin_device_info, count);
+    assert_int_equal(oclin_device_list(list, count, &count), OCLIN_OK);
+    for (size_t i = 0; i < count; i++) {
+        const struct oclin_device_info *d = &list[i];
+        char name[1024];
+        assert_int_equal(clGetDeviceInfo(d->device, CL_DEVICE_NAME, sizeof name, name, NULL), CL_SUCCESS);
+        assert_true(strncmp(d->name, name + strspn(name, " "), sizeof d->name - 1) == 0);
+        assert_true(d->platform && d->device && d->name[0] && d->platform_name[0]);
+        assert_true(d->type >= OCLIN_DEVICE_GPU && d->type <= OCLIN_DEVICE_ACCELERATOR);
+        assert_true(strncmp(d->version, "OpenCL ", 7) == 0);
+        assert_true(d->compute_units >= 1 && d->vector_width >= 1 && d->max_work_group >= 1);
+        assert_true(d->local_bytes > 0 && d->max_allocation > 0 && d->global_bytes >= d->max_allocation);
+        for (size_t j = 0; j < COUNT_OF(d->reserved); j++) assert_true(d->reserved[j] == 0);
+    }
+    free(list);
+}
+
+/* -------------------------------------------------------------------------------------------- picking */
+
+/* What is asked for, and the place in in_order of the device that must come; -1: none. */
+struct pick {
+    const char *what, *wish; /* wish: OCLIN_DEVICE, NULL unset */
+    oclin_device_type type;
+    int64_t index;
+    const char *name;
+    int ignore_environment, expected;
+};
+
+static struct pick picks[] = {
+    {"nothing", NULL, OCLIN_DEVICE_ANY, 0, NULL, 0, 0},
+    {"index", NULL, OCLIN_DEVICE_ANY, 3, NULL, 0, 3},
+    {"index too large", NULL, OCLIN_DEVICE_ANY, USABLE, NULL, 0, -1},
+    {"type gpu", NULL, OCLIN_DEVICE_GPU, 1, NULL, 0, 1},
+    {"type cpu", NULL, OCLIN_DEVICE_CPU, 0, NULL, 0, 5},
+    {"type cpu, index too large", NULL, OCLIN_DEVICE_CPU, 2, NULL, 0, -1},
+    {"type accelerator", NULL, OCLIN_DEVICE_ACCELERATOR, 0, NULL, 0, 4},
+    {"name", NULL, OCLIN_DEVICE_ANY, 0, "twin", 0, 3},
+    {"name in other letters", NULL, OCLIN_DEVICE_ANY, 0, "gpu TWIN", 0, 3},
+    {"name of the platform", NULL, OCLIN_DEVICE_ANY, 1, "alpha plat", 0, 5},
+    {"name of the vendor", NULL, OCLIN_DEVICE_ANY, 2, "& sons", 0, 2},
+    {"name and type", NULL, OCLIN_DEVICE_CPU, 0, "beta", 0, 6},
+    {"name empty", NULL, OCLIN_DEVICE_ANY, 0, "", 0, 0},
+    {"name unknown", NULL, OCLIN_DEVICE_ANY, 0, "gamma", 0, -1},
+    {"OCLIN_DEVICE index", "2", OCLIN_DEVICE_CPU, 0, "beta", 0, 2},
+    {"OCLIN_DEVICE index too large", "7", OCLIN_DEVICE_ANY, 0, NULL, 0, -1},
+    {"OCLIN_DEVICE index of 20 digits", "99999999999999999999", OCLIN_DEVICE_ANY, 0, NULL, 0, -1},
+    {"OCLIN_DEVICE negative index", "-1", OCLIN_DEVICE_ANY, 0, NULL, 0, -1},
+    {"OCLIN_DEVICE gpu", "gpu", OCLIN_DEVICE_CPU, 1, NULL, 0, 0},
+    {"OCLIN_DEVICE cpu", "cpu", OCLIN_DEVICE_GPU, 1, NULL, 0, 5},
+    {"OCLIN_DEVICE accelerator", "accelerator", OCLIN_DEVICE_ANY, 1, NULL, 0, 4},
+    {"OCLIN_DEVICE name", "twin", OCLIN_DEVICE_CPU, 5, "alpha", 0, 3},
+    {"OCLIN_DEVICE platform", "ALPHA", OCLIN_DEVICE_ANY, 0, NULL, 0, 2},
+    {"OCLIN_DEVICE unknown", "gamma", OCLIN_DEVICE_ANY, 0, NULL, 0, -1},
+    {"OCLIN_DEVICE empty", "", OCLIN_DEVICE_CPU, 0, NULL, 0, 5},
+    {"OCLIN_DEVICE ignored", "gamma", OCLIN_DEVICE_CPU, 0, NULL, 1, 5},
+};
+
+static void test_pick(void **state)
+{
+    const struct pick *p = *state;
+    restore(p->wish);
+    answers = MADE_UP_DEVICES;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.device_type = p->type;
+    options.device_index = p->index;
+    options.device_name = p->name;
+    options.ignore_environment = p->ignore_environment;
+    cl_device_id device = NULL;
+    char why[256] = "";
+    const oclin_status status = oclin_device_pick(&options, &device, why, sizeof why);
+    if (p->expected < 0) {
+        assert_int_equal(status, OCLIN_E_DEVICE);
+        assert_null(device);
+        assert_true(why[0]);
+        return;
+    }
+    assert_int_equal(status, OCLIN_OK);
+    struct oclin_device_info list[USABLE];
+    size_t count;
+    assert_int_equal(oclin_device_list(list, USABLE, &count), OCLIN_OK);
+    assert_ptr_equal(device, list[p->expected].device);
+}
+
+/* ------------------------------------------------------------------------------- on the device that is */
+
+/* The first real device, by whatever way OCLIN_DEVICE has of naming it. */
+static void test_real_wish(void **state)
+{
+    const char *form = *state;
+    struct oclin_device_info list[64], info;
+    size_t count = 0;
+    assert_int_equal(oclin_device_list(list, COUNT_OF(list), &count), OCLIN_OK);
+    assert_in_range(count, 1, COUNT_OF(list));
+    static const char *const types[] = {"", "gpu", "cpu", "accelerator"};
+    const char *wish = strcmp(form, "index") == 0  ? "0"
+                       : strcmp(form, "type") == 0 ? types[list[0].type]
+                                                   : list[0].name + strlen(list[0].name) / 2;
+    restore(wish);
+    oclin_context *ctx = make_context("plain");
+    assert_ok(ctx, oclin_context_device(ctx, &info));
+    assert_string_equal(info.name, list[0].name);
+    oclin_context_destroy(ctx);
+}
+
+/* The helper of support.c fails without a context, so creation is done by hand here. */
+static void keep_line(void *user, const char *line)
+{
+    snprintf(user, 256, "%s", line);
+}
+
+static void test_sentence_through_log(void **state)
+{
+    (void)state;
+    restore("no such device 4711");
+    char said[256] = "";
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.log = keep_line;
+    options.log_user = said;
+    oclin_context *ctx = NULL;
+    assert_status(NULL, OCLIN_E_DEVICE, oclin_context_create(&ctx, &options));
+    assert_null(ctx);
+    assert_non_null(strstr(said, "no such device 4711"));
+    assert_non_null(strstr(said, "OCLIN_DEVICE"));
+
+    options.ignore_environment = 1;
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, &options));
+    oclin_context_destroy(ctx);
+}
+
+/* A device whose work-groups are small runs the plans that fit it, and says so of the others. */
+static void test_plan_does_not_fit(void **state)
+{
+    (void)state;
+    largest_group = 16;
+    char said[256] = "";
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.log = keep_line;
+    options.log_user = said;
+    static const struct {
+        const char *plan;
+        oclin_status status;
+    } rows[] = {{"simt-128", OCLIN_E_DEVICE}, {"simt-64", OCLIN_E_DEVICE}, {"simt-32", OCLIN_E_DEVICE},
+                {"simt-16", OCLIN_OK},        {"simt", OCLIN_OK},          {"plain", OCLIN_OK},
+                {"simd", OCLIN_OK},           {"simt-17", OCLIN_E_ARG},    {"simd-5", OCLIN_E_ARG},
+                {"simt-", OCLIN_E_ARG},       {"plainer", OCLIN_E_ARG},    {"Plain", OCLIN_E_ARG}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        oclin_context *ctx = NULL;
+        options.plan = rows[i].plan;
+        assert_status(NULL, rows[i].status, oclin_context_create(&ctx, &options));
+        if (rows[i].status != OCLIN_OK) assert_non_null(strstr(said, rows[i].plan));
+        assert_int_equal(ctx != NULL, rows[i].status == OCLIN_OK);
+        oclin_context_destroy(ctx);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *wish = getenv("OCLIN_DEVICE");
+    first_wish = wish ? strdup(wish) : NULL;
+    unsetenv("OCLIN_PLAN");
+    struct test_list list = {0};
+    add_test(&list, test_list_arguments, NULL, "list/arguments");
+    add_test(&list, test_list_too_small, NULL, "list/too small");
+    add_test(&list, test_list_without_driver, NULL, "list/without driver");
+    add_test(&list, test_list_order, NULL, "list/order");
+    add_test(&list, test_list_made_up_fields, NULL, "list/fields of made-up devices");
+    add_test(&list, test_list_real_fields, NULL, "list/fields of real devices");
+    for (size_t i = 0; i < COUNT_OF(picks); i++)
+        add_test(&list, test_pick, &picks[i], "pick/%s", picks[i].what);
+    add_test(&list, test_real_wish, "index", "context/OCLIN_DEVICE is an index");
+    add_test(&list, test_real_wish, "type", "context/OCLIN_DEVICE is a type");
+    add_test(&list, test_real_wish, "name", "context/OCLIN_DEVICE is part of a name");
+    add_test(&list, test_sentence_through_log, NULL, "context/OCLIN_DEVICE is unknown");
+    add_test(&list, test_plan_does_not_fit, NULL, "context/plans that do not fit");
+    for (size_t i = 0; i < list.count; i++) {
+        list.tests[i].setup_func = reset;
+        list.tests[i].teardown_func = reset;
+    }
+    const int code = run_list("device", &list, argc, argv);
+    free(first_wish);
+    return code;
+}
