@@ -119,29 +119,39 @@ OCLIN_INLINE void pack_a(local float *to, global const float *a, long a_stride, 
 #endif
 
 #if B_ALONG_K
-/* Each four lanes of x and y: their even elements, and their odd elements. */
+/* Each four lanes of x and y: their even elements, and their odd elements. Written element by element:
+ * compilers make shuffles of it, and Oclgrind's check for uninitialised values cannot follow shuffles that
+ * widen a vector. */
 #if OCLIN_VL == 4
-#define EVEN_OF_4(x, y) ((real)(x.s02, y.s02))
-#define ODD_OF_4(x, y) ((real)(x.s13, y.s13))
+#define EVEN_OF_4(x, y) ((real)(x.s0, x.s2, y.s0, y.s2))
+#define ODD_OF_4(x, y) ((real)(x.s1, x.s3, y.s1, y.s3))
 #elif OCLIN_VL == 8
-#define EVEN_OF_4(x, y) ((real)(x.s02, y.s02, x.s46, y.s46))
-#define ODD_OF_4(x, y) ((real)(x.s13, y.s13, x.s57, y.s57))
+#define EVEN_OF_4(x, y) ((real)(x.s0, x.s2, y.s0, y.s2, x.s4, x.s6, y.s4, y.s6))
+#define ODD_OF_4(x, y) ((real)(x.s1, x.s3, y.s1, y.s3, x.s5, x.s7, y.s5, y.s7))
 #else
-#define EVEN_OF_4(x, y) ((real)(x.s02, y.s02, x.s46, y.s46, x.s8a, y.s8a, x.sce, y.sce))
-#define ODD_OF_4(x, y) ((real)(x.s13, y.s13, x.s57, y.s57, x.s9b, y.s9b, x.sdf, y.sdf))
+#define EVEN_OF_4(x, y) \
+    ((real)(x.s0, x.s2, y.s0, y.s2, x.s4, x.s6, y.s4, y.s6, x.s8, x.sa, y.s8, y.sa, x.sc, x.se, y.sc, y.se))
+#define ODD_OF_4(x, y) \
+    ((real)(x.s1, x.s3, y.s1, y.s3, x.s5, x.s7, y.s5, y.s7, x.s9, x.sb, y.s9, y.sb, x.sd, x.sf, y.sd, y.sf))
 #endif
 
 /* Elements k .. k + 3 of columns i, i + 4, i + 8 ... (VL / 4 of them), four lanes each. */
 OCLIN_INLINE real load_columns(global const float *b, long b_stride, int i, int last)
 {
+    real columns;
 #define COLUMN_4(i) vload4(0, b + min(i, last) * b_stride)
 #if OCLIN_VL == 4
-    return COLUMN_4(i);
+    columns = COLUMN_4(i);
 #elif OCLIN_VL == 8
-    return (real)(COLUMN_4(i), COLUMN_4(i + 4));
+    columns.lo = COLUMN_4(i);
+    columns.hi = COLUMN_4(i + 4);
 #else
-    return (real)(COLUMN_4(i), COLUMN_4(i + 4), COLUMN_4(i + 8), COLUMN_4(i + 12));
+    columns.s0123 = COLUMN_4(i);
+    columns.s4567 = COLUMN_4(i + 4);
+    columns.s89ab = COLUMN_4(i + 8);
+    columns.scdef = COLUMN_4(i + 12);
 #endif
+    return columns;
 #undef COLUMN_4
 }
 

@@ -24,6 +24,8 @@
  *
  * 1-D range, ITEMS work-items a group; group g has the tile in column g % groups_n, row g / groups_n, where
  * groups_n = ceil(n / OCLIN_TILE_N). Built with OCLIN_VL 4. block_m, block_n and block_k are not used.
+ *
+ * OCLIN_SUB_GROUP may be defined as the width of a sub-group for Intel's compiler; it changes no result.
  */
 #if !OCLIN_SIMT_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N)
 #error "not a legal tile: see OCLIN_SIMT_TILE_OK"
@@ -35,11 +37,6 @@
 #define QUADS(rows) ((rows)*OCLIN_TILE_K / 4 / ITEMS) /* of one work-item, in a tile of so many rows */
 #define STRIDE(rows) ((rows) + OCLIN_SIMT_PAD)        /* of a tile in local memory */
 #define BUFFER(rows) (OCLIN_TILE_K * STRIDE(rows))    /* one of its two buffers */
-#if OCLIN_UNROLL_K
-#define UNROLL_K OCLIN_UNROLL_K
-#else
-#define UNROLL_K OCLIN_TILE_K
-#endif
 #define QUADS_A QUADS(OCLIN_TILE_M)
 #define QUADS_B QUADS(OCLIN_TILE_N)
 #define QUADS_C (OCLIN_ITEM_N / 4)
@@ -52,27 +49,27 @@
 #define NEIGHBOURS_ALONG_K (OCLIN_TILE_K % 8 == 0 ? 2 : 1)
 
 /* Quad e of a tile begins at this row (of B: column) and this k of the tile. */
-static inline int quad_row(uint e, int rows, int along_k)
+OCLIN_INLINE int quad_row(uint e, int rows, int along_k)
 {
     return along_k ? e / NEIGHBOURS_ALONG_K % rows : e % (rows / 4) * 4;
 }
 
-static inline int quad_k(uint e, int rows, int along_k)
+OCLIN_INLINE int quad_k(uint e, int rows, int along_k)
 {
     if (!along_k) return e / (rows / 4);
     return (e % NEIGHBOURS_ALONG_K + e / (NEIGHBOURS_ALONG_K * rows) * NEIGHBOURS_ALONG_K) * 4;
 }
 
 /* A row of the tile that is inside the matrix: this, or instead the first. */
-static inline int inside(int row, int rows_inside)
+OCLIN_INLINE int inside(int row, int rows_inside)
 {
     return row < rows_inside ? row : 0;
 }
 
 /* Points from[] at the quads of this work-item in the first tile; p is the operand, `first` the tile's row in
- * it. From here on the distance of two tiles along k is all that moves. */
-static inline void aim(global const float **from, global const float *p, long stride, long first,
-                       int rows_inside, int rows, int along_k, uint item)
+ * it. */
+OCLIN_INLINE void aim(global const float **from, global const float *p, long stride, long first,
+                      int rows_inside, int rows, int along_k, uint item)
 {
 #pragma unroll
     for (int q = 0; q < QUADS(rows); q++) {
@@ -84,7 +81,7 @@ static inline void aim(global const float **from, global const float *p, long st
 }
 
 /* Four neighbours, of which those up to number `last` are inside; it stands in for the others. */
-static inline float4 load_quad(global const float *p, int last)
+OCLIN_INLINE float4 load_quad(global const float *p, int last)
 {
 #if OCLIN_ALIGNED
     return *(global const float4 *)p;
@@ -95,8 +92,8 @@ static inline float4 load_quad(global const float *p, int last)
 
 /* The next tile's quads, into registers: of a tile that ends at `depth` along k, with 0 behind that. In the
  * loop depth is OCLIN_TILE_K, a constant, and nothing is left of the conditions. */
-static inline void load_quads(float4 *quad, global const float **from, long stride, int depth,
-                              int rows_inside, int rows, int along_k, uint item)
+OCLIN_INLINE void load_quads(float4 *quad, global const float **from, long stride, int depth, int rows_inside,
+                             int rows, int along_k, uint item)
 {
 #pragma unroll
     for (int q = 0; q < QUADS(rows); q++) {
@@ -109,12 +106,19 @@ static inline void load_quads(float4 *quad, global const float **from, long stri
             quad[q] = load_lanes(from[q], left);
         else
             quad[q] = left > 0 ? load_quad(from[q], last) : (float4)(0.0f);
-        from[q] += along_k ? depth : depth * stride;
     }
 }
 
+/* The pointers on to the next tile. Apart from the loads, and done whether or not there is a next tile: moved
+ * under the same condition as the loads, they crash Intel's compiler (IGC 1.0.12504, grad_w). */
+OCLIN_INLINE void advance(global const float **from, long stride, int depth, int rows, int along_k)
+{
+#pragma unroll
+    for (int q = 0; q < QUADS(rows); q++) from[q] += along_k ? depth : depth * stride;
+}
+
 /* The quads from registers to a tile in local memory. */
-static inline void store_quads(local float *tile, const float4 *quad, int rows, int along_k, uint item)
+OCLIN_INLINE void store_quads(local float *tile, const float4 *quad, int rows, int along_k, uint item)
 {
 #pragma unroll
     for (int q = 0; q < QUADS(rows); q++) {
@@ -132,7 +136,7 @@ static inline void store_quads(local float *tile, const float4 *quad, int rows, 
 }
 
 /* dY becomes dZ after the arithmetic on the tile before, not when loaded: that would wait for the load. */
-static inline void finish_a(float4 *a, const float4 *s, float4 *sum_a)
+OCLIN_INLINE void finish_a(float4 *a, const float4 *s, float4 *sum_a)
 {
 #pragma unroll
     for (int q = 0; q < QUADS_A; q++) {
@@ -143,12 +147,12 @@ static inline void finish_a(float4 *a, const float4 *s, float4 *sum_a)
 
 /* sum += a b, for the block of one work-item; a and b point at its first row and column of the tiles.
  * Unrolled completely, the loop over k lets AMD's compiler read all of the tile into registers ahead: 214 of
- * them, with UNROLL_K 4 134 (gfx1100, 8 x 8 results), and half as many groups fit beside each other. Intel's,
- * for Gen9 and Xe, puts sum[] in memory unless it is unrolled completely. */
-static inline void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const float *a,
-                                  local const float *b)
+ * them, 134 with OCLIN_UNROLL_K 4 (gfx1100, 8 x 8 results), so that fewer groups fit beside each other.
+ * Intel's puts sum[] in memory unless the loop is unrolled completely (OCLIN_UNROLL_K = OCLIN_TILE_K). */
+OCLIN_INLINE void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const float *a,
+                                 local const float *b)
 {
-#pragma unroll UNROLL_K
+#pragma unroll OCLIN_UNROLL_K
     for (int k = 0; k < OCLIN_TILE_K; k++) {
         float4 bk[QUADS_C];
 #pragma unroll
@@ -168,9 +172,11 @@ static inline void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const
     }
 }
 
-/* Takes the first row of results off the block: the others move up. A loop over rows that always stores
- * sum[0] may stay a loop, with one copy of the epilogue in it, and the block still lies in registers. */
-static inline void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
+/* Takes the first row of results off the block: the others move up. So a loop over rows that always stores
+ * sum[0] can stay a loop, with one copy of the epilogue in it (16 of erfc() otherwise), while the block lies
+ * in registers. Unrolled, it costs NVIDIA's compiler 10 registers more and half of the groups of a processor.
+ */
+OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
 {
 #pragma unroll
     for (int i = 1; i < OCLIN_ITEM_M; i++)
@@ -179,10 +185,9 @@ static inline void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
 }
 
 #if SUM_A_OVER_K
-/* The sums of A's rows, from the tile in which each work-item has left the sum of its quads over the tiles.
- */
-static inline void store_sums_a(local const float *tile, int rows, global float *v, float scale, float lr,
-                                int flags, uint item)
+/* The sums of A's rows, from a tile in which each work-item has left the sum of its quads over all tiles. */
+OCLIN_INLINE void store_sums_a(local const float *tile, int rows, global float *v, float scale, float lr,
+                               int flags, uint item)
 {
     for (int row = item; row < rows; row += ITEMS) {
         float sum = 0.0f;
@@ -225,6 +230,9 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     load_quads(a_quad, a_from, a_stride, depth, rows, OF_A, item);
     if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, depth, rows, OF_A, item);
     load_quads(b_quad, b_from, b_stride, depth, columns, OF_B, item);
+    advance(a_from, a_stride, depth, OF_A);
+    if (A_NEEDS_S) advance(s_from, s_stride, depth, OF_A);
+    advance(b_from, b_stride, depth, OF_B);
     finish_a(a_quad, s_quad, sum_a);
     store_quads(a_tile, a_quad, OF_A, item);
     store_quads(b_tile, b_quad, OF_B, item);
@@ -238,6 +246,9 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
             if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
             load_quads(b_quad, b_from, b_stride, OCLIN_TILE_K, columns, OF_B, item);
         }
+        advance(a_from, a_stride, OCLIN_TILE_K, OF_A);
+        if (A_NEEDS_S) advance(s_from, s_stride, OCLIN_TILE_K, OF_A);
+        advance(b_from, b_stride, OCLIN_TILE_K, OF_B);
         multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
                        b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
         front ^= 1;
@@ -249,6 +260,7 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
         barrier(CLK_LOCAL_MEM_FENCE);
     }
 
+#pragma unroll 1
     for (int i = 0; i < OCLIN_ITEM_M; i++) {
         const int r = i / 4 * ITEMS_M * 4 + ty * 4 + i % 4;
 #pragma unroll

@@ -180,7 +180,7 @@ struct oclin_context_options {
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
     int ignore_environment;
-    oclin_log_fn log; /* NULL: nobody listens. Also gets the sentence when creation itself fails. */
+    oclin_log_fn log; /* NULL: nobody listens. When creation itself fails its last line is the reason. */
     void *log_user;
 };
 #define OCLIN_CONTEXT_OPTIONS_INIT                                                                           \
@@ -278,6 +278,11 @@ OCLIN_API oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context 
  */
 OCLIN_API oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t offset,
                                          int64_t rows, int64_t cols, int64_t row_stride);
+
+/* The view of `count` rows from row `first` on: a batch of a data set, the smaller last batch of an epoch.
+ * Errors as oclin_tensor_view(). */
+OCLIN_API oclin_status oclin_tensor_view_rows(oclin_tensor **view, oclin_tensor *base, int64_t first,
+                                              int64_t count);
 
 /**
  * Around the caller's buffer (or sub-buffer), which is retained. `offset` counts elements from its start.
@@ -496,6 +501,8 @@ OCLIN_API oclin_status oclin_layer_reserve_step(oclin_layer *layer, int64_t batc
 
 /* ---------------------------------------------------------------------------------------------- losses */
 
+/* An epoch's mean over batches of uneven size: OCLIN_SUM, accumulate, and OCLIN_GRAD_MEAN layers; divide at
+ * the end. */
 typedef enum oclin_reduction {
     OCLIN_MEAN = 0, /* mean squared error over batch * out, cross-entropy over batch; as PyTorch */
     OCLIN_SUM = 1

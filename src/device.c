@@ -249,10 +249,9 @@ oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_d
         if (matches(&all[i], type, name) && seen++ == index) *device = all[i].device;
     free(all);
     if (*device) return OCLIN_OK;
-    static const char *const kinds[] = {"", "GPU ", "CPU ", "accelerator "};
-    snprintf(why, why_size,
-             "device %lld of the %sdevices%s%.60s%s%s does not exist: %lld match, %zu usable in all",
-             (long long)index, kinds[type], name ? " named '" : "", name ? name : "", name ? "'" : "",
-             wish && *wish ? " (OCLIN_DEVICE)" : "", (long long)seen, count);
+    static const char *const kinds[] = {"device", "GPU", "CPU", "accelerator"};
+    snprintf(why, why_size, "no %s%s%.60s%s%s: of %zu usable devices %lld match, number %lld was asked for",
+             kinds[type], name ? " named '" : "", name ? name : "", name ? "'" : "",
+             wish && *wish ? " (OCLIN_DEVICE)" : "", count, (long long)seen, (long long)index);
     return OCLIN_E_DEVICE;
 }

@@ -44,8 +44,9 @@ struct oclin_tile {
     int group;                  /* work-items in a work-group */
     int tile_m, tile_n, tile_k; /* results of a group, depth of its panels; the largest ones for simd */
     int item_m,
-        item_n;  /* results of a work-item (simt), register tile (simd), elements an item (row kernels) */
-    int aligned; /* rows of all operands start at multiples of 16 bytes */
+        item_n;   /* results of a work-item (simt), register tile (simd), elements an item (row kernels) */
+    int aligned;  /* rows of all operands start at multiples of 16 bytes */
+    int unroll_k; /* simt: steps of a panel's depth that the compiler unrolls */
 };
 
 struct oclin_plan {

@@ -158,8 +158,8 @@ static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *t
     snprintf(
         options, sizeof options,
         "-cl-std=CL1.2 -DOCLIN_GROUP=%d -DOCLIN_VL=%d -DOCLIN_TILE_M=%d -DOCLIN_TILE_N=%d -DOCLIN_TILE_K=%d "
-        "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_ACTIVATION=%d",
-        t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned,
+        "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_ACTIVATION=%d",
+        t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned, t->unroll_k,
         (int)p->activation);
     cl_int error;
     p->program = clCreateProgramWithSource(ctx->cl, 1, &text, &length, &error);
@@ -239,7 +239,7 @@ static int same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
 {
     return a->family == b->family && a->vl == b->vl && a->group == b->group && a->tile_m == b->tile_m &&
            a->tile_n == b->tile_n && a->tile_k == b->tile_k && a->item_m == b->item_m &&
-           a->item_n == b->item_n && a->aligned == b->aligned;
+           a->item_n == b->item_n && a->aligned == b->aligned && a->unroll_k == b->unroll_k;
 }
 
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,

@@ -226,6 +226,20 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
     return OCLIN_OK;
 }
 
+oclin_status oclin_tensor_view_rows(oclin_tensor **view, oclin_tensor *base, int64_t first, int64_t count)
+{
+    if (view) *view = NULL;
+    if (!view || !base) return OCLIN_E_ARG;
+    if (first < 0 || first > base->rows || count < 0 || count > base->rows - first) {
+        oclin_context *ctx = oclin_tensor_context(base);
+        OCLIN_TRY(oclin_enter(ctx));
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "a view from row %lld of %lld rows, the tensor has %lld",
+                          (long long)first, (long long)count, (long long)base->rows);
+    }
+    /* an empty view may begin behind the last row */
+    return oclin_tensor_view(view, base, count ? first * base->stride : 0, count, base->cols, base->stride);
+}
+
 /* --------------------------------------------------------------------------------------------- wrapping */
 
 /* What the runtime knows of a caller's buffer. */

@@ -106,11 +106,20 @@ oclin_context *make_context_with(struct oclin_context_options options);
 const char *context_log(void);
 void clear_context_log(void);
 
+/* A log callback of a test's own, and what it has received: how many lines, how many with a newline in them
+ * (wrong), and the last one. */
+struct heard {
+    int lines, newlines;
+    char last[640];
+};
+void hear(void *heard, const char *line);
+
 /* -------------------------------------------------------------------------------------------- tensors */
 
 /* A dense tensor that holds these elements (float or int32_t); host NULL: nothing is written. Never NULL:
  * fails the test. */
-oclin_tensor *make_tensor(oclin_context *ctx, oclin_dtype dtype, int64_t rows, int64_t cols, const void *host);
+oclin_tensor *make_tensor(oclin_context *ctx, oclin_dtype dtype, int64_t rows, int64_t cols,
+                          const void *host);
 
 /* rows x cols somewhere inside a larger arena that is poisoned everywhere else: in front, behind, and between
  * the rows. What reads there gets NaN, what writes there is found. */

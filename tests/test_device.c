@@ -28,8 +28,8 @@ static const char *const platform_names[] = {"Empty", "Alpha platform", "Beta pl
 enum { PLATFORMS = COUNT_OF(platform_names) };
 #define VENDOR "Vendor & Sons"
 #define ALL_TYPES (CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR)
-#define LONG_NAME                                                                                            \
-    "A name of far more than 127 letters, as some drivers have that put the whole history of the product "   \
+#define LONG_NAME                                                                                          \
+    "A name of far more than 127 letters, as some drivers have that put the whole history of the product " \
     "into it, with its price, the weather on the day of its birth, and the name of the engineer's dog."
 
 /* In the order in which the runtime gives them, which is not the order wanted. */
@@ -49,7 +49,7 @@ static const struct made_up_device made_up[] = {
 };
 enum { MADE_UP = COUNT_OF(made_up) };
 
-static const char *const in_order[] = {"Beta GPU big", "Beta of all types", "Alpha GPU small",
+static const char *const in_order[] = {"Beta GPU big",  "Beta of all types", "Alpha GPU small",
                                        "Beta GPU twin", "Beta DSP",          "Alpha CPU",
                                        LONG_NAME};
 enum { USABLE = COUNT_OF(in_order) };
@@ -235,7 +235,8 @@ static void test_list_without_driver(void **state)
     assert_null(ctx);
 }
 
-/* GPU, accelerator, CPU; then compute units; equals as the runtime gives them. What cannot be used is gone. */
+/* GPU, accelerator, CPU; then compute units; equals as the runtime gives them. What cannot be used is gone.
+ */
 static void test_list_order(void **state)
 {
     (void)state;
@@ -382,25 +383,19 @@ static void test_real_wish(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* The helper of support.c fails without a context, so creation is done by hand here. */
-static void keep_line(void *user, const char *line)
-{
-    snprintf(user, 256, "%s", line);
-}
-
 static void test_sentence_through_log(void **state)
 {
     (void)state;
     restore("no such device 4711");
-    char said[256] = "";
+    struct heard heard = {0};
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
-    options.log = keep_line;
-    options.log_user = said;
+    options.log = hear;
+    options.log_user = &heard;
     oclin_context *ctx = NULL;
     assert_status(NULL, OCLIN_E_DEVICE, oclin_context_create(&ctx, &options));
     assert_null(ctx);
-    assert_non_null(strstr(said, "no such device 4711"));
-    assert_non_null(strstr(said, "OCLIN_DEVICE"));
+    assert_non_null(strstr(heard.last, "no such device 4711"));
+    assert_non_null(strstr(heard.last, "OCLIN_DEVICE"));
 
     options.ignore_environment = 1;
     assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, &options));
@@ -412,10 +407,10 @@ static void test_plan_does_not_fit(void **state)
 {
     (void)state;
     largest_group = 16;
-    char said[256] = "";
+    struct heard heard = {0};
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
-    options.log = keep_line;
-    options.log_user = said;
+    options.log = hear;
+    options.log_user = &heard;
     static const struct {
         const char *plan;
         oclin_status status;
@@ -427,7 +422,7 @@ static void test_plan_does_not_fit(void **state)
         oclin_context *ctx = NULL;
         options.plan = rows[i].plan;
         assert_status(NULL, rows[i].status, oclin_context_create(&ctx, &options));
-        if (rows[i].status != OCLIN_OK) assert_non_null(strstr(said, rows[i].plan));
+        if (rows[i].status != OCLIN_OK) assert_non_null(strstr(heard.last, rows[i].plan));
         assert_int_equal(ctx != NULL, rows[i].status == OCLIN_OK);
         oclin_context_destroy(ctx);
     }

@@ -1,0 +1,42 @@
+#!/bin/sh
+# install.sh GROUP...: installs what is missing on Debian or Ubuntu, by package name; says what it does.
+# The one place that names packages:
+#   build   library and examples, the OpenCL loader, PoCL (OpenCL on the CPU), the images of the demo
+#   test    the test suite
+#   check   what CI uses besides
+#   bench   the peers that the benchmarks compare with
+set -eu
+
+packages() {
+    case $1 in
+    build) echo gcc libc6-dev make cmake pkg-config opencl-c-headers ocl-icd-opencl-dev pocl-opencl-icd \
+        zlib1g-dev libcairo2-dev dataset-fashion-mnist ;;
+    test) echo libcmocka-dev ;;
+    check) echo g++ binutils clang clang-format oclgrind ;;
+    bench) echo libopenblas-dev libclblast-dev libdnnl-dev python3-torch ;;
+    *) echo "install.sh: unknown group $1" >&2; return 1 ;;
+    esac
+}
+
+installed() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
+
+missing=
+for group in "$@"; do
+    names=$(packages "$group")
+    for name in $names; do
+        installed "$name" || missing="$missing $name"
+    done
+done
+[ -n "$missing" ] || exit 0
+
+command -v apt-get >/dev/null || {
+    echo "install.sh: these packages are missing, and there is no apt-get to install them:$missing" >&2
+    exit 1
+}
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+echo "Installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

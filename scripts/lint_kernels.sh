@@ -1,0 +1,45 @@
+#!/bin/sh
+# lint_kernels.sh: every kernel of every family, vector width and activation through the compiler's checks, without a
+# device. Warnings are errors.
+set -eu
+cd "$(dirname "$0")/../cl"
+text=$(mktemp)
+trap 'rm -f "$text"' EXIT
+count=0
+
+# lint DEFINES FILE...: what program.c would build
+lint() {
+    defines=$1
+    shift
+    cat oclin_tile.h "$@" >"$text"
+    # helpers of common.cl that a kernel has no use for are no mistake
+    # shellcheck disable=SC2086
+    clang -x cl -cl-std=CL1.2 -Xclang -finclude-default-header -fsyntax-only -Wall -Wextra -Werror \
+        -Wno-unused-function -Wno-unused-parameter -Wno-unknown-attributes $defines "$text" || {
+        echo "lint_kernels.sh: $* with $defines" >&2
+        exit 1
+    }
+    count=$((count + 1))
+}
+
+tile() { # GROUP VL TILE_M TILE_N TILE_K ITEM_M ITEM_N ALIGNED
+    echo "-DOCLIN_GROUP=$1 -DOCLIN_VL=$2 -DOCLIN_TILE_M=$3 -DOCLIN_TILE_N=$4 -DOCLIN_TILE_K=$5 -DOCLIN_ITEM_M=$6" \
+        "-DOCLIN_ITEM_N=$7 -DOCLIN_ALIGNED=$8 -DOCLIN_UNROLL_K=4"
+}
+
+for act in 0 1 2 3 4; do
+    for equation in forward grad_x grad_w; do
+        lint "$(tile 64 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_plain.cl
+        lint "$(tile 1 4 192 256 256 6 8 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simd.cl
+        lint "$(tile 1 8 192 256 256 6 16 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simd.cl
+        lint "$(tile 1 16 192 256 256 12 32 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simd.cl
+        lint "$(tile 64 4 32 32 8 4 4 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl
+        lint "$(tile 256 4 128 128 8 8 8 1) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl
+    done
+done
+for group in 1 64; do
+    lint "$(tile $group 4 1 1 1 1 4 1) -DOCLIN_ACTIVATION=0" common.cl update.cl
+    lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" fill.cl
+    lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" loss.cl
+done
+echo "$count kernels checked"

@@ -1,0 +1,20 @@
+#!/bin/sh
+# test.sh [ctest options]: installs what is missing, builds, and runs the test suite (on PoCL, unless OCLIN_DEVICE names
+# another device). The last line is ctest's verdict.
+set -eu
+here=$(dirname "$0")
+build=$here/../build
+"$here/install.sh" build test
+"$here/build.sh" "$build" -DOCLIN_BUILD_TESTS=ON
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+(cd "$build" && ctest --output-on-failure "$@" && echo done >"$log.ok") 2>&1 | tee "$log"
+[ -e "$log.ok" ] || status=1
+rm -f "$log.ok"
+# every program's own count
+cases=$(sed -n 's/^\[==========\] \([0-9]*\) test(s) run.*/\1/p' "$build/Testing/Temporary/LastTest.log" |
+    awk '{ n += $1 } END { print n + 0 }')
+echo "$cases test cases in all"
+grep -E '^[0-9]+% tests passed' "$log"
+exit $status

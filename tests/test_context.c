@@ -1,0 +1,548 @@
+/* Contexts: options, environment, the caller's own handles, the error record. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+/* Creation must fail with this status, leave NULL, and say a sentence with `part`. */
+static void check_creation_fails(struct oclin_context_options *options, oclin_status expected,
+                                 const char *part)
+{
+    struct heard heard = {0};
+    options->log = hear;
+    options->log_user = &heard;
+    oclin_context *ctx = (oclin_context *)&heard;
+    assert_status(NULL, expected, oclin_context_create(&ctx, options));
+    assert_null(ctx);
+    assert_int_equal(heard.newlines, 0);
+    if (!strstr(heard.last, part)) fail_msg("\"%s\" has no \"%s\"", heard.last, part);
+    if (!strstr(heard.last, oclin_status_name(expected)))
+        fail_msg("\"%s\" does not name the status", heard.last);
+}
+
+/* ------------------------------------------------------------------------------------- statuses, version */
+
+static void test_statuses(void **state)
+{
+    (void)state;
+    assert_int_equal(OCLIN_OK, 0);
+    assert_string_equal(oclin_status_name(OCLIN_OK), "OCLIN_OK");
+    assert_string_equal(oclin_status_name(OCLIN_E_SHAPE), "OCLIN_E_SHAPE");
+    assert_string_equal(oclin_status_text(OCLIN_E_BUILD), "a kernel did not compile");
+    for (int i = 0; i < OCLIN_STATUS_COUNT; i++) {
+        assert_true(strncmp(oclin_status_name((oclin_status)i), "OCLIN_", 6) == 0);
+        assert_string_not_equal(oclin_status_text((oclin_status)i), "unknown status");
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(oclin_status_name((oclin_status)i), oclin_status_name((oclin_status)j));
+    }
+    static const int unknown[] = {OCLIN_STATUS_COUNT, 1000, -1};
+    for (size_t i = 0; i < COUNT_OF(unknown); i++) {
+        assert_string_equal(oclin_status_name((oclin_status)unknown[i]), "?");
+        assert_string_equal(oclin_status_text((oclin_status)unknown[i]), "unknown status");
+    }
+}
+
+static void test_version(void **state)
+{
+    (void)state;
+    assert_int_equal(oclin_version(), OCLIN_VERSION);
+    assert_int_equal(OCLIN_VERSION,
+                     OCLIN_VERSION_MAJOR * 1000000 + OCLIN_VERSION_MINOR * 1000 + OCLIN_VERSION_PATCH);
+}
+
+/* -------------------------------------------------------------------------------------------- creation */
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    oclin_context *ctx = NULL;
+    struct oclin_device_info info;
+    cl_context context = NULL;
+    cl_device_id device = NULL;
+    cl_command_queue queue = NULL;
+    cl_command_queue_properties properties = 1;
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, NULL));
+    assert_string_equal(oclin_context_error(ctx), "");
+    assert_string_equal(oclin_context_build_log(ctx), "");
+    assert_int_equal(oclin_context_cl_error(ctx), CL_SUCCESS);
+    assert_ok(ctx, oclin_context_device(ctx, &info));
+    assert_ok(ctx, oclin_context_cl(ctx, &context, &device, &queue));
+    assert_ok(ctx, oclin_context_cl(ctx, NULL, NULL, NULL));
+    assert_ptr_equal(info.device, device);
+    assert_non_null(context);
+    assert_int_equal(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
+                     CL_SUCCESS);
+    assert_false(properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+    assert_ok(ctx, oclin_context_finish(ctx));
+    oclin_context_destroy(ctx);
+    oclin_context_destroy(NULL);
+}
+
+static void test_null(void **state)
+{
+    (void)state;
+    struct oclin_device_info info;
+    cl_event event;
+    oclin_context *ctx = make_context("plain");
+    assert_int_equal(oclin_context_create(NULL, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_context_finish(NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_context_wait_for(NULL, 0, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_context_mark(NULL, &event), OCLIN_E_ARG);
+    assert_int_equal(oclin_context_device(NULL, &info), OCLIN_E_ARG);
+    assert_int_equal(oclin_context_cl(NULL, NULL, NULL, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_context_device(ctx, NULL), OCLIN_E_ARG);
+    assert_string_equal(oclin_context_error(NULL), "");
+    assert_string_equal(oclin_context_build_log(NULL), "");
+    assert_int_equal(oclin_context_cl_error(NULL), CL_SUCCESS);
+    oclin_context_destroy(ctx);
+}
+
+/* One option that is wrong. */
+struct wrong {
+    const char *what;
+    oclin_device_type type;
+    int64_t index;
+    const char *plan, *part;
+};
+
+static struct wrong wrongs[] = {
+    {"device type too large", (oclin_device_type)4, 0, NULL, "device_type is 4"},
+    {"device type negative", (oclin_device_type)-1, 0, NULL, "device_type is -1"},
+    {"device index negative", OCLIN_DEVICE_ANY, -1, NULL, "device_index is -1"},
+    {"plan unknown", OCLIN_DEVICE_ANY, 0, "fast", "'fast'"},
+    {"plan too long", OCLIN_DEVICE_ANY, 0, "plain and then a good deal more than any name may have",
+     "'plain"},
+    {"plan with a tile that does not exist", OCLIN_DEVICE_ANY, 0, "simt-48", "'simt-48'"},
+};
+
+static void test_wrong_option(void **state)
+{
+    const struct wrong *w = *state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.device_type = w->type;
+    options.device_index = w->index;
+    options.plan = w->plan;
+    check_creation_fails(&options, OCLIN_E_ARG, w->part);
+}
+
+/* A size that no program has filled in: nothing in the struct can be trusted, also not the log. */
+static void test_garbage_size(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, sizeof(size_t) - 1, 1u << 20, SIZE_MAX};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+        options.size = sizes[i];
+        oclin_context *ctx = (oclin_context *)&options;
+        assert_status(NULL, OCLIN_E_ARG, oclin_context_create(&ctx, &options));
+        assert_null(ctx);
+    }
+}
+
+/* The struct of a newer caller: zeros behind what is known are fine, anything else is an unknown option. */
+static void test_newer_caller(void **state)
+{
+    (void)state;
+    struct {
+        struct oclin_context_options options;
+        unsigned char tail[24];
+    } newer = {OCLIN_CONTEXT_OPTIONS_INIT, {0}};
+    newer.options.size = sizeof newer;
+    oclin_context *ctx = NULL;
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, &newer.options));
+    oclin_context_destroy(ctx);
+    for (size_t i = 0; i < sizeof newer.tail; i++) {
+        newer.tail[i] = 1;
+        assert_status(NULL, OCLIN_E_ARG, oclin_context_create(&ctx, &newer.options));
+        assert_null(ctx);
+        newer.tail[i] = 0;
+    }
+}
+
+/* The log option is one that is known: it gets the sentence. */
+static void test_newer_caller_is_told(void **state)
+{
+    (void)state;
+    struct {
+        struct oclin_context_options options;
+        unsigned char tail[24];
+    } newer = {OCLIN_CONTEXT_OPTIONS_INIT, {1}};
+    newer.options.size = sizeof newer;
+    check_creation_fails(&newer.options, OCLIN_E_ARG, "does not know");
+}
+
+/* The struct of an older caller: what lies behind its end is not looked at. */
+static void test_older_caller(void **state)
+{
+    (void)state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    struct heard heard = {0};
+    options.size = offsetof(struct oclin_context_options, plan);
+    options.plan = "no plan at all";
+    options.verify = 1;
+    options.log = hear;
+    options.log_user = &heard;
+    oclin_context *ctx = NULL;
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, &options));
+    assert_int_equal(heard.lines, 0);
+    assert_int_equal(ctx->verify, 0);
+    oclin_context_destroy(ctx);
+    options.size = sizeof(size_t);
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, &options));
+    oclin_context_destroy(ctx);
+}
+
+/* ----------------------------------------------------------------------------------- the caller's handles */
+
+/* Handles of a caller on the device under test. */
+struct own {
+    cl_context context;
+    cl_device_id device;
+    cl_command_queue queue;
+};
+
+static struct own make_own(cl_command_queue_properties properties)
+{
+    struct own own = {NULL, NULL, NULL};
+    oclin_context *ctx = make_context("plain");
+    assert_ok(ctx, oclin_context_cl(ctx, NULL, &own.device, NULL));
+    oclin_context_destroy(ctx);
+    cl_int error;
+    own.context = clCreateContext(NULL, 1, &own.device, NULL, NULL, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    own.queue = clCreateCommandQueue(own.context, own.device, properties, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    return own;
+}
+
+static void release_own(const struct own *own)
+{
+    clReleaseCommandQueue(own->queue);
+    clReleaseContext(own->context);
+}
+
+static struct oclin_context_options options_of(const struct own *own)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.plan = "plain";
+    options.cl_context_handle = own->context;
+    options.cl_device = own->device;
+    options.cl_queue = own->queue;
+    return options;
+}
+
+static cl_uint references(const struct own *own, int of_queue)
+{
+    cl_uint count = 0;
+    const cl_int error =
+        of_queue ? clGetCommandQueueInfo(own->queue, CL_QUEUE_REFERENCE_COUNT, sizeof count, &count, NULL)
+                 : clGetContextInfo(own->context, CL_CONTEXT_REFERENCE_COUNT, sizeof count, &count, NULL);
+    assert_int_equal(error, CL_SUCCESS);
+    return count;
+}
+
+/* Bits of which of the three handles are given: 1 to 6 are errors. */
+static void test_some_handles(void **state)
+{
+    (void)state;
+    const struct own own = make_own(0);
+    for (int given = 1; given < 7; given++) {
+        struct oclin_context_options options = options_of(&own);
+        if (!(given & 1)) options.cl_context_handle = NULL;
+        if (!(given & 2)) options.cl_device = NULL;
+        if (!(given & 4)) options.cl_queue = NULL;
+        check_creation_fails(&options, OCLIN_E_ARG, "together");
+    }
+    release_own(&own);
+}
+
+static void test_out_of_order_queue(void **state)
+{
+    (void)state;
+    const struct own own = make_own(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+    struct oclin_context_options options = options_of(&own);
+    check_creation_fails(&options, OCLIN_E_ARG, "out of order");
+    assert_int_equal(references(&own, 1), 1);
+    release_own(&own);
+}
+
+static void test_queue_of_another_context(void **state)
+{
+    (void)state;
+    const struct own own = make_own(0), other = make_own(0);
+    struct oclin_context_options options = options_of(&own);
+    options.cl_queue = other.queue;
+    check_creation_fails(&options, OCLIN_E_ARG, "another cl_context");
+    release_own(&own);
+    release_own(&other);
+}
+
+/* A part of the device is another device, where the device can be parted. */
+static void test_queue_of_another_device(void **state)
+{
+    (void)state;
+    struct own own = make_own(0);
+    const cl_device_partition_property one_unit[] = {CL_DEVICE_PARTITION_BY_COUNTS, 1,
+                                                     CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
+    cl_device_id part = NULL;
+    if (clCreateSubDevices(own.device, one_unit, 1, &part, NULL) == CL_SUCCESS) {
+        cl_int error;
+        const cl_device_id devices[] = {own.device, part};
+        struct own both = {clCreateContext(NULL, 2, devices, NULL, NULL, &error), own.device, NULL};
+        assert_int_equal(error, CL_SUCCESS);
+        both.queue = clCreateCommandQueue(both.context, part, 0, &error);
+        assert_int_equal(error, CL_SUCCESS);
+        struct oclin_context_options options = options_of(&both);
+        check_creation_fails(&options, OCLIN_E_ARG, "another device");
+        release_own(&both);
+        clReleaseDevice(part);
+    } else {
+        print_message("this device cannot be parted: there is no second one to mistake it for\n");
+    }
+    release_own(&own);
+}
+
+/* Retained while in use, given back after; the caller's commands and oclin's are in order. */
+static void test_handles_are_used(void **state)
+{
+    (void)state;
+    const struct own own = make_own(0);
+    cl_context context;
+    cl_device_id device;
+    cl_command_queue queue;
+    oclin_context *ctx = make_context_with(options_of(&own));
+    assert_ok(ctx, oclin_context_cl(ctx, &context, &device, &queue));
+    assert_ptr_equal(context, own.context);
+    assert_ptr_equal(device, own.device);
+    assert_ptr_equal(queue, own.queue);
+    assert_true(references(&own, 0) > 1);
+    assert_int_equal(references(&own, 1), 2);
+
+    float got[4] = {0}, two = 2.0f;
+    oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 1, 4, NULL);
+    assert_ok(ctx, oclin_tensor_fill(t, 1.0));
+    assert_int_equal(clEnqueueFillBuffer(queue, oclin_tensor_cl_mem(t), &two, sizeof two, sizeof two,
+                                         sizeof two, 0, NULL, NULL),
+                     CL_SUCCESS);
+    assert_ok(ctx, oclin_tensor_touch(t));
+    assert_ok(ctx, oclin_tensor_read(t, got));
+    assert_true(got[0] == 1.0f && got[1] == 2.0f && got[2] == 1.0f && got[3] == 1.0f);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    assert_int_equal(references(&own, 1), 1);
+    release_own(&own);
+}
+
+/* ---------------------------------------------------------------------------------------- error record */
+
+static void test_error_record(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("plain");
+    oclin_tensor *t = NULL;
+    assert_refused(ctx, OCLIN_E_SHAPE, "-3 x 5", oclin_tensor_create(&t, ctx, OCLIN_F32, -3, 5));
+    assert_null(t);
+    assert_int_equal(oclin_context_cl_error(ctx), CL_SUCCESS);
+    assert_ok(ctx, oclin_context_finish(ctx));
+    assert_string_equal(oclin_context_error(ctx), "");
+    oclin_context_destroy(ctx);
+}
+
+/* Every call that knows its context and fails leaves a sentence there, also for a NULL result pointer. */
+static void test_every_failure_has_a_sentence(void **state)
+{
+    const int which = *(int *)*state;
+    oclin_context *ctx = make_context("plain");
+    oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 2, 3, NULL);
+    oclin_layer *l = NULL;
+    int64_t bytes;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 2, 3, NULL));
+    assert_ok(ctx, oclin_context_finish(ctx));
+    oclin_status status = OCLIN_OK;
+    switch (which) {
+    case 0:
+        status = oclin_tensor_create(NULL, ctx, OCLIN_F32, 1, 1);
+        break;
+    case 1:
+        status = oclin_tensor_view(NULL, t, 0, 1, 1, 1);
+        break;
+    case 2:
+        status = oclin_tensor_wrap(NULL, ctx, OCLIN_F32, oclin_tensor_cl_mem(t), 0, 1, 1, 1);
+        break;
+    case 3:
+        status = oclin_layer_create(NULL, ctx, 1, 1, NULL);
+        break;
+    case 4:
+        status = oclin_saved_create(NULL, ctx);
+        break;
+    case 5:
+        status = oclin_layer_workspace(l, 1, NULL);
+        break;
+    case 6:
+        status = oclin_loss_workspace(ctx, 1, NULL);
+        break;
+    case 7:
+        status = oclin_loss_workspace(ctx, -1, &bytes);
+        break;
+    case 8:
+        status = oclin_context_device(ctx, NULL);
+        break;
+    }
+    assert_int_not_equal(status, OCLIN_OK);
+    assert_string_not_equal(oclin_context_error(ctx), "");
+    oclin_layer_destroy(l);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+}
+
+static int sentence_cases[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+static const char *const sentence_names[] = {
+    "tensor_create(NULL)",  "tensor_view(NULL)",  "tensor_wrap(NULL)",
+    "layer_create(NULL)",   "saved_create(NULL)", "layer_workspace(NULL)",
+    "loss_workspace(NULL)", "loss_workspace(-1)", "context_device(NULL)"};
+
+/* An OpenCL failure leaves its number, until the next call. */
+static void test_cl_error(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("plain");
+    cl_context context;
+    cl_int error;
+    const float one = 1.0f;
+    oclin_tensor *t = NULL;
+    assert_ok(ctx, oclin_context_cl(ctx, &context, NULL, NULL));
+    cl_mem hidden = clCreateBuffer(context, CL_MEM_HOST_NO_ACCESS, sizeof one, NULL, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    assert_ok(ctx, oclin_tensor_wrap(&t, ctx, OCLIN_F32, hidden, 0, 1, 1, 1));
+    assert_refused(ctx, OCLIN_E_CL, "-59", oclin_tensor_write(t, &one));
+    assert_int_equal(oclin_context_cl_error(ctx), CL_INVALID_OPERATION);
+    assert_ok(ctx, oclin_context_finish(ctx));
+    assert_int_equal(oclin_context_cl_error(ctx), CL_SUCCESS);
+    oclin_tensor_destroy(t);
+    clReleaseMemObject(hidden);
+    oclin_context_destroy(ctx);
+}
+
+static void test_log(void **state)
+{
+    (void)state;
+    struct heard heard = {0};
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.log = hear;
+    options.log_user = &heard;
+    oclin_context *ctx = NULL;
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, &options));
+    assert_true(heard.lines > 0); /* which device was chosen */
+    assert_non_null(strstr(heard.last, "device"));
+    const int before = heard.lines;
+    assert_int_equal(oclin_context_wait_for(ctx, -1, NULL), OCLIN_E_ARG);
+    assert_int_equal(heard.lines, before + 1);
+    assert_non_null(strstr(heard.last, oclin_context_error(ctx)));
+    assert_int_equal(heard.newlines, 0);
+    oclin_context_destroy(ctx);
+}
+
+/* ------------------------------------------------------------------------------------------ environment */
+
+/* A variable, what the options say, and what must come of it. */
+struct variable {
+    const char *name, *value;
+    int ignore;
+    const char *plan, *cl_dir; /* options */
+    const char *want_plan, *want_cl_dir;
+    int want_verify;
+};
+
+static struct variable variables[] = {
+    {"OCLIN_PLAN", "simd-8", 0, "plain", NULL, "simd-8", NULL, 0},
+    {"OCLIN_PLAN", "simd-8", 1, "plain", NULL, "plain", NULL, 0},
+    {"OCLIN_PLAN", "", 0, "plain", NULL, "plain", NULL, 0},
+    {"OCLIN_PLAN", "simt", 0, NULL, NULL, "simt", NULL, 0},
+    {"OCLIN_CL_DIR", "/here", 0, "", "/there", "", "/here", 0},
+    {"OCLIN_CL_DIR", "/here", 1, "", "/there", "", "/there", 0},
+    {"OCLIN_CL_DIR", "", 0, "", "/there", "", "/there", 0},
+    {"OCLIN_CL_DIR", "/here", 1, "", NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "1", 0, NULL, NULL, "", NULL, 1},
+    {"OCLIN_VERIFY", "0", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "1", 1, NULL, NULL, "", NULL, 0},
+};
+
+static void test_variable(void **state)
+{
+    const struct variable *v = *state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.plan = v->plan;
+    options.cl_dir = v->cl_dir;
+    options.ignore_environment = v->ignore;
+    setenv(v->name, v->value, 1);
+    oclin_context *ctx = NULL;
+    const oclin_status status = oclin_context_create(&ctx, &options);
+    unsetenv(v->name);
+    assert_status(NULL, OCLIN_OK, status);
+    assert_string_equal(ctx->plan.name, v->want_plan);
+    assert_string_equal(ctx->cl_dir ? ctx->cl_dir : "(none)", v->want_cl_dir ? v->want_cl_dir : "(none)");
+    assert_int_equal(!!ctx->verify, v->want_verify);
+    oclin_context_destroy(ctx);
+}
+
+static void test_unknown_plan_in_environment(void **state)
+{
+    (void)state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.plan = "plain";
+    setenv("OCLIN_PLAN", "fastest", 1);
+    oclin_context *ctx = NULL;
+    const oclin_status status = oclin_context_create(&ctx, &options);
+    unsetenv("OCLIN_PLAN");
+    assert_status(NULL, OCLIN_E_ARG, status);
+}
+
+static void test_verify_option(void **state)
+{
+    (void)state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.verify = 1;
+    oclin_context *ctx = make_context_with(options);
+    assert_int_equal(!!ctx->verify, 1);
+    oclin_context_destroy(ctx);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
+    for (size_t i = 0; i < COUNT_OF(ours); i++) unsetenv(ours[i]);
+    struct test_list list = {0};
+    add_test(&list, test_statuses, NULL, "statuses");
+    add_test(&list, test_version, NULL, "version");
+    add_test(&list, test_defaults, NULL, "create/defaults");
+    add_test(&list, test_null, NULL, "create/NULL");
+    for (size_t i = 0; i < COUNT_OF(wrongs); i++)
+        add_test(&list, test_wrong_option, &wrongs[i], "create/%s", wrongs[i].what);
+    add_test(&list, test_garbage_size, NULL, "create/garbage size");
+    add_test(&list, test_newer_caller, NULL, "create/newer caller");
+    add_test(&list, test_newer_caller_is_told, NULL, "create/newer caller is told");
+    add_test(&list, test_older_caller, NULL, "create/older caller");
+    add_test(&list, test_verify_option, NULL, "create/verify");
+    add_test(&list, test_some_handles, NULL, "handles/one or two of three");
+    add_test(&list, test_out_of_order_queue, NULL, "handles/out-of-order queue");
+    add_test(&list, test_queue_of_another_context, NULL, "handles/queue of another context");
+    add_test(&list, test_queue_of_another_device, NULL, "handles/queue of another device");
+    add_test(&list, test_handles_are_used, NULL, "handles/retained, and in order");
+    add_test(&list, test_error_record, NULL, "errors/sentence comes and goes");
+    for (size_t i = 0; i < COUNT_OF(sentence_cases); i++)
+        add_test(&list, test_every_failure_has_a_sentence, &sentence_cases[i], "errors/sentence of %s",
+                 sentence_names[i]);
+    add_test(&list, test_cl_error, NULL, "errors/number of OpenCL");
+    add_test(&list, test_log, NULL, "errors/log");
+    for (size_t i = 0; i < COUNT_OF(variables); i++)
+        add_test(&list, test_variable, &variables[i], "environment/%s=%s%s, options %s %s", variables[i].name,
+                 variables[i].value, variables[i].ignore ? " ignored" : "",
+                 variables[i].plan ? variables[i].plan : "-",
+                 variables[i].cl_dir ? variables[i].cl_dir : "-");
+    add_test(&list, test_unknown_plan_in_environment, NULL, "environment/OCLIN_PLAN unknown");
+    return run_list("context", &list, argc, argv);
+}

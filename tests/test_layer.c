@@ -1,0 +1,471 @@
+/* Making a layer: options, parameters of its own and handed in, what it says about itself, its memory. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+static oclin_context *shared; /* of all tests; the plan does not matter here */
+
+static oclin_context *context(void)
+{
+    if (!shared) shared = make_context("plain");
+    return shared;
+}
+
+static oclin_layer *make_layer(int64_t in, int64_t out, const struct oclin_layer_options *options)
+{
+    oclin_layer *l = NULL;
+    assert_ok(context(), oclin_layer_create(&l, context(), in, out, options));
+    return l;
+}
+
+static float *contents(oclin_tensor *t)
+{
+    float *host = new_array(float, oclin_tensor_rows(t) * oclin_tensor_cols(t));
+    assert_ok(context(), oclin_tensor_read(t, host));
+    return host;
+}
+
+/* ---------------------------------------------------------------------------------------------- options */
+
+struct create_case {
+    const char *what;
+    int64_t in, out;
+    int bias, activation, init, gradient;
+    oclin_status status;
+    const char *part;
+};
+
+static struct create_case create_cases[] = {
+    {"in 0", 0, 3, 1, 0, 0, 0, OCLIN_E_SHAPE, "from 0 to 3"},
+    {"out 0", 3, 0, 1, 0, 0, 0, OCLIN_E_SHAPE, "from 3 to 0"},
+    {"in negative", -2, 3, 1, 0, 0, 0, OCLIN_E_SHAPE, "from -2 to 3"},
+    {"out lowest", 3, INT64_MIN, 1, 0, 0, 0, OCLIN_E_SHAPE, ""},
+    {"in times out overflows", INT64_MAX, INT64_MAX, 1, 0, 0, 0, OCLIN_E_SHAPE, "overflow"},
+    {"bytes overflow", INT64_C(1) << 31, INT64_C(1) << 31, 1, 0, 0, 0, OCLIN_E_SHAPE, ""},
+    {"too large for the device", INT64_C(1) << 25, INT64_C(1) << 25, 1, 0, 0, 0, OCLIN_E_SHAPE,
+     "largest buffer"},
+    {"activation too large", 2, 3, 1, 5, 0, 0, OCLIN_E_ARG, "activation 5"},
+    {"activation negative", 2, 3, 1, -1, 0, 0, OCLIN_E_ARG, "activation -1"},
+    {"init too large", 2, 3, 1, 0, 3, 0, OCLIN_E_ARG, "init 3"},
+    {"init negative", 2, 3, 1, 0, -1, 0, OCLIN_E_ARG, "init -1"},
+    {"gradient too large", 2, 3, 1, 0, 0, 2, OCLIN_E_ARG, "gradient 2"},
+    {"gradient negative", 2, 3, 1, 0, 0, -1, OCLIN_E_ARG, "gradient -1"},
+    {"bias 2", 2, 3, 2, 0, 0, 0, OCLIN_E_ARG, "bias is 2"},
+    {"bias negative", 2, 3, -1, 0, 0, 0, OCLIN_E_ARG, "bias is -1"},
+    {"smallest", 1, 1, 0, OCLIN_GELU, OCLIN_INIT_ZERO, OCLIN_GRAD_MEAN, OCLIN_OK, ""},
+};
+
+static void test_create(void **state)
+{
+    const struct create_case *c = *state;
+    oclin_context *ctx = context();
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.bias = c->bias;
+    options.activation = (oclin_activation)c->activation;
+    options.init = (oclin_init)c->init;
+    options.gradient = (oclin_gradient)c->gradient;
+    oclin_layer *l = (oclin_layer *)ctx;
+    const int64_t held = ctx->references;
+    const oclin_status status = oclin_layer_create(&l, ctx, c->in, c->out, &options);
+    if (c->status == OCLIN_OK) {
+        assert_ok(ctx, status);
+        oclin_layer_destroy(l);
+    } else {
+        assert_refused(ctx, c->status, c->part, status);
+        assert_null(l);
+    }
+    assert_true(ctx->references == held); /* nothing that was half made is left */
+}
+
+static void test_create_arguments(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    oclin_layer *l = (oclin_layer *)ctx;
+    assert_int_equal(oclin_layer_create(&l, NULL, 1, 1, NULL), OCLIN_E_ARG);
+    assert_null(l);
+    assert_int_equal(oclin_layer_create(NULL, ctx, 1, 1, NULL), OCLIN_E_ARG);
+    oclin_layer_destroy(NULL);
+}
+
+static void test_option_sizes(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    struct {
+        struct oclin_layer_options options;
+        unsigned char tail[16];
+    } newer = {OCLIN_LAYER_OPTIONS_INIT, {0}};
+    oclin_layer *l = NULL;
+    newer.options.size = 3;
+    assert_refused(ctx, OCLIN_E_ARG, "size is 3", oclin_layer_create(&l, ctx, 1, 1, &newer.options));
+    newer.options.size = (size_t)1 << 40;
+    assert_refused(ctx, OCLIN_E_ARG, "size is", oclin_layer_create(&l, ctx, 1, 1, &newer.options));
+    newer.options.size = sizeof newer;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, &newer.options));
+    oclin_layer_destroy(l);
+    newer.tail[0] = 1;
+    assert_refused(ctx, OCLIN_E_ARG, "does not know", oclin_layer_create(&l, ctx, 1, 1, &newer.options));
+    newer.options.size = offsetof(struct oclin_layer_options, init); /* an older caller */
+    newer.options.init = (oclin_init)77;
+    newer.options.activation = OCLIN_TANH;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, &newer.options));
+    assert_int_equal(l->activation, OCLIN_TANH);
+    oclin_layer_destroy(l);
+}
+
+static void test_getters(void **state)
+{
+    (void)state;
+    oclin_layer *l = make_layer(5, 3, NULL);
+    assert_int_equal(oclin_layer_in(l), 5);
+    assert_int_equal(oclin_layer_out(l), 3);
+    oclin_tensor *const t[] = {oclin_layer_w(l), oclin_layer_b(l), oclin_layer_dw(l), oclin_layer_db(l)};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(oclin_tensor_rows(t[i]), i % 2 ? 1 : 3);
+        assert_int_equal(oclin_tensor_cols(t[i]), i % 2 ? 3 : 5);
+        assert_int_equal(oclin_tensor_dtype(t[i]), OCLIN_F32);
+    }
+    assert_ptr_equal(oclin_layer_dw(l), t[2]);
+    assert_ptr_equal(oclin_layer_db(l), t[3]);
+    oclin_layer_destroy(l);
+
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.bias = 0;
+    l = make_layer(5, 3, &options);
+    assert_null(oclin_layer_b(l));
+    assert_null(oclin_layer_db(l));
+    assert_non_null(oclin_layer_dw(l));
+    oclin_layer_destroy(l);
+
+    assert_int_equal(oclin_layer_in(NULL), 0);
+    assert_int_equal(oclin_layer_out(NULL), 0);
+    assert_null(oclin_layer_w(NULL));
+    assert_null(oclin_layer_b(NULL));
+    assert_null(oclin_layer_dw(NULL));
+    assert_null(oclin_layer_db(NULL));
+}
+
+/* --------------------------------------------------------------------------------------- initialisation */
+
+enum { MANY_IN = 300, MANY_OUT = 301 }; /* more than one piece of the upload, and no multiple of 4 */
+
+/* W is stream 0 and b stream 1 of the seed; with the limit that the number of inputs gives. */
+static void test_init(void **state)
+{
+    const oclin_init init = *(oclin_init *)*state;
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.init = init;
+    options.seed = UINT64_C(0x100000002);
+    oclin_layer *l = make_layer(MANY_IN, MANY_OUT, &options);
+    const int64_t n[2] = {(int64_t)MANY_IN * MANY_OUT, MANY_OUT};
+    oclin_tensor *const t[2] = {oclin_layer_w(l), oclin_layer_b(l)};
+    for (uint32_t stream = 0; stream < 2; stream++) {
+        float *want = new_array(float, n[stream]), *got = contents(t[stream]);
+        oclin_random_fill(options.seed, stream, init, 1.0 / sqrt((double)MANY_IN), 0, n[stream], want);
+        check_same_bits(stream ? "b" : "w", got, want, n[stream]);
+        free(want);
+        free(got);
+    }
+    oclin_layer_destroy(l);
+}
+
+/* As seen from outside: the range of U(-1/sqrt(in), 1/sqrt(in)), its mean and its variance. */
+static void test_init_range(void **state)
+{
+    (void)state;
+    oclin_layer *l = make_layer(MANY_IN, MANY_OUT, NULL);
+    float *w = contents(oclin_layer_w(l));
+    const int64_t n = (int64_t)MANY_IN * MANY_OUT;
+    const double limit = 1.0 / sqrt((double)MANY_IN), variance = limit * limit / 3.0;
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+        assert_true(fabs((double)w[i]) <= limit);
+        sum += w[i];
+        squares += (double)w[i] * w[i];
+    }
+    assert_true(fabs(sum / (double)n) < 5 * sqrt(variance / (double)n));
+    assert_true(fabs(squares / (double)n / variance - 1) < 5 * sqrt(0.8 / (double)n));
+    free(w);
+    oclin_layer_destroy(l);
+}
+
+/* The same seed: the same bits. Another: others, in W and in b. */
+static void test_init_seeds(void **state)
+{
+    (void)state;
+    enum { IN = 16, OUT = 8, SEEDS = 4 };
+    const uint64_t seeds[SEEDS] = {5, 5, 6, 5 + (UINT64_C(1) << 32)};
+    float *w[SEEDS], *b[SEEDS];
+    for (int i = 0; i < SEEDS; i++) {
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        options.seed = seeds[i];
+        oclin_layer *l = make_layer(IN, OUT, &options);
+        w[i] = contents(oclin_layer_w(l));
+        b[i] = contents(oclin_layer_b(l));
+        oclin_layer_destroy(l);
+    }
+    check_same_bits("w of the same seed", w[1], w[0], IN * OUT);
+    check_same_bits("b of the same seed", b[1], b[0], OUT);
+    for (int i = 2; i < SEEDS; i++) {
+        assert_true(memcmp(w[i], w[0], IN * OUT * sizeof(float)) != 0);
+        assert_true(memcmp(b[i], b[0], OUT * sizeof(float)) != 0);
+    }
+    assert_true(memcmp(w[0], b[0], OUT * sizeof(float)) != 0); /* streams of their own */
+    for (int i = 0; i < SEEDS; i++) {
+        free(w[i]);
+        free(b[i]);
+    }
+}
+
+/* ------------------------------------------------------------------------------------ handed-in tensors */
+
+enum { IN = 3, OUT = 2 };
+enum { GIVEN_W, GIVEN_B, GIVEN_DW, GIVEN_DB, GIVEN };
+static const char *const given_names[GIVEN] = {"w", "b", "dw", "db"};
+static const int64_t given_rows[GIVEN] = {OUT, 1, OUT, 1}, given_cols[GIVEN] = {IN, OUT, IN, OUT};
+
+static oclin_tensor **slot(struct oclin_layer_options *o, int which)
+{
+    oclin_tensor **const slots[GIVEN] = {&o->w, &o->b, &o->dw, &o->db};
+    return slots[which];
+}
+
+static oclin_tensor *wrapped(cl_mem_flags flags, int64_t rows, int64_t cols)
+{
+    cl_context handle;
+    cl_int error;
+    oclin_tensor *t = NULL;
+    assert_ok(context(), oclin_context_cl(context(), &handle, NULL, NULL));
+    cl_mem buffer = clCreateBuffer(handle, flags, (size_t)(rows * cols) * sizeof(float), NULL, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    assert_ok(context(), oclin_tensor_wrap(&t, context(), OCLIN_F32, buffer, 0, rows, cols, cols));
+    clReleaseMemObject(buffer);
+    return t;
+}
+
+enum { TRANSPOSED, MORE_ROWS, INTEGERS, FOREIGN, READ_ONLY, WRITE_ONLY, NO_BIAS, KINDS };
+static const char *const kind_names[KINDS] = {"transposed", "more rows",  "i32",     "other context",
+                                              "READ_ONLY",  "WRITE_ONLY", "bias = 0"};
+
+struct given_case {
+    int which, kind;
+};
+static struct given_case given_cases[GIVEN * KINDS];
+
+static void test_given(void **state)
+{
+    const struct given_case *c = *state;
+    oclin_context *ctx = context(), *other = make_context("plain");
+    const int64_t rows = given_rows[c->which], cols = given_cols[c->which];
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.bias = c->kind != NO_BIAS;
+    oclin_tensor **t = slot(&options, c->which);
+    oclin_status expected = OCLIN_E_ARG;
+    if (c->kind == READ_ONLY || c->kind == WRITE_ONLY)
+        *t = wrapped(c->kind == READ_ONLY ? CL_MEM_READ_ONLY : CL_MEM_WRITE_ONLY, rows, cols);
+    else if (c->kind == TRANSPOSED || c->kind == MORE_ROWS)
+        *t = make_tensor(ctx, OCLIN_F32, c->kind == TRANSPOSED ? cols : rows + 1,
+                         c->kind == TRANSPOSED ? rows : cols, NULL);
+    else
+        *t = make_tensor(c->kind == FOREIGN ? other : ctx, c->kind == INTEGERS ? OCLIN_I32 : OCLIN_F32, rows,
+                         cols, NULL);
+    if (c->kind == TRANSPOSED || c->kind == MORE_ROWS) expected = OCLIN_E_SHAPE;
+    if (c->kind == NO_BIAS && (c->which == GIVEN_W || c->which == GIVEN_DW)) expected = OCLIN_OK;
+    oclin_layer *l = (oclin_layer *)ctx;
+    const int64_t held = (*t)->references;
+    const oclin_status status = oclin_layer_create(&l, ctx, IN, OUT, &options);
+    if (expected == OCLIN_OK)
+        assert_ok(ctx, status);
+    else {
+        assert_refused(ctx, expected, given_names[c->which], status);
+        assert_null(l);
+    }
+    oclin_layer_destroy(l);
+    assert_true((*t)->references == held);
+    oclin_tensor_destroy(*t);
+    oclin_context_destroy(other);
+}
+
+/* Values stay, gradients start cleared whatever they hold, and the layer keeps all four alive. */
+static void test_given_are_used(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    const float numbers[IN * OUT] = {1, 2, 3, 4, 5, 6}, zeros[IN * OUT] = {0};
+    oclin_tensor *t[GIVEN];
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    for (int i = 0; i < GIVEN; i++)
+        *slot(&options, i) = t[i] = make_tensor(ctx, OCLIN_F32, given_rows[i], given_cols[i], numbers);
+    oclin_layer *l = make_layer(IN, OUT, &options);
+    for (int i = 0; i < GIVEN; i++) oclin_tensor_destroy(t[i]);
+    oclin_tensor *const held[] = {oclin_layer_w(l), oclin_layer_b(l), oclin_layer_dw(l), oclin_layer_db(l)};
+    for (int i = 0; i < GIVEN; i++) {
+        assert_ptr_equal(held[i], t[i]);
+        float *got = contents(held[i]);
+        check_same_bits(given_names[i], got, i < GIVEN_DW ? numbers : zeros, given_rows[i] * given_cols[i]);
+        free(got);
+    }
+    assert_status(ctx, OCLIN_E_STATE, oclin_layer_step(l, 0.5f)); /* what they held is no gradient */
+    oclin_layer_destroy(l);
+}
+
+/* Two layers, one W: a step of one is seen by the other, and gradients of both add up in one dW. */
+static void test_weight_tying(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    const float w[4] = {1, 2, 3, 4}, x[2] = {1, 1}, dy[2] = {1, 10};
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.bias = 0;
+    options.w = make_tensor(ctx, OCLIN_F32, 2, 2, w);
+    options.dw = make_tensor(ctx, OCLIN_F32, 2, 2, w);
+    oclin_layer *l[2] = {make_layer(2, 2, &options), make_layer(2, 2, &options)};
+    oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, 1, 2, x), *ty = make_tensor(ctx, OCLIN_F32, 1, 2, NULL);
+    oclin_tensor *tdy = make_tensor(ctx, OCLIN_F32, 1, 2, dy);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(ctx, oclin_layer_forward(l[i], tx, ty));
+        assert_ok(ctx, oclin_layer_backward(l[i], tdy, NULL));
+    }
+    assert_ok(ctx, oclin_layer_step(l[0], 0.5f));
+    assert_ok(ctx, oclin_layer_infer(l[1], tx, ty));
+    float *got = contents(ty), *dw = contents(options.dw);
+    check_exact("dw", 2, 2, 2, dw, (double[]){2, 2, 20, 20});
+    check_exact("y", 1, 2, 2, got, (double[]){3 - 2, 7 - 20});
+    free(got);
+    free(dw);
+    for (int i = 0; i < 2; i++) oclin_layer_destroy(l[i]);
+    oclin_tensor *const all[] = {options.w, options.dw, tx, ty, tdy};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* ------------------------------------------------------------------------------------------------ memory */
+
+/* What a call needs with this activation, and what makes it grow. */
+static oclin_activation memory_cases[] = {OCLIN_NONE, OCLIN_GELU};
+
+/* One batch of everything. */
+static void use(oclin_layer *l, int64_t batch)
+{
+    oclin_context *ctx = context();
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, batch, IN, NULL),
+                 *y = make_tensor(ctx, OCLIN_F32, batch, OUT, NULL);
+    assert_ok(ctx, oclin_tensor_fill(x, 1.0));
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    assert_ok(ctx, oclin_layer_zero_grad(l));
+    assert_ok(ctx, oclin_layer_backward_step(l, y, NULL, 0.5f));
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+}
+
+static void test_workspace(void **state)
+{
+    const oclin_activation activation = *(oclin_activation *)*state;
+    oclin_context *ctx = context();
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = activation;
+    oclin_layer *l = make_layer(IN, OUT, &options);
+    const int64_t batches[] = {0, 1, 1000};
+    for (size_t i = 0; i < COUNT_OF(batches); i++) {
+        int64_t bytes = -1;
+        assert_ok(ctx, oclin_layer_workspace(l, batches[i], &bytes));
+        assert_true(bytes == (activation == OCLIN_GELU ? batches[i] * OUT * 4 : 0));
+    }
+    const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, INT64_MAX / OUT};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        int64_t bytes;
+        assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_workspace(l, wrong[i], &bytes));
+        assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_reserve(l, wrong[i]));
+        assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_reserve_step(l, wrong[i]));
+    }
+    assert_null(l->dw);
+    oclin_layer_destroy(l);
+}
+
+/* After reserve no call up to that batch grows anything; the first beyond it says so. */
+static void test_reserve(void **state)
+{
+    const oclin_activation activation = *(oclin_activation *)*state;
+    oclin_context *ctx = context();
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = activation;
+    oclin_layer *l = make_layer(IN, OUT, &options);
+    assert_ok(ctx, oclin_layer_reserve_step(l, 8));
+    assert_null(l->dw);
+    assert_null(l->db);
+    clear_context_log();
+    use(l, 8);
+    use(l, 1);
+    use(l, 8);
+    assert_null(strstr(context_log(), "grows"));
+    assert_null(l->dw); /* backward_step needs none */
+    assert_null(l->db);
+    assert_ok(ctx, oclin_layer_reserve(l, 9));
+    assert_non_null(l->dw);
+    assert_non_null(l->db);
+    clear_context_log();
+    use(l, 9);
+    assert_null(strstr(context_log(), "grows"));
+    use(l, 10);
+    assert_int_equal(strstr(context_log(), "grows") != NULL, activation == OCLIN_GELU);
+    oclin_layer_destroy(l);
+}
+
+/* dW and db come with the first backward, not before. */
+static void test_gradients_are_lazy(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    oclin_layer *l = make_layer(IN, OUT, NULL);
+    use(l, 2);
+    assert_ok(ctx, oclin_layer_zero_grad(l));
+    assert_status(ctx, OCLIN_E_STATE, oclin_layer_step(l, 0.5f));
+    oclin_tensor *wrong = make_tensor(ctx, OCLIN_F32, 5, OUT, NULL),
+                 *right = make_tensor(ctx, OCLIN_F32, 2, OUT, NULL);
+    assert_status(ctx, OCLIN_E_SHAPE, oclin_layer_backward(l, wrong, NULL));
+    assert_null(l->dw);
+    assert_null(l->db);
+    assert_ok(ctx, oclin_tensor_fill(right, 1.0));
+    assert_ok(ctx, oclin_layer_backward(l, right, NULL));
+    assert_non_null(l->dw);
+    assert_non_null(l->db);
+    oclin_tensor_destroy(wrong);
+    oclin_tensor_destroy(right);
+    oclin_layer_destroy(l);
+}
+
+int main(int argc, char **argv)
+{
+    static oclin_init inits[] = {OCLIN_INIT_UNIFORM, OCLIN_INIT_NORMAL, OCLIN_INIT_ZERO};
+    static const char *const init_names[] = {"uniform", "normal", "zero"};
+    struct test_list list = {0};
+    for (size_t i = 0; i < COUNT_OF(create_cases); i++)
+        add_test(&list, test_create, &create_cases[i], "create/%s", create_cases[i].what);
+    add_test(&list, test_create_arguments, NULL, "create/arguments");
+    add_test(&list, test_option_sizes, NULL, "create/size of the options");
+    add_test(&list, test_getters, NULL, "getters");
+    for (size_t i = 0; i < COUNT_OF(inits); i++)
+        add_test(&list, test_init, &inits[i], "init/%s", init_names[i]);
+    add_test(&list, test_init_range, NULL, "init/range of uniform");
+    add_test(&list, test_init_seeds, NULL, "init/seeds");
+    for (int i = 0; i < GIVEN * KINDS; i++) {
+        given_cases[i] = (struct given_case){i / KINDS, i % KINDS};
+        add_test(&list, test_given, &given_cases[i], "given/%s %s", given_names[i / KINDS],
+                 kind_names[i % KINDS]);
+    }
+    add_test(&list, test_given_are_used, NULL, "given/used and kept alive");
+    add_test(&list, test_weight_tying, NULL, "given/one W for two layers");
+    for (size_t i = 0; i < COUNT_OF(memory_cases); i++) {
+        const char *name = memory_cases[i] == OCLIN_GELU ? "gelu" : "none";
+        add_test(&list, test_workspace, &memory_cases[i], "memory/workspace, %s", name);
+        add_test(&list, test_reserve, &memory_cases[i], "memory/reserve, %s", name);
+    }
+    add_test(&list, test_gradients_are_lazy, NULL, "memory/gradients are lazy");
+    const int code = run_list("layer", &list, argc, argv);
+    oclin_context_destroy(shared);
+    return code;
+}

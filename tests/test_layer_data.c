@@ -1,0 +1,213 @@
+/*
+ * Data that is not ordinary: outputs that hold NaN before, inputs with NaN and Inf. On one plan of every
+ * kernel family, for their epilogues differ.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum { BATCH = 5, IN = 7, OUT = 6, NX = BATCH * IN, NY = BATCH * OUT, NW = OUT * IN };
+
+static const char *const plans[] = {"plain", "simd", "simt-16"};
+enum { PLANS = COUNT_OF(plans) };
+static oclin_context *contexts[PLANS];
+
+static oclin_context *context(int plan)
+{
+    if (!contexts[plan]) contexts[plan] = make_context(plans[plan]);
+    return contexts[plan];
+}
+
+/* What a layer with ReLU is given. */
+struct data {
+    float x[NX], w[NW], b[OUT], dy[NY];
+};
+
+static struct data make_data(void)
+{
+    struct data d;
+    struct rng rng = {42};
+    fill_integers(&rng, d.x, NX, 5);
+    fill_integers(&rng, d.w, NW, 5);
+    fill_integers(&rng, d.b, OUT, 5);
+    fill_integers(&rng, d.dy, NY, 5);
+    return d;
+}
+
+struct bench {
+    oclin_context *ctx;
+    oclin_layer *l;
+    oclin_tensor *x, *y, *dy, *dx;
+};
+
+/* The outputs hold NaN: y, dx and the gradients that the layer is handed. */
+static struct bench make_bench(int plan, const struct data *d)
+{
+    struct bench b = {.ctx = context(plan)};
+    float poison[NW + NX + NY];
+    fill_poison(poison, NW + NX + NY);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = OCLIN_RELU;
+    options.dw = make_tensor(b.ctx, OCLIN_F32, OUT, IN, poison);
+    options.db = make_tensor(b.ctx, OCLIN_F32, 1, OUT, poison);
+    assert_ok(b.ctx, oclin_layer_create(&b.l, b.ctx, IN, OUT, &options));
+    oclin_tensor_destroy(options.dw);
+    oclin_tensor_destroy(options.db);
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_w(b.l), d->w));
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_b(b.l), d->b));
+    b.x = make_tensor(b.ctx, OCLIN_F32, BATCH, IN, d->x);
+    b.y = make_tensor(b.ctx, OCLIN_F32, BATCH, OUT, poison);
+    b.dy = make_tensor(b.ctx, OCLIN_F32, BATCH, OUT, d->dy);
+    b.dx = make_tensor(b.ctx, OCLIN_F32, BATCH, IN, poison);
+    return b;
+}
+
+static void release(struct bench *b)
+{
+    oclin_layer_destroy(b->l);
+    oclin_tensor *const all[] = {b->x, b->y, b->dy, b->dx};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+static void check(const char *name, oclin_tensor *t, const double *want)
+{
+    float got[NX + NY + NW];
+    assert_int_equal(oclin_tensor_read(t, got), OCLIN_OK);
+    check_exact(name, oclin_tensor_rows(t), oclin_tensor_cols(t), oclin_tensor_cols(t), got, want);
+}
+
+/* Forward and backward of the bench against the reference, whose loops follow IEEE as written. */
+static void check_all(const struct bench *b, const struct data *d)
+{
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(BATCH, IN, OUT);
+    double y[NY], dx[NX], dw[NW], db[OUT];
+    float rounded[NY];
+    c.activation = OCLIN_RELU;
+    oclin_ref_forward(&c, d->x, d->w, d->b, NULL, NULL, y, NULL);
+    for (int i = 0; i < NY; i++) rounded[i] = (float)y[i];
+    oclin_ref_grad_w(&c, d->x, d->dy, rounded, dw, NULL);
+    oclin_ref_grad_b(&c, d->dy, rounded, db, NULL);
+    oclin_ref_grad_x(&c, d->w, d->dy, rounded, dx, NULL);
+    assert_ok(b->ctx, oclin_layer_forward(b->l, b->x, b->y));
+    check("y", b->y, y);
+    assert_ok(b->ctx, oclin_layer_backward(b->l, b->dy, b->dx));
+    check("dx", b->dx, dx);
+    check("dw", oclin_layer_dw(b->l), dw);
+    check("db", oclin_layer_db(b->l), db);
+}
+
+/* ------------------------------------------------------------------------------------------------ tests */
+
+/* NaN that lies in an output before does not come out of it; not in the gradients either when cleared. */
+static void test_outputs_are_not_read(void **state)
+{
+    const int plan = *(int *)*state;
+    const struct data d = make_data();
+    struct bench b = make_bench(plan, &d);
+    check_all(&b, &d);
+    assert_ok(b.ctx, oclin_tensor_fill(oclin_layer_dw(b.l), NAN));
+    assert_ok(b.ctx, oclin_tensor_fill(oclin_layer_db(b.l), NAN));
+    assert_ok(b.ctx, oclin_tensor_fill(b.y, NAN));
+    assert_ok(b.ctx, oclin_tensor_fill(b.dx, NAN));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    check_all(&b, &d);
+    release(&b);
+}
+
+/* Where NaN and Inf are put, and what they become. */
+static void test_not_finite(void **state)
+{
+    const int plan = *(int *)*state;
+    struct data d = make_data();
+    d.x[1] = NAN;
+    d.x[IN + 2] = INFINITY;
+    d.w[3] = -INFINITY;
+    d.b[2] = NAN;
+    d.dy[3 * OUT + 1] = INFINITY;
+    struct bench b = make_bench(plan, &d);
+    check_all(&b, &d);
+    float y[NY];
+    assert_ok(b.ctx, oclin_tensor_read(b.y, y));
+    for (int i = 0; i < OUT; i++) assert_true(isnan(y[i])); /* ReLU of NaN is NaN, not 0 */
+    for (int r = 0; r < BATCH; r++) assert_true(isnan(y[r * OUT + 2]));
+    release(&b);
+}
+
+/* Where ReLU is off its derivative is 0, and 0 comes back whatever dy holds: never Inf * 0. */
+static void test_relu_switches_off(void **state)
+{
+    const int plan = *(int *)*state;
+    struct data d = make_data();
+    for (int i = 0; i < NW; i++) d.w[i] = 0;
+    for (int i = 0; i < OUT; i++) d.b[i] = -1;
+    for (int i = 0; i < NY; i++) d.dy[i] = i % 2 ? INFINITY : NAN;
+    struct bench b = make_bench(plan, &d);
+    const double zeros[NX + NW] = {0};
+    assert_ok(b.ctx, oclin_layer_forward(b.l, b.x, b.y));
+    assert_ok(b.ctx, oclin_layer_backward(b.l, b.dy, b.dx));
+    check("dx", b.dx, zeros);
+    check("dw", oclin_layer_dw(b.l), zeros);
+    check("db", oclin_layer_db(b.l), zeros);
+    release(&b);
+}
+
+/* NaN in one sample stays in it: the rows of the others are those that they would be without it. */
+static void test_samples_are_apart(void **state)
+{
+    const int plan = *(int *)*state;
+    struct data d = make_data();
+    for (int i = 0; i < IN; i++) d.x[2 * IN + i] = NAN;
+    for (int i = 0; i < OUT; i++) d.dy[2 * OUT + i] = NAN;
+    struct bench b = make_bench(plan, &d);
+    float y[NY], dx[NX];
+    assert_ok(b.ctx, oclin_layer_forward(b.l, b.x, b.y));
+    assert_ok(b.ctx, oclin_layer_backward(b.l, b.dy, b.dx));
+    assert_ok(b.ctx, oclin_tensor_read(b.y, y));
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, dx));
+    for (int r = 0; r < BATCH; r++) {
+        for (int i = 0; i < OUT; i++) assert_int_equal(!!isnan(y[r * OUT + i]), r == 2);
+        if (r != 2)
+            for (int i = 0; i < IN; i++) assert_false(isnan(dx[r * IN + i]));
+    }
+    release(&b);
+}
+
+/* A step takes NaN over into W, and only there. */
+static void test_step_with_nan(void **state)
+{
+    const int plan = *(int *)*state;
+    const struct data d = make_data();
+    struct bench b = make_bench(plan, &d);
+    float gradient[NW] = {0}, got[NW];
+    gradient[3] = NAN;
+    gradient[4] = -INFINITY;
+    gradient[5] = 2;
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_dw(b.l), gradient));
+    assert_ok(b.ctx, oclin_layer_step(b.l, 0.5f));
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_w(b.l), got));
+    for (int i = 0; i < NW; i++) {
+        if (i == 3) assert_true(isnan(got[i]));
+        if (i == 4) assert_true(isinf(got[i]) && got[i] > 0);
+        if (i != 3 && i != 4) assert_true(got[i] == d.w[i] - (i == 5 ? 1.0f : 0.0f));
+    }
+    release(&b);
+}
+
+int main(int argc, char **argv)
+{
+    static int numbers[PLANS];
+    struct test_list list = {0};
+    for (int i = 0; i < PLANS; i++) {
+        numbers[i] = i;
+        add_test(&list, test_outputs_are_not_read, &numbers[i], "%s/outputs are not read", plans[i]);
+        add_test(&list, test_not_finite, &numbers[i], "%s/NaN and Inf follow IEEE", plans[i]);
+        add_test(&list, test_relu_switches_off, &numbers[i], "%s/ReLU switches off", plans[i]);
+        add_test(&list, test_samples_are_apart, &numbers[i], "%s/samples are apart", plans[i]);
+        add_test(&list, test_step_with_nan, &numbers[i], "%s/step with NaN", plans[i]);
+    }
+    const int code = run_list("layer_data", &list, argc, argv);
+    for (int i = 0; i < PLANS; i++) oclin_context_destroy(contexts[i]);
+    return code;
+}

@@ -1,0 +1,679 @@
+/*
+ * What a layer remembers between calls: what it saved, whether gradients are cleared, computed or written,
+ * and what has happened since to the tensors it refers to. All numbers are small integers: every sum is
+ * exact.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+static oclin_context *shared; /* of the tests whose numerics do not matter */
+
+static oclin_context *context(void)
+{
+    if (!shared) shared = make_context("plain");
+    return shared;
+}
+
+/* --------------------------------------------------------------------------------------------- a bench */
+
+enum { BATCH = 4, IN = 3, OUT = 2, NX = BATCH * IN, NY = BATCH * OUT, NW = OUT * IN };
+
+static const float host_x[NX] = {1, -2, 3, 0, 1, -1, 2, 2, 1, -3, 0, 2};
+static const float host_w[NW] = {2, -1, 1, 0, 3, -2};
+static const float host_b[OUT] = {1, -1};
+static const float host_dy[NY] = {1, -1, 2, 0, -1, 3, 1, 1};
+
+struct bench {
+    oclin_context *ctx;
+    oclin_layer *l;
+    oclin_tensor *x, *y, *dy, *dx;
+};
+
+static struct bench make_bench_in(oclin_context *ctx, oclin_activation activation)
+{
+    struct bench b = {.ctx = ctx};
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = activation;
+    assert_ok(ctx, oclin_layer_create(&b.l, ctx, IN, OUT, &options));
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_w(b.l), host_w));
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_b(b.l), host_b));
+    b.x = make_tensor(ctx, OCLIN_F32, BATCH, IN, host_x);
+    b.y = make_tensor(ctx, OCLIN_F32, BATCH, OUT, NULL);
+    b.dy = make_tensor(ctx, OCLIN_F32, BATCH, OUT, host_dy);
+    b.dx = make_tensor(ctx, OCLIN_F32, BATCH, IN, NULL);
+    return b;
+}
+
+static struct bench make_bench(oclin_activation activation)
+{
+    return make_bench_in(context(), activation);
+}
+
+static void release(struct bench *b)
+{
+    oclin_layer_destroy(b->l);
+    oclin_tensor *const all[] = {b->x, b->y, b->dy, b->dx};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+static void forward(const struct bench *b)
+{
+    assert_ok(b->ctx, oclin_layer_forward(b->l, b->x, b->y));
+}
+
+static void backward(const struct bench *b)
+{
+    assert_ok(b->ctx, oclin_layer_backward(b->l, b->dy, b->dx));
+}
+
+/* The tensor holds factor times `want`, added to `base` (NULL: nothing). */
+static void check_sum(oclin_tensor *t, const float *base, double factor, const double *want)
+{
+    const int64_t rows = oclin_tensor_rows(t), cols = oclin_tensor_cols(t);
+    float *got = new_array(float, rows *cols);
+    double *sum = new_array(double, rows *cols);
+    for (int64_t i = 0; i < rows * cols; i++) sum[i] = (base ? base[i] : 0) + factor * want[i];
+    assert_int_equal(oclin_tensor_read(t, got), OCLIN_OK);
+    check_exact("sum", rows, cols, cols, got, sum);
+    free(got);
+    free(sum);
+}
+
+/* What the reference says of one backward of the bench. */
+struct truth {
+    double y[NY], dx[NX], dw[NW], db[OUT];
+};
+
+static struct truth truth_of(oclin_activation activation)
+{
+    struct truth t;
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(BATCH, IN, OUT);
+    float y[NY];
+    c.activation = activation;
+    oclin_ref_forward(&c, host_x, host_w, host_b, NULL, NULL, t.y, NULL);
+    for (int i = 0; i < NY; i++) y[i] = (float)t.y[i];
+    oclin_ref_grad_w(&c, host_x, host_dy, y, t.dw, NULL);
+    oclin_ref_grad_b(&c, host_dy, y, t.db, NULL);
+    oclin_ref_grad_x(&c, host_w, host_dy, y, t.dx, NULL);
+    return t;
+}
+
+/* dW and db hold `times` the gradients of one backward; w and b are as they were. */
+static void check_gradients(const struct bench *b, double times)
+{
+    const struct truth t = truth_of(b->l->activation);
+    check_sum(oclin_layer_dw(b->l), NULL, times, t.dw);
+    check_sum(oclin_layer_db(b->l), NULL, times, t.db);
+}
+
+static void check_parameters(const struct bench *b, double minus)
+{
+    const struct truth t = truth_of(b->l->activation);
+    check_sum(oclin_layer_w(b->l), host_w, -minus, t.dw);
+    check_sum(oclin_layer_b(b->l), host_b, -minus, t.db);
+}
+
+/* ------------------------------------------------------------------------------------- order of the calls */
+
+static void test_too_early(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward(b.l, b.dy, b.dx));
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward_step(b.l, b.dy, b.dx, 1.0f));
+    assert_refused(b.ctx, OCLIN_E_STATE, "gradient", oclin_layer_step(b.l, 1.0f));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    assert_ok(b.ctx, oclin_layer_infer(b.l, b.x, b.y));
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward(b.l, b.dy, b.dx));
+    forward(&b);
+    assert_refused(b.ctx, OCLIN_E_STATE, "gradient", oclin_layer_step(b.l, 1.0f));
+    assert_non_null(oclin_layer_dw(b.l)); /* to look at it is not to compute it */
+    assert_refused(b.ctx, OCLIN_E_STATE, "gradient", oclin_layer_step(b.l, 1.0f));
+    check_parameters(&b, 0);
+    release(&b);
+}
+
+static void test_backward_step_needs_cleared(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    forward(&b);
+    backward(&b);
+    assert_refused(b.ctx, OCLIN_E_STATE, "zero_grad", oclin_layer_backward_step(b.l, b.dy, b.dx, 1.0f));
+    check_parameters(&b, 0);
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, b.dx, 1.0f));
+    check_parameters(&b, 1);
+    assert_ok(b.ctx, oclin_tensor_fill(oclin_layer_db(b.l), 1.0)); /* one of the two is enough */
+    assert_refused(b.ctx, OCLIN_E_STATE, "zero_grad", oclin_layer_backward_step(b.l, b.dy, b.dx, 1.0f));
+    release(&b);
+}
+
+/* Looking at cleared gradients does not make them uncleared, in whatever way they are looked at. */
+static const char *const looks[] = {"read", "read_async", "cl_mem", "read of a view"};
+static int look_numbers[COUNT_OF(looks)];
+
+static void test_looking_keeps_cleared(void **state)
+{
+    const int look = *(int *)*state;
+    struct bench b = make_bench(OCLIN_NONE);
+    float got[NW];
+    oclin_tensor *dw = oclin_layer_dw(b.l), *view = NULL;
+    assert_ok(b.ctx, oclin_tensor_view(&view, dw, 0, 1, 1, 1));
+    forward(&b);
+    backward(&b);
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    if (look == 0) assert_ok(b.ctx, oclin_tensor_read(dw, got));
+    if (look == 1) assert_ok(b.ctx, oclin_tensor_read_async(dw, got, NULL));
+    if (look == 2) assert_non_null(oclin_tensor_cl_mem(dw));
+    if (look == 3) assert_ok(b.ctx, oclin_tensor_read(view, got));
+    assert_ok(b.ctx, oclin_context_finish(b.ctx));
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, b.dx, 1.0f));
+    check_parameters(&b, 1);
+    oclin_tensor_destroy(view);
+    release(&b);
+}
+
+/* backward_step is zero_grad, backward, step, with dX from the old W; and its gradients stay cleared. */
+static void test_backward_step(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_RELU);
+    const struct truth t = truth_of(OCLIN_RELU);
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, b.dx, 2.0f));
+    assert_null(b.l->dw);
+    assert_null(b.l->db);
+    check_sum(b.dx, NULL, 1, t.dx);
+    check_parameters(&b, 2);
+    check_gradients(&b, 0);
+    release(&b);
+}
+
+/* --------------------------------------------------------------------------------------- written meanwhile
+ */
+
+enum {
+    BY_WRITE,
+    BY_WRITE_ASYNC,
+    BY_FILL,
+    BY_TOUCH,
+    BY_VIEW,
+    BY_WRAP,
+    BY_LAYER,
+    BY_LOSS,
+    BY_ZERO_GRAD,
+    BESIDE,
+    WAYS
+};
+static const char *const ways[WAYS] = {"write",
+                                       "write_async",
+                                       "fill",
+                                       "touch",
+                                       "a view",
+                                       "another wrapper of the buffer",
+                                       "an output of a layer",
+                                       "a gradient of a loss",
+                                       "zero_grad",
+                                       "a write beside it"};
+
+struct meanwhile {
+    int way, of_y;
+    oclin_activation activation;
+};
+static struct meanwhile meanwhiles[WAYS * 4];
+
+/* x and y of these tests lie in one arena, y first, so that a view can look over both. */
+static struct bench make_arena_bench(oclin_activation activation, oclin_tensor **arena)
+{
+    struct bench b = make_bench(activation);
+    oclin_tensor_destroy(b.x);
+    oclin_tensor_destroy(b.y);
+    *arena = make_tensor(b.ctx, OCLIN_F32, 1, 64, NULL);
+    assert_ok(b.ctx, oclin_tensor_fill(*arena, 1.0));
+    assert_ok(b.ctx, oclin_tensor_view(&b.y, *arena, 3, BATCH, OUT, OUT));
+    assert_ok(b.ctx, oclin_tensor_view(&b.x, *arena, 20, BATCH, IN, IN));
+    return b;
+}
+
+/* Another layer whose dW is `t`, with a gradient in it, which is then cleared. */
+static void write_by_zero_grad(oclin_context *ctx, oclin_tensor *t)
+{
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *other = NULL;
+    options.bias = 0;
+    options.dw = t;
+    assert_ok(ctx, oclin_layer_create(&other, ctx, oclin_tensor_cols(t), oclin_tensor_rows(t), &options));
+    assert_ok(ctx, oclin_layer_zero_grad(other));
+    oclin_layer_destroy(other);
+}
+
+static void write_by_layer(oclin_context *ctx, oclin_tensor *t)
+{
+    const int64_t rows = oclin_tensor_rows(t), cols = oclin_tensor_cols(t);
+    oclin_layer *other = NULL;
+    oclin_tensor *input = make_tensor(ctx, OCLIN_F32, rows, 1, NULL);
+    assert_ok(ctx, oclin_layer_create(&other, ctx, 1, cols, NULL));
+    assert_ok(ctx, oclin_layer_infer(other, input, t));
+    oclin_tensor_destroy(input);
+    oclin_layer_destroy(other);
+}
+
+static void write_by_loss(oclin_context *ctx, oclin_tensor *t)
+{
+    oclin_tensor *y = make_tensor(ctx, OCLIN_F32, oclin_tensor_rows(t), oclin_tensor_cols(t), NULL);
+    assert_ok(ctx, oclin_loss_mse(y, y, NULL, t, NULL));
+    oclin_tensor_destroy(y);
+}
+
+static void write_it(oclin_context *ctx, oclin_tensor *arena, oclin_tensor *t, int way)
+{
+    static float host[64];
+    const int64_t first = oclin_tensor_offset(t), n = oclin_tensor_rows(t) * oclin_tensor_cols(t);
+    oclin_tensor *window = NULL;
+    if (way == BY_WRITE) assert_ok(ctx, oclin_tensor_write(t, host));
+    if (way == BY_WRITE_ASYNC) assert_ok(ctx, oclin_tensor_write_async(t, host, NULL));
+    if (way == BY_FILL) assert_ok(ctx, oclin_tensor_fill(t, 1.0));
+    if (way == BY_TOUCH) assert_ok(ctx, oclin_tensor_touch(t));
+    if (way == BY_LAYER) write_by_layer(ctx, t);
+    if (way == BY_LOSS) write_by_loss(ctx, t);
+    if (way == BY_ZERO_GRAD) write_by_zero_grad(ctx, t);
+    if (way == BY_VIEW) assert_ok(ctx, oclin_tensor_view(&window, arena, first + n - 1, 1, 2, 2));
+    if (way == BESIDE) assert_ok(ctx, oclin_tensor_view(&window, arena, first + n, 1, 2, 2));
+    if (way == BY_WRAP)
+        assert_ok(ctx,
+                  oclin_tensor_wrap(&window, ctx, OCLIN_F32, oclin_tensor_cl_mem(arena), first, 1, 1, 1));
+    if (window) assert_ok(ctx, oclin_tensor_fill(window, 5.0));
+    oclin_tensor_destroy(window);
+}
+
+/* backward refuses when its x was written since, or its y where the derivative is taken from it. */
+static void test_written_meanwhile(void **state)
+{
+    const struct meanwhile *m = *state;
+    oclin_tensor *arena;
+    struct bench b = make_arena_bench(m->activation, &arena);
+    forward(&b);
+    write_it(b.ctx, arena, m->of_y ? b.y : b.x, m->way);
+    const int matters = m->way != BESIDE && (!m->of_y || m->activation == OCLIN_RELU);
+    const oclin_status expected = matters ? OCLIN_E_STATE : OCLIN_OK;
+    assert_status(b.ctx, expected, oclin_layer_backward(b.l, b.dy, b.dx));
+    assert_int_equal(b.l->dw != NULL, !matters); /* a refusal allocates nothing */
+    if (matters) {
+        assert_refused(b.ctx, OCLIN_E_STATE, m->of_y ? "y was written" : "x was written",
+                       oclin_layer_backward_step(b.l, b.dy, b.dx, 1.0f));
+        forward(&b);
+        backward(&b); /* a new forward puts it right */
+    }
+    assert_ok(b.ctx, oclin_context_finish(b.ctx));
+    oclin_tensor_destroy(arena);
+    release(&b);
+}
+
+/* W is taken as it is now: to write it in between is allowed. */
+static void test_w_written_meanwhile(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    const struct truth t = truth_of(OCLIN_NONE);
+    forward(&b);
+    float twice[NW];
+    for (int i = 0; i < NW; i++) twice[i] = 2 * host_w[i];
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_w(b.l), twice));
+    backward(&b);
+    check_sum(b.dx, NULL, 2, t.dx);
+    check_gradients(&b, 1);
+    release(&b);
+}
+
+/* The layer holds what it refers to. */
+static void test_inputs_are_held(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_RELU);
+    forward(&b);
+    oclin_tensor_destroy(b.x);
+    oclin_tensor_destroy(b.y);
+    b.x = b.y = NULL;
+    backward(&b);
+    check_gradients(&b, 1);
+    release(&b);
+}
+
+/* ------------------------------------------------------------------------------------------ saved states */
+
+static void test_saved_of_others(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE), other = make_bench(OCLIN_NONE);
+    oclin_saved *saved = NULL;
+    assert_ok(b.ctx, oclin_saved_create(&saved, b.ctx));
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward",
+                   oclin_layer_backward_saved(b.l, b.dy, b.dx, saved));
+    assert_ok(b.ctx, oclin_layer_forward_saved(other.l, b.x, b.y, saved));
+    assert_refused(b.ctx, OCLIN_E_STATE, "another layer", oclin_layer_backward_saved(b.l, b.dy, b.dx, saved));
+    assert_refused(b.ctx, OCLIN_E_STATE, "another layer",
+                   oclin_layer_backward_step_saved(b.l, b.dy, b.dx, 1.0f, saved));
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward(other.l, b.dy, b.dx));
+    assert_ok(b.ctx, oclin_layer_forward_saved(b.l, b.x, b.y, saved)); /* filled again, by this one */
+    assert_ok(b.ctx, oclin_layer_backward_saved(b.l, b.dy, b.dx, saved));
+    check_gradients(&b, 1);
+    /* a layer that comes to lie where an old one was is another layer */
+    oclin_layer_destroy(b.l);
+    b.l = NULL;
+    struct bench fresh = make_bench(OCLIN_NONE);
+    assert_refused(b.ctx, OCLIN_E_STATE, "another layer",
+                   oclin_layer_backward_saved(fresh.l, b.dy, b.dx, saved));
+    oclin_saved_destroy(saved);
+    release(&b);
+    release(&other);
+    release(&fresh);
+}
+
+/* The same layer at two times, backward in the order of time reversed. */
+static void test_recurrent(void **state)
+{
+    const oclin_activation activation = *(oclin_activation *)*state;
+    struct bench b = make_bench(activation);
+    oclin_saved *saved[2] = {NULL, NULL};
+    oclin_tensor *x[2], *y[2];
+    for (int i = 0; i < 2; i++) {
+        assert_ok(b.ctx, oclin_saved_create(&saved[i], b.ctx));
+        x[i] = make_tensor(b.ctx, OCLIN_F32, BATCH / 2, IN, host_x + i * NX / 2);
+        y[i] = make_tensor(b.ctx, OCLIN_F32, BATCH / 2, OUT, NULL);
+        assert_ok(b.ctx, oclin_layer_forward_saved(b.l, x[i], y[i], saved[i]));
+    }
+    for (int i = 1; i >= 0; i--) {
+        oclin_tensor *dy = make_tensor(b.ctx, OCLIN_F32, BATCH / 2, OUT, host_dy + i * NY / 2);
+        assert_ok(b.ctx, oclin_layer_backward_saved(b.l, dy, NULL, saved[i]));
+        oclin_tensor_destroy(dy);
+    }
+    if (activation == OCLIN_RELU) check_gradients(&b, 1); /* two halves make the whole */
+    float halves[NW], whole[NW];
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_dw(b.l), halves));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    forward(&b);
+    backward(&b);
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_dw(b.l), whole));
+    for (int i = 0; i < NW; i++) assert_true(fabsf(halves[i] - whole[i]) < 1e-5f * (1 + fabsf(whole[i])));
+    for (int i = 0; i < 2; i++) {
+        oclin_saved_destroy(saved[i]);
+        oclin_tensor_destroy(x[i]);
+        oclin_tensor_destroy(y[i]);
+    }
+    release(&b);
+}
+
+/* The second forward is the one that counts; infer counts for nothing, nor does a call that was refused. */
+static void test_which_forward(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_RELU);
+    oclin_tensor *x1 = make_tensor(b.ctx, OCLIN_F32, 1, IN, host_x),
+                 *y1 = make_tensor(b.ctx, OCLIN_F32, 1, OUT, NULL);
+    assert_ok(b.ctx, oclin_layer_forward(b.l, x1, y1));
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_infer(b.l, x1, y1));
+    assert_status(b.ctx, OCLIN_E_SHAPE, oclin_layer_forward(b.l, x1, b.y));
+    backward(&b);
+    check_gradients(&b, 1);
+    assert_ok(b.ctx, oclin_layer_forward(b.l, x1, y1));
+    assert_refused(b.ctx, OCLIN_E_SHAPE, "4 x 2, 1 x 2", oclin_layer_backward(b.l, b.dy, b.dx));
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_infer(b.l, b.x, b.y)); /* over the y that is kept */
+    assert_status(b.ctx, OCLIN_E_STATE, oclin_layer_backward(b.l, b.dy, b.dx));
+    oclin_tensor_destroy(x1);
+    oclin_tensor_destroy(y1);
+    release(&b);
+}
+
+/* To reserve memory for a larger batch keeps what the last forward kept. */
+static void test_reserve_keeps_saved(void **state)
+{
+    const oclin_activation activation = *(oclin_activation *)*state;
+    struct bench b = make_bench(activation);
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_reserve(b.l, 10 * BATCH));
+    backward(&b);
+    release(&b);
+}
+
+/* ---------------------------------------------------------------------------------------------- gradients */
+
+static void test_accumulate(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_RELU);
+    forward(&b);
+    for (int times = 1; times <= 3; times++) { /* backward does not consume what forward kept */
+        backward(&b);
+        check_gradients(&b, times);
+    }
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    check_gradients(&b, 0);
+    backward(&b);
+    check_gradients(&b, 1);
+    release(&b);
+}
+
+static void test_repeated_step(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    forward(&b);
+    backward(&b);
+    for (int times = 1; times <= 3; times++) {
+        assert_ok(b.ctx, oclin_layer_step(b.l, 0.5f));
+        check_parameters(&b, 0.5 * times);
+    }
+    check_gradients(&b, 1); /* a step does not clear */
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    assert_ok(b.ctx, oclin_layer_step(b.l, 0.5f)); /* a gradient of zero */
+    check_parameters(&b, 1.5);
+    release(&b);
+}
+
+/* A gradient that the caller has written is as good as a computed one, one of the two is enough. */
+static void test_written_gradient(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_db(b.l), host_b));
+    assert_ok(b.ctx, oclin_layer_step(b.l, 2.0f));
+    check_sum(oclin_layer_w(b.l), host_w, 0, (double[NW]){0});
+    check_sum(oclin_layer_b(b.l), host_b, -2, (double[]){host_b[0], host_b[1]});
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_b(b.l), host_b));
+    forward(&b);
+    backward(&b); /* adds to what was written, and to the zeros of the other */
+    const struct truth t = truth_of(OCLIN_NONE);
+    check_sum(oclin_layer_dw(b.l), NULL, 1, t.dw);
+    check_sum(oclin_layer_db(b.l), host_b, 1, t.db);
+    release(&b);
+}
+
+struct lr_case {
+    const char *what;
+    float lr;
+    oclin_status status;
+};
+static struct lr_case lr_cases[] = {
+    {"NaN", NAN, OCLIN_E_ARG},      {"Inf", INFINITY, OCLIN_E_ARG}, {"-Inf", -INFINITY, OCLIN_E_ARG},
+    {"-1e-9", -1e-9f, OCLIN_E_ARG}, {"0", 0.0f, OCLIN_OK},          {"-0", -0.0f, OCLIN_OK}};
+
+/* A step of 0 changes no bit, not even of a NaN, and does not count as a write; nor does one refused. */
+static void test_lr(void **state)
+{
+    const struct lr_case *c = *state;
+    struct bench b = make_bench(OCLIN_NONE);
+    const struct truth t = truth_of(OCLIN_NONE);
+    float poison[NW], got[NW];
+    fill_poison(poison, NW);
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, b.dx, 0.0f));
+    check_sum(b.dx, NULL, 1, t.dx);
+    check_parameters(&b, 0);
+    backward(&b);
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_w(b.l), poison));
+    const uint64_t version = oclin_layer_w(b.l)->version;
+    assert_status(b.ctx, c->status, oclin_layer_step(b.l, c->lr));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    assert_status(b.ctx, c->status, oclin_layer_backward_step(b.l, b.dy, b.dx, c->lr));
+    assert_true(oclin_layer_w(b.l)->version == version);
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_w(b.l), got));
+    check_same_bits("w", got, poison, NW);
+    release(&b);
+}
+
+/* zero_grad is seen through the tensors, through an arena around them and in the cl_mem; neighbours keep
+ * theirs. */
+static void test_zero_grad_through_arena(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    enum { N = 16 };
+    float numbers[N], got[N];
+    for (int i = 0; i < N; i++) numbers[i] = (float)(i + 1);
+    oclin_tensor *arena = make_tensor(ctx, OCLIN_F32, 1, N, numbers);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    assert_ok(ctx, oclin_tensor_view(&options.dw, arena, 3, OUT, IN, 5)); /* 3 4 5, 8 9 10 */
+    assert_ok(ctx, oclin_tensor_view(&options.db, arena, 12, 1, OUT, OUT));
+    oclin_layer *l = NULL;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, &options));
+    for (int round = 0; round < 2; round++) {
+        if (round) assert_ok(ctx, oclin_layer_zero_grad(l));
+        assert_ok(ctx, oclin_tensor_read(arena, got));
+        for (int i = 0; i < N; i++) {
+            const int inside = (i >= 3 && i < 6) || (i >= 8 && i < 11) || i == 12 || i == 13;
+            assert_true(got[i] == (inside ? 0.0f : numbers[i]));
+        }
+        assert_ok(ctx, oclin_tensor_write(arena, numbers)); /* over everything: written, no longer cleared */
+        assert_ok(ctx, oclin_tensor_read(options.dw, got));
+        assert_true(got[0] == 4.0f && got[5] == 11.0f);
+        assert_ok(ctx, oclin_layer_zero_grad(l));
+        assert_ok(ctx, oclin_tensor_touch(arena)); /* the same: what lies there counts */
+        assert_ok(ctx, oclin_tensor_read(arena, got));
+    }
+    oclin_layer_destroy(l);
+    oclin_tensor_destroy(options.dw);
+    oclin_tensor_destroy(options.db);
+    oclin_tensor_destroy(arena);
+}
+
+/* Half of a cleared gradient is overwritten: the other half is zero. */
+static void test_write_into_cleared(void **state)
+{
+    const int by_write = *(int *)*state;
+    const float sevens[IN] = {7, 7, 7};
+    struct bench b = make_bench(OCLIN_NONE);
+    oclin_tensor *dw = oclin_layer_dw(b.l), *row = NULL;
+    assert_ok(b.ctx, oclin_tensor_view(&row, dw, IN, 1, IN, IN));
+    forward(&b);
+    backward(&b);
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    assert_ok(b.ctx, by_write ? oclin_tensor_write(row, sevens) : oclin_tensor_fill(row, 7.0));
+    check_sum(dw, NULL, 1, (double[]){0, 0, 0, 7, 7, 7});
+    oclin_tensor_destroy(row);
+    release(&b);
+}
+
+/* What lies in the cl_mem when it is taken: the zeros that until then were only a mark. */
+static void test_cl_mem_is_settled(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    cl_command_queue queue;
+    float got[NW];
+    const float zeros[NW] = {0};
+    fill_poison(got, NW);
+    forward(&b);
+    backward(&b);
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    assert_ok(b.ctx, oclin_context_cl(b.ctx, NULL, NULL, &queue));
+    cl_mem memory = oclin_tensor_cl_mem(oclin_layer_dw(b.l));
+    assert_int_equal(clEnqueueReadBuffer(queue, memory, CL_TRUE, 0, sizeof got, got, 0, NULL, NULL),
+                     CL_SUCCESS);
+    check_same_bits("dw", got, zeros, NW);
+    release(&b);
+}
+
+/* ------------------------------------------------------------------------------------------ empty batches */
+
+static void test_no_samples(void **state)
+{
+    const oclin_activation activation = *(oclin_activation *)*state;
+    struct bench b = make_bench(activation);
+    oclin_tensor *x = make_tensor(b.ctx, OCLIN_F32, 0, IN, NULL),
+                 *y = make_tensor(b.ctx, OCLIN_F32, 0, OUT, NULL);
+    oclin_tensor *dy = make_tensor(b.ctx, OCLIN_F32, 0, OUT, NULL),
+                 *dx = make_tensor(b.ctx, OCLIN_F32, 0, IN, NULL);
+    const double zeros[NW] = {0};
+    assert_ok(b.ctx, oclin_layer_infer(b.l, x, y));
+    assert_ok(b.ctx, oclin_layer_forward(b.l, x, y));
+    assert_status(b.ctx, OCLIN_E_SHAPE, oclin_layer_backward(b.l, b.dy, NULL)); /* 4 rows, for none */
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, dy, dx, 1.0f));
+    assert_ok(b.ctx, oclin_layer_backward(b.l, dy, dx));
+    check_sum(oclin_layer_dw(b.l), NULL, 1, zeros);
+    check_sum(oclin_layer_db(b.l), NULL, 1, zeros);
+    assert_ok(b.ctx, oclin_layer_step(b.l, 1.0f)); /* a gradient was computed: it is zero */
+    check_sum(oclin_layer_w(b.l), host_w, 0, zeros);
+
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    forward(&b);
+    backward(&b);
+    float before[NW], after[NW];
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_dw(b.l), before));
+    assert_ok(b.ctx, oclin_layer_forward(b.l, x, y));
+    assert_ok(b.ctx, oclin_layer_backward(b.l, dy, NULL));
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_dw(b.l), after));
+    check_same_bits("dw", after, before, NW); /* nothing is added to it */
+    oclin_tensor *const all[] = {x, y, dy, dx};
+    for (int i = 0; i < 4; i++) oclin_tensor_destroy(all[i]);
+    release(&b);
+}
+
+int main(int argc, char **argv)
+{
+    static oclin_activation relu = OCLIN_RELU, gelu = OCLIN_GELU;
+    static int by[] = {0, 1};
+    struct test_list list = {0};
+    add_test(&list, test_too_early, NULL, "order/too early");
+    add_test(&list, test_backward_step_needs_cleared, NULL, "order/backward_step on uncleared gradients");
+    for (size_t i = 0; i < COUNT_OF(looks); i++) {
+        look_numbers[i] = (int)i;
+        add_test(&list, test_looking_keeps_cleared, &look_numbers[i], "order/cleared after a %s", looks[i]);
+    }
+    add_test(&list, test_backward_step, NULL, "order/backward_step");
+    for (int i = 0; i < WAYS * 4; i++) {
+        struct meanwhile *m = &meanwhiles[i];
+        *m = (struct meanwhile){i / 4, i / 2 % 2, i % 2 ? OCLIN_RELU : OCLIN_NONE};
+        add_test(&list, test_written_meanwhile, m, "meanwhile/%s by %s, %s", m->of_y ? "y" : "x",
+                 ways[m->way], i % 2 ? "relu" : "none");
+    }
+    add_test(&list, test_w_written_meanwhile, NULL, "meanwhile/w by write");
+    add_test(&list, test_inputs_are_held, NULL, "meanwhile/inputs are held");
+    add_test(&list, test_saved_of_others, NULL, "saved/of others");
+    add_test(&list, test_recurrent, &relu, "saved/recurrent, relu");
+    add_test(&list, test_recurrent, &gelu, "saved/recurrent, gelu");
+    add_test(&list, test_which_forward, NULL, "saved/which forward");
+    add_test(&list, test_reserve_keeps_saved, &relu, "saved/reserve in between, relu");
+    add_test(&list, test_reserve_keeps_saved, &gelu, "saved/reserve in between, gelu");
+    add_test(&list, test_accumulate, NULL, "gradients/accumulate");
+    add_test(&list, test_repeated_step, NULL, "gradients/repeated step");
+    add_test(&list, test_written_gradient, NULL, "gradients/written");
+    for (size_t i = 0; i < COUNT_OF(lr_cases); i++)
+        add_test(&list, test_lr, &lr_cases[i], "gradients/lr %s", lr_cases[i].what);
+    add_test(&list, test_zero_grad_through_arena, NULL, "zero_grad/through an arena");
+    add_test(&list, test_write_into_cleared, &by[0], "zero_grad/partly filled");
+    add_test(&list, test_write_into_cleared, &by[1], "zero_grad/partly written");
+    add_test(&list, test_cl_mem_is_settled, NULL, "zero_grad/cl_mem");
+    add_test(&list, test_no_samples, &relu, "no samples, relu");
+    add_test(&list, test_no_samples, &gelu, "no samples, gelu");
+    const int code = run_list("layer_state", &list, argc, argv);
+    oclin_context_destroy(shared);
+    return code;
+}

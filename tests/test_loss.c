@@ -1,0 +1,552 @@
+/* Mean squared error and cross-entropy: against the reference, odd labels and scores, options, operands. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+static const char *const plans[] = {"plain", "simd", "simt"};
+enum { PLANS = COUNT_OF(plans) };
+static oclin_context *contexts[PLANS + 1];
+
+static oclin_context *context(int plan)
+{
+    if (!contexts[plan]) contexts[plan] = make_context(plans[plan % PLANS]);
+    return contexts[plan];
+}
+
+/* ------------------------------------------------------------------------------- against the reference */
+
+enum { MSE, CROSS_ENTROPY, KINDS };
+static const char *const kinds[KINDS] = {"mse", "cross_entropy"};
+
+struct shape {
+    int64_t rows, cols, stride, offset;
+};
+static const struct shape shapes[] = {{1, 1, 1, 0},   {1, 2, 2, 1},   {3, 10, 10, 0}, {7, 5, 9, 3},
+                                      {2, 64, 64, 4}, {5, 65, 70, 1}, {130, 3, 3, 0}, {4, 257, 260, 0}};
+enum { SHAPES = COUNT_OF(shapes) };
+
+struct loss_case {
+    int plan, kind, shape;
+    oclin_reduction reduction;
+    float scale;
+};
+static struct loss_case loss_cases[PLANS * KINDS * SHAPES * 2];
+
+/* Everything of one call; t of mse and dy lie at places and strides of their own. */
+struct bench {
+    oclin_context *ctx;
+    struct placed y, t, dy;
+    oclin_tensor *labels, *loss, *correct;
+    float *host_y, *host_t;
+    int32_t *host_labels;
+};
+
+static struct bench make_bench(oclin_context *ctx, const struct shape *s)
+{
+    struct bench b = {.ctx = ctx};
+    struct rng rng = {42};
+    const int64_t n = s->rows * s->cols;
+    b.host_y = new_array(float, n);
+    b.host_t = new_array(float, n);
+    b.host_labels = new_array(int32_t, s->rows);
+    fill_zero_mean(&rng, b.host_y, n);
+    fill_zero_mean(&rng, b.host_t, n);
+    fill_labels(&rng, b.host_labels, s->rows, (int32_t)s->cols);
+    for (int64_t i = 0; i < n; i++) b.host_y[i] *= 8;
+    b.y = tensor_from(ctx, s->rows, s->cols, s->stride, s->offset, b.host_y);
+    b.t = tensor_from(ctx, s->rows, s->cols, s->stride + 1, s->offset + 2, b.host_t);
+    b.dy = tensor_from(ctx, s->rows, s->cols, s->stride + 3, s->offset, NULL);
+    b.labels = make_tensor(ctx, OCLIN_I32, s->rows, 1, b.host_labels);
+    b.loss = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    b.correct = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    assert_ok(ctx, oclin_tensor_fill(b.loss, NAN));
+    assert_ok(ctx, oclin_tensor_fill(b.correct, -77));
+    return b;
+}
+
+static void release(struct bench *b)
+{
+    tensor_release(&b->y);
+    tensor_release(&b->t);
+    tensor_release(&b->dy);
+    oclin_tensor_destroy(b->labels);
+    oclin_tensor_destroy(b->loss);
+    oclin_tensor_destroy(b->correct);
+    free(b->host_y);
+    free(b->host_t);
+    free(b->host_labels);
+}
+
+/* Outputs that are wanted, as bits. */
+enum { WANT_LOSS = 1, WANT_DY = 2, WANT_CORRECT = 4, WANT_ALL = 7 };
+
+static oclin_status call(const struct bench *b, int kind, int wanted,
+                         const struct oclin_loss_options *options)
+{
+    oclin_tensor *loss = wanted & WANT_LOSS ? b->loss : NULL, *dy = wanted & WANT_DY ? b->dy.t : NULL;
+    if (kind == MSE) return oclin_loss_mse(b->y.t, b->t.t, loss, dy, options);
+    return oclin_loss_cross_entropy(b->y.t, b->labels, loss, dy, wanted & WANT_CORRECT ? b->correct : NULL,
+                                    options);
+}
+
+static float read_loss(const struct bench *b)
+{
+    float got;
+    assert_ok(b->ctx, oclin_tensor_read(b->loss, &got));
+    return got;
+}
+
+static int32_t read_correct(const struct bench *b)
+{
+    int32_t got;
+    assert_ok(b->ctx, oclin_tensor_read(b->correct, &got));
+    return got;
+}
+
+/* The bench's results so far against the reference, `times` of them added up in loss and correct. */
+static void check_results(const struct bench *b, int kind, const struct oclin_loss_options *o, int times)
+{
+    const int64_t rows = b->y.rows, cols = b->y.cols;
+    double loss, loss_bound, *dy = new_array(double, rows *cols), *bound = new_array(double, rows *cols);
+    int64_t correct = 0;
+    if (kind == MSE)
+        oclin_ref_mse(rows, cols, b->host_y, b->host_t, o->reduction, o->scale, &loss, &loss_bound, dy,
+                      bound);
+    else
+        oclin_ref_cross_entropy(rows, cols, b->host_y, b->host_labels, o->reduction, o->scale, &loss,
+                                &loss_bound, dy, bound, &correct);
+    check_tensor_bound("dy", &b->dy, dy, bound);
+    const float got = read_loss(b);
+    loss *= times;
+    loss_bound = times * loss_bound + (times - 1) * fabs(loss) * FLT_EPSILON;
+    check_bound("loss", 1, 1, 1, &got, &loss, &loss_bound);
+    if (kind == CROSS_ENTROPY) assert_int_equal(read_correct(b), times * correct);
+    check_canaries("y", &b->y);
+    check_canaries("t", &b->t);
+    free(dy);
+    free(bound);
+}
+
+static void test_loss(void **state)
+{
+    const struct loss_case *c = *state;
+    struct bench b = make_bench(context(c->plan), &shapes[c->shape]);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.reduction = c->reduction;
+    options.scale = c->scale;
+    assert_ok(b.ctx, call(&b, c->kind, WANT_ALL, &options));
+    check_results(&b, c->kind, &options, 1);
+    options.accumulate = 1;
+    assert_ok(b.ctx, call(&b, c->kind, WANT_ALL, &options));
+    check_results(&b, c->kind, &options, 2);
+    options.accumulate = 0;
+    assert_ok(b.ctx, call(&b, c->kind, WANT_ALL, &options));
+    check_results(&b, c->kind, &options, 1);
+    release(&b);
+}
+
+static void test_default_options(void **state)
+{
+    const int kind = *(int *)*state;
+    const struct oclin_loss_options defaults = OCLIN_LOSS_OPTIONS_INIT;
+    assert_true(defaults.scale == 1.0f && defaults.reduction == OCLIN_MEAN && !defaults.accumulate);
+    struct bench b = make_bench(context(0), &shapes[3]);
+    assert_ok(b.ctx, call(&b, kind, WANT_ALL, NULL));
+    check_results(&b, kind, &defaults, 1);
+    release(&b);
+}
+
+/* Each output may be missing: the others are the same, and what is missing is not touched. */
+static void test_missing_outputs(void **state)
+{
+    const int kind = *(int *)*state;
+    struct bench b = make_bench(context(0), &shapes[3]);
+    const int64_t n = shapes[3].rows * shapes[3].cols;
+    float *all = new_array(float, n), *got = new_array(float, n), *scores = new_array(float, n);
+    assert_ok(b.ctx, call(&b, kind, WANT_ALL, NULL));
+    const float loss = read_loss(&b);
+    const int32_t correct = read_correct(&b);
+    assert_ok(b.ctx, oclin_tensor_read(b.dy.t, all));
+    for (int wanted = 0; wanted < WANT_ALL; wanted++) {
+        assert_ok(b.ctx, oclin_tensor_fill(b.loss, -5));
+        assert_ok(b.ctx, oclin_tensor_fill(b.correct, -5));
+        assert_ok(b.ctx, oclin_tensor_fill(b.dy.t, -5));
+        assert_ok(b.ctx, call(&b, kind, wanted, NULL));
+        assert_true(read_loss(&b) == (wanted & WANT_LOSS ? loss : -5.0f));
+        if (kind == CROSS_ENTROPY) assert_int_equal(read_correct(&b), wanted & WANT_CORRECT ? correct : -5);
+        assert_ok(b.ctx, oclin_tensor_read(b.dy.t, got));
+        for (int64_t i = 0; i < n; i++) assert_true(got[i] == (wanted & WANT_DY ? all[i] : -5.0f));
+        assert_ok(b.ctx, oclin_tensor_read(b.y.t, scores));
+        check_same_bits("y", scores, b.host_y, n);
+        check_canaries("y", &b.y);
+    }
+    free(all);
+    free(got);
+    free(scores);
+    release(&b);
+}
+
+/* ------------------------------------------------------------------------------------- labels and scores */
+
+enum { CLASSES = 3, ODD = 8 };
+
+/* Rows with their label; what the row's loss is and whether it is correct. */
+static const struct odd_row {
+    const char *what;
+    float y[CLASSES];
+    int32_t label;
+    double loss;
+    int correct;
+} odd_rows[] = {
+    {"the lowest of equal scores", {2, 2, 1}, 0, 0.8619948040582511, 1},
+    {"not the lowest of equal scores", {2, 2, 1}, 1, 0.8619948040582511, 0},
+    {"all equal, first", {5, 5, 5}, 0, 1.0986122886681098, 1},
+    {"all equal, last", {5, 5, 5}, 2, 1.0986122886681098, 0},
+    {"label -1", {1, 2, 3}, -1, NAN, 0},
+    {"label out of range by one", {1, 2, 3}, CLASSES, NAN, 0},
+    {"label lowest", {1, 2, 3}, INT32_MIN, NAN, 0},
+    {"label highest", {1, 2, 3}, INT32_MAX, NAN, 0},
+    {"NaN at the label", {1, NAN, 0}, 1, NAN, 0},
+    {"NaN beside the label", {9, NAN, 0}, 0, NAN, 0},
+    {"large scores", {1e30f, 0, -1e30f}, 0, 0, 1},
+    {"large scores, wrong label", {88, 0, 100}, 1, 100.00000614421235, 0},
+    {"large negative scores", {-1e6f, -1e6f, -1e6f}, 1, 1.0986122886681098, 0},
+    {"-Inf beside the label", {1, -INFINITY, 0}, 0, 0.31326168751822286, 1},
+    {"-Inf at the label", {1, -INFINITY, 0}, 1, INFINITY, 0},
+    {"Inf at the label", {INFINITY, 0, 0}, 0, NAN, 1},
+    {"all -Inf", {-INFINITY, -INFINITY, -INFINITY}, 0, NAN, 1},
+    {"largest floats", {FLT_MAX, -FLT_MAX, 0}, 0, 0, 1},
+};
+enum { ODD_ROWS = COUNT_OF(odd_rows) };
+struct odd_case {
+    int plan, row;
+};
+static struct odd_case odd_cases[PLANS * ODD_ROWS];
+
+static void test_odd_row(void **state)
+{
+    const struct odd_case *c = *state;
+    const struct odd_row *r = &odd_rows[c->row];
+    oclin_context *ctx = context(c->plan);
+    float scores[2 * CLASSES] = {[CLASSES + 1] = 1}, got[2 * CLASSES];
+    int32_t labels[2] = {r->label, 1}; /* what the odd row does to the sum meets an ordinary one */
+    memcpy(scores, r->y, sizeof r->y);
+    oclin_tensor *y = make_tensor(ctx, OCLIN_F32, 2, CLASSES, scores),
+                 *t = make_tensor(ctx, OCLIN_I32, 2, 1, labels);
+    oclin_tensor *dy = make_tensor(ctx, OCLIN_F32, 2, CLASSES, NULL),
+                 *loss = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    oclin_tensor *correct = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.reduction = OCLIN_SUM;
+    float sum;
+    int32_t count;
+    assert_ok(ctx, oclin_loss_cross_entropy(y, t, loss, dy, correct, &options));
+    assert_ok(ctx, oclin_tensor_read(loss, &sum));
+    assert_ok(ctx, oclin_tensor_read(correct, &count));
+    assert_ok(ctx, oclin_tensor_read(dy, got));
+    const double want = r->loss + 0.5514447139320511, bound = 1e-5 * fabs(want); /* of the ordinary row */
+    check_bound("loss", 1, 1, 1, &sum, &want, &bound);
+    assert_int_equal(count, 1 + r->correct);
+    for (int i = 0; i < CLASSES; i++)
+        assert_true(isfinite(got[CLASSES + i])); /* the ordinary row is not touched by it */
+    double want_loss, loss_bound, want_dy[2 * CLASSES], dy_bound[2 * CLASSES];
+    int64_t want_count;
+    oclin_ref_cross_entropy(2, CLASSES, scores, labels, OCLIN_SUM, 1.0f, &want_loss, &loss_bound, want_dy,
+                            dy_bound, &want_count);
+    assert_int_equal(count, want_count);
+    check_bound("dy", 2, CLASSES, CLASSES, got, want_dy, dy_bound);
+    if (r->label < 0 || r->label >= CLASSES)
+        for (int i = 0; i < CLASSES; i++) assert_true(isnan(got[i]));
+    oclin_tensor *const all[] = {y, t, dy, loss, correct};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* More rows than the last group has work-items. */
+static void test_count(void **state)
+{
+    const int plan = *(int *)*state;
+    oclin_context *ctx = context(plan);
+    enum { ROWS = 5000, COLS = 2 };
+    float *y = new_array(float, ROWS *COLS);
+    int32_t *labels = new_array(int32_t, ROWS), want = 0, got;
+    struct rng rng = {42};
+    for (int i = 0; i < ROWS; i++) {
+        y[i * COLS + 1] = rng_unit(&rng) - 0.5f;
+        labels[i] = (int32_t)rng_below(&rng, COLS);
+        want += labels[i] == (y[i * COLS + 1] > 0);
+    }
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, ROWS, COLS, y),
+                 *tl = make_tensor(ctx, OCLIN_I32, ROWS, 1, labels);
+    oclin_tensor *correct = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    assert_ok(ctx, oclin_loss_cross_entropy(ty, tl, NULL, NULL, correct, NULL));
+    assert_ok(ctx, oclin_tensor_read(correct, &got));
+    assert_int_equal(got, want);
+    oclin_tensor_destroy(ty);
+    oclin_tensor_destroy(tl);
+    oclin_tensor_destroy(correct);
+    free(y);
+    free(labels);
+}
+
+static void test_no_rows(void **state)
+{
+    const int kind = *(int *)*state;
+    const struct shape none = {0, 5, 5, 0};
+    struct bench b = make_bench(context(0), &none);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    assert_ok(b.ctx, call(&b, kind, WANT_ALL, &options));
+    assert_true(read_loss(&b) == 0.0f);
+    if (kind == CROSS_ENTROPY) assert_int_equal(read_correct(&b), 0);
+    assert_ok(b.ctx, oclin_tensor_fill(b.loss, 3));
+    assert_ok(b.ctx, oclin_tensor_fill(b.correct, 4));
+    options.accumulate = 1;
+    assert_ok(b.ctx, call(&b, kind, WANT_ALL, &options));
+    assert_true(read_loss(&b) == 3.0f);
+    assert_int_equal(read_correct(&b), 4);
+    assert_ok(b.ctx, call(&b, kind, 0, NULL));
+    release(&b);
+}
+
+/* --------------------------------------------------------------------------------------------- refusals */
+
+static const struct shape small = {3, 4, 4, 0};
+
+struct option_case {
+    const char *what;
+    size_t size;
+    int reduction;
+    float scale;
+    const char *part;
+};
+static struct option_case option_cases[] = {
+    {"size 0", 0, 0, 1, "size"},
+    {"size of garbage", (size_t)1 << 30, 0, 1, "size"},
+    {"reduction 2", sizeof(struct oclin_loss_options), 2, 1, "reduction 2"},
+    {"reduction -1", sizeof(struct oclin_loss_options), -1, 1, "reduction -1"},
+    {"scale NaN", sizeof(struct oclin_loss_options), 0, NAN, "scale"},
+    {"scale Inf", sizeof(struct oclin_loss_options), 0, INFINITY, "scale"},
+    {"scale -Inf", sizeof(struct oclin_loss_options), 0, -INFINITY, "scale"},
+};
+
+/* Refused, with outputs and their counters of writes as they were. */
+static void check_refused(const struct bench *b, oclin_status expected, const char *part, oclin_status status)
+{
+    assert_refused(b->ctx, expected, part, status);
+    float poison = read_loss(b);
+    assert_true(isnan(poison));
+    assert_int_equal(read_correct(b), -77);
+    float *dy = new_array(float, b->dy.rows * b->dy.cols);
+    assert_ok(b->ctx, oclin_tensor_read(b->dy.t, dy));
+    assert_int_equal(first_not_poison(dy, b->dy.rows * b->dy.cols), -1);
+    free(dy);
+}
+
+static void test_option(void **state)
+{
+    const struct option_case *c = *state;
+    struct bench b = make_bench(context(0), &small);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.size = c->size;
+    options.reduction = (oclin_reduction)c->reduction;
+    options.scale = c->scale;
+    const uint64_t versions[] = {b.loss->version, b.dy.t->version, b.correct->version};
+    for (int kind = 0; kind < KINDS; kind++)
+        check_refused(&b, OCLIN_E_ARG, c->part, call(&b, kind, WANT_ALL, &options));
+    assert_true(versions[0] == b.loss->version && versions[1] == b.dy.t->version &&
+                versions[2] == b.correct->version);
+    release(&b);
+}
+
+enum { Y, TARGET, LOSS, DY, CORRECT, OPERANDS };
+enum { MISSING, MORE_ROWS, MORE_COLS, OTHER_DTYPE, FOREIGN, READ_ONLY, WRITE_ONLY, FAULTS };
+static const char *const operand_names[OPERANDS] = {"y", "target", "loss", "dy", "correct"};
+static const char *const fault_names[FAULTS] = {"NULL",          "more rows", "more columns", "other dtype",
+                                                "other context", "READ_ONLY", "WRITE_ONLY"};
+struct fault_case {
+    int kind, operand, fault;
+};
+static struct fault_case fault_cases[KINDS * OPERANDS * FAULTS];
+
+static oclin_tensor *make_wrong(oclin_context *ctx, const oclin_tensor *right, int fault)
+{
+    const int64_t rows = right->rows + (fault == MORE_ROWS), cols = right->cols + (fault == MORE_COLS);
+    const oclin_dtype other = right->dtype == OCLIN_F32 ? OCLIN_I32 : OCLIN_F32;
+    if (fault == MISSING) return NULL;
+    if (fault < READ_ONLY)
+        return make_tensor(fault == FOREIGN ? context(PLANS) : ctx,
+                           fault == OTHER_DTYPE ? other : right->dtype, rows, cols, NULL);
+    cl_context handle;
+    cl_int error;
+    oclin_tensor *t = NULL;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    cl_mem buffer = clCreateBuffer(handle, fault == READ_ONLY ? CL_MEM_READ_ONLY : CL_MEM_WRITE_ONLY,
+                                   (size_t)(rows * cols) * 4, NULL, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    assert_ok(ctx, oclin_tensor_wrap(&t, ctx, right->dtype, buffer, 0, rows, cols, cols));
+    clReleaseMemObject(buffer);
+    return t;
+}
+
+static oclin_status expected_of(const struct fault_case *c)
+{
+    const int is_output = c->operand >= LOSS;
+    if (c->fault == MISSING) return is_output ? OCLIN_OK : OCLIN_E_ARG;
+    if (c->fault == MORE_ROWS || c->fault == MORE_COLS) return OCLIN_E_SHAPE;
+    if (c->fault == READ_ONLY) return is_output ? OCLIN_E_ARG : OCLIN_OK;
+    if (c->fault == WRITE_ONLY) return is_output ? OCLIN_OK : OCLIN_E_ARG;
+    return OCLIN_E_ARG;
+}
+
+static void test_operand(void **state)
+{
+    const struct fault_case *c = *state;
+    struct bench b = make_bench(context(0), &small);
+    oclin_tensor *t[OPERANDS] = {b.y.t, c->kind == MSE ? b.t.t : b.labels, b.loss, b.dy.t, b.correct};
+    oclin_tensor *wrong = make_wrong(b.ctx, t[c->operand], c->fault);
+    t[c->operand] = wrong;
+    const oclin_status status =
+        c->kind == MSE ? oclin_loss_mse(t[Y], t[TARGET], t[LOSS], t[DY], NULL)
+                       : oclin_loss_cross_entropy(t[Y], t[TARGET], t[LOSS], t[DY], t[CORRECT], NULL);
+    if (expected_of(c) == OCLIN_OK)
+        assert_ok(b.ctx, status);
+    else if (c->operand == Y && c->fault == FOREIGN)
+        assert_status(b.ctx, OCLIN_E_ARG, status); /* then that other context has the sentence */
+    else
+        check_refused(&b, expected_of(c), "", status);
+    oclin_tensor_destroy(wrong);
+    release(&b);
+}
+
+static void test_all_null(void **state)
+{
+    (void)state;
+    assert_int_equal(oclin_loss_mse(NULL, NULL, NULL, NULL, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_loss_cross_entropy(NULL, NULL, NULL, NULL, NULL, NULL), OCLIN_E_ARG);
+}
+
+/* Outputs apart from all others, by one element; inputs may be the same. */
+static void test_sharing(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context(0);
+    enum { ROWS = 2, COLS = 3, PIECE = 32 };
+    const int64_t rows[OPERANDS] = {ROWS, ROWS, 1, ROWS, 1}, cols[OPERANDS] = {COLS, COLS, 1, COLS, 1};
+    for (int a = 0; a < OPERANDS; a++)
+        for (int b = 0; b < a; b++)
+            for (int shares = 0; shares < 2; shares++)
+                for (int kind = 0; kind < KINDS; kind++) {
+                    if (kind == MSE && a == CORRECT) continue;
+                    cl_mem memory;
+                    oclin_tensor *arena = make_tensor(ctx, OCLIN_F32, 1, OPERANDS * PIECE, NULL),
+                                 *t[OPERANDS];
+                    assert_ok(ctx, oclin_tensor_fill(arena, 0));
+                    memory = oclin_tensor_cl_mem(arena);
+                    for (int i = 0; i < OPERANDS; i++) {
+                        const int is_label = i == TARGET && kind == CROSS_ENTROPY;
+                        const int64_t c = is_label ? 1 : cols[i];
+                        const int64_t of_b = b == TARGET && kind == CROSS_ENTROPY ? ROWS : rows[b] * cols[b];
+                        const int64_t at = i == a ? b * PIECE + of_b - shares : i * PIECE;
+                        assert_ok(ctx, oclin_tensor_wrap(&t[i], ctx,
+                                                         is_label || i == CORRECT ? OCLIN_I32 : OCLIN_F32,
+                                                         memory, at, rows[i], c, c));
+                    }
+                    const oclin_status expected = shares && a != TARGET ? OCLIN_E_ARG : OCLIN_OK;
+                    const oclin_status status =
+                        kind == MSE
+                            ? oclin_loss_mse(t[Y], t[TARGET], t[LOSS], t[DY], NULL)
+                            : oclin_loss_cross_entropy(t[Y], t[TARGET], t[LOSS], t[DY], t[CORRECT], NULL);
+                    if (status != expected)
+                        fail_msg("%s: %s and %s, sharing %d: %s", kinds[kind], operand_names[b],
+                                 operand_names[a], shares, oclin_status_name(status));
+                    for (int i = 0; i < OPERANDS; i++) oclin_tensor_destroy(t[i]);
+                    oclin_tensor_destroy(arena);
+                }
+}
+
+/* ------------------------------------------------------------------------------------------------ memory */
+
+static void test_workspace(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("plain");
+    int64_t bytes = -1;
+    assert_ok(ctx, oclin_loss_workspace(ctx, 100, &bytes));
+    assert_true(bytes == 800);
+    assert_ok(ctx, oclin_loss_workspace(ctx, 0, &bytes));
+    assert_true(bytes == 0);
+    assert_int_equal(oclin_loss_workspace(NULL, 1, &bytes), OCLIN_E_ARG);
+    assert_int_equal(oclin_loss_workspace(ctx, -1, &bytes), OCLIN_E_SHAPE);
+    assert_int_equal(oclin_loss_workspace(ctx, INT64_MAX / 4, &bytes), OCLIN_E_SHAPE);
+    assert_int_equal(oclin_loss_reserve(NULL, 1), OCLIN_E_ARG);
+    assert_refused(ctx, OCLIN_E_SHAPE, "-1", oclin_loss_reserve(ctx, -1));
+    assert_refused(ctx, OCLIN_E_SHAPE, "overflow", oclin_loss_reserve(ctx, INT64_MAX));
+    assert_ok(ctx, oclin_loss_reserve(ctx, 0));
+
+    assert_ok(ctx, oclin_loss_reserve(ctx, 3));
+    struct bench b = make_bench(ctx, &small);
+    clear_context_log();
+    assert_ok(ctx, call(&b, CROSS_ENTROPY, WANT_ALL, NULL));
+    assert_ok(ctx, call(&b, MSE, WANT_ALL, NULL));
+    assert_null(strstr(context_log(), "grows"));
+    release(&b);
+    b = make_bench(ctx, &shapes[3]);
+    assert_ok(ctx, call(&b, CROSS_ENTROPY, WANT_ALL, NULL));
+    assert_non_null(strstr(context_log(), "grows"));
+    release(&b);
+    oclin_context_destroy(ctx);
+}
+
+static void add_tables(struct test_list *list)
+{
+    struct loss_case *c = loss_cases;
+    for (int plan = 0; plan < PLANS; plan++)
+        for (int kind = 0; kind < KINDS; kind++)
+            for (int shape = 0; shape < SHAPES; shape++)
+                for (int sum = 0; sum < 2; sum++, c++) {
+                    *c = (struct loss_case){plan, kind, shape, sum ? OCLIN_SUM : OCLIN_MEAN,
+                                            sum ? -0.75f : 1.0f};
+                    add_test(list, test_loss, c, "%s/%s %d x %d stride %d, %s", plans[plan], kinds[kind],
+                             (int)shapes[shape].rows, (int)shapes[shape].cols, (int)shapes[shape].stride,
+                             sum ? "sum" : "mean");
+                }
+    for (int i = 0; i < PLANS * ODD_ROWS; i++) {
+        odd_cases[i] = (struct odd_case){i / ODD_ROWS, i % ODD_ROWS};
+        add_test(list, test_odd_row, &odd_cases[i], "%s/%s", plans[i / ODD_ROWS],
+                 odd_rows[i % ODD_ROWS].what);
+    }
+    for (size_t i = 0; i < COUNT_OF(option_cases); i++)
+        add_test(list, test_option, &option_cases[i], "options/%s", option_cases[i].what);
+    int n = 0;
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int operand = 0; operand < OPERANDS - (kind == MSE); operand++)
+            for (int fault = 0; fault < FAULTS; fault++, n++) {
+                fault_cases[n] = (struct fault_case){kind, operand, fault};
+                add_test(list, test_operand, &fault_cases[n], "operand/%s: %s %s", kinds[kind],
+                         operand_names[operand], fault_names[fault]);
+            }
+}
+
+int main(int argc, char **argv)
+{
+    static int numbers[] = {0, 1, 2};
+    struct test_list list = {0};
+    add_tables(&list);
+    for (int kind = 0; kind < KINDS; kind++) {
+        add_test(&list, test_default_options, &numbers[kind], "%s/default options", kinds[kind]);
+        add_test(&list, test_missing_outputs, &numbers[kind], "%s/missing outputs", kinds[kind]);
+        add_test(&list, test_no_rows, &numbers[kind], "%s/no rows", kinds[kind]);
+    }
+    for (int plan = 0; plan < PLANS; plan++)
+        add_test(&list, test_count, &numbers[plan], "%s/count of many rows", plans[plan]);
+    add_test(&list, test_all_null, NULL, "operand/all NULL");
+    add_test(&list, test_sharing, NULL, "operand/shared elements");
+    add_test(&list, test_workspace, NULL, "memory");
+    const int code = run_list("loss", &list, argc, argv);
+    for (int i = 0; i <= PLANS; i++) oclin_context_destroy(contexts[i]);
+    return code;
+}

@@ -1,0 +1,384 @@
+/* Kernel text: replaced file by file, what the compiler says, built once, and with which options. */
+#define _POSIX_C_SOURCE 200809L /* mkdtemp */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+/* ---------------------------------------------------------------------------------- a folder of kernels */
+
+struct folder {
+    char path[256], file[320];
+};
+
+static struct folder make_folder(void)
+{
+    struct folder f;
+    const char *temporary = getenv("TMPDIR");
+    snprintf(f.path, sizeof f.path, "%.200s/oclin-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(f.path)) fail_msg("no folder %s", f.path);
+    f.file[0] = 0;
+    return f;
+}
+
+static const char *built_in(const char *name)
+{
+    for (size_t i = 0; i < oclin_cl_file_count; i++)
+        if (strcmp(oclin_cl_files[i].name, name) == 0) return oclin_cl_files[i].text;
+    fail_msg("%s is no kernel text", name);
+    return NULL;
+}
+
+/* The built-in text of `name` with the first `old` replaced by `new`, as a file in the folder. */
+static void put_changed(struct folder *f, const char *name, const char *old, const char *new)
+{
+    const char *text = built_in(name), *at = strstr(text, old);
+    if (!at) fail_msg("%s has no %s", name, old);
+    snprintf(f->file, sizeof f->file, "%s/%s", f->path, name);
+    FILE *file = fopen(f->file, "wb");
+    assert_non_null(file);
+    fprintf(file, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
+    assert_int_equal(fclose(file), 0);
+}
+
+static void remove_folder(const struct folder *f)
+{
+    if (f->file[0]) remove(f->file);
+    rmdir(f->path);
+}
+
+static oclin_context *make_context_in(const char *folder, const char *plan, int verify)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.cl_dir = folder;
+    options.plan = plan;
+    options.verify = verify;
+    clear_context_log();
+    return make_context_with(options);
+}
+
+static int times_logged(const char *part)
+{
+    int count = 0;
+    for (const char *at = context_log(); (at = strstr(at, part)) != NULL; at++) count++;
+    return count;
+}
+
+/* ------------------------------------------------------------------------------------------ replacing */
+
+/* A fill that adds 1: one file is replaced, all others are the built-in ones. */
+static void test_replaced(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    put_changed(&f, "fill.cl", "t[i] = bits", "t[i] = bits + 1");
+    oclin_context *ctx = make_context_in(f.path, "plain", 0);
+    oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 2, 3, NULL);
+    int32_t got[6];
+    assert_ok(ctx, oclin_tensor_fill(t, 41));
+    assert_ok(ctx, oclin_tensor_read(t, got));
+    for (int i = 0; i < 6; i++) assert_int_equal(got[i], 42);
+    assert_non_null(strstr(context_log(), f.file));
+    assert_int_equal(times_logged("replaces the built-in"), 1);
+    assert_int_equal(times_logged("replaces the built-in fill.cl"), 1);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    remove_folder(&f);
+}
+
+/* A shared text (common.cl) is replaced in all kernels that have it: ReLU becomes something else. */
+static void test_shared_text_replaced(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    put_changed(&f, "common.cl", "select(z, (real)(0.0f)", "select(z, (real)(7.0f)");
+    oclin_context *ctx = make_context_in(f.path, "plain", 0);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = OCLIN_RELU;
+    options.init = OCLIN_INIT_ZERO;
+    oclin_layer *l = NULL;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, &options));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_b(l), -1));
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 1, 1, (float[]){1}),
+                 *y = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    float got;
+    assert_ok(ctx, oclin_layer_infer(l, x, y));
+    assert_ok(ctx, oclin_tensor_read(y, &got));
+    assert_true(got == 7.0f);
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+    remove_folder(&f);
+}
+
+/* Nothing there to replace anything with: the built-in text, without a word. */
+static void test_missing_folder(void **state)
+{
+    const char *folder = *state;
+    oclin_context *ctx = make_context_in(folder, "plain", 0);
+    oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    int32_t got;
+    assert_ok(ctx, oclin_tensor_fill(t, 41));
+    assert_ok(ctx, oclin_tensor_read(t, &got));
+    assert_int_equal(got, 41);
+    assert_int_equal(times_logged("replaces"), 0);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+}
+
+/* A file that is there but cannot be read is an error, not the built-in text. */
+static void test_unreadable_file(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    snprintf(f.file, sizeof f.file, "%s/fill.cl", f.path);
+    assert_int_equal(mkdir(f.file, 0700), 0);
+    oclin_context *ctx = make_context_in(f.path, "plain", 0);
+    oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    assert_refused(ctx, OCLIN_E_BUILD, "fill.cl could not be read", oclin_tensor_fill(t, 41));
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    rmdir(f.file);
+    f.file[0] = 0;
+    remove_folder(&f);
+}
+
+/* ------------------------------------------------------------------------------------- compiler errors */
+
+/* Whether the compiler's message names this place. */
+static int names_line(const char *log, const char *file, int line)
+{
+    char place[400];
+    snprintf(place, sizeof place, "%s:%d:", file, line);
+    return strstr(log, place) != NULL;
+}
+
+/* The line of `text` on which `part` begins, from 1. */
+static int line_of(const char *text, const char *part)
+{
+    int line = 1;
+    for (const char *end = strstr(text, part); text < end; text++) line += *text == '\n';
+    return line;
+}
+
+static void test_compiler_error(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    const char *const old = "if (flags & OCLIN_FLAG_BIAS)";
+    const int line = line_of(built_in("forward.cl"), old);
+    put_changed(&f, "forward.cl", old, "if (flags & OCLIN_FLAG_WHAT)");
+    oclin_context *ctx = make_context_in(f.path, "plain", 0);
+    oclin_layer *l = NULL;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 2, 2, NULL));
+    float poison[2], got[2];
+    fill_poison(poison, 2);
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 1, 2, poison),
+                 *y = make_tensor(ctx, OCLIN_F32, 1, 2, poison);
+    const uint64_t version = y->version;
+    assert_refused(ctx, OCLIN_E_BUILD, "OCLIN_FLAG_WHAT", oclin_layer_forward(l, x, y));
+    assert_non_null(strstr(oclin_context_error(ctx), "forward_plain"));
+    assert_int_not_equal(oclin_context_cl_error(ctx), CL_SUCCESS);
+    assert_non_null(strstr(oclin_context_build_log(ctx), "OCLIN_FLAG_WHAT"));
+    if (!names_line(oclin_context_build_log(ctx), f.file, line))
+        fail_msg("no %s:%d in\n%s", f.file, line, oclin_context_build_log(ctx));
+    assert_int_equal(times_logged("built "), 0);
+
+    /* nothing changed: y, its counter, and that there was no forward yet */
+    assert_true(y->version == version && l->saved->layer == 0);
+    assert_ok(ctx, oclin_tensor_read(y, got));
+    check_same_bits("y", got, poison, 2);
+    assert_refused(ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward(l, y, NULL));
+
+    /* other kernels are built all the same, and the repaired file then is */
+    assert_ok(ctx, oclin_tensor_fill(y, 1));
+    remove(f.file);
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+    remove_folder(&f);
+}
+
+/* A built-in text that does not compile because of a replaced one is named as such. */
+static void test_compiler_error_elsewhere(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    put_changed(&f, "common.cl", "OCLIN_INLINE real activate(real z)", "OCLIN_INLINE real activity(real z)");
+    oclin_context *ctx = make_context_in(f.path, "plain", 0);
+    oclin_layer *l = NULL;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, NULL));
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 1, 1, (float[]){1}),
+                 *y = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    assert_refused(ctx, OCLIN_E_BUILD, "activate", oclin_layer_infer(l, x, y));
+    const int line = line_of(built_in("forward.cl"), "activate(sum)");
+    if (!names_line(oclin_context_build_log(ctx), "forward.cl", line))
+        fail_msg("no forward.cl:%d in\n%s", line, oclin_context_build_log(ctx));
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+    remove_folder(&f);
+}
+
+/* A text whose kernel has another name compiles, and then has no kernel. */
+static void test_kernel_is_missing(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    put_changed(&f, "fill.cl", "\nfill(", "\nfull(");
+    oclin_context *ctx = make_context_in(f.path, "plain", 0);
+    oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    assert_refused(ctx, OCLIN_E_BUILD, "kernel fill", oclin_tensor_fill(t, 41));
+    assert_int_equal(oclin_context_cl_error(ctx), CL_INVALID_KERNEL_NAME);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    remove_folder(&f);
+}
+
+/* --------------------------------------------------------------------------------------------- verifying */
+
+/* A forward that is wrong goes unnoticed, unless the context verifies. */
+static void test_verify_sees_it(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    put_changed(&f, "forward.cl", "activate(sum)", "activate(sum + 0.001f)");
+    for (int verify = 0; verify < 2; verify++) {
+        oclin_context *ctx = make_context_in(f.path, "plain", verify);
+        oclin_layer *l = NULL;
+        assert_ok(ctx, oclin_layer_create(&l, ctx, 2, 2, NULL));
+        oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 1, 2, (float[]){1, 2});
+        oclin_tensor *y = make_tensor(ctx, OCLIN_F32, 1, 2, NULL);
+        const oclin_status status = oclin_layer_forward(l, x, y);
+        if (verify)
+            assert_refused(ctx, OCLIN_E_VERIFY, "forward: y[0, 0]", status);
+        else
+            assert_ok(ctx, status);
+        oclin_tensor_destroy(x);
+        oclin_tensor_destroy(y);
+        oclin_layer_destroy(l);
+        oclin_context_destroy(ctx);
+    }
+    remove_folder(&f);
+}
+
+/* ------------------------------------------------------------------------------------ how it is built */
+
+static void train_once(oclin_context *ctx, int64_t batch, int64_t in)
+{
+    oclin_layer *l = NULL;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, in, 3, NULL));
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, batch, in, NULL),
+                 *y = make_tensor(ctx, OCLIN_F32, batch, 3, NULL);
+    oclin_tensor *dx = make_tensor(ctx, OCLIN_F32, batch, in, NULL);
+    assert_ok(ctx, oclin_tensor_fill(x, 1));
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    assert_ok(ctx, oclin_layer_infer(l, x, y));
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    assert_ok(ctx, oclin_layer_backward(l, y, dx));
+    assert_ok(ctx, oclin_layer_step(l, 0.5f));
+    assert_ok(ctx, oclin_loss_mse(y, y, NULL, NULL, NULL)); /* nothing is wanted: nothing is built */
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_tensor_destroy(dx);
+    oclin_layer_destroy(l);
+}
+
+/* Each kernel when it is first needed, and never again: not for other layers, batches or sizes. */
+static void test_built_once(void **state)
+{
+    (void)state;
+    clear_context_log();
+    oclin_context *ctx = make_context("plain");
+    assert_int_equal(times_logged("built "), 0);
+    train_once(ctx, 4, 5);
+    static const char *const kernels[] = {"forward_plain", "grad_x_plain", "grad_w_plain", "sgd_step",
+                                          "fill"};
+    for (size_t i = 0; i < COUNT_OF(kernels); i++) {
+        char line[64];
+        snprintf(line, sizeof line, "built %s:", kernels[i]);
+        assert_int_equal(times_logged(line), 1);
+    }
+    assert_int_equal(times_logged("built "), COUNT_OF(kernels));
+    train_once(ctx, 7, 2);
+    train_once(ctx, 1, 33);
+    assert_int_equal(times_logged("built "), COUNT_OF(kernels));
+    oclin_context_destroy(ctx);
+}
+
+/* The options that the runtime was given, asked back from it: the language, and nothing that gives up IEEE.
+ */
+static void check_build_options(oclin_context *ctx, cl_kernel kernel)
+{
+    cl_program program = NULL;
+    cl_device_id device;
+    char options[2048] = "";
+    assert_non_null(kernel);
+    assert_ok(ctx, oclin_context_cl(ctx, NULL, &device, NULL));
+    assert_int_equal(clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof program, &program, NULL), CL_SUCCESS);
+    assert_int_equal(
+        clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_OPTIONS, sizeof options, options, NULL),
+        CL_SUCCESS);
+    assert_non_null(strstr(options, "-cl-std=CL1.2"));
+    static const char *const forbidden[] = {"fast",
+                                            "unsafe",
+                                            "finite",
+                                            "mad-enable",
+                                            "signed-zeros",
+                                            "denorms",
+                                            "single-precision-constant",
+                                            "correctly-rounded"};
+    for (size_t i = 0; i < COUNT_OF(forbidden); i++)
+        if (strstr(options, forbidden[i])) fail_msg("%s in \"%s\"", forbidden[i], options);
+}
+
+static void test_no_fast_math(void **state)
+{
+    const char *plan_name = *state;
+    oclin_context *ctx = make_context(plan_name);
+    struct oclin_plan plan;
+    cl_kernel kernel = NULL;
+    oclin_plan_elements(ctx, 4, 4, 0, &plan);
+    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
+    check_build_options(ctx, kernel);
+    oclin_plan_rows(ctx, 4, &plan);
+    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_CROSS_ENTROPY, &plan.tile, OCLIN_NONE, &kernel));
+    check_build_options(ctx, kernel);
+    const struct oclin_product product = {.id = OCLIN_KERNEL_FORWARD, .m = 4, .n = 4, .k = 4};
+    assert_int_equal(oclin_plan_product(ctx, &product, 0, &plan), 1);
+    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FORWARD, &plan.tile, OCLIN_NONE, &kernel));
+    check_build_options(ctx, kernel);
+    oclin_context_destroy(ctx);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
+    static char missing[] = "/no/such/folder/anywhere", plain[] = "plain", simd[] = "simd",
+                simt[] = "simt-16";
+    for (size_t i = 0; i < COUNT_OF(ours); i++) unsetenv(ours[i]);
+    struct test_list list = {0};
+    add_test(&list, test_replaced, NULL, "replace/one file");
+    add_test(&list, test_shared_text_replaced, NULL, "replace/a shared file");
+    add_test(&list, test_missing_folder, missing, "replace/missing folder");
+    add_test(&list, test_missing_folder, &missing[sizeof missing - 1], "replace/empty name");
+    add_test(&list, test_unreadable_file, NULL, "replace/unreadable file");
+    add_test(&list, test_compiler_error, NULL, "error/file and line");
+    add_test(&list, test_compiler_error_elsewhere, NULL, "error/in a built-in file");
+    add_test(&list, test_kernel_is_missing, NULL, "error/no such kernel");
+    add_test(&list, test_verify_sees_it, NULL, "verify/a wrong kernel");
+    add_test(&list, test_built_once, NULL, "build/once");
+    add_test(&list, test_no_fast_math, plain, "build/no fast math, plain");
+    add_test(&list, test_no_fast_math, simd, "build/no fast math, simd");
+    add_test(&list, test_no_fast_math, simt, "build/no fast math, simt-16");
+    return run_list("program", &list, argc, argv);
+}

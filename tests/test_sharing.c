@@ -1,0 +1,356 @@
+/* Tensors that share memory: which elements, who counts a write, sub-buffers, alignment. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+static oclin_context *shared; /* of all tests; the plan does not matter here */
+
+static oclin_context *context(void)
+{
+    if (!shared) shared = make_context("plain");
+    return shared;
+}
+
+/* --------------------------------------------------------------------------------------------- overlap */
+
+/* Small enough that its elements are the bits of one number. */
+static uint64_t elements_of(const oclin_tensor *t)
+{
+    uint64_t set = 0;
+    for (int64_t r = 0; r < t->rows; r++)
+        for (int64_t c = 0; c < t->cols; c++)
+            set |= UINT64_C(1) << (t->origin + t->offset + r * t->stride + c);
+    return set;
+}
+
+/* Bits from the lowest to the highest element. */
+static uint64_t span_of(const oclin_tensor *t)
+{
+    const uint64_t set = elements_of(t);
+    if (!set) return 0;
+    int low = 0, high = 63;
+    while (!(set >> low & 1)) low++;
+    while (!(set >> high & 1)) high--;
+    return (~UINT64_C(0) >> (63 - high + low)) << low;
+}
+
+static int has_gaps(const oclin_tensor *t)
+{
+    return t->rows > 1 && t->stride > t->cols;
+}
+
+enum { MOST_ROWS = 3, MOST_STRIDE = 5, MOST_OFFSET = 14, RECTANGLES = 1024 };
+
+/* Every rectangle of up to 3 rows and stride 5 at every offset up to 14. */
+static int make_rectangles(oclin_tensor *list)
+{
+    int count = 0;
+    for (int64_t rows = 0; rows <= MOST_ROWS; rows++)
+        for (int64_t stride = 1; stride <= MOST_STRIDE; stride++)
+            for (int64_t cols = 1; cols <= stride; cols++)
+                for (int64_t offset = 0; offset <= MOST_OFFSET; offset++) {
+                    assert_true(count < RECTANGLES);
+                    memset(&list[count], 0, sizeof list[count]);
+                    list[count].storage = (struct oclin_storage *)(uintptr_t)list; /* one and the same */
+                    list[count].rows = rows;
+                    list[count].cols = cols;
+                    list[count].stride = stride;
+                    /* part of the way in the sub-buffer's origin, part in the offset */
+                    list[count].origin = offset % 3;
+                    list[count].offset = offset - offset % 3;
+                    count++;
+                }
+    return count;
+}
+
+static void fail_pair(const char *what, const oclin_tensor *t, const oclin_tensor *u)
+{
+    fail_msg("%s: %d x %d stride %d at %d, and %d x %d stride %d at %d", what, (int)t->rows, (int)t->cols,
+             (int)t->stride, (int)(t->origin + t->offset), (int)u->rows, (int)u->cols, (int)u->stride,
+             (int)(u->origin + u->offset));
+}
+
+/* Against the sets of elements. "Shared" may be said too often of two different strides with gaps alone. */
+static void test_overlap(void **state)
+{
+    (void)state;
+    oclin_tensor *list = new_array(oclin_tensor, RECTANGLES);
+    const int count = make_rectangles(list);
+    int64_t sharing = 0, apart = 0, undecided = 0;
+    for (int i = 0; i < count; i++) {
+        const uint64_t set = elements_of(&list[i]), span = span_of(&list[i]);
+        for (int j = 0; j < count; j++) {
+            const oclin_tensor *t = &list[i], *u = &list[j];
+            const int truth = (set & elements_of(u)) != 0, said = oclin_tensor_overlap(t, u);
+            if (truth && !said) fail_pair("an overlap is missed", t, u);
+            const int may_guess = has_gaps(t) && has_gaps(u) && t->stride != u->stride && span & span_of(u);
+            if (!truth && said && !may_guess) fail_pair("an overlap is invented", t, u);
+            sharing += truth;
+            apart += !truth && !said;
+            undecided += !truth && said;
+        }
+    }
+    free(list);
+    assert_true(sharing > 10000 && apart > 10000 && undecided > 100); /* all three kinds were there */
+}
+
+static void test_overlap_of_other_memory(void **state)
+{
+    (void)state;
+    oclin_tensor t = {.rows = 2, .cols = 2, .stride = 2}, u = t;
+    t.storage = (struct oclin_storage *)(uintptr_t)&t;
+    u.storage = (struct oclin_storage *)(uintptr_t)&u;
+    assert_false(oclin_tensor_overlap(&t, &u));
+    u.storage = t.storage;
+    assert_true(oclin_tensor_overlap(&t, &u));
+}
+
+/* Indices that would wrap around in 32 bits. */
+static void test_overlap_far_away(void **state)
+{
+    (void)state;
+    const int64_t far = INT64_C(1) << 33;
+    oclin_tensor t = {.rows = 3, .cols = 2, .stride = far}, u = t;
+    t.storage = u.storage = (struct oclin_storage *)(uintptr_t)&t;
+    u.offset = 2;
+    assert_false(oclin_tensor_overlap(&t, &u));
+    u.offset = 2 * far + 1;
+    assert_true(oclin_tensor_overlap(&t, &u));
+    u.offset = far - 1;
+    assert_true(oclin_tensor_overlap(&t, &u));
+}
+
+/* --------------------------------------------------------------------------------------------- versions */
+
+/* Ways to write a tensor, and tensors that look at the same memory. */
+static const char *const ways[] = {"write", "write_async", "fill", "touch"};
+enum { WAYS = COUNT_OF(ways) };
+
+static void write_it(oclin_context *ctx, oclin_tensor *t, int way)
+{
+    static float host[64]; /* stays while an asynchronous write is under way */
+    if (way == 0) assert_ok(ctx, oclin_tensor_write(t, host));
+    if (way == 1) assert_ok(ctx, oclin_tensor_write_async(t, host, NULL));
+    if (way == 2) assert_ok(ctx, oclin_tensor_fill(t, 1.0));
+    if (way == 3) assert_ok(ctx, oclin_tensor_touch(t));
+}
+
+/* A write counts for exactly the tensors that share elements with what is written. */
+static void test_versions(void **state)
+{
+    const int way = *(int *)*state;
+    oclin_context *ctx = context();
+    enum { N = 7 };
+    oclin_tensor *t[N] = {make_tensor(ctx, OCLIN_F32, 4, 8, NULL)};
+    const uint32_t shares[N] = {0x7f, 0x4b, 0x6d, 0x6f, 0x51, 0x6d, 0x7f}; /* bit j of [i]: i and j meet */
+    assert_ok(ctx, oclin_tensor_view(&t[1], t[0], 0, 4, 4, 8));            /* left half */
+    assert_ok(ctx, oclin_tensor_view(&t[2], t[0], 4, 2, 4, 8));            /* right half, upper rows */
+    assert_ok(ctx, oclin_tensor_view(&t[3], t[0], 8, 1, 8, 8));            /* second row */
+    assert_ok(ctx, oclin_tensor_view(&t[4], t[0], 22, 2, 2, 8));           /* right end of the lower rows */
+    assert_ok(ctx, oclin_tensor_view(&t[5], t[2], 9, 1, 3, 3));            /* a view of a view */
+    assert_ok(ctx, oclin_tensor_wrap(&t[6], ctx, OCLIN_F32, oclin_tensor_cl_mem(t[0]), 0, 4, 8, 8));
+    for (int i = 0; i < N; i++) {
+        uint64_t before[N];
+        for (int j = 0; j < N; j++) before[j] = t[j]->version;
+        write_it(ctx, t[i], way);
+        for (int j = 0; j < N; j++)
+            if ((t[j]->version > before[j]) != (shares[i] >> j & 1))
+                fail_msg("%s of tensor %d: the version of %d went from %d to %d", ways[way], i, j,
+                         (int)before[j], (int)t[j]->version);
+    }
+    assert_ok(ctx, oclin_context_finish(ctx));
+    for (int i = 0; i < N; i++) oclin_tensor_destroy(t[i]);
+}
+
+static void test_reads_do_not_count(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 1, 1, (float[]){1}), *view = NULL;
+    float got;
+    const uint64_t version = t->version;
+    assert_ok(ctx, oclin_tensor_read(t, &got));
+    assert_ok(ctx, oclin_tensor_read_async(t, &got, NULL));
+    assert_ok(ctx, oclin_tensor_view(&view, t, 0, 1, 1, 1));
+    assert_non_null(oclin_tensor_cl_mem(t));
+    assert_ok(ctx, oclin_context_finish(ctx));
+    assert_true(t->version == version);
+    oclin_tensor_destroy(view);
+    oclin_tensor_destroy(t);
+}
+
+/* ------------------------------------------------------------------------------------------- sub-buffers */
+
+/* Elements that a sub-buffer's origin must be a multiple of. */
+static size_t origin_step(oclin_context *ctx)
+{
+    cl_device_id device;
+    cl_uint bits = 0;
+    assert_ok(ctx, oclin_context_cl(ctx, NULL, &device, NULL));
+    assert_int_equal(clGetDeviceInfo(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof bits, &bits, NULL),
+                     CL_SUCCESS);
+    return bits / 8 / sizeof(float);
+}
+
+static cl_mem make_parent(oclin_context *ctx, cl_mem_flags flags, size_t floats)
+{
+    cl_context handle;
+    cl_int error;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    cl_mem parent = clCreateBuffer(handle, flags, floats * sizeof(float), NULL, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    return parent;
+}
+
+static cl_mem make_part(cl_mem parent, cl_mem_flags flags, size_t first, size_t count)
+{
+    const cl_buffer_region region = {first * sizeof(float), count * sizeof(float)};
+    cl_int error;
+    cl_mem part = clCreateSubBuffer(parent, flags, CL_BUFFER_CREATE_TYPE_REGION, &region, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    return part;
+}
+
+/* Parts of one buffer, and the buffer: offsets count from the part, and sharing is seen across them. */
+static void test_parts_of_one_buffer(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    const size_t step = origin_step(ctx);
+    cl_mem parent = make_parent(ctx, CL_MEM_READ_WRITE, 4 * step);
+    cl_mem parts[3] = {make_part(parent, 0, 0, step), make_part(parent, 0, step, 2 * step),
+                       make_part(parent, 0, 2 * step, 2 * step)};
+    oclin_tensor *whole = NULL, *t[3];
+    assert_ok(ctx, oclin_tensor_wrap(&whole, ctx, OCLIN_F32, parent, 0, 1, (int64_t)(4 * step),
+                                     (int64_t)(4 * step)));
+    for (int i = 0; i < 3; i++)
+        assert_ok(ctx, oclin_tensor_wrap(&t[i], ctx, OCLIN_F32, parts[i], 1, 1, (int64_t)step - 1,
+                                         (int64_t)step - 1));
+    assert_ok(ctx, oclin_tensor_fill(whole, 0.0));
+    for (int i = 0; i < 3; i++) assert_ok(ctx, oclin_tensor_fill(t[i], i + 1.0));
+    assert_ok(ctx, oclin_context_finish(ctx));
+    float *got = new_array(float, 4 * step);
+    assert_ok(ctx, oclin_tensor_read(whole, got));
+    for (size_t i = 0; i < 4 * step; i++) {
+        const size_t part = i / step, at = i % step;
+        assert_true(got[i] == (at > 0 && part < 3 ? (float)part + 1 : 0.0f));
+    }
+    free(got);
+    oclin_tensor *meets = NULL;
+    assert_ok(ctx, oclin_tensor_wrap(&meets, ctx, OCLIN_F32, parts[1], (int64_t)step + 1, 1, 1, 1));
+    assert_true(oclin_tensor_overlap(meets, t[2]) && oclin_tensor_overlap(meets, whole));
+    assert_false(oclin_tensor_overlap(meets, t[1]) || oclin_tensor_overlap(t[0], t[1]) ||
+                 oclin_tensor_overlap(t[1], t[2]));
+    const uint64_t before[2] = {t[2]->version, t[1]->version};
+    assert_ok(ctx, oclin_tensor_touch(meets));
+    assert_true(t[2]->version > before[0] && t[1]->version == before[1]);
+    assert_refused(ctx, OCLIN_E_SHAPE, "holds",
+                   oclin_tensor_wrap(&meets, ctx, OCLIN_F32, parts[0], 1, 1, (int64_t)step, (int64_t)step));
+    for (int i = 0; i < 3; i++) oclin_tensor_destroy(t[i]);
+    for (int i = 0; i < 3; i++) clReleaseMemObject(parts[i]);
+    oclin_tensor_destroy(whole);
+    clReleaseMemObject(parent);
+}
+
+/* A part is retained, and a view of it holds it alone. */
+static void test_part_is_retained(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    const size_t step = origin_step(ctx);
+    cl_mem parent = make_parent(ctx, CL_MEM_READ_WRITE, 2 * step), part = make_part(parent, 0, step, step);
+    oclin_tensor *t = NULL, *view = NULL;
+    float got = 0;
+    assert_ok(ctx, oclin_tensor_wrap(&t, ctx, OCLIN_F32, part, 0, 1, 4, 4));
+    clReleaseMemObject(part);
+    clReleaseMemObject(parent);
+    assert_ok(ctx, oclin_tensor_view(&view, t, 2, 1, 1, 1));
+    assert_ptr_equal(oclin_tensor_cl_mem(view), part);
+    assert_ok(ctx, oclin_tensor_write(t, (float[]){1, 2, 3, 4}));
+    oclin_tensor_destroy(t);
+    assert_ok(ctx, oclin_tensor_read(view, &got));
+    assert_true(got == 3.0f);
+    oclin_tensor_destroy(view);
+}
+
+/* A part without flags of its own takes those of its parent. */
+static void test_part_of_read_only(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    const size_t step = origin_step(ctx);
+    cl_mem parent = make_parent(ctx, CL_MEM_READ_ONLY, step), part = make_part(parent, 0, 0, step);
+    oclin_tensor *t = NULL;
+    assert_ok(ctx, oclin_tensor_wrap(&t, ctx, OCLIN_F32, part, 0, 1, 4, 4));
+    assert_refused(ctx, OCLIN_E_ARG, "READ_ONLY", oclin_tensor_fill(t, 1.0));
+    oclin_tensor_destroy(t);
+    clReleaseMemObject(part);
+    clReleaseMemObject(parent);
+}
+
+/* -------------------------------------------------------------------------------------------- alignment */
+
+/* Of a window, 16 bytes at every row, in a buffer on host memory that is `skew` floats past such a multiple.
+ */
+struct alignment_case {
+    int64_t skew, offset, rows, cols, stride;
+    int aligned;
+};
+
+static struct alignment_case alignment_cases[] = {
+    {0, 0, 3, 5, 8, 1}, {0, 4, 3, 5, 8, 1}, {0, 1, 3, 5, 8, 0}, {0, 0, 3, 5, 6, 0},
+    {0, 0, 1, 5, 6, 1}, {0, 2, 1, 5, 5, 0}, {1, 0, 3, 5, 8, 0}, {1, 3, 3, 5, 8, 0}, /* it never says so */
+    {2, 0, 1, 4, 4, 0},
+};
+
+static void test_alignment(void **state)
+{
+    const struct alignment_case *c = *state;
+    oclin_context *ctx = context();
+    enum { N = 64 };
+    float *memory = new_array(float, N + 8);
+    float *base = memory;
+    while ((uintptr_t)base % 16) base++;
+    cl_context handle;
+    cl_int error;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    cl_mem buffer = clCreateBuffer(handle, CL_MEM_USE_HOST_PTR, N * sizeof *base, base + c->skew, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    oclin_tensor *t = NULL, *view = NULL;
+    assert_ok(ctx, oclin_tensor_wrap(&t, ctx, OCLIN_F32, buffer, c->offset, c->rows, c->cols, c->stride));
+    assert_int_equal(t->aligned, c->aligned);
+    assert_ok(ctx, oclin_tensor_view(&view, t, 0, c->rows, c->cols, c->stride));
+    assert_int_equal(view->aligned, c->aligned);
+    oclin_tensor_destroy(view);
+    oclin_tensor_destroy(t);
+    clReleaseMemObject(buffer);
+    free(memory);
+}
+
+int main(int argc, char **argv)
+{
+    static int numbers[WAYS];
+    struct test_list list = {0};
+    add_test(&list, test_overlap, NULL, "overlap/against sets of elements");
+    add_test(&list, test_overlap_of_other_memory, NULL, "overlap/other memory");
+    add_test(&list, test_overlap_far_away, NULL, "overlap/beyond 32 bits");
+    for (int i = 0; i < WAYS; i++) {
+        numbers[i] = i;
+        add_test(&list, test_versions, &numbers[i], "versions/%s", ways[i]);
+    }
+    add_test(&list, test_reads_do_not_count, NULL, "versions/reads do not count");
+    add_test(&list, test_parts_of_one_buffer, NULL, "sub-buffers/of one parent");
+    add_test(&list, test_part_is_retained, NULL, "sub-buffers/retained");
+    add_test(&list, test_part_of_read_only, NULL, "sub-buffers/of a read-only parent");
+    for (size_t i = 0; i < COUNT_OF(alignment_cases); i++)
+        add_test(&list, test_alignment, &alignment_cases[i],
+                 "alignment/skew %d, offset %d, %d rows, stride %d", (int)alignment_cases[i].skew,
+                 (int)alignment_cases[i].offset, (int)alignment_cases[i].rows,
+                 (int)alignment_cases[i].stride);
+    const int code = run_list("sharing", &list, argc, argv);
+    oclin_context_destroy(shared);
+    return code;
+}
