@@ -234,11 +234,11 @@ OCLIN_API cl_int oclin_context_cl_error(const oclin_context *ctx);
 OCLIN_API const char *oclin_context_build_log(const oclin_context *ctx);
 
 /* The device it runs on. OCLIN_OK;  OCLIN_E_ARG: NULL. */
-OCLIN_API oclin_status oclin_context_device(const oclin_context *ctx, struct oclin_device_info *info);
+OCLIN_API oclin_status oclin_context_device(oclin_context *ctx, struct oclin_device_info *info);
 
 /* The OpenCL objects it runs on, borrowed: retain what you keep. Any of the three pointers may be NULL.
  * OCLIN_OK;  OCLIN_E_ARG: ctx NULL. */
-OCLIN_API oclin_status oclin_context_cl(const oclin_context *ctx, cl_context *context, cl_device_id *device,
+OCLIN_API oclin_status oclin_context_cl(oclin_context *ctx, cl_context *context, cl_device_id *device,
                                         cl_command_queue *queue);
 
 /* --------------------------------------------------------------------------------------------- tensors */
@@ -443,7 +443,8 @@ OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oc
  *
  * dy  (batch, out)  f32; read only
  * dx  (batch, in)   f32; overwritten, never read; NULL: not wanted (a first layer)
- * dx must not share elements with dy, x, y, w, b, dw or db.
+ * dx must not share elements with dy, x, w, b, dw or db, nor with y where the activation needs it (ReLU,
+ * sigmoid, tanh).
  *
  * Belongs to the last forward of the layer, or to the one that filled `saved`; does not consume it: it may be
  * repeated, and then accumulates. W is used as it is now. batch = 0: gradients that were cleared are zero.
@@ -557,7 +558,7 @@ OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *l
                                                 const struct oclin_loss_options *options);
 
 /* Scratch that the losses need for `batch` rows, as oclin_layer_workspace() and oclin_layer_reserve(). */
-OCLIN_API oclin_status oclin_loss_workspace(const oclin_context *ctx, int64_t batch, int64_t *bytes);
+OCLIN_API oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 
 /* ------------------------------------------------------------------------------------------- reference */

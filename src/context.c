@@ -110,12 +110,12 @@ oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size,
         return oclin_fail(ctx, OCLIN_E_ARG,
                           "options.size is %zu, this library knows %zu; fill them with OPTIONS_INIT", size,
                           known_size);
+    memcpy(to, from, size < known_size ? size : known_size);
+    memcpy(to, &known_size, sizeof known_size);
     for (size_t i = known_size; i < size; i++)
         if (((const unsigned char *)from)[i])
             return oclin_fail(ctx, OCLIN_E_ARG,
                               "an option beyond byte %zu is set that this library does not know", known_size);
-    memcpy(to, from, size < known_size ? size : known_size);
-    memcpy(to, &known_size, sizeof known_size);
     return OCLIN_OK;
 }
 
@@ -225,11 +225,12 @@ oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_contex
     made->process = oclin_os_process_id();
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     oclin_status status = oclin_options_read(made, &o, sizeof o, options);
-    if (status == OCLIN_OK) {
-        made->log = o.log;
-        made->log_user = o.log_user;
+    made->log = o.log;
+    made->log_user = o.log_user;
+    if (status == OCLIN_OK)
         status = set_up(made, &o);
-    }
+    else
+        oclin_log(made, "%s: %s", oclin_status_name(status), made->error); /* nobody could listen before */
     if (status != OCLIN_OK) {
         oclin_context_destroy(made);
         return status;
@@ -314,17 +315,20 @@ oclin_status oclin_context_mark(oclin_context *ctx, cl_event *event)
     return OCLIN_OK;
 }
 
-oclin_status oclin_context_device(const oclin_context *ctx, struct oclin_device_info *info)
+oclin_status oclin_context_device(oclin_context *ctx, struct oclin_device_info *info)
 {
-    if (!ctx || !info) return OCLIN_E_ARG;
+    if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    if (!info) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the device info is NULL");
     *info = ctx->device.info;
     return OCLIN_OK;
 }
 
-oclin_status oclin_context_cl(const oclin_context *ctx, cl_context *context, cl_device_id *device,
+oclin_status oclin_context_cl(oclin_context *ctx, cl_context *context, cl_device_id *device,
                               cl_command_queue *queue)
 {
     if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
     if (context) *context = ctx->cl;
     if (device) *device = ctx->device.info.device;
     if (queue) *queue = ctx->queue;

@@ -81,11 +81,22 @@ static oclin_status take_parameter(oclin_layer *l, oclin_tensor **slot, oclin_te
     return initialise(l, *slot, stream, o);
 }
 
-static void start_cleared(oclin_tensor *gradient, uint64_t *version)
+/* Clears a gradient. `version` is what it counted when it came into being: unless somebody has written it
+ * since, it stays unwritten. */
+static oclin_status clear_gradient(oclin_tensor *gradient, uint64_t *version)
 {
-    gradient->zero_pending = 1;
-    gradient->unspecified = 0;
+    const int unwritten = gradient->version == *version;
+    OCLIN_TRY(oclin_tensor_clear(gradient));
+    if (unwritten) *version = gradient->version;
+    return OCLIN_OK;
+}
+
+/* A gradient of the layer, its own or handed in, starts cleared, and as nobody's result. */
+static oclin_status start_cleared(oclin_tensor *gradient, uint64_t *version)
+{
+    if (!gradient) return OCLIN_OK;
     *version = gradient->version;
+    return clear_gradient(gradient, version);
 }
 
 /* dw and db come into being, cleared, when they are first needed. */
@@ -93,16 +104,14 @@ static oclin_status need_dw(oclin_layer *l)
 {
     if (l->dw) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_make(&l->dw, l->ctx, OCLIN_F32, l->out, l->in));
-    start_cleared(l->dw, &l->dw_version);
-    return OCLIN_OK;
+    return start_cleared(l->dw, &l->dw_version);
 }
 
 static oclin_status need_db(oclin_layer *l)
 {
     if (l->db || !l->bias) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_make(&l->db, l->ctx, OCLIN_F32, 1, l->out));
-    start_cleared(l->db, &l->db_version);
-    return OCLIN_OK;
+    return start_cleared(l->db, &l->db_version);
 }
 
 static oclin_status saved_new(oclin_saved **saved, oclin_context *ctx)
@@ -122,17 +131,17 @@ static oclin_status set_up(oclin_layer *l, const struct oclin_layer_options *o)
     if (l->bias) OCLIN_TRY(take_parameter(l, &l->b, o->b, 1, l->out, 1, o));
     l->dw = oclin_tensor_retain(o->dw);
     l->db = oclin_tensor_retain(o->db);
-    if (l->dw) start_cleared(l->dw, &l->dw_version);
-    if (l->db) start_cleared(l->db, &l->db_version);
-    return OCLIN_OK;
+    OCLIN_TRY(start_cleared(l->dw, &l->dw_version));
+    return start_cleared(l->db, &l->db_version);
 }
 
 oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t n_in, int64_t n_out,
                                 const struct oclin_layer_options *options)
 {
     if (layer) *layer = NULL;
-    if (!layer || !ctx) return OCLIN_E_ARG;
+    if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
+    if (!layer) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the layer is NULL");
     struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
     OCLIN_TRY(oclin_options_read(ctx, &o, sizeof o, options));
     OCLIN_TRY(check_options(ctx, n_in, n_out, &o));
@@ -173,8 +182,9 @@ void oclin_layer_destroy(oclin_layer *l)
 oclin_status oclin_saved_create(oclin_saved **saved, oclin_context *ctx)
 {
     if (saved) *saved = NULL;
-    if (!saved || !ctx) return OCLIN_E_ARG;
+    if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
+    if (!saved) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the saved state is NULL");
     return saved_new(saved, ctx);
 }
 
@@ -184,22 +194,44 @@ void oclin_saved_destroy(oclin_saved *s)
     oclin_tensor_destroy(s->x);
     oclin_tensor_destroy(s->y);
     oclin_tensor_destroy(s->z);
+    oclin_tensor_destroy(s->larger_z);
     oclin_context_destroy(s->ctx);
     free(s);
 }
 
-/* Room for z of a batch; an old z stays in use by what is in flight. */
+static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
+{
+    return z && z->rows >= batch && z->cols == l->out;
+}
+
+/* Room for z of a batch, where the activation keeps it. What a saved state has in its z stays until a forward
+ * replaces it: a larger one waits beside it. */
 static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 {
     if (l->activation != OCLIN_GELU || batch == 0) return OCLIN_OK;
-    if (s->z && s->z->rows >= batch && s->z->cols == l->out) return OCLIN_OK;
+    if (holds(s->z, l, batch) || holds(s->larger_z, l, batch)) return OCLIN_OK;
     oclin_tensor *z;
     OCLIN_TRY(oclin_tensor_make(&z, l->ctx, OCLIN_F32, batch, l->out));
     oclin_log(l->ctx, "z of a GELU layer grows to %lld x %lld", (long long)batch, (long long)l->out);
-    oclin_tensor_destroy(s->z);
-    s->z = z;
-    s->layer = 0; /* what it held is gone */
+    oclin_tensor_destroy(s->larger_z);
+    s->larger_z = z;
     return OCLIN_OK;
+}
+
+/* The z that a forward with this batch writes; NULL if it keeps none. */
+static oclin_tensor *z_for(const oclin_layer *l, const oclin_saved *s, int64_t batch)
+{
+    if (l->activation != OCLIN_GELU || batch == 0) return NULL;
+    return holds(s->z, l, batch) ? s->z : s->larger_z;
+}
+
+/* After the forward that wrote it. */
+static void adopt_z(oclin_saved *s, const oclin_tensor *z)
+{
+    if (!z || z != s->larger_z) return;
+    oclin_tensor_destroy(s->z);
+    s->z = s->larger_z;
+    s->larger_z = NULL;
 }
 
 /* The pre-activation is not needed where the derivative can be had from y. */
@@ -306,14 +338,15 @@ static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oc
     OCLIN_TRY(check_forward(l, x, y));
     if (s->ctx != l->ctx) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved belongs to another context");
     OCLIN_TRY(need_z(l, s, x->rows));
-    oclin_tensor *z = l->activation == OCLIN_GELU && x->rows > 0 ? s->z : NULL;
+    oclin_tensor *z = z_for(l, s, x->rows);
     if (x->rows > 0) {
         const oclin_status status = run_forward(l, x, y, z);
         if (status != OCLIN_OK) {
-            if (z && z->unspecified) s->layer = 0; /* its z is lost; what it refers to otherwise is intact */
+            if (z && z == s->z && z->unspecified) s->layer = 0; /* what it held is lost */
             return status;
         }
     }
+    adopt_z(s, z);
     remember(l, s, x, y);
     return l->ctx->verify && x->rows > 0 ? oclin_verify_forward(l, x, y, z) : OCLIN_OK;
 }
@@ -338,7 +371,7 @@ oclin_status oclin_layer_forward_saved(oclin_layer *l, oclin_tensor *x, oclin_te
 
 static int is_cleared(const oclin_tensor *gradient)
 {
-    return !gradient || gradient->zero_pending;
+    return !gradient || gradient->cleared;
 }
 
 static oclin_status check_apart_from_all(const oclin_layer *l, const oclin_saved *s, const oclin_tensor *dy,
@@ -480,8 +513,8 @@ static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
     OCLIN_TRY(check_backward(&call));
     OCLIN_TRY(need_dw(l));
     OCLIN_TRY(need_db(l));
-    if (!l->dw->zero_pending) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));
-    if (l->db && !l->db->zero_pending) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->db, "db"));
+    if (!l->dw->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));
+    if (l->db && !l->db->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->db, "db"));
     if (s->batch > 0) OCLIN_TRY(verified_backward(&call));
     l->computed = 1;
     return OCLIN_OK;
@@ -542,14 +575,8 @@ oclin_status oclin_layer_zero_grad(oclin_layer *l)
 {
     if (!l) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(l->ctx));
-    oclin_tensor *const gradients[] = {l->dw, l->db};
-    for (int i = 0; i < 2; i++)
-        if (gradients[i]) {
-            OCLIN_TRY(oclin_tensor_settle_others(gradients[i]));
-            gradients[i]->zero_pending = 1;
-            gradients[i]->unspecified = 0;
-        }
-    return OCLIN_OK;
+    if (l->dw) OCLIN_TRY(clear_gradient(l->dw, &l->dw_version));
+    return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;
 }
 
 static int has_gradient(const oclin_layer *l)
@@ -558,10 +585,10 @@ static int has_gradient(const oclin_layer *l)
            (l->db && l->db->version != l->db_version);
 }
 
-/* One parameter's step; gradients that are marked as zero change nothing. */
+/* One parameter's step; gradients that are cleared change nothing. */
 static oclin_status step_parameter(oclin_layer *l, oclin_tensor *parameter, oclin_tensor *gradient, float lr)
 {
-    if (!gradient || gradient->zero_pending || lr == 0.0f) return OCLIN_OK;
+    if (!gradient || gradient->cleared || lr == 0.0f) return OCLIN_OK;
     OCLIN_TRY(settle_all((oclin_tensor *[]){gradient, parameter}, 2));
     const oclin_status status = oclin_step_enqueue(l->ctx, parameter, gradient, lr);
     if (status != OCLIN_E_BUILD) oclin_tensor_written(parameter, status);
@@ -622,8 +649,9 @@ int64_t oclin_layer_out(const oclin_layer *l)
 
 oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t *bytes)
 {
-    if (!l || !bytes) return OCLIN_E_ARG;
+    if (!l) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(l->ctx));
+    if (!bytes) return oclin_fail(l->ctx, OCLIN_E_ARG, "the address for the bytes is NULL");
     const int64_t z = oclin_multiply(oclin_multiply(batch, l->out), (int64_t)sizeof(float));
     if (z < 0)
         return oclin_fail(l->ctx, OCLIN_E_SHAPE,

@@ -9,22 +9,22 @@ static int64_t scratch_bytes(int64_t batch)
     return oclin_multiply(batch, (int64_t)(sizeof(cl_float) + sizeof(cl_int)));
 }
 
-oclin_status oclin_loss_workspace(const oclin_context *ctx, int64_t batch, int64_t *bytes)
+oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes)
 {
-    if (!ctx || !bytes) return OCLIN_E_ARG;
-    *bytes = scratch_bytes(batch);
-    if (*bytes >= 0) return OCLIN_OK;
-    *bytes = 0;
-    return OCLIN_E_SHAPE;
+    if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    if (!bytes) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the bytes is NULL");
+    const int64_t needed = scratch_bytes(batch);
+    if (needed < 0)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "a batch of %lld is negative or overflows", (long long)batch);
+    *bytes = needed;
+    return OCLIN_OK;
 }
 
 oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch)
 {
-    if (!ctx) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(ctx));
-    const int64_t bytes = scratch_bytes(batch);
-    if (bytes < 0)
-        return oclin_fail(ctx, OCLIN_E_SHAPE, "a batch of %lld is negative or overflows", (long long)batch);
+    int64_t bytes;
+    OCLIN_TRY(oclin_loss_workspace(ctx, batch, &bytes));
     return oclin_scratch(ctx, (size_t)bytes, "a loss");
 }
 

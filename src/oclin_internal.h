@@ -164,7 +164,8 @@ struct oclin_tensor {
     int readable, writable; /* by kernels, from the flags of a wrapped buffer */
     int base_aligned;       /* the root buffer starts at a multiple of 16 bytes */
     int aligned;            /* so does every row of the tensor */
-    int zero_pending;       /* counts as zeros, which are not written yet */
+    int cleared;            /* a gradient that counts as zeros: it is overwritten, not added to */
+    int zero_pending;       /* its zeros are not in memory yet */
     int unspecified;        /* a call that failed may have left anything in it */
     uint64_t version;       /* number of writes to any of its elements */
     uint64_t epoch;         /* the context's, at the last write */
@@ -195,6 +196,8 @@ oclin_status oclin_tensor_settle_others(oclin_tensor *t);
 void oclin_tensor_written(oclin_tensor *t, oclin_status outcome);
 /* After a finish that failed: everything written since the last good one is unspecified. */
 void oclin_tensors_lose_epoch(oclin_context *ctx);
+/* A gradient becomes zeros, by mark alone. */
+oclin_status oclin_tensor_clear(oclin_tensor *t);
 
 /* ------------------------------------------------------------------------------------------ product.c */
 
@@ -246,7 +249,10 @@ struct oclin_saved {
     oclin_context *ctx;
     uint64_t layer; /* id of the layer that filled it, 0: nobody */
     int64_t batch;
-    oclin_tensor *x, *y, *z; /* z is its own memory, of batch rows or more */
+    oclin_tensor *x, *y,
+        *z; /* y NULL unless the derivative needs it; z is its own memory, of batch rows or more */
+    oclin_tensor
+        *larger_z; /* reserved for a batch that z is too small for; takes its place with that forward */
     uint64_t x_version, y_version;
 };
 

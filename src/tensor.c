@@ -177,9 +177,21 @@ oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context *ctx, ocli
                                  int64_t cols)
 {
     if (tensor) *tensor = NULL;
-    if (!tensor || !ctx) return OCLIN_E_ARG;
+    if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
+    if (!tensor) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the tensor is NULL");
     return oclin_tensor_make(tensor, ctx, dtype, rows, cols);
+}
+
+/* What a new tensor looks at may have been written, or lost, through others. */
+static void inherit_state(oclin_tensor *t)
+{
+    for (const oclin_tensor *u = t->storage->tensors; u; u = u->next) {
+        if (u == t || !oclin_tensor_overlap(t, u)) continue;
+        t->unspecified |= u->unspecified;
+        if (u->version > t->version) t->version = u->version;
+        if (u->epoch > t->epoch) t->epoch = u->epoch;
+    }
 }
 
 static oclin_status check_window(oclin_context *ctx, const oclin_tensor *base, int64_t offset, int64_t rows,
@@ -207,9 +219,10 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
                                int64_t cols, int64_t row_stride)
 {
     if (view) *view = NULL;
-    if (!view || !base) return OCLIN_E_ARG;
+    if (!base) return OCLIN_E_ARG;
     oclin_context *ctx = oclin_tensor_context(base);
     OCLIN_TRY(oclin_enter(ctx));
+    if (!view) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the view is NULL");
     OCLIN_TRY(check_dims(ctx, base->dtype, rows, cols, row_stride));
     OCLIN_TRY(check_window(ctx, base, offset, rows, cols, row_stride));
     oclin_tensor *t = tensor_new(base->storage, base->dtype, base->offset + offset, rows, cols, row_stride);
@@ -219,9 +232,8 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
     t->origin = base->origin;
     t->readable = base->readable;
     t->writable = base->writable;
-    t->unspecified = base->unspecified;
-    t->epoch = base->epoch;
     work_out_alignment(t, base->base_aligned);
+    inherit_state(t);
     *view = t;
     return OCLIN_OK;
 }
@@ -229,7 +241,7 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
 oclin_status oclin_tensor_view_rows(oclin_tensor **view, oclin_tensor *base, int64_t first, int64_t count)
 {
     if (view) *view = NULL;
-    if (!view || !base) return OCLIN_E_ARG;
+    if (!base) return OCLIN_E_ARG;
     if (first < 0 || first > base->rows || count < 0 || count > base->rows - first) {
         oclin_context *ctx = oclin_tensor_context(base);
         OCLIN_TRY(oclin_enter(ctx));
@@ -301,8 +313,9 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
                                int64_t offset, int64_t rows, int64_t cols, int64_t row_stride)
 {
     if (tensor) *tensor = NULL;
-    if (!tensor || !ctx) return OCLIN_E_ARG;
+    if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
+    if (!tensor) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the tensor is NULL");
     if (!buffer) return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem is NULL");
     OCLIN_TRY(check_dims(ctx, dtype, rows, cols, row_stride));
     OCLIN_TRY(check_buffer(ctx, buffer));
@@ -338,6 +351,7 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
     t->readable = !(f.flags & CL_MEM_WRITE_ONLY);
     t->writable = !(f.flags & CL_MEM_READ_ONLY);
     work_out_alignment(t, f.aligned);
+    inherit_state(t);
     *tensor = t;
     return OCLIN_OK;
 }
@@ -434,12 +448,20 @@ void oclin_tensor_written(oclin_tensor *t, oclin_status outcome)
         if (u != t && !oclin_tensor_overlap(t, u)) continue;
         u->version++;
         u->epoch = epoch;
-        u->zero_pending = 0;
+        u->cleared = u->zero_pending = 0;
         if (outcome != OCLIN_OK)
             u->unspecified = 1;
         else if (covers(t, u))
             u->unspecified = 0;
     }
+}
+
+oclin_status oclin_tensor_clear(oclin_tensor *t)
+{
+    OCLIN_TRY(oclin_tensor_settle_others(t));
+    oclin_tensor_written(t, OCLIN_OK); /* for everybody who shares elements with it */
+    t->cleared = t->zero_pending = 1;
+    return OCLIN_OK;
 }
 
 void oclin_tensors_lose_epoch(oclin_context *ctx)

@@ -120,8 +120,8 @@ oclin_status oclin_verify_before(oclin_layer *l, struct oclin_before *before)
 {
     OCLIN_TRY(copy_of(l->w, &before->w));
     OCLIN_TRY(copy_of(l->b, &before->b));
-    if (l->dw && !l->dw->zero_pending) OCLIN_TRY(copy_of(l->dw, &before->dw));
-    if (l->db && !l->db->zero_pending) OCLIN_TRY(copy_of(l->db, &before->db));
+    if (l->dw && !l->dw->cleared) OCLIN_TRY(copy_of(l->dw, &before->dw));
+    if (l->db && !l->db->cleared) OCLIN_TRY(copy_of(l->db, &before->db));
     return OCLIN_OK;
 }
 
