@@ -9,7 +9,7 @@ build=$here/../build
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-(cd "$build" && ctest --output-on-failure "$@" && echo done >"$log.ok") 2>&1 | tee "$log"
+(cd "$build" && ctest -j "$(nproc)" --output-on-failure "$@" && echo done >"$log.ok") 2>&1 | tee "$log"
 [ -e "$log.ok" ] || status=1
 rm -f "$log.ok"
 # every program's own count
