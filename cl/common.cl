@@ -20,6 +20,14 @@ typedef float16 real;
 #define OCLIN_JOIN_(a, b) a##b
 #define OCLIN_JOIN(a, b) OCLIN_JOIN_(a, b)
 
+/* a * b + c: one rounding where the hardware has it; where it does not, fma() would be a slow function. Every kernel
+ * uses this form, so that the same sum gives the same bits wherever it is computed. */
+#ifdef FP_FAST_FMAF
+#define MULTIPLY_ADD(a, b, c) fma(a, b, c)
+#else
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#endif
+
 /* vload4(), vstore4() and their kin, for any address space. On NVIDIA vload4 becomes four scalar loads; where
  * alignment is known, a dereferenced pointer is one 128-bit load. */
 #if OCLIN_VL == 1

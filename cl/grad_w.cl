@@ -3,11 +3,12 @@
  * (2)  db = scale * column sums of dZ                      b -= lr * scale * column sums of dZ
  *
  * As a product C = A B:   m = out, n = in, k = batch
- *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]     dY (batch, out)  lies along m: A is
- * dZ transposed B(k, n) = x[k * x_stride + n]                                       X (batch, in)    lies
- * along n C(m, n) = dw[m * dw_stride + n], or w                               (out, in) V(m)    = db[m], or
- * b: the sum of A's row m over k; the groups of the first column of tiles add it up, so that dY is not read
- * once more scale is 1, or 1 / batch for gradients averaged over the batch.
+ *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]     dY (batch, out)  lies along m: transposed
+ *   B(k, n) = x[k * x_stride + n]                                       X (batch, in)    lies along n
+ *   C(m, n) = dw[m * dw_stride + n], or w                               (out, in)
+ *   V(m)    = db[m], or b: the sum of A's row m over k; the groups of the first column of tiles add it up,
+ *             so that dY is not read once more
+ * scale is 1, or 1 / batch for gradients averaged over the batch.
  */
 #define PRODUCT(family) grad_w_##family
 #define A_ALONG_K 0
@@ -20,7 +21,7 @@
 OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, int lanes)
 {
     if (flags & OCLIN_FLAG_UPDATE)
-        g = fma((real)(-lr), g, load_lanes(c, lanes));
+        g = MULTIPLY_ADD((real)(-lr), g, load_lanes(c, lanes));
     else if (flags & OCLIN_FLAG_ACCUMULATE)
         g += load_lanes(c, lanes);
     store_lanes(c, g, lanes);

@@ -1,13 +1,12 @@
 /*
- * The losses: one work-group of OCLIN_GROUP work-items (a power of two) a row, then one group that adds the
- * rows. All sums run in a fixed order: item i takes elements i, i + OCLIN_GROUP, ...; the items are added as
- * a tree.
+ * The losses: one work-group of OCLIN_GROUP work-items (a power of two) a row, then one group that adds the rows.
+ * All sums run in a fixed order: item i takes elements i, i + OCLIN_GROUP, ...; the items are added as a tree.
  *
- *   mse             row loss = sum (y - t)^2                       dY = gradient_scale * (y - t)
+ *   mse             row loss = sum (y - t)^2
+ *                   dY = gradient_scale * (y - t)
  *   cross_entropy   row loss = log sum exp(y - max) - (y[label] - max)
- *                                                                  dY = gradient_scale * (softmax(y) -
- * onehot(label)) sum_rows        loss (+)= loss_scale * sum of row losses,      correct (+)= sum of
- * row_correct
+ *                   dY = gradient_scale * (softmax(y) - onehot(label))
+ *   sum_rows        loss (+)= loss_scale * sum of row losses,  correct (+)= sum of row_correct
  */
 
 /* The sum of `mine` over the group, for every item. Uniform control flow. */

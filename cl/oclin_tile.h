@@ -1,19 +1,20 @@
 /*
- * What host and kernels must agree on: the flags of a product, the tile parameters, and when a tile is legal.
- * Included by the C sources and pasted in front of every kernel; so: preprocessor only, and only what both
- * understand.
+ * What host and kernels must agree on: the flags of a product, the tile parameters, and when a tile is legal. Included
+ * by the C sources and pasted in front of every kernel; so: preprocessor only, and only what both understand.
  *
- * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host
- * hands a struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
+ * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host hands a
+ * struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
  *
- *   OCLIN_GROUP       work-items in a work-group
- *   OCLIN_VL          lanes of `real`, the type that kernels compute with        1, 4, 8, 16
- *   OCLIN_TILE_M/N    results of one work-group, rows and columns of C           32 x 32, 128 x 128, 192 x
- * 192 (simd: at most) OCLIN_TILE_K      depth of the panels of A and B held in local memory        8, 16;
- * simd: 256 (at most) OCLIN_ITEM_M/N    results of one work-item (simt), register tile (simd)      4 x 4, 8 x
- * 8; 6 x 16, 12 x 32 OCLIN_ALIGNED     1: every row of A, B, C, S and Z starts at a multiple of 16 bytes and
- * is a multiple of 4 elements long (simt) OCLIN_ACTIVATION  the activation whose value (forward) or
- * derivative (grad_x, grad_w) is fused
+ *   OCLIN_GROUP       work-items in a work-group                               64; simd: 1
+ *   OCLIN_VL          lanes of `real`, the type that kernels compute with      1, 4, 8, 16
+ *   OCLIN_TILE_M/N    results of one work-group, rows and columns of C         32 x 32, 128 x 128; simd: 192 x 256 (at most)
+ *   OCLIN_TILE_K      depth of the panels of A and B held in local memory      8; simd: 256 (at most)
+ *   OCLIN_ITEM_M/N    results of one work-item (simt), register tile (simd)    4 x 4, 8 x 8; 6 x 16, 12 x 32
+ *                     (step and fill: OCLIN_ITEM_N elements of a row)
+ *   OCLIN_ALIGNED     1: every row of A, B, C, S, V and Z starts at a multiple of 16 bytes and is a multiple of 4
+ *                     elements long (simt)
+ *   OCLIN_UNROLL_K    steps of the loop over a panel's depth that the compiler unrolls (simt); changes no result
+ *   OCLIN_ACTIVATION  the activation whose value (forward) or derivative (grad_x, grad_w) is fused
  */
 #ifndef OCLIN_TILE_H
 #define OCLIN_TILE_H

@@ -41,7 +41,7 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void PRODUCT(pla
 
     float sum = 0.0f;
     for (long i = 0; i < k; i++)
-        sum = fma(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), sum);
+        sum = MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), sum);
     store_product(sum, c + c_offset + row * c_stride + column, v + v_offset + column,
                   z + z_offset + row * z_stride + column, scale, lr, flags, 1);
 

@@ -236,7 +236,7 @@ OCLIN_INLINE void multiply(local const float *a, local const float *b, local rea
         for (int j = 0; j < ITEM_VECTORS; j++) b_row[j] = ((local const real *)b)[j];
 #pragma unroll
         for (int i = 0; i < SUMS; i++)
-            sum[i] = fma((real)(a[i / ITEM_VECTORS * A_STEP_ROW]), b_row[i % ITEM_VECTORS], sum[i]);
+            sum[i] = MULTIPLY_ADD((real)(a[i / ITEM_VECTORS * A_STEP_ROW]), b_row[i % ITEM_VECTORS], sum[i]);
     }
 
     if (!first) {

@@ -163,10 +163,10 @@ OCLIN_INLINE void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const 
             const float4 ak = *(local const float4 *)(a + k * STRIDE(OCLIN_TILE_M) + i * ITEMS_M);
 #pragma unroll
             for (int j = 0; j < QUADS_C; j++) {
-                sum[i + 0][j] = fma((float4)(ak.x), bk[j], sum[i + 0][j]);
-                sum[i + 1][j] = fma((float4)(ak.y), bk[j], sum[i + 1][j]);
-                sum[i + 2][j] = fma((float4)(ak.z), bk[j], sum[i + 2][j]);
-                sum[i + 3][j] = fma((float4)(ak.w), bk[j], sum[i + 3][j]);
+                sum[i + 0][j] = MULTIPLY_ADD((float4)(ak.x), bk[j], sum[i + 0][j]);
+                sum[i + 1][j] = MULTIPLY_ADD((float4)(ak.y), bk[j], sum[i + 1][j]);
+                sum[i + 2][j] = MULTIPLY_ADD((float4)(ak.z), bk[j], sum[i + 2][j]);
+                sum[i + 3][j] = MULTIPLY_ADD((float4)(ak.w), bk[j], sum[i + 3][j]);
             }
         }
     }

@@ -19,6 +19,7 @@ sgd_step(global float *w, long w_offset, long w_stride, global const float *dw, 
     dw += dw_offset + row * dw_stride;
     for (long i = first; i < end; i += OCLIN_VL) {
         const int lanes = (int)min(end - i, (long)OCLIN_VL);
-        store_lanes(w + i, fma((real)(-lr), load_lanes(dw + i, lanes), load_lanes(w + i, lanes)), lanes);
+        store_lanes(w + i, MULTIPLY_ADD((real)(-lr), load_lanes(dw + i, lanes), load_lanes(w + i, lanes)),
+                    lanes);
     }
 }

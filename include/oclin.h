@@ -21,6 +21,8 @@
  * - Argument, shape, state and allocation errors are found before anything is enqueued and change nothing at
  *   all. After OCLIN_E_CL the inputs are intact; what the call writes or updates is unspecified, and is
  *   answered with OCLIN_E_STATE until it is written (or, for gradients, cleared).
+ * - A call that needs a kernel may also return OCLIN_E_BUILD (it did not compile) or OCLIN_E_DEVICE (the device cannot run
+ *   it), having changed nothing; so may one that only has to write zeros that oclin_layer_zero_grad() marked.
  * - Functions that compute return when the work is enqueued, not when it is done. The queue of a context is
  *   in order. oclin_context_finish(), oclin_context_mark() and the blocking reads wait or give an event.
  * - One context, with all that was made on it, is used by one thread at a time. Different contexts are
@@ -415,18 +417,18 @@ OCLIN_API oclin_status oclin_saved_create(oclin_saved **saved, oclin_context *ct
 OCLIN_API void oclin_saved_destroy(oclin_saved *saved);
 
 /**
- * Y = act(X W^T + 1 b^T).                                           [mnn LinearLayer.forward]
+ * Y = act(X W^T + 1 b^T).                                                              [mnn LinearLayer.forward]
  *
  * x  (batch, in)   f32; read only
  * y  (batch, out)  f32; overwritten, never read; must not share elements with x, w or b
  * batch may be 0: nothing is launched.
  *
- * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward
- * fails if x (or y, where the activation needs it) is written meanwhile.
+ * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward fails if x
+ * (or y, where the activation needs it) is written meanwhile.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, other context or dtype, y read-only, shared elements;  OCLIN_E_SHAPE: x is
- * not (batch, in) or y not (batch, out);  OCLIN_E_STATE: w, b or x unspecified after a failure;
- * OCLIN_E_MEMORY: room for z (GELU); OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY (only when verifying).
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, other context or dtype, y read-only, shared elements;  OCLIN_E_SHAPE: x is not
+ * (batch, in) or y not (batch, out);  OCLIN_E_STATE: w, b or x unspecified after a failure;  OCLIN_E_MEMORY: room for
+ * z (GELU);  OCLIN_E_CL;  OCLIN_E_VERIFY (only when verifying).
  */
 OCLIN_API oclin_status oclin_layer_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
 OCLIN_API oclin_status oclin_layer_forward_saved(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
@@ -437,21 +439,20 @@ OCLIN_API oclin_status oclin_layer_forward_saved(oclin_layer *layer, oclin_tenso
 OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
 
 /**
- * dZ = act'(Z) * dY;  (1) dW += dZ^T X;  (2) db += column sums of dZ;  (3) dX = dZ W.    [mnn
- * LinearLayer.backward] On cleared gradients (1) and (2) overwrite, and never read, dW and db. With
- * OCLIN_GRAD_MEAN what is added is divided by the batch.
+ * dZ = act'(Z) * dY;  (1) dW += dZ^T X;  (2) db += column sums of dZ;  (3) dX = dZ W.  [mnn LinearLayer.backward]
+ * On cleared gradients (1) and (2) overwrite, and never read, dW and db. With OCLIN_GRAD_MEAN what is added is divided
+ * by the batch.
  *
  * dy  (batch, out)  f32; read only
  * dx  (batch, in)   f32; overwritten, never read; NULL: not wanted (a first layer)
- * dx must not share elements with dy, x, w, b, dw or db, nor with y where the activation needs it (ReLU,
- * sigmoid, tanh).
+ * dx must not share elements with dy, x, w, b, dw or db, nor with y where the activation needs it (ReLU, sigmoid, tanh).
  *
  * Belongs to the last forward of the layer, or to the one that filled `saved`; does not consume it: it may be
  * repeated, and then accumulates. W is used as it is now. batch = 0: gradients that were cleared are zero.
  *
- * OCLIN_OK;  OCLIN_E_ARG: as forward;  OCLIN_E_SHAPE: dy is not (batch, out) or dx not (batch, in) of that
- * forward;  OCLIN_E_STATE: no forward yet, `saved` is of another layer, x or y was written since, operands
- * unspecified after a failure;  OCLIN_E_MEMORY: room for dW, db; OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_OK;  OCLIN_E_ARG: as forward;  OCLIN_E_SHAPE: dy is not (batch, out) or dx not (batch, in) of that forward;
+ * OCLIN_E_STATE: no forward yet, `saved` is of another layer, x or y was written since, operands unspecified after a
+ * failure;  OCLIN_E_MEMORY: room for dW, db;  OCLIN_E_CL;  OCLIN_E_VERIFY.
  */
 OCLIN_API oclin_status oclin_layer_backward(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
 OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
@@ -515,16 +516,16 @@ struct oclin_loss_options {
     float scale;    /* multiplies loss and gradient; 1 */
     int accumulate; /* not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read
                      */
+    int reserved;   /* 0 */
 };
-#define OCLIN_LOSS_OPTIONS_INIT                                \
-    {                                                          \
-        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0 \
+#define OCLIN_LOSS_OPTIONS_INIT                                   \
+    {                                                             \
+        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0, 0 \
     }
 
 /**
  * Mean squared error and its gradient:
- *     loss = scale / D * sum (y - t)^2,   dY = scale / D * 2 (y - t),   D = batch * out (OCLIN_MEAN) or 1
- * (OCLIN_SUM)
+ *     loss = scale / D * sum (y - t)^2,   dY = scale / D * 2 (y - t),   D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
  *
  * y     (batch, out)  f32; read only
  * t     (batch, out)  f32, the targets; read only
@@ -532,24 +533,25 @@ struct oclin_loss_options {
  * dy    (batch, out)  f32; overwritten; NULL: not wanted
  * With batch 0 the loss is 0 (or stays, when accumulated).
  *
- * OCLIN_OK;  OCLIN_E_ARG: y or t NULL, other context or dtype, a read-only output, an output that shares
- * elements with another operand, an unknown option, a scale that is not finite;  OCLIN_E_SHAPE;
- * OCLIN_E_STATE;  OCLIN_E_MEMORY: scratch;  OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_OK;  OCLIN_E_ARG: y or t NULL, other context or dtype, a read-only output, an output that shares elements with
+ * another operand, an unknown option, a scale that is not finite;  OCLIN_E_SHAPE;  OCLIN_E_STATE;  OCLIN_E_MEMORY:
+ * scratch;  OCLIN_E_CL;  OCLIN_E_VERIFY.
  */
 OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
                                       const struct oclin_loss_options *options);
 
 /**
- * Softmax cross-entropy with class labels, its gradient, and how many rows have their largest score at the
- * label: p = softmax(row of y),  row loss = -log p[label],  dY = scale / D * (p - onehot(label)), loss =
- * scale / D * sum of row losses,  D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM) Stable: the row's largest score is
- * subtracted first. Of equal scores the lowest index counts.
+ * Softmax cross-entropy with class labels, its gradient, and how many rows have their largest score at the label:
+ *     p = softmax(row of y),  row loss = -log p[label],  dY = scale / D * (p - onehot(label)),
+ *     loss = scale / D * sum of row losses,  D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * Stable: the row's largest score is subtracted first. Of equal scores the lowest index counts.
  *
  * y        (batch, out)  f32, the scores; read only
- * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and
- *                        its row of dY are NaN, and it is not correct. A row with a NaN score is not correct
- * either. loss     (1, 1)        f32; NULL: not wanted dy       (batch, out)  f32; overwritten; NULL: not
- * wanted correct  (1, 1)        i32; NULL: not wanted
+ * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and its row
+ *                        of dY are NaN, and it is not correct. A row with a NaN score is not correct either.
+ * loss     (1, 1)        f32; NULL: not wanted
+ * dy       (batch, out)  f32; overwritten; NULL: not wanted
+ * correct  (1, 1)        i32; NULL: not wanted
  *
  * Errors as oclin_loss_mse().
  */
@@ -565,11 +567,10 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 
 /*
  * The readable specification of every operation: plain loops over dense host arrays, sums in double.
- * Results are double; rounded to float they are what exact (integer) data must give on every device, bit for
- * bit. `bound`, where it is not NULL, receives for each result how far a device may be from it, from the
- * rules of docs/verification: a sum of K products in float32, in any order, is within min(K+1 roundings, (8 +
- * 2 sqrt K) u) times the sum of magnitudes, u = 2^-24; (16 u) for zero-mean data; errors of activations
- * (OpenCL's limits) and inputs are carried through.
+ * Results are double; rounded to float they are what exact (integer) data must give on every device, bit for bit.
+ * `bound`, where it is not NULL, receives for each result how far a device may be from it: a sum of K products in
+ * float32, in any order, is within the smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of
+ * magnitudes; (16 u) for zero-mean data; errors of activations (OpenCL's limits) and of inputs are carried through.
  */
 struct oclin_ref_case {
     int64_t batch, in, out;

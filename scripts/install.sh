@@ -18,6 +18,10 @@ packages() {
     esac
 }
 
+command -v dpkg-query >/dev/null || {
+    echo "install.sh: this is no Debian or Ubuntu; going on as if everything were installed" >&2
+    exit 0
+}
 installed() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
 
 missing=
@@ -29,14 +33,14 @@ for group in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 
-command -v apt-get >/dev/null || {
-    echo "install.sh: these packages are missing, and there is no apt-get to install them:$missing" >&2
-    exit 1
-}
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
+[ -z "$sudo" ] || command -v sudo >/dev/null || {
+    echo "install.sh: not root, and no sudo. As root: apt-get install$missing" >&2
+    exit 1
+}
 echo "Installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
+apt="$sudo env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get"
+$apt update -qq
 # shellcheck disable=SC2086
-$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+$apt install -y -qq --no-install-recommends $missing >/dev/null

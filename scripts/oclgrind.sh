@@ -31,13 +31,10 @@ check_without_uninitialized() { check_with '' "$@"; }
 
 check test_products plain 'plain/edge/*'
 check test_products simd-8 'simd-8/edge/7x1*'
-check test_products simt-16 'simt-16/edge/*5x*'
-check test_products simt-32 'simt-32/edge/*x31x*'
-for activation in none relu sigmoid tanh; do
-    check test_products plain "plain/pair/*x7*/$activation/*"
-    check test_products simd-4 "simd-4/pair/*x8x*/$activation/*"
-    check test_products simt-16 "simt-16/pair/1*/$activation/*"
+check test_products simt-16 'simt-16/edge/?x1*x9*'
+for plan in plain simd-4 simt-16 simt-32; do
+    check test_products $plan "$plan/small/*"
+    check_without_uninitialized test_products $plan "$plan/small_gelu/*"
 done
-check_without_uninitialized test_products simd-4 'simd-4/pair/?x*/gelu/*'
-check_without_uninitialized test_products simt-16 'simt-16/pair/1*/gelu/*'
-check_without_uninitialized test_self_check 'right_device/*'
+check test_loss 'cross_entropy/*'
+check test_loss 'mse/*'

@@ -64,10 +64,24 @@ oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *for
 oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call)
 {
     ctx->cl_error = error;
-    if (error == CL_DEVICE_NOT_AVAILABLE) ctx->lost = 1;
     if (error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_HOST_MEMORY)
         return oclin_fail(ctx, OCLIN_E_MEMORY, "%s: out of memory (OpenCL error %d)", call, (int)error);
     return oclin_fail(ctx, OCLIN_E_CL, "%s failed with OpenCL error %d", call, (int)error);
+}
+
+/* What drivers answer to everything after a reset; -9999 is NVIDIA's for a kernel that crashed. */
+static int is_loss(cl_int error)
+{
+    return error == CL_DEVICE_NOT_AVAILABLE || error == CL_INVALID_COMMAND_QUEUE ||
+           error == CL_INVALID_CONTEXT || error == -9999;
+}
+
+oclin_status oclin_fail_run(oclin_context *ctx, cl_int error, const char *call)
+{
+    ctx->cl_error = error;
+    ctx->lost |= is_loss(error);
+    return oclin_fail(ctx, OCLIN_E_CL, "%s failed with OpenCL error %d%s", call, (int)error,
+                      ctx->lost ? "; the device is lost" : "");
 }
 
 void oclin_log(const oclin_context *ctx, const char *format, ...)
@@ -150,7 +164,12 @@ static oclin_status adopt(oclin_context *ctx, const struct oclin_context_options
         return oclin_fail(ctx, OCLIN_E_ARG,
                           "cl_context_handle, cl_device and cl_queue are given together or not at all");
     OCLIN_TRY(check_queue(ctx, o));
-    cl_int error = clRetainContext(o->cl_context_handle);
+    const char *why;
+    if (!oclin_device_usable(o->cl_device, &why)) return oclin_fail(ctx, OCLIN_E_DEVICE, "cl_device %s", why);
+    cl_int error = clRetainDevice(o->cl_device);
+    if (error) return oclin_fail_cl(ctx, error, "clRetainDevice");
+    ctx->retained = o->cl_device;
+    error = clRetainContext(o->cl_context_handle);
     if (error) return oclin_fail_cl(ctx, error, "clRetainContext");
     ctx->cl = o->cl_context_handle;
     error = clRetainCommandQueue(o->cl_queue);
@@ -254,6 +273,7 @@ void oclin_context_destroy(oclin_context *ctx)
         if (ctx->scratch) clReleaseMemObject(ctx->scratch);
         if (ctx->queue) clReleaseCommandQueue(ctx->queue);
         if (ctx->cl) clReleaseContext(ctx->cl);
+        if (ctx->retained) clReleaseDevice(ctx->retained);
     }
     free(ctx->build_log);
     free(ctx->cl_dir);
@@ -267,7 +287,7 @@ oclin_status oclin_context_finish_inside(oclin_context *ctx)
     const cl_int error = clFinish(ctx->queue);
     if (error) oclin_tensors_lose_epoch(ctx);
     ctx->epoch++;
-    return error ? oclin_fail_cl(ctx, error, "clFinish") : OCLIN_OK;
+    return error ? oclin_fail_run(ctx, error, "clFinish") : OCLIN_OK;
 }
 
 oclin_status oclin_context_finish(oclin_context *ctx)
@@ -292,7 +312,7 @@ oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *e
     }
     if (n == 0) return OCLIN_OK;
     const cl_int error = clEnqueueBarrierWithWaitList(ctx->queue, (cl_uint)n, events, NULL);
-    return error ? oclin_fail_cl(ctx, error, "clEnqueueBarrierWithWaitList") : OCLIN_OK;
+    return error ? oclin_fail_run(ctx, error, "clEnqueueBarrierWithWaitList") : OCLIN_OK;
 }
 
 oclin_status oclin_context_mark(oclin_context *ctx, cl_event *event)
@@ -304,13 +324,13 @@ oclin_status oclin_context_mark(oclin_context *ctx, cl_event *event)
     cl_int error = clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, event);
     if (error) {
         *event = NULL;
-        return oclin_fail_cl(ctx, error, "clEnqueueMarkerWithWaitList");
+        return oclin_fail_run(ctx, error, "clEnqueueMarkerWithWaitList");
     }
     error = clFlush(ctx->queue);
     if (error) {
         clReleaseEvent(*event);
         *event = NULL;
-        return oclin_fail_cl(ctx, error, "clFlush");
+        return oclin_fail_run(ctx, error, "clFlush");
     }
     return OCLIN_OK;
 }
@@ -337,17 +357,38 @@ oclin_status oclin_context_cl(oclin_context *ctx, cl_context *context, cl_device
 
 /* -------------------------------------------------------------------------------------------- scratch */
 
-oclin_status oclin_scratch(oclin_context *ctx, size_t bytes, const char *user)
+/* Drivers allocate lazily, and would fail later in a kernel: migrating asks for the memory now. */
+oclin_status oclin_device_memory(oclin_context *ctx, int64_t bytes, const char *what, cl_mem *mem)
 {
-    if (bytes <= ctx->scratch_bytes) return OCLIN_OK;
+    *mem = NULL;
+    const int64_t largest = ctx->device.info.max_allocation;
+    if ((largest > 0 && bytes > largest) || (uint64_t)bytes > SIZE_MAX)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "%s needs %lld bytes, the device's largest buffer is %lld",
+                          what, (long long)bytes, (long long)largest);
     cl_int error;
-    cl_mem grown = clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, bytes, NULL, &error);
-    if (error) return oclin_fail_cl(ctx, error, "clCreateBuffer for scratch");
-    oclin_log(ctx, "scratch memory grows from %zu to %zu bytes for %s", ctx->scratch_bytes, bytes, user);
+    cl_mem made = clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &error);
+    if (error) return oclin_fail_cl(ctx, error, "clCreateBuffer");
+    error = clEnqueueMigrateMemObjects(ctx->queue, 1, &made, CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, 0, NULL,
+                                       NULL);
+    if (error) {
+        clReleaseMemObject(made);
+        return oclin_fail_cl(ctx, error, "clEnqueueMigrateMemObjects");
+    }
+    *mem = made;
+    return OCLIN_OK;
+}
+
+oclin_status oclin_scratch(oclin_context *ctx, int64_t bytes, const char *user)
+{
+    if (bytes <= (int64_t)ctx->scratch_bytes) return OCLIN_OK;
+    cl_mem grown;
+    OCLIN_TRY(oclin_device_memory(ctx, bytes, user, &grown));
+    oclin_log(ctx, "scratch memory grows from %zu to %lld bytes for %s", ctx->scratch_bytes, (long long)bytes,
+              user);
     /* commands in flight keep the old buffer alive */
     if (ctx->scratch) clReleaseMemObject(ctx->scratch);
     ctx->scratch = grown;
-    ctx->scratch_bytes = bytes;
+    ctx->scratch_bytes = (size_t)bytes;
     return OCLIN_OK;
 }
 

@@ -12,7 +12,7 @@ static void read_text(cl_device_id device, cl_device_info what, char *text, size
 {
     char whole[1024] = "";
     size_t length = 0;
-    /* a name longer than this is cut: the call needs room for all of it */
+    /* the call needs room for all of it; a text longer than this comes out empty */
     if (clGetDeviceInfo(device, what, sizeof whole, whole, &length) != CL_SUCCESS) whole[0] = 0;
     whole[sizeof whole - 1] = 0;
     const char *first = whole;
@@ -85,7 +85,21 @@ oclin_status oclin_device_facts_read(cl_device_id device, struct oclin_device_fa
 
 /* ------------------------------------------------------------------------------------ finding, ranking */
 
-static int usable(cl_device_id device)
+/* Devices of the embedded profile may lack 64-bit integers, which every kernel needs. */
+static int has_int64(cl_device_id device)
+{
+    char profile[64], extensions[4096];
+    read_text(device, CL_DEVICE_PROFILE, profile, sizeof profile);
+    if (strcmp(profile, "EMBEDDED_PROFILE") != 0) return 1;
+    size_t length = 0;
+    if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, &length) !=
+        CL_SUCCESS)
+        return 0;
+    extensions[length < sizeof extensions ? length : sizeof extensions - 1] = 0;
+    return strstr(extensions, "cles_khr_int64") != NULL;
+}
+
+int oclin_device_usable(cl_device_id device, const char **why)
 {
     cl_bool available = CL_FALSE, compiler = CL_FALSE, little = CL_FALSE;
     clGetDeviceInfo(device, CL_DEVICE_AVAILABLE, sizeof available, &available, NULL);
@@ -96,8 +110,14 @@ static int usable(cl_device_id device)
     char version[128];
     int major = 0, minor = 0;
     read_text(device, CL_DEVICE_VERSION, version, sizeof version);
-    if (sscanf(version, "OpenCL %d.%d", &major, &minor) != 2) return 0;
-    return available && compiler && !little == !host_little && (major > 1 || minor >= 2);
+    const int known = sscanf(version, "OpenCL %d.%d", &major, &minor) == 2;
+    *why = NULL;
+    if (!known || (major == 1 && minor < 2)) *why = "is below OpenCL 1.2";
+    if (!available) *why = "is not available";
+    if (!compiler) *why = "has no compiler";
+    if (!little != !host_little) *why = "has another byte order than the host";
+    if (!has_int64(device)) *why = "has no 64-bit integers";
+    return *why == NULL;
 }
 
 static int rank(const struct oclin_device_info *info)
@@ -150,8 +170,10 @@ static oclin_status insert_platform(struct oclin_device_info **list, size_t *cou
     if (!devices) return OCLIN_E_MEMORY;
     oclin_status status = OCLIN_OK;
     if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, found, devices, NULL) == CL_SUCCESS)
-        for (cl_uint i = 0; i < found && status == OCLIN_OK; i++)
-            if (usable(devices[i])) status = insert(list, count, devices[i]);
+        for (cl_uint i = 0; i < found && status == OCLIN_OK; i++) {
+            const char *why;
+            if (oclin_device_usable(devices[i], &why)) status = insert(list, count, devices[i]);
+        }
     free(devices);
     return status;
 }
@@ -221,7 +243,7 @@ static void read_wish(const char *wish, oclin_device_type *type, int64_t *index,
         return;
     }
     for (int i = 0; i < 4; i++)
-        if (strcmp(wish, types[i]) == 0) {
+        if (strlen(wish) == strlen(types[i]) && contains(types[i], wish)) {
             *type = (oclin_device_type)i;
             return;
         }

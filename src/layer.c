@@ -64,7 +64,7 @@ static oclin_status initialise(oclin_layer *l, oclin_tensor *t, uint32_t stream,
                                      (size_t)count * sizeof *piece, piece, 0, NULL, NULL);
     }
     free(piece);
-    if (error) return oclin_fail_cl(l->ctx, error, "clEnqueueWriteBuffer of initial parameters");
+    if (error) return oclin_fail_run(l->ctx, error, "clEnqueueWriteBuffer of initial parameters");
     oclin_tensor_written(t, OCLIN_OK);
     return OCLIN_OK;
 }
@@ -104,6 +104,7 @@ static oclin_status need_dw(oclin_layer *l)
 {
     if (l->dw) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_make(&l->dw, l->ctx, OCLIN_F32, l->out, l->in));
+    oclin_log(l->ctx, "dw of %lld x %lld comes into being", (long long)l->out, (long long)l->in);
     return start_cleared(l->dw, &l->dw_version);
 }
 
@@ -410,6 +411,7 @@ static oclin_status check_backward(const struct oclin_backward_call *call)
     OCLIN_TRY(oclin_tensor_check_readable(ctx, call->dy, "dy"));
     OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));
     if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));
+    if (l->activation == OCLIN_GELU && s->batch > 0) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->z, "z"));
     if (call->dx) OCLIN_TRY(check_dx(l, s, call->dy, call->dx));
     /* what (1) and (2) write: the gradients, or the parameters themselves */
     OCLIN_TRY(check_apart_from_all(l, s, call->dy, call->step ? l->w : l->dw, call->step ? "w" : "dw"));
@@ -508,7 +510,6 @@ static oclin_status verified_backward(const struct oclin_backward_call *call)
 
 static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
 {
-    OCLIN_TRY(check_saved(l, s)); /* before dW is allocated */
     const struct oclin_backward_call call = {l, s, dy, dx, 0, 0.0f};
     OCLIN_TRY(check_backward(&call));
     OCLIN_TRY(need_dw(l));
@@ -585,14 +586,23 @@ static int has_gradient(const oclin_layer *l)
            (l->db && l->db->version != l->db_version);
 }
 
-/* One parameter's step; gradients that are cleared change nothing. */
-static oclin_status step_parameter(oclin_layer *l, oclin_tensor *parameter, oclin_tensor *gradient, float lr)
+/* The steps of w and b; a gradient that is cleared changes nothing. Both are prepared before either is enqueued. */
+static oclin_status run_step(oclin_layer *l, float lr)
 {
-    if (!gradient || gradient->cleared || lr == 0.0f) return OCLIN_OK;
-    OCLIN_TRY(settle_all((oclin_tensor *[]){gradient, parameter}, 2));
-    const oclin_status status = oclin_step_enqueue(l->ctx, parameter, gradient, lr);
-    if (status != OCLIN_E_BUILD) oclin_tensor_written(parameter, status);
-    return status;
+    struct oclin_step all[] = {{.w = l->w, .dw = l->dw, .lr = lr}, {.w = l->b, .dw = l->db, .lr = lr}};
+    for (int i = 0; i < 2; i++) {
+        if (!all[i].dw || all[i].dw->cleared || lr == 0.0f) all[i].w = NULL;
+        if (all[i].w) OCLIN_TRY(oclin_step_prepare(l->ctx, &all[i]));
+    }
+    for (int i = 0; i < 2; i++)
+        if (all[i].w) OCLIN_TRY(settle_all((oclin_tensor *[]){all[i].dw, all[i].w}, 2));
+    for (int i = 0; i < 2; i++) {
+        if (!all[i].w) continue;
+        const oclin_status status = oclin_step_enqueue(l->ctx, &all[i]);
+        oclin_tensor_written(all[i].w, status);
+        OCLIN_TRY(status);
+    }
+    return OCLIN_OK;
 }
 
 oclin_status oclin_layer_step(oclin_layer *l, float lr)
@@ -608,8 +618,7 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
     if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));
     struct oclin_before before = {NULL, NULL, NULL, NULL};
     oclin_status status = ctx->verify ? oclin_verify_before(l, &before) : OCLIN_OK;
-    if (status == OCLIN_OK) status = step_parameter(l, l->w, l->dw, lr);
-    if (status == OCLIN_OK && l->bias) status = step_parameter(l, l->b, l->db, lr);
+    if (status == OCLIN_OK) status = run_step(l, lr);
     if (status == OCLIN_OK && ctx->verify) status = oclin_verify_step(l, lr, &before);
     oclin_verify_forget(&before);
     return status;

@@ -25,7 +25,7 @@ oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch)
 {
     int64_t bytes;
     OCLIN_TRY(oclin_loss_workspace(ctx, batch, &bytes));
-    return oclin_scratch(ctx, (size_t)bytes, "a loss");
+    return oclin_scratch(ctx, bytes, "a loss");
 }
 
 /* ----------------------------------------------------------------------------------------------- checks */
@@ -36,6 +36,7 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
     OCLIN_TRY(oclin_options_read(ctx, o, sizeof *o, from));
     if (o->reduction != OCLIN_MEAN && o->reduction != OCLIN_SUM)
         return oclin_fail(ctx, OCLIN_E_ARG, "reduction %d is not known", (int)o->reduction);
+    if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
     if (!isfinite(o->scale))
         return oclin_fail(ctx, OCLIN_E_ARG, "scale is %g, a finite number is needed", (double)o->scale);
     return OCLIN_OK;
@@ -91,8 +92,11 @@ struct launch {
 
 static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows, struct launch *l)
 {
-    oclin_plan_rows(ctx, rows, &l->plan);
-    OCLIN_TRY(oclin_program_kernel(ctx, id, &l->plan.tile, OCLIN_NONE, &l->kernel));
+    l->kernel = NULL;
+    for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
+        oclin_plan_rows(ctx, rows, group, &l->plan);
+        OCLIN_TRY(oclin_program_kernel(ctx, id, &l->plan.tile, OCLIN_NONE, &l->kernel));
+    }
     return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
 }
 
@@ -183,7 +187,7 @@ static oclin_status run(oclin_context *ctx, const struct oclin_loss_call *c, int
     struct launch by_row, sum;
     OCLIN_TRY(prepare(ctx, classes ? OCLIN_KERNEL_CROSS_ENTROPY : OCLIN_KERNEL_MSE, rows, &by_row));
     OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SUM_ROWS, 1, &sum));
-    OCLIN_TRY(oclin_scratch(ctx, (size_t)scratch_bytes(rows), "a loss"));
+    OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(settle(c));
     oclin_status status = enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale));
     if (c->dy) oclin_tensor_written(c->dy, status);

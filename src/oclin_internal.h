@@ -27,6 +27,8 @@ struct oclin_device_facts {
     int denormals;     /* float32 keeps them */
 };
 
+/* Whether oclin can use it at all; if not, *why is set to the reason. */
+int oclin_device_usable(cl_device_id device, const char **why);
 oclin_status oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts);
 /* Picks the device that options and environment name, or sets *why to one sentence. */
 oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_device_id *device, char *why,
@@ -67,11 +69,13 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name);
 /* The attempt-th choice for a product, best first; 0 when there is none left. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan);
-/* For kernels that go over rows x cols elements one by one (update, fill). */
-void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned,
+/* For kernels that go over rows x cols elements one by one (step, fill). max_group: work-items, halved by the caller until
+ * the built kernel fits. */
+enum { OCLIN_LARGEST_GROUP = 64 };
+void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_plan *plan);
 /* For kernels with one work-group a row (losses). */
-void oclin_plan_rows(const oclin_context *ctx, int64_t rows, struct oclin_plan *plan);
+void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, struct oclin_plan *plan);
 
 /* ------------------------------------------------------------------------------------------ program.c */
 
@@ -88,7 +92,8 @@ enum oclin_kernel_id {
 
 struct oclin_program; /* one built kernel of the context's list */
 
-/* The kernel for these numbers, built when it is first needed. Borrowed. */
+/* The kernel for these numbers, built when it is first needed. Borrowed; NULL (with OCLIN_OK) when the device cannot run it
+ * with this work-group: the caller then tries a smaller one. */
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
                                   oclin_activation activation, cl_kernel *kernel);
 void oclin_program_free_all(oclin_context *ctx);
@@ -110,6 +115,7 @@ struct oclin_context {
     int lost;           /* the device is gone: terminal */
     cl_context cl;
     cl_command_queue queue;
+    cl_device_id retained; /* the caller's device */
     struct oclin_device_facts device;
     struct oclin_plan_choice plan;
     char *cl_dir;
@@ -142,9 +148,13 @@ oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call);
 __attribute__((format(printf, 2, 3)))
 #endif
 void oclin_log(const oclin_context *ctx, const char *format, ...);
+/* The same for a command that was (or may have been) enqueued: always OCLIN_E_CL; notices a lost device. */
+oclin_status oclin_fail_run(oclin_context *ctx, cl_int error, const char *call);
+/* A new buffer that really is there, of a size that the device allows; `what` is for the sentence. */
+oclin_status oclin_device_memory(oclin_context *ctx, int64_t bytes, const char *what, cl_mem *mem);
 void oclin_context_retain(oclin_context *ctx);
 /* Scratch memory of at least so many bytes, valid for the launches up to the next call. */
-oclin_status oclin_scratch(oclin_context *ctx, size_t bytes, const char *user);
+oclin_status oclin_scratch(oclin_context *ctx, int64_t bytes, const char *user);
 oclin_status oclin_context_finish_inside(oclin_context *ctx);
 
 /* Fills `to` (known_size bytes of defaults) from a caller's option struct of any age; see oclin.h on `size`.
@@ -161,14 +171,15 @@ struct oclin_tensor {
     int64_t origin;     /* of mem within the root buffer, elements */
     int64_t offset, rows, cols, stride;
     oclin_dtype dtype;
-    int readable, writable; /* by kernels, from the flags of a wrapped buffer */
-    int base_aligned;       /* the root buffer starts at a multiple of 16 bytes */
-    int aligned;            /* so does every row of the tensor */
-    int cleared;            /* a gradient that counts as zeros: it is overwritten, not added to */
-    int zero_pending;       /* its zeros are not in memory yet */
-    int unspecified;        /* a call that failed may have left anything in it */
-    uint64_t version;       /* number of writes to any of its elements */
-    uint64_t epoch;         /* the context's, at the last write */
+    int host_readable, host_writable; /* by copies to and from the host */
+    int readable, writable;           /* by kernels, from the flags of a wrapped buffer */
+    int base_aligned;                 /* the root buffer starts at a multiple of 16 bytes */
+    int aligned;                      /* so does every row of the tensor */
+    int cleared;                      /* a gradient that counts as zeros: it is overwritten, not added to */
+    int zero_pending;                 /* its zeros are not in memory yet */
+    int unspecified;                  /* a call that failed may have left anything in it */
+    uint64_t version;                 /* number of writes to any of its elements */
+    uint64_t epoch;                   /* the context's, at the last write */
 };
 
 oclin_context *oclin_tensor_context(const oclin_tensor *t);
@@ -226,8 +237,15 @@ struct oclin_operand oclin_operand_of(const oclin_tensor *t);
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p);
 oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p);
 
-/* w -= lr dw, element by element. */
-oclin_status oclin_step_enqueue(oclin_context *ctx, const oclin_tensor *w, const oclin_tensor *dw, float lr);
+/* w -= lr dw, element by element; prepared and enqueued apart, as products are. */
+struct oclin_step {
+    oclin_tensor *w, *dw;
+    float lr;
+    struct oclin_plan plan;
+    cl_kernel kernel;
+};
+oclin_status oclin_step_prepare(oclin_context *ctx, struct oclin_step *s);
+oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s);
 oclin_status oclin_fill_enqueue(oclin_context *ctx, const oclin_tensor *t, uint32_t bits);
 
 /* One kernel argument after the other; the first failure is kept. */
@@ -245,7 +263,6 @@ oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arg
 /* -------------------------------------------------------------------------------------------- layer.c */
 
 struct oclin_saved {
-    int64_t references;
     oclin_context *ctx;
     uint64_t layer; /* id of the layer that filled it, 0: nobody */
     int64_t batch;
@@ -280,6 +297,10 @@ void oclin_random_fill(uint64_t seed, uint32_t stream, oclin_init init, double l
                        int64_t n, float *out);
 
 /* ------------------------------------------------------------------------------------------- verify.c */
+
+/* How far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by the same; elsewhere a
+ * bound that is not finite makes no claim. */
+double oclin_error_in_bounds(float got, double want, double bound);
 
 /* Copies of what an operation is about to change. Each may be NULL. */
 struct oclin_before {

@@ -42,7 +42,7 @@ static const struct named_tile {
     SIMT_TILE("simt-64x32", 64, 32, 8, 8, 4), SIMT_TILE("simt-32", 32, 32, 8, 4, 4),
     SIMT_TILE("simt-16", 16, 16, 8, 4, 4),
 };
-enum { SIMT_TILES = sizeof simt_tiles / sizeof *simt_tiles };
+enum { SIMT_TILES = sizeof simt_tiles / sizeof *simt_tiles, MOST_TILES = SIMT_TILES + 2 };
 
 static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
 {
@@ -62,11 +62,11 @@ static int is_intel_gpu(const struct oclin_device_facts *d)
     return d->info.type == OCLIN_DEVICE_GPU && strstr(d->info.vendor, "Intel") != NULL;
 }
 
-static struct oclin_tile plain_tile(const struct oclin_device_facts *d)
+static struct oclin_tile plain_tile(const struct oclin_device_facts *d, int max_group)
 {
     const struct oclin_tile t = {.family = OCLIN_PLAIN,
                                  .vl = 1,
-                                 .group = (int)least(64, d->max_items),
+                                 .group = (int)least(max_group, d->max_items),
                                  .tile_m = 1,
                                  .tile_n = 1,
                                  .tile_k = 1,
@@ -167,7 +167,7 @@ static int number_of(const char *name)
 
 /* The tiles that the context's plan allows for this product, the best one first. */
 static int candidates(const oclin_context *ctx, const struct oclin_product *p,
-                      struct oclin_tile tiles[SIMT_TILES + 1])
+                      struct oclin_tile tiles[MOST_TILES])
 {
     const struct oclin_device_facts *d = &ctx->device;
     const char *name = ctx->plan.name;
@@ -191,7 +191,10 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p,
         if (first > 0) memmove(tiles, tiles + first, (size_t)(count - first) * sizeof *tiles), count -= first;
         if (first < 0 && count > 1) tiles[0] = tiles[count - 1], count = 1;
     }
-    if (count == 0 || !name[0] || family_of(ctx) == OCLIN_PLAIN) tiles[count++] = plain_tile(d);
+    if (count == 0 || !name[0] || family_of(ctx) == OCLIN_PLAIN) {
+        tiles[count++] = plain_tile(d, OCLIN_LARGEST_GROUP);
+        tiles[count++] = plain_tile(d, 1); /* the last resort of a device that allows no group */
+    }
     return count;
 }
 
@@ -208,7 +211,7 @@ static int is_aligned(const struct oclin_product *p)
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan)
 {
-    struct oclin_tile tiles[SIMT_TILES + 1];
+    struct oclin_tile tiles[MOST_TILES];
     if (attempt >= candidates(ctx, p, tiles)) return 0;
     memset(plan, 0, sizeof *plan);
     plan->tile = tiles[attempt];
@@ -226,11 +229,11 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
     return 1;
 }
 
-void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned,
+void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
-    plan->tile = plain_tile(&ctx->device);
+    plan->tile = plain_tile(&ctx->device, max_group);
     struct oclin_tile *t = &plan->tile;
     t->family = family_of(ctx);
     if (t->family == OCLIN_SIMD) {
@@ -244,13 +247,14 @@ void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, i
     plan->groups = ceil_divide(rows * ceil_divide(cols, t->item_n), t->group);
 }
 
-void oclin_plan_rows(const oclin_context *ctx, int64_t rows, struct oclin_plan *plan)
+void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, struct oclin_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
-    plan->tile = plain_tile(&ctx->device);
+    plan->tile = plain_tile(&ctx->device, max_group);
     plan->tile.family = family_of(ctx);
     if (plan->tile.family == OCLIN_SIMD) plan->tile.group = 1;
-    while (plan->tile.group & (plan->tile.group - 1)) plan->tile.group--; /* its tree wants a power of two */
+    while (plan->tile.group & (plan->tile.group - 1))
+        plan->tile.group--; /* the largest power of two, which its tree wants */
     plan->groups = rows;
 }
 
@@ -258,7 +262,7 @@ void oclin_plan_rows(const oclin_context *ctx, int64_t rows, struct oclin_plan *
 
 static int tile_named(const oclin_context *ctx, const char *name, struct oclin_tile *tile)
 {
-    *tile = plain_tile(&ctx->device);
+    *tile = plain_tile(&ctx->device, 1);
     if (strcmp(name, "plain") == 0) return 1;
     if (strcmp(name, "simd") == 0 || strcmp(name, "simd-4") == 0 || strcmp(name, "simd-8") == 0 ||
         strcmp(name, "simd-16") == 0) {
@@ -279,12 +283,12 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
 {
     struct oclin_tile tile;
     if (!name || !*name) return OCLIN_OK;
-    if (!tile_named(ctx, name, &tile))
-        return oclin_fail(
-            ctx, OCLIN_E_ARG,
-            "plan '%.40s' is not known: plain, simd, simd-4, simd-8, simd-16, simt, simt-128, simt-64, "
-            "simt-32, simt-16",
-            name);
+    if (!tile_named(ctx, name, &tile)) {
+        char known[160] = "plain, simd, simd-4, simd-8, simd-16, simt";
+        for (int i = 0; i < SIMT_TILES; i++)
+            snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", simt_tiles[i].name);
+        return oclin_fail(ctx, OCLIN_E_ARG, "plan '%.40s' is not known: %s", name, known);
+    }
     if (!fits(&ctx->device, &tile))
         return oclin_fail(ctx, OCLIN_E_DEVICE,
                           "plan %s needs work-groups of %d and a %d x %d x %d tile; the device allows %lld "

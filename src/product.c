@@ -54,17 +54,24 @@ oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arg
     const size_t global = (size_t)plan->groups * local;
     const cl_int error =
         clEnqueueNDRangeKernel(ctx->queue, arguments->kernel, 1, NULL, &global, &local, 0, NULL, NULL);
-    return error ? oclin_fail_cl(ctx, error, what) : OCLIN_OK;
+    return error ? oclin_fail_run(ctx, error, what) : OCLIN_OK;
 }
 
 /* -------------------------------------------------------------------------------------------- products */
 
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
 {
+    oclin_status failed = OCLIN_OK;
     for (int attempt = 0; oclin_plan_product(ctx, p, attempt, &p->plan); attempt++) {
-        OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel));
-        if (p->kernel) return OCLIN_OK;
+        const oclin_status status =
+            oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel);
+        if (status == OCLIN_OK && p->kernel) return OCLIN_OK;
+        if (status == OCLIN_OK) continue;
+        /* a tile that this driver cannot build, where the plan leaves a choice: the next one may do */
+        if (status != OCLIN_E_BUILD || ctx->plan.name[0] || ctx->cl_dir) return status;
+        failed = status;
     }
+    if (failed != OCLIN_OK) return failed;
     return oclin_fail(ctx, OCLIN_E_DEVICE,
                       "no kernel of plan '%s' can run a %lld x %lld x %lld product on this device",
                       ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
@@ -96,30 +103,42 @@ oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_produc
 
 /* ------------------------------------------------------------------------------------- element by element */
 
-oclin_status oclin_step_enqueue(oclin_context *ctx, const oclin_tensor *w, const oclin_tensor *dw, float lr)
+/* The kernel of a step or fill, with the largest work-group that it can run with. */
+static oclin_status element_kernel(oclin_context *ctx, enum oclin_kernel_id id, const oclin_tensor *t,
+                                   int aligned, struct oclin_plan *plan, cl_kernel *kernel)
 {
-    struct oclin_plan plan;
-    cl_kernel kernel;
-    oclin_plan_elements(ctx, w->rows, w->cols, w->aligned && dw->aligned, &plan);
-    OCLIN_TRY(oclin_program_kernel(ctx, OCLIN_KERNEL_STEP, &plan.tile, OCLIN_NONE, &kernel));
-    if (!kernel) return oclin_fail(ctx, OCLIN_E_DEVICE, "the step kernel does not fit this device");
-    const struct oclin_operand w_operand = oclin_operand_of(w), dw_operand = oclin_operand_of(dw);
-    struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
-    oclin_argument_operand(&arguments, &w_operand, 1);
-    oclin_argument_operand(&arguments, &dw_operand, 1);
-    argument_long(&arguments, w->rows);
-    argument_long(&arguments, w->cols);
-    oclin_argument(&arguments, sizeof lr, &lr);
-    return oclin_enqueue(ctx, &arguments, &plan, "clEnqueueNDRangeKernel for a step");
+    *kernel = NULL;
+    for (int group = OCLIN_LARGEST_GROUP; group > 0 && !*kernel; group /= 2) {
+        oclin_plan_elements(ctx, t->rows, t->cols, aligned, group, plan);
+        OCLIN_TRY(oclin_program_kernel(ctx, id, &plan->tile, OCLIN_NONE, kernel));
+    }
+    return *kernel ? OCLIN_OK
+                   : oclin_fail(ctx, OCLIN_E_DEVICE, "the kernel of a step or fill does not fit this device");
+}
+
+oclin_status oclin_step_prepare(oclin_context *ctx, struct oclin_step *s)
+{
+    return element_kernel(ctx, OCLIN_KERNEL_STEP, s->w, s->w->aligned && s->dw->aligned, &s->plan,
+                          &s->kernel);
+}
+
+oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s)
+{
+    const struct oclin_operand w = oclin_operand_of(s->w), dw = oclin_operand_of(s->dw);
+    struct oclin_arguments arguments = {s->kernel, 0, CL_SUCCESS};
+    oclin_argument_operand(&arguments, &w, 1);
+    oclin_argument_operand(&arguments, &dw, 1);
+    argument_long(&arguments, s->w->rows);
+    argument_long(&arguments, s->w->cols);
+    oclin_argument(&arguments, sizeof s->lr, &s->lr);
+    return oclin_enqueue(ctx, &arguments, &s->plan, "clEnqueueNDRangeKernel for a step");
 }
 
 oclin_status oclin_fill_enqueue(oclin_context *ctx, const oclin_tensor *t, uint32_t bits)
 {
     struct oclin_plan plan;
     cl_kernel kernel;
-    oclin_plan_elements(ctx, t->rows, t->cols, 0, &plan);
-    OCLIN_TRY(oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
-    if (!kernel) return oclin_fail(ctx, OCLIN_E_DEVICE, "the fill kernel does not fit this device");
+    OCLIN_TRY(element_kernel(ctx, OCLIN_KERNEL_FILL, t, 0, &plan, &kernel));
     const struct oclin_operand operand = oclin_operand_of(t);
     struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
     oclin_argument_operand(&arguments, &operand, 1);

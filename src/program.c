@@ -1,6 +1,7 @@
 /* Kernel text -> cl_kernel: joined, built when first needed, kept for the life of the context. */
 #include "oclin_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@ struct oclin_program {
     oclin_activation activation;
     cl_program program;
     cl_kernel kernel;
-    int fits; /* the built kernel can run with its work-group and local memory on this device */
+    int failed; /* it did not build: not tried again */
+    int fits;   /* the built kernel can run with its work-group and local memory on this device */
     struct oclin_program *next;
 };
 
@@ -35,6 +37,7 @@ static const char *const family_names[OCLIN_FAMILY_COUNT] = {"plain", "simt", "s
 static const char *const family_files[OCLIN_FAMILY_COUNT] = {"product_plain.cl", "product_simt.cl",
                                                              "product_simd.cl"};
 
+/* The first three of enum oclin_kernel_id. */
 static int is_product(enum oclin_kernel_id id)
 {
     return id <= OCLIN_KERNEL_GRAD_W;
@@ -85,13 +88,17 @@ static oclin_status append_stream(oclin_context *ctx, struct text *t, FILE *file
 static oclin_status append_override(oclin_context *ctx, struct text *t, const char *name, int *found)
 {
     *found = 0;
-    if (!ctx->cl_dir) return OCLIN_OK;
+    if (!ctx->cl_dir || strcmp(name, "oclin_tile.h") == 0)
+        return OCLIN_OK; /* the host has its own copy of that one */
     const size_t size = strlen(ctx->cl_dir) + strlen(name) + 2;
     char *path = malloc(size);
     if (!path) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for %zu bytes", size);
     snprintf(path, size, "%s/%s", ctx->cl_dir, name);
+    errno = 0;
     FILE *file = fopen(path, "rb");
     oclin_status status = OCLIN_OK;
+    if (!file && errno != ENOENT)
+        status = oclin_fail(ctx, OCLIN_E_BUILD, "%s cannot be opened (error %d)", path, errno);
     if (file) {
         *found = 1;
         oclin_log(ctx, "%s replaces the built-in %s", path, name);
@@ -204,8 +211,10 @@ static oclin_status build(oclin_context *ctx, struct oclin_program *p)
         if (!error) error = make_kernel(ctx, p, name);
         if (error) {
             ctx->cl_error = error;
-            status = oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s (OpenCL error %d): %.300s", name, (int)error,
-                                first_error(ctx->build_log));
+            const char *said = first_error(ctx->build_log);
+            const int length = (int)strcspn(said, "\n");
+            status = oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s (OpenCL error %d): %.*s", name, (int)error,
+                                length < 300 ? length : 300, said);
         }
     }
     free(text.bytes);
@@ -255,7 +264,9 @@ oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, c
         p->tile = *tile;
         p->activation = activation;
         const oclin_status status = build(ctx, p);
-        if (status != OCLIN_OK) {
+        p->failed = status == OCLIN_E_BUILD;
+        /* texts of OCLIN_CL_DIR are being worked on: they are read again next time */
+        if (status != OCLIN_OK && (!p->failed || ctx->cl_dir)) {
             program_free(p);
             return status;
         }
@@ -263,5 +274,8 @@ oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, c
         ctx->programs = p;
     }
     *kernel = p->fits ? p->kernel : NULL;
-    return OCLIN_OK;
+    if (!p->failed) return OCLIN_OK;
+    if (ctx->error[0]) return OCLIN_E_BUILD; /* just now */
+    return oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s did not build earlier; see the log of that call",
+                      kernels[id].kernel);
 }

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,7 +82,7 @@ static oclin_tensor *tensor_new(struct oclin_storage *storage, oclin_dtype dtype
     t->rows = rows;
     t->cols = cols;
     t->stride = stride;
-    t->readable = t->writable = 1;
+    t->readable = t->writable = t->host_readable = t->host_writable = 1;
     storage->references++;
     t->next = storage->tensors;
     storage->tensors = t;
@@ -135,32 +136,18 @@ static oclin_status check_dims(oclin_context *ctx, oclin_dtype dtype, int64_t ro
     return OCLIN_OK;
 }
 
-/* Device memory that really is there: drivers allocate lazily, and would fail later in a kernel. */
-static oclin_status allocate(oclin_context *ctx, int64_t bytes, cl_mem *mem)
-{
-    cl_int error;
-    *mem = clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &error);
-    if (error) return oclin_fail_cl(ctx, error, "clCreateBuffer");
-    error = clEnqueueMigrateMemObjects(ctx->queue, 1, mem, CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, 0, NULL,
-                                       NULL);
-    if (!error) return OCLIN_OK;
-    clReleaseMemObject(*mem);
-    return oclin_fail_cl(ctx, error, "clEnqueueMigrateMemObjects");
-}
-
 oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, int64_t rows,
                                int64_t cols)
 {
     *tensor = NULL;
     OCLIN_TRY(check_dims(ctx, dtype, rows, cols, cols));
     const int64_t bytes = span(rows, cols, cols) * ELEMENT_BYTES;
-    const int64_t largest = ctx->device.info.max_allocation;
-    if (largest > 0 && bytes > largest)
-        return oclin_fail(ctx, OCLIN_E_SHAPE,
-                          "%lld x %lld elements are %lld bytes, the device's largest buffer is %lld",
-                          (long long)rows, (long long)cols, (long long)bytes, (long long)largest);
     cl_mem root = NULL;
-    if (bytes > 0) OCLIN_TRY(allocate(ctx, bytes, &root));
+    if (bytes > 0) {
+        char what[80];
+        snprintf(what, sizeof what, "a tensor of %lld x %lld", (long long)rows, (long long)cols);
+        OCLIN_TRY(oclin_device_memory(ctx, bytes, what, &root));
+    }
     struct oclin_storage *storage = NULL;
     OCLIN_TRY(storage_create(&storage, ctx, root));
     oclin_tensor *t = tensor_new(storage, dtype, 0, rows, cols, cols);
@@ -232,6 +219,8 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
     t->origin = base->origin;
     t->readable = base->readable;
     t->writable = base->writable;
+    t->host_readable = base->host_readable;
+    t->host_writable = base->host_writable;
     work_out_alignment(t, base->base_aligned);
     inherit_state(t);
     *view = t;
@@ -259,7 +248,7 @@ struct buffer_facts {
     cl_mem root;
     size_t size, origin; /* bytes */
     cl_mem_flags flags;
-    int aligned;
+    int aligned, misaligned; /* the start in memory: to 16 bytes; not even to an element */
 };
 
 static cl_int read_buffer_facts(cl_mem buffer, struct buffer_facts *f)
@@ -278,6 +267,7 @@ static cl_int read_buffer_facts(cl_mem buffer, struct buffer_facts *f)
     if (!error && (root_flags & CL_MEM_USE_HOST_PTR))
         error = clGetMemObjectInfo(f->root, CL_MEM_HOST_PTR, sizeof host, &host, NULL);
     f->aligned = (uintptr_t)host % ALIGNED_BYTES == 0;
+    f->misaligned = (uintptr_t)host % ELEMENT_BYTES != 0;
     return error;
 }
 
@@ -326,6 +316,9 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
         return oclin_fail(ctx, OCLIN_E_ARG,
                           "the sub-buffer starts at byte %zu, which is not a multiple of %d", f.origin,
                           ELEMENT_BYTES);
+    if (f.misaligned)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the buffer's host memory is not aligned to %d bytes",
+                          ELEMENT_BYTES);
     const int64_t holds = (int64_t)(f.size / ELEMENT_BYTES), wanted = span(rows, cols, row_stride);
     if (offset < 0 || offset > holds || wanted > holds - offset)
         return oclin_fail(
@@ -350,6 +343,8 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
     t->origin = (int64_t)(f.origin / ELEMENT_BYTES);
     t->readable = !(f.flags & CL_MEM_WRITE_ONLY);
     t->writable = !(f.flags & CL_MEM_READ_ONLY);
+    t->host_readable = !(f.flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS));
+    t->host_writable = !(f.flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS));
     work_out_alignment(t, f.aligned);
     inherit_state(t);
     *tensor = t;
@@ -467,8 +462,13 @@ oclin_status oclin_tensor_clear(oclin_tensor *t)
 void oclin_tensors_lose_epoch(oclin_context *ctx)
 {
     for (struct oclin_storage *s = ctx->storages; s; s = s->next)
-        for (oclin_tensor *t = s->tensors; t; t = t->next)
-            if (t->epoch == ctx->epoch && t->version > 0) t->unspecified = 1;
+        for (oclin_tensor *t = s->tensors; t; t = t->next) {
+            if (t->epoch != ctx->epoch || t->version == 0) continue;
+            if (t->cleared)
+                t->zero_pending = 1; /* its zeros may be lost, the mark is not */
+            else
+                t->unspecified = 1;
+        }
 }
 
 /* ----------------------------------------------------------------------------------------------- checks */
@@ -560,18 +560,20 @@ static oclin_status mark_only(oclin_context *ctx, cl_event *event)
 {
     if (!event) return OCLIN_OK;
     const cl_int error = clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, event);
-    return error ? oclin_fail_cl(ctx, error, "clEnqueueMarkerWithWaitList") : OCLIN_OK;
+    return error ? oclin_fail_run(ctx, error, "clEnqueueMarkerWithWaitList") : OCLIN_OK;
 }
 
 static oclin_status write_tensor(oclin_tensor *t, const void *host, cl_bool blocking, cl_event *event)
 {
     oclin_context *ctx = oclin_tensor_context(t);
     OCLIN_TRY(oclin_tensor_check_writable(ctx, t, "the tensor"));
+    if (!t->host_writable)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the tensor's buffer was made without host writes");
     if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
     if (t->rows == 0) return mark_only(ctx, event);
     OCLIN_TRY(oclin_tensor_settle_others(t));
     const cl_int error = copy_in(t, host, blocking, event);
-    const oclin_status status = error ? oclin_fail_cl(ctx, error, "clEnqueueWriteBuffer") : OCLIN_OK;
+    const oclin_status status = error ? oclin_fail_run(ctx, error, "clEnqueueWriteBuffer") : OCLIN_OK;
     oclin_tensor_written(t, status);
     return status;
 }
@@ -580,13 +582,15 @@ static oclin_status read_tensor(oclin_tensor *t, void *host, cl_bool blocking, c
 {
     oclin_context *ctx = oclin_tensor_context(t);
     OCLIN_TRY(oclin_tensor_check_readable(ctx, t, "the tensor"));
+    if (!t->host_readable)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the tensor's buffer was made without host reads");
     if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
     if (t->rows == 0) return mark_only(ctx, event);
     OCLIN_TRY(oclin_tensor_settle(t));
     const cl_int error = copy_out(t, host, blocking, event);
     if (error) oclin_tensors_lose_epoch(ctx); /* this may be how an earlier kernel's failure shows */
     if (error || blocking) ctx->epoch++;      /* a blocking read on an in-order queue is a finish */
-    return error ? oclin_fail_cl(ctx, error, "clEnqueueReadBuffer") : OCLIN_OK;
+    return error ? oclin_fail_run(ctx, error, "clEnqueueReadBuffer") : OCLIN_OK;
 }
 
 oclin_status oclin_tensor_write_inside(oclin_tensor *t, const void *host)
@@ -621,7 +625,7 @@ static oclin_status flush(oclin_context *ctx, cl_event *event)
         clReleaseEvent(*event);
         *event = NULL;
     }
-    return oclin_fail_cl(ctx, error, "clFlush");
+    return oclin_fail_run(ctx, error, "clFlush");
 }
 
 oclin_status oclin_tensor_write_async(oclin_tensor *t, const void *host, cl_event *event)
@@ -663,7 +667,8 @@ oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
     if (t->rows == 0) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_settle_others(t));
     const oclin_status status = oclin_fill_enqueue(ctx, t, bits);
-    if (status == OCLIN_OK || status == OCLIN_E_CL) oclin_tensor_written(t, status);
+    if (status == OCLIN_OK || status == OCLIN_E_CL)
+        oclin_tensor_written(t, status); /* else it was never enqueued */
     return status;
 }
 

@@ -30,14 +30,13 @@ static oclin_status copy_of(oclin_tensor *t, float **copy)
 
 /* --------------------------------------------------------------------------------------------- comparing */
 
-/* How far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by the same; a
- * bound that is not finite makes no claim. */
-static double error_of(float got, double want, double bound)
+double oclin_error_in_bounds(float got, double want, double bound)
 {
     const float rounded = (float)want;
     if (isnan(rounded)) return isnan(got) ? 0.0 : INFINITY;
+    if (isfinite(want) && !isfinite(bound)) return 0.0;
     if (isinf(rounded)) return got == rounded ? 0.0 : INFINITY;
-    if (got == rounded || !isfinite(bound)) return 0.0;
+    if (got == rounded) return 0.0;
     return isfinite(got) ? fabs((double)got - want) / bound : INFINITY;
 }
 
@@ -52,7 +51,7 @@ static oclin_status compare(oclin_tensor *t, const struct expectation *e)
     float *got;
     oclin_status status = copy_of(t, &got);
     for (int64_t i = 0; i < t->rows * t->cols && status == OCLIN_OK; i++) {
-        const double error = error_of(got[i], e->want[i], e->bound[i]);
+        const double error = oclin_error_in_bounds(got[i], e->want[i], e->bound[i]);
         if (error > ctx->verify_worst) ctx->verify_worst = error;
         if (error > 1.0)
             status = oclin_fail(ctx, OCLIN_E_VERIFY,

@@ -408,28 +408,6 @@ static const char *const sentence_names[] = {
     "layer_create(NULL)",   "saved_create(NULL)", "layer_workspace(NULL)",
     "loss_workspace(NULL)", "loss_workspace(-1)", "context_device(NULL)"};
 
-/* An OpenCL failure leaves its number, until the next call. */
-static void test_cl_error(void **state)
-{
-    (void)state;
-    oclin_context *ctx = make_context("plain");
-    cl_context context;
-    cl_int error;
-    const float one = 1.0f;
-    oclin_tensor *t = NULL;
-    assert_ok(ctx, oclin_context_cl(ctx, &context, NULL, NULL));
-    cl_mem hidden = clCreateBuffer(context, CL_MEM_HOST_NO_ACCESS, sizeof one, NULL, &error);
-    assert_int_equal(error, CL_SUCCESS);
-    assert_ok(ctx, oclin_tensor_wrap(&t, ctx, OCLIN_F32, hidden, 0, 1, 1, 1));
-    assert_refused(ctx, OCLIN_E_CL, "-59", oclin_tensor_write(t, &one));
-    assert_int_equal(oclin_context_cl_error(ctx), CL_INVALID_OPERATION);
-    assert_ok(ctx, oclin_context_finish(ctx));
-    assert_int_equal(oclin_context_cl_error(ctx), CL_SUCCESS);
-    oclin_tensor_destroy(t);
-    clReleaseMemObject(hidden);
-    oclin_context_destroy(ctx);
-}
-
 static void test_log(void **state)
 {
     (void)state;
@@ -540,7 +518,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(sentence_cases); i++)
         add_test(&list, test_every_failure_has_a_sentence, &sentence_cases[i], "errors/sentence of %s",
                  sentence_names[i]);
-    add_test(&list, test_cl_error, NULL, "errors/number of OpenCL");
     add_test(&list, test_log, NULL, "errors/log");
     for (size_t i = 0; i < COUNT_OF(variables); i++)
         add_test(&list, test_variable, &variables[i], "environment/%s=%s%s, options %s %s", variables[i].name,

@@ -392,9 +392,21 @@ static void add_extremes(struct rows *rows)
     add_row(rows, &fashion);
 }
 
-static void name_rows(struct test_list *list, struct rows *rows, size_t first, const char *kind)
+/* A few small rows that see every activation, aligned and ragged: for runtimes that interpret. */
+static void add_small(struct rows *rows, oclin_activation first, oclin_activation last)
 {
-    for (size_t i = first; i < rows->count; i++) {
+    for (int activation = (int)first; activation <= (int)last; activation++) {
+        const struct row ragged = {9, 17, 5,        (oclin_activation)activation, 1, OCLIN_GRAD_MEAN,
+                                   3, 1,  ZERO_MEAN};
+        const struct row aligned = {8, 20, 12, (oclin_activation)activation, 0, OCLIN_GRAD_SUM, 0, 0, EXACT};
+        add_row(rows, &ragged);
+        add_row(rows, &aligned);
+    }
+}
+
+static void name_rows(struct test_list *list, struct rows *rows, size_t first, size_t end, const char *kind)
+{
+    for (size_t i = first; i < end; i++) {
         struct row *r = &rows->rows[i];
         add_test(list, test_row, r, "%s/%s/%lldx%lldx%lld/%s/%s/%s/pad%d/offset%d/%s", plan_name, kind,
                  (long long)r->batch, (long long)r->in, (long long)r->out, activation_names[r->activation],
@@ -414,19 +426,25 @@ int main(int argc, char **argv)
     const struct oclin_tile t = tile_in_use(shared_context);
     struct rows rows = {NULL, 0, 0};
     int64_t sizes[16];
+    struct kind {
+        const char *name;
+        size_t end;
+    } kinds[6];
     add_cube(&rows, sizes, edges(&t, sizes));
-    const size_t cube = rows.count;
+    kinds[0] = (struct kind){"edge", rows.count};
     if (t.family == OCLIN_SIMD) add_block_edges(&rows, &t);
-    const size_t blocks = rows.count;
+    kinds[1] = (struct kind){"block", rows.count};
     add_pairs(&rows, &t);
-    const size_t pairs = rows.count;
+    kinds[2] = (struct kind){"pair", rows.count};
     add_extremes(&rows);
+    kinds[3] = (struct kind){"extreme", rows.count};
+    add_small(&rows, OCLIN_NONE, OCLIN_TANH);
+    kinds[4] = (struct kind){"small", rows.count};
+    add_small(&rows, OCLIN_GELU, OCLIN_GELU);
+    kinds[5] = (struct kind){"small_gelu", rows.count};
     struct test_list list = {NULL, 0, 0};
-    const size_t total = rows.count;
-    rows.count = cube, name_rows(&list, &rows, 0, "edge");
-    rows.count = blocks, name_rows(&list, &rows, cube, "block");
-    rows.count = pairs, name_rows(&list, &rows, blocks, "pair");
-    rows.count = total, name_rows(&list, &rows, pairs, "extreme");
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        name_rows(&list, &rows, i ? kinds[i - 1].end : 0, kinds[i].end, kinds[i].name);
     const int failed = run_list(plan_name, &list, argc - 1, argv + 1);
     oclin_context_destroy(shared_context);
     free(rows.rows);
