@@ -134,6 +134,7 @@ static void keep_line(void *user, const char *line)
 static void choose_device(struct oclin_context_options *c, const char *device)
 {
     if (!device) return;
+    unsetenv("OCLIN_DEVICE"); /* which would win, and the flag is what this user said last */
     if (!strcmp(device, "gpu"))
         c->device_type = OCLIN_DEVICE_GPU;
     else if (!strcmp(device, "cpu"))

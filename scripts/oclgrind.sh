@@ -38,3 +38,4 @@ for plan in plain simd-4 simt-16 simt-32; do
 done
 check test_loss 'cross_entropy/*'
 check test_loss 'mse/*'
+check_without_uninitialized test_edges 'tight_end/*'

@@ -1,0 +1,210 @@
+/*
+ * What sizes around a tile do not show: losses on operands with strides and offsets, long sums, fills and steps wider than
+ * one chunk, buffers that end with the last element, and work that should not happen at all. Each on every family.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oclin_internal.h"
+
+static const char *const plans[] = {"plain", "simd", "simt-16"};
+
+static const char *plan_of(void **state)
+{
+    return *(const char *const *)*state;
+}
+
+static float *constant(int64_t n, float value)
+{
+    float *p = new_array(float, n);
+    for (int64_t i = 0; i < n; i++) p[i] = value;
+    return p;
+}
+
+/* Labels, loss and count inside larger tensors, among numbers that would be noticed. */
+static void test_placed_loss(void **state)
+{
+    enum { ROWS = 5, COLS = 4, STRIDE = 3, FIRST = 2, AT = 7 };
+    oclin_context *ctx = make_context(plan_of(state));
+    struct rng rng = {42};
+    float y[ROWS * COLS];
+    int32_t labels[ROWS], scattered[64], counts[16];
+    fill_zero_mean(&rng, y, ROWS * COLS);
+    fill_labels(&rng, labels, ROWS, COLS);
+    for (int i = 0; i < 64; i++) scattered[i] = -1 - i; /* never a label */
+    for (int i = 0; i < ROWS; i++) scattered[FIRST + i * STRIDE] = labels[i];
+    for (int i = 0; i < 16; i++) counts[i] = 1000 + i;
+    oclin_tensor *scores = make_tensor(ctx, OCLIN_F32, ROWS, COLS, y), *label_view, *count_view;
+    oclin_tensor *label_arena = make_tensor(ctx, OCLIN_I32, 1, 64, scattered);
+    oclin_tensor *count_arena = make_tensor(ctx, OCLIN_I32, 1, 16, counts);
+    struct placed loss = tensor_from(ctx, 1, 1, 1, 5, NULL);
+    assert_ok(ctx, oclin_tensor_view(&label_view, label_arena, FIRST, ROWS, 1, STRIDE));
+    assert_ok(ctx, oclin_tensor_view(&count_view, count_arena, AT, 1, 1, 1));
+
+    double want, bound;
+    int64_t correct;
+    assert_ok(ctx, oclin_loss_cross_entropy(scores, label_view, loss.t, NULL, count_view, NULL));
+    oclin_ref_cross_entropy(ROWS, COLS, y, labels, OCLIN_MEAN, 1.0f, &want, &bound, NULL, NULL, &correct);
+    check_tensor_bound("loss", &loss, &want, &bound);
+    assert_ok(ctx, oclin_tensor_read(count_arena, counts));
+    for (int i = 0; i < 16; i++) assert_int_equal(counts[i], i == AT ? correct : 1000 + i);
+
+    oclin_tensor *const all[] = {scores, label_arena, label_view, count_arena, count_view};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    tensor_release(&loss);
+    oclin_context_destroy(ctx);
+}
+
+/* One large row and 64,000 small ones, each of which a plain float sum would lose. */
+static void test_compensated_sum(void **state)
+{
+    enum { ROWS = 64001 };
+    oclin_context *ctx = make_context(plan_of(state));
+    float *y = constant(ROWS, 1.0f), *t = constant(ROWS, 0.0f), got;
+    y[0] = 4096.0f;
+    oclin_tensor *scores = make_tensor(ctx, OCLIN_F32, ROWS, 1, y),
+                 *targets = make_tensor(ctx, OCLIN_F32, ROWS, 1, t);
+    oclin_tensor *loss = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.reduction = OCLIN_SUM;
+    assert_ok(ctx, oclin_loss_mse(scores, targets, loss, NULL, &options));
+    assert_ok(ctx, oclin_tensor_read(loss, &got));
+    if (fabs((double)got - 16841216.0) > 8.0)
+        fail_msg("the sum is %.9g, must be 16841216 within 8", (double)got);
+    oclin_tensor *const all[] = {scores, targets, loss};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    free(y);
+    free(t);
+    oclin_context_destroy(ctx);
+}
+
+static void test_fill(void **state)
+{
+    static const int64_t cols[] = {1, 3, 5, 8, 4097}; /* the last is wider than a chunk of the simd family */
+    oclin_context *ctx = make_context(plan_of(state));
+    for (size_t i = 0; i < COUNT_OF(cols); i++) {
+        struct placed p = tensor_from(ctx, 3, cols[i], cols[i] + 3, 2, NULL);
+        double *want = new_array(double, 3 * cols[i]);
+        for (int64_t j = 0; j < 3 * cols[i]; j++) want[j] = 1.5;
+        assert_ok(ctx, oclin_tensor_fill(p.t, 1.5));
+        check_tensor_exact("filled", &p, want);
+        tensor_release(&p);
+        free(want);
+    }
+    oclin_context_destroy(ctx);
+}
+
+/* Rows wider than two chunks. */
+static void test_wide_step(void **state)
+{
+    enum { IN = 2 * 4096 + 5, OUT = 2 };
+    oclin_context *ctx = make_context(plan_of(state));
+    float *ones = constant(OUT * IN, 1.0f), *got = new_array(float, OUT *IN);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.bias = 0;
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, &options));
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_w(l), ones));
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_dw(l), ones));
+    assert_ok(ctx, oclin_layer_step(l, 0.25f));
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_w(l), got));
+    for (int i = 0; i < OUT * IN; i++) assert_true(got[i] == 0.75f);
+    oclin_layer_destroy(l);
+    free(ones);
+    free(got);
+    oclin_context_destroy(ctx);
+}
+
+/* rows x cols with aligned rows, in a buffer that ends with the last element: who reads whole quads leaves it. */
+static oclin_tensor *tight(oclin_context *ctx, int64_t rows, int64_t cols)
+{
+    enum { STRIDE = 8 };
+    oclin_tensor *t, *base = make_tensor(ctx, OCLIN_F32, 1, (rows - 1) * STRIDE + cols, NULL);
+    assert_ok(ctx, oclin_tensor_fill(base, 1.0));
+    assert_ok(ctx, oclin_tensor_view(&t, base, 0, rows, cols, STRIDE));
+    oclin_tensor_destroy(base); /* the view keeps the memory */
+    return t;
+}
+
+static void run_tight(oclin_context *ctx, int64_t in, int64_t out)
+{
+    enum { BATCH = 4 };
+    oclin_tensor *x = tight(ctx, BATCH, in), *y = tight(ctx, BATCH, out), *dy = tight(ctx, BATCH, out);
+    oclin_tensor *dx = tight(ctx, BATCH, in);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.bias = 0;
+    options.w = tight(ctx, out, in);
+    options.dw = tight(ctx, out, in);
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, in, out, &options));
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    assert_ok(ctx, oclin_layer_backward(l, dy, dx));
+    oclin_tensor *const results[] = {y, dx, options.dw};
+    const float want[] = {(float)in, (float)out, (float)BATCH};
+    for (int i = 0; i < 3; i++) {
+        const int64_t n = oclin_tensor_rows(results[i]) * oclin_tensor_cols(results[i]);
+        float *got = new_array(float, n);
+        assert_ok(ctx, oclin_tensor_read(results[i], got));
+        for (int64_t j = 0; j < n; j++) assert_true(got[j] == want[i]);
+        free(got);
+    }
+    oclin_layer_destroy(l);
+    oclin_tensor *const all[] = {x, y, dy, dx, options.w, options.dw};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* Run under Oclgrind as well: only there a read behind the end is seen. */
+static void test_tight_end(void **state)
+{
+    oclin_context *ctx = make_context(plan_of(state));
+    run_tight(ctx, 8, 5);
+    run_tight(ctx, 5, 8);
+    oclin_context_destroy(ctx);
+}
+
+/* Cleared gradients are overwritten, not filled first; and operands that are aligned get the aligned kernel. */
+static void test_no_needless_work(void **state)
+{
+    enum { BATCH = 2, SIZE = 4 };
+    clear_context_log();
+    oclin_context *ctx = make_context(plan_of(state));
+    float *ones = constant(BATCH * SIZE, 1.0f);
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, BATCH, SIZE, ones),
+                 *y = make_tensor(ctx, OCLIN_F32, BATCH, SIZE, NULL);
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, SIZE, SIZE, NULL));
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(ctx, oclin_layer_backward(l, x, NULL));
+        assert_ok(ctx, oclin_layer_zero_grad(l));
+    }
+    assert_non_null(strstr(context_log(), "built grad_w"));
+    assert_null(strstr(context_log(), "built fill"));
+    if (strcmp(plan_of(state), "simt-16") == 0) assert_non_null(strstr(context_log(), ", aligned"));
+    oclin_layer_destroy(l);
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    free(ones);
+    oclin_context_destroy(ctx);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        CMUnitTestFunction run;
+    } tests[] = {{"placed_loss", test_placed_loss},
+                 {"compensated_sum", test_compensated_sum},
+                 {"fill", test_fill},
+                 {"wide_step", test_wide_step},
+                 {"tight_end", test_tight_end},
+                 {"no_needless_work", test_no_needless_work}};
+    struct test_list list = {NULL, 0, 0};
+    for (size_t t = 0; t < COUNT_OF(tests); t++)
+        for (size_t i = 0; i < COUNT_OF(plans); i++)
+            add_test(&list, tests[t].run, (void *)(uintptr_t)&plans[i], "%s/%s", tests[t].name, plans[i]);
+    return run_list("edges", &list, argc, argv);
+}
