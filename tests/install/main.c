@@ -16,8 +16,9 @@ int main(void)
                    oclin_tensor_create(&y, ctx, OCLIN_F32, 1, 1) == OCLIN_OK &&
                    oclin_tensor_write(oclin_layer_w(layer), host_w) == OCLIN_OK &&
                    oclin_tensor_write(oclin_layer_b(layer), host_b) == OCLIN_OK &&
-                   oclin_tensor_write(x, host_x) == OCLIN_OK && oclin_layer_forward(layer, x, y) == OCLIN_OK &&
-                   oclin_tensor_read(y, host_y) == OCLIN_OK && host_y[0] == 34.5f;
+                   oclin_tensor_write(x, host_x) == OCLIN_OK &&
+                   oclin_layer_forward(layer, x, y) == OCLIN_OK && oclin_tensor_read(y, host_y) == OCLIN_OK &&
+                   host_y[0] == 34.5f;
     printf("%s %g\n", ok ? "ok" : oclin_context_error(ctx), (double)host_y[0]);
     oclin_tensor_destroy(x);
     oclin_tensor_destroy(y);
