@@ -39,10 +39,15 @@ int oclin_version(void)
 
 /* ---------------------------------------------------------------------------------------- error record */
 
-oclin_status oclin_enter(oclin_context *ctx)
+void oclin_forget_error(oclin_context *ctx)
 {
     ctx->error[0] = 0;
     ctx->cl_error = CL_SUCCESS;
+}
+
+oclin_status oclin_enter(oclin_context *ctx)
+{
+    oclin_forget_error(ctx);
     if (ctx->process != oclin_os_process_id())
         return oclin_fail(ctx, OCLIN_E_STATE,
                           "the context belongs to process %ld, a forked child cannot use it", ctx->process);
@@ -223,7 +228,7 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     cl_device_id device = NULL;
     const int adopted = o->cl_context_handle || o->cl_device || o->cl_queue;
     OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
-    OCLIN_TRY(oclin_device_facts_read(device, &ctx->device));
+    oclin_device_facts_read(device, &ctx->device);
     OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
     const char *verify = environment(o, "OCLIN_VERIFY", "0");
     ctx->verify = o->verify || strcmp(verify, "0") != 0;
@@ -282,19 +287,14 @@ void oclin_context_destroy(oclin_context *ctx)
 
 /* ------------------------------------------------------------------------------------------- ordering */
 
-oclin_status oclin_context_finish_inside(oclin_context *ctx)
-{
-    const cl_int error = clFinish(ctx->queue);
-    if (error) oclin_tensors_lose_epoch(ctx);
-    ctx->epoch++;
-    return error ? oclin_fail_run(ctx, error, "clFinish") : OCLIN_OK;
-}
-
 oclin_status oclin_context_finish(oclin_context *ctx)
 {
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
-    return oclin_context_finish_inside(ctx);
+    const cl_int error = clFinish(ctx->queue);
+    if (error) oclin_tensors_lose_epoch(ctx);
+    ctx->epoch++;
+    return error ? oclin_fail_run(ctx, error, "clFinish") : OCLIN_OK;
 }
 
 oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *events)
@@ -315,24 +315,33 @@ oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *e
     return error ? oclin_fail_run(ctx, error, "clEnqueueBarrierWithWaitList") : OCLIN_OK;
 }
 
+oclin_status oclin_mark(oclin_context *ctx, cl_event *event)
+{
+    const cl_int error = clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, event);
+    if (!error) return OCLIN_OK;
+    *event = NULL;
+    return oclin_fail_run(ctx, error, "clEnqueueMarkerWithWaitList");
+}
+
+oclin_status oclin_flush(oclin_context *ctx, cl_event *event)
+{
+    const cl_int error = clFlush(ctx->queue);
+    if (!error) return OCLIN_OK;
+    if (event && *event) {
+        clReleaseEvent(*event);
+        *event = NULL;
+    }
+    return oclin_fail_run(ctx, error, "clFlush");
+}
+
 oclin_status oclin_context_mark(oclin_context *ctx, cl_event *event)
 {
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
     if (!event) return oclin_fail(ctx, OCLIN_E_ARG, "event is NULL");
     *event = NULL;
-    cl_int error = clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, event);
-    if (error) {
-        *event = NULL;
-        return oclin_fail_run(ctx, error, "clEnqueueMarkerWithWaitList");
-    }
-    error = clFlush(ctx->queue);
-    if (error) {
-        clReleaseEvent(*event);
-        *event = NULL;
-        return oclin_fail_run(ctx, error, "clFlush");
-    }
-    return OCLIN_OK;
+    OCLIN_TRY(oclin_mark(ctx, event));
+    return oclin_flush(ctx, event);
 }
 
 oclin_status oclin_context_device(oclin_context *ctx, struct oclin_device_info *info)

@@ -66,7 +66,7 @@ static void read_info(cl_device_id device, struct oclin_device_info *info)
     if (info->max_work_group < 1) info->max_work_group = 1;
 }
 
-oclin_status oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts)
+void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts)
 {
     memset(facts, 0, sizeof *facts);
     read_info(device, &facts->info);
@@ -80,7 +80,6 @@ oclin_status oclin_device_facts_read(cl_device_id device, struct oclin_device_fa
     if (clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) == CL_SUCCESS &&
         items[0] > 0 && (int64_t)items[0] < facts->max_items)
         facts->max_items = (int64_t)items[0];
-    return OCLIN_OK;
 }
 
 /* ------------------------------------------------------------------------------------ finding, ranking */

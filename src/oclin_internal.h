@@ -29,7 +29,7 @@ struct oclin_device_facts {
 
 /* Whether oclin can use it at all; if not, *why is set to the reason. */
 int oclin_device_usable(cl_device_id device, const char **why);
-oclin_status oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts);
+void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts);
 /* Picks the device that options and environment name, or sets *why to one sentence. */
 oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_device_id *device, char *why,
                                size_t why_size);
@@ -136,6 +136,8 @@ struct oclin_context {
 
 /* Begins a public call: clears the error record, refuses after fork and device loss. */
 oclin_status oclin_enter(oclin_context *ctx);
+/* Clears the error record: a call begins, or has found another way. */
+void oclin_forget_error(oclin_context *ctx);
 /* Records the sentence and hands the status through. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
@@ -155,7 +157,9 @@ oclin_status oclin_device_memory(oclin_context *ctx, int64_t bytes, const char *
 void oclin_context_retain(oclin_context *ctx);
 /* Scratch memory of at least so many bytes, valid for the launches up to the next call. */
 oclin_status oclin_scratch(oclin_context *ctx, int64_t bytes, const char *user);
-oclin_status oclin_context_finish_inside(oclin_context *ctx);
+/* An event for all that was enqueued so far; and a flush, which takes *event back when it fails (event may be NULL). */
+oclin_status oclin_mark(oclin_context *ctx, cl_event *event);
+oclin_status oclin_flush(oclin_context *ctx, cl_event *event);
 
 /* Fills `to` (known_size bytes of defaults) from a caller's option struct of any age; see oclin.h on `size`.
  */

@@ -65,7 +65,10 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
     for (int attempt = 0; oclin_plan_product(ctx, p, attempt, &p->plan); attempt++) {
         const oclin_status status =
             oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel);
-        if (status == OCLIN_OK && p->kernel) return OCLIN_OK;
+        if (status == OCLIN_OK && p->kernel) {
+            if (failed != OCLIN_OK) oclin_forget_error(ctx); /* the log has it */
+            return OCLIN_OK;
+        }
         if (status == OCLIN_OK) continue;
         /* a tile that this driver cannot build, where the plan leaves a choice: the next one may do */
         if (status != OCLIN_E_BUILD || ctx->plan.name[0] || ctx->cl_dir) return status;

@@ -555,14 +555,6 @@ static cl_int copy_out(oclin_tensor *t, void *host, cl_bool blocking, cl_event *
                                    host, 0, NULL, event);
 }
 
-/* An event for "nothing to wait for but what came before". */
-static oclin_status mark_only(oclin_context *ctx, cl_event *event)
-{
-    if (!event) return OCLIN_OK;
-    const cl_int error = clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, event);
-    return error ? oclin_fail_run(ctx, error, "clEnqueueMarkerWithWaitList") : OCLIN_OK;
-}
-
 static oclin_status write_tensor(oclin_tensor *t, const void *host, cl_bool blocking, cl_event *event)
 {
     oclin_context *ctx = oclin_tensor_context(t);
@@ -570,7 +562,7 @@ static oclin_status write_tensor(oclin_tensor *t, const void *host, cl_bool bloc
     if (!t->host_writable)
         return oclin_fail(ctx, OCLIN_E_ARG, "the tensor's buffer was made without host writes");
     if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
-    if (t->rows == 0) return mark_only(ctx, event);
+    if (t->rows == 0) return event ? oclin_mark(ctx, event) : OCLIN_OK; /* after what came before */
     OCLIN_TRY(oclin_tensor_settle_others(t));
     const cl_int error = copy_in(t, host, blocking, event);
     const oclin_status status = error ? oclin_fail_run(ctx, error, "clEnqueueWriteBuffer") : OCLIN_OK;
@@ -585,7 +577,7 @@ static oclin_status read_tensor(oclin_tensor *t, void *host, cl_bool blocking, c
     if (!t->host_readable)
         return oclin_fail(ctx, OCLIN_E_ARG, "the tensor's buffer was made without host reads");
     if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
-    if (t->rows == 0) return mark_only(ctx, event);
+    if (t->rows == 0) return event ? oclin_mark(ctx, event) : OCLIN_OK; /* after what came before */
     OCLIN_TRY(oclin_tensor_settle(t));
     const cl_int error = copy_out(t, host, blocking, event);
     if (error) oclin_tensors_lose_epoch(ctx); /* this may be how an earlier kernel's failure shows */
@@ -617,17 +609,6 @@ oclin_status oclin_tensor_read(oclin_tensor *t, void *host)
     return oclin_tensor_read_inside(t, host);
 }
 
-static oclin_status flush(oclin_context *ctx, cl_event *event)
-{
-    const cl_int error = clFlush(ctx->queue);
-    if (!error) return OCLIN_OK;
-    if (event && *event) {
-        clReleaseEvent(*event);
-        *event = NULL;
-    }
-    return oclin_fail_run(ctx, error, "clFlush");
-}
-
 oclin_status oclin_tensor_write_async(oclin_tensor *t, const void *host, cl_event *event)
 {
     if (event) *event = NULL;
@@ -635,7 +616,7 @@ oclin_status oclin_tensor_write_async(oclin_tensor *t, const void *host, cl_even
     oclin_context *ctx = oclin_tensor_context(t);
     OCLIN_TRY(oclin_enter(ctx));
     OCLIN_TRY(write_tensor(t, host, CL_FALSE, event));
-    return flush(ctx, event);
+    return oclin_flush(ctx, event);
 }
 
 oclin_status oclin_tensor_read_async(oclin_tensor *t, void *host, cl_event *event)
@@ -645,7 +626,7 @@ oclin_status oclin_tensor_read_async(oclin_tensor *t, void *host, cl_event *even
     oclin_context *ctx = oclin_tensor_context(t);
     OCLIN_TRY(oclin_enter(ctx));
     OCLIN_TRY(read_tensor(t, host, CL_FALSE, event));
-    return flush(ctx, event);
+    return oclin_flush(ctx, event);
 }
 
 oclin_status oclin_tensor_fill(oclin_tensor *t, double value)

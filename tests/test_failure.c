@@ -384,6 +384,10 @@ static void test_next_tile(void **state)
     assert_ok(ctx, oclin_tensor_write(x, ones));
     plan_fault(BUILD, 0, CL_BUILD_PROGRAM_FAILURE);
     assert_ok(ctx, oclin_layer_forward(l, x, y));
+    assert_string_equal(oclin_context_error(ctx), "");
+    assert_int_equal(oclin_context_cl_error(ctx), CL_SUCCESS);
+    assert_ok(ctx, oclin_layer_forward(l, x, y)); /* the failure is remembered, and passed over again */
+    assert_string_equal(oclin_context_error(ctx), "");
     assert_ok(ctx, oclin_tensor_read(y, got));
     for (int i = 0; i < 4; i++) assert_true(got[i] == 3.0f);
     oclin_tensor_destroy(x);
