@@ -14,6 +14,7 @@
  *   OCLIN_ALIGNED     1: every row of A, B, C, S, V and Z starts at a multiple of 16 bytes and is a multiple of 4
  *                     elements long (simt)
  *   OCLIN_UNROLL_K    steps of the loop over a panel's depth that the compiler unrolls (simt); changes no result
+ *   OCLIN_STAGE       which launch of a product this kernel is (simd); see product_simd.cl
  *   OCLIN_ACTIVATION  the activation whose value (forward) or derivative (grad_x, grad_w) is fused
  */
 #ifndef OCLIN_TILE_H
@@ -54,6 +55,10 @@
      ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
      ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
 
+#define OCLIN_STAGE_WHOLE 0
+#define OCLIN_STAGE_PACK 1
+#define OCLIN_STAGE_PRODUCT 2
+
 /* simd: one work-item a group; a block of A, some panels of B and the sums of the tile lie in local memory.
  * The last 256 floats are slack: PoCL pads each array, and ends the process by an assertion when they do not
  * fit together. */
@@ -61,6 +66,9 @@
 #define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_m, item_n, vl)                       \
     ((tile_m) * (tile_k) + (tile_m) / (item_m) * (vl) + OCLIN_SIMD_PANELS * (item_n) * (tile_k) + \
      (tile_m) * (tile_n) + (tile_m) + 256)
+/* Scratch memory of a packed product: for every block of k, strips of A and panels of B. */
+#define OCLIN_SIMD_STRIP_FLOATS(tile_k, item_m, vl) ((item_m) * (tile_k) + (vl))
+#define OCLIN_SIMD_PANEL_FLOATS(tile_k, item_n) ((item_n) * (tile_k))
 #define OCLIN_SIMD_TILE_OK(tile_m, tile_n, tile_k, item_m, item_n, vl) \
     ((tile_m) % (item_m) == 0 && (tile_n) % (item_n) == 0 && (tile_k) % (vl) == 0 && (item_n) % (vl) == 0)
 

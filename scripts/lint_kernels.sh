@@ -30,9 +30,12 @@ tile() { # GROUP VL TILE_M TILE_N TILE_K ITEM_M ITEM_N ALIGNED
 for act in 0 1 2 3 4; do
     for equation in forward grad_x grad_w; do
         lint "$(tile 64 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_plain.cl
-        lint "$(tile 1 4 192 256 256 6 8 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simd.cl
-        lint "$(tile 1 8 192 256 256 6 16 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simd.cl
-        lint "$(tile 1 16 192 256 256 12 32 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simd.cl
+        for stage in 0 1 2; do
+            define="-DOCLIN_ACTIVATION=$act -DOCLIN_STAGE=$stage"
+            lint "$(tile 1 4 192 256 256 6 8 0) $define" common.cl $equation.cl product_simd.cl
+            lint "$(tile 1 8 192 256 256 6 16 0) $define" common.cl $equation.cl product_simd.cl
+            lint "$(tile 1 16 192 256 256 12 32 0) $define" common.cl $equation.cl product_simd.cl
+        done
         lint "$(tile 64 4 32 32 8 4 4 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl
         lint "$(tile 16 4 16 16 8 4 4 1) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl
         lint "$(tile 128 4 64 64 8 8 4 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl

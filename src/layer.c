@@ -656,25 +656,56 @@ int64_t oclin_layer_out(const oclin_layer *l)
     return l ? l->out : 0;
 }
 
+/* Scratch memory of the context that the three products of a batch may ask for. */
+static int64_t products_scratch(const oclin_layer *l, int64_t batch)
+{
+    const struct oclin_product products[] = {
+        {.id = OCLIN_KERNEL_FORWARD, .m = batch, .n = l->out, .k = l->in},
+        {.id = OCLIN_KERNEL_GRAD_X, .m = batch, .n = l->in, .k = l->out},
+        {.id = OCLIN_KERNEL_GRAD_W, .m = l->out, .n = l->in, .k = batch},
+    };
+    int64_t most = 0;
+    for (int i = 0; i < 3 && batch > 0; i++) {
+        const int64_t bytes = oclin_plan_scratch(l->ctx, &products[i]);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static int64_t z_bytes(const oclin_layer *l, int64_t batch)
+{
+    return l->activation == OCLIN_GELU ? batch * l->out * (int64_t)sizeof(float) : 0;
+}
+
+static oclin_status check_batch(const oclin_layer *l, int64_t batch)
+{
+    const int64_t widest = l->in > l->out ? l->in : l->out;
+    /* room for the rounding of packed operands */
+    if (batch < 0 ||
+        oclin_multiply(oclin_multiply(batch + 256, widest + 256), 4 * (int64_t)sizeof(float)) < 0)
+        return oclin_fail(l->ctx, OCLIN_E_SHAPE,
+                          "a batch of %lld with %lld features is negative or overflows", (long long)batch,
+                          (long long)widest);
+    return OCLIN_OK;
+}
+
 oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t *bytes)
 {
     if (!l) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(l->ctx));
     if (!bytes) return oclin_fail(l->ctx, OCLIN_E_ARG, "the address for the bytes is NULL");
-    const int64_t z = oclin_multiply(oclin_multiply(batch, l->out), (int64_t)sizeof(float));
-    if (z < 0)
-        return oclin_fail(l->ctx, OCLIN_E_SHAPE,
-                          "a batch of %lld with %lld features is negative or overflows", (long long)batch,
-                          (long long)l->out);
-    *bytes = l->activation == OCLIN_GELU ? z : 0;
+    OCLIN_TRY(check_batch(l, batch));
+    *bytes = z_bytes(l, batch) + products_scratch(l, batch);
     return OCLIN_OK;
 }
 
 oclin_status oclin_layer_reserve_step(oclin_layer *l, int64_t batch)
 {
-    int64_t bytes;
-    OCLIN_TRY(oclin_layer_workspace(l, batch, &bytes));
-    return need_z(l, l->saved, batch);
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(check_batch(l, batch));
+    OCLIN_TRY(need_z(l, l->saved, batch));
+    return oclin_scratch(l->ctx, products_scratch(l, batch), "a layer");
 }
 
 oclin_status oclin_layer_reserve(oclin_layer *l, int64_t batch)

@@ -49,12 +49,15 @@ struct oclin_tile {
         item_n;   /* results of a work-item (simt), register tile (simd), elements an item (row kernels) */
     int aligned;  /* rows of all operands start at multiples of 16 bytes */
     int unroll_k; /* simt: steps of a panel's depth that the compiler unrolls */
+    int stage;    /* simd: OCLIN_STAGE_... */
 };
 
 struct oclin_plan {
     struct oclin_tile tile;
     int block_m, block_n, block_k; /* simd: the part of the tile in use */
     int64_t groups;
+    int64_t packed_a,
+        packed_b; /* simd in two launches: floats of scratch memory that A and B are packed into */
 };
 
 /* The plan that options or OCLIN_PLAN ask for; empty: oclin chooses. */
@@ -69,6 +72,11 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name);
 /* The attempt-th choice for a product, best first; 0 when there is none left. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan);
+/* The launch that packs A and B into scratch memory for the product planned in `product`. */
+void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *product,
+                        struct oclin_plan *plan);
+/* Bytes of scratch memory that the product, or one of smaller m, n and k, may ask for. */
+int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p);
 /* For kernels that go over rows x cols elements one by one (step, fill). max_group: work-items, halved by the caller until
  * the built kernel fits. */
 enum { OCLIN_LARGEST_GROUP = 64 };
@@ -232,8 +240,8 @@ struct oclin_product {
     float scale, lr;
     int flags;
     /* filled by oclin_product_prepare */
-    struct oclin_plan plan;
-    cl_kernel kernel;
+    struct oclin_plan plan, packing;
+    cl_kernel kernel, packing_kernel; /* packing_kernel NULL: one launch */
 };
 
 struct oclin_operand oclin_operand_of(const oclin_tensor *t);

@@ -23,14 +23,37 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static enum oclin_family family_of(const oclin_context *ctx)
+{
+    if (strncmp(ctx->plan.name, "plain", 5) == 0) return OCLIN_PLAIN;
+    if (strncmp(ctx->plan.name, "simt", 4) == 0) return OCLIN_SIMT;
+    if (strncmp(ctx->plan.name, "simd", 4) == 0) return OCLIN_SIMD;
+    return ctx->device.info.type == OCLIN_DEVICE_CPU ? OCLIN_SIMD : OCLIN_SIMT;
+}
+
+/* The number behind a plan's name, "simd-8": 8; 0 when there is none. */
+static int number_of(const char *name)
+{
+    const char *dash = strchr(name, '-');
+    int number = 0;
+    return dash && sscanf(dash, "-%d", &number) == 1 ? number : 0;
+}
+
 /* ----------------------------------------------------------------------------------------------- tiles */
 
-#define SIMT_TILE(name, m, n, k, item_m, item_n)                                                 \
-    {                                                                                            \
-        name,                                                                                    \
-        {                                                                                        \
-            OCLIN_SIMT, 4, OCLIN_SIMT_ITEMS(m, n, item_m, item_n), m, n, k, item_m, item_n, 0, 4 \
-        }                                                                                        \
+#define SIMT_TILE(text, m, n, k, i_m, i_n)             \
+    {                                                  \
+        .name = text, .tile = {                        \
+            .family = OCLIN_SIMT,                      \
+            .vl = 4,                                   \
+            .group = OCLIN_SIMT_ITEMS(m, n, i_m, i_n), \
+            .tile_m = m,                               \
+            .tile_n = n,                               \
+            .tile_k = k,                               \
+            .item_m = i_m,                             \
+            .item_n = i_n,                             \
+            .unroll_k = 4                              \
+        }                                              \
     }
 
 /* Every tile that a plan may name, largest first: the order in which they are tried. */
@@ -115,18 +138,23 @@ static int64_t part(int64_t x, int64_t parts, int64_t item)
     return round_up(ceil_divide(x, parts), item);
 }
 
-/* What a launch in blocks of m x n costs, in multiplications of its slowest core for each k: every round
- * computes a block and packs its rows of A and columns of B, at about ten multiplications an element. */
-static double simd_cost(const struct oclin_product *p, int64_t units, int64_t m, int64_t n)
+/* Costs on a CPU, in multiplications of one core. Measured on Zen 3; only their ratios matter, and those roughly. */
+#define COST_PACKED 20.0  /* to pack an element, from memory into a cache */
+#define COST_READ 2.0     /* to read a packed one once more */
+#define COST_LAUNCH 2.0e5 /* a launch, 4 us */
+
+/* What a launch in blocks of m x n costs its slowest core, for each k: a block is computed, and its rows of A and columns
+ * of B are packed or read. */
+static double simd_cost(const struct oclin_product *p, int64_t units, int64_t m, int64_t n, double each)
 {
     const int64_t groups = ceil_divide(p->m, m) * ceil_divide(p->n, n);
-    return (double)ceil_divide(groups, units) * ((double)m * (double)n + 10.0 * (double)m + 12.0 * (double)n);
+    return (double)ceil_divide(groups, units) * ((double)m * (double)n + each * (double)(m + n));
 }
 
 /* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
- * n that give 1 to 4 groups a core. */
-static void simd_blocks(const struct oclin_device_facts *d, const struct oclin_product *p,
-                        struct oclin_plan *plan)
+ * n that give 1 to 4 groups a core. `each`: the cost of an element of A or B in a block. */
+static double simd_blocks(const struct oclin_device_facts *d, const struct oclin_product *p, double each,
+                          struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
     const int64_t units = d->info.compute_units;
@@ -137,7 +165,7 @@ static void simd_blocks(const struct oclin_device_facts *d, const struct oclin_p
             int64_t parts_n = ceil_divide(rounds * units, parts_m);
             if (parts_n < fewest_n) parts_n = fewest_n;
             const int64_t m = part(p->m, parts_m, t->item_m), n = part(p->n, parts_n, t->item_n);
-            const double cost = simd_cost(p, units, m, n);
+            const double cost = simd_cost(p, units, m, n, each);
             if (best != 0.0 && cost >= best) continue;
             best = cost;
             plan->block_m = (int)m;
@@ -145,25 +173,75 @@ static void simd_blocks(const struct oclin_device_facts *d, const struct oclin_p
         }
     plan->block_k = (int)part(p->k, ceil_divide(p->k, t->tile_k), t->vl);
     plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
+    return best * (double)p->k;
+}
+
+static double simd_whole(const struct oclin_device_facts *d, const struct oclin_product *p,
+                         struct oclin_plan *plan)
+{
+    plan->tile.stage = OCLIN_STAGE_WHOLE;
+    return simd_blocks(d, p, COST_PACKED, plan);
+}
+
+/* In two launches, the first of which packs. Blocks of half the height: what is packed no longer depends on
+ * it, and A's block and the sums then leave room in the cache for what streams through. */
+static double simd_packed(const struct oclin_device_facts *d, const struct oclin_product *p,
+                          struct oclin_plan *plan)
+{
+    struct oclin_tile *t = &plan->tile;
+    t->stage = OCLIN_STAGE_PRODUCT;
+    if (t->tile_m >= 2 * t->item_m) t->tile_m = t->tile_m / 2 / t->item_m * t->item_m;
+    const double cost = simd_blocks(d, p, COST_READ, plan);
+    const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
+    plan->packed_a = blocks_k * ceil_divide(p->m, t->item_m) *
+                     OCLIN_SIMD_STRIP_FLOATS((int64_t)t->tile_k, t->item_m, t->vl);
+    plan->packed_b =
+        blocks_k * ceil_divide(p->n, t->item_n) * OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
+    return cost + COST_LAUNCH +
+           COST_PACKED * (double)p->k * (double)(p->m + p->n) / (double)d->info.compute_units;
+}
+
+/* Chunks of about 100 KB. */
+void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *product,
+                        struct oclin_plan *plan)
+{
+    *plan = *product;
+    const struct oclin_tile *t = &plan->tile;
+    plan->tile.stage = OCLIN_STAGE_PACK;
+    plan->block_m = 16 * t->item_m;
+    plan->block_n = OCLIN_SIMD_PANELS * t->item_n;
+    plan->groups = ceil_divide(p->k, plan->block_k) *
+                   (ceil_divide(p->m, plan->block_m) + ceil_divide(p->n, plan->block_n));
+}
+
+/* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is enough for all
+ * smaller ones. */
+static int may_pack(const oclin_context *ctx, const struct oclin_product *p)
+{
+    if (strcmp(ctx->plan.name, "simd-packed") == 0) return 1;
+    return strcmp(ctx->plan.name, "simd-whole") != 0 && (double)p->m * (double)p->n * (double)p->k >= 4e6;
+}
+
+/* The better way, or, where there was no memory for packing, the one that needs none. */
+static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, struct oclin_plan *plan)
+{
+    const int packing_allowed = plan->tile.stage == OCLIN_STAGE_PRODUCT;
+    struct oclin_plan packed = *plan;
+    const double cost = simd_whole(&ctx->device, p, plan);
+    if (!packing_allowed) return;
+    if (simd_packed(&ctx->device, p, &packed) < cost || strcmp(ctx->plan.name, "simd-packed") == 0)
+        *plan = packed;
+}
+
+int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p)
+{
+    if (family_of(ctx) != OCLIN_SIMD || !may_pack(ctx, p)) return 0;
+    struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(ctx->plan.name))};
+    simd_packed(&ctx->device, p, &plan);
+    return (plan.packed_a + plan.packed_b) * (int64_t)sizeof(float);
 }
 
 /* --------------------------------------------------------------------------------------- the choice */
-
-static enum oclin_family family_of(const oclin_context *ctx)
-{
-    if (strncmp(ctx->plan.name, "plain", 5) == 0) return OCLIN_PLAIN;
-    if (strncmp(ctx->plan.name, "simt", 4) == 0) return OCLIN_SIMT;
-    if (strncmp(ctx->plan.name, "simd", 4) == 0) return OCLIN_SIMD;
-    return ctx->device.info.type == OCLIN_DEVICE_CPU ? OCLIN_SIMD : OCLIN_SIMT;
-}
-
-/* The number behind a plan's name, "simd-8": 8; 0 when there is none. */
-static int number_of(const char *name)
-{
-    const char *dash = strchr(name, '-');
-    int number = 0;
-    return dash && sscanf(dash, "-%d", &number) == 1 ? number : 0;
-}
 
 /* The tiles that the context's plan allows for this product, the best one first. */
 static int candidates(const oclin_context *ctx, const struct oclin_product *p,
@@ -173,7 +251,9 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p,
     const char *name = ctx->plan.name;
     int count = 0;
     if (family_of(ctx) == OCLIN_SIMD) {
-        tiles[count++] = simd_tile(d, number_of(name));
+        tiles[0] = tiles[1] = simd_tile(d, number_of(name));
+        if (may_pack(ctx, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
+        if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
     } else if (family_of(ctx) == OCLIN_SIMT) {
         int first = -1;
         for (int i = 0; i < SIMT_TILES; i++) {
@@ -217,7 +297,7 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
     plan->tile = tiles[attempt];
     switch (plan->tile.family) {
     case OCLIN_SIMD:
-        simd_blocks(&ctx->device, p, plan);
+        simd_plan(ctx, p, plan);
         break;
     case OCLIN_SIMT:
         plan->tile.aligned = is_aligned(p);
@@ -265,7 +345,7 @@ static int tile_named(const oclin_context *ctx, const char *name, struct oclin_t
     *tile = plain_tile(&ctx->device, 1);
     if (strcmp(name, "plain") == 0) return 1;
     if (strcmp(name, "simd") == 0 || strcmp(name, "simd-4") == 0 || strcmp(name, "simd-8") == 0 ||
-        strcmp(name, "simd-16") == 0) {
+        strcmp(name, "simd-16") == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-packed") == 0) {
         *tile = simd_tile(&ctx->device, number_of(name));
         return 1;
     }
@@ -284,7 +364,7 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
     struct oclin_tile tile;
     if (!name || !*name) return OCLIN_OK;
     if (!tile_named(ctx, name, &tile)) {
-        char known[160] = "plain, simd, simd-4, simd-8, simd-16, simt";
+        char known[160] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simt";
         for (int i = 0; i < SIMT_TILES; i++)
             snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", simt_tiles[i].name);
         return oclin_fail(ctx, OCLIN_E_ARG, "plan '%.40s' is not known: %s", name, known);

@@ -59,19 +59,37 @@ oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arg
 
 /* -------------------------------------------------------------------------------------------- products */
 
+static int64_t scratch_of(const struct oclin_plan *plan)
+{
+    return (plan->packed_a + plan->packed_b) * (int64_t)sizeof(float);
+}
+
+/* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. */
+static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p)
+{
+    p->packing_kernel = NULL;
+    OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel));
+    if (!p->kernel || scratch_of(&p->plan) == 0) return OCLIN_OK;
+    oclin_plan_packing(p, &p->plan, &p->packing);
+    OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->packing.tile, p->activation, &p->packing_kernel));
+    if (!p->packing_kernel) p->kernel = NULL;
+    return oclin_scratch(ctx, scratch_of(&p->plan), "packed operands");
+}
+
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
 {
     oclin_status failed = OCLIN_OK;
     for (int attempt = 0; oclin_plan_product(ctx, p, attempt, &p->plan); attempt++) {
-        const oclin_status status =
-            oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel);
+        const oclin_status status = prepare_plan(ctx, p);
         if (status == OCLIN_OK && p->kernel) {
             if (failed != OCLIN_OK) oclin_forget_error(ctx); /* the log has it */
             return OCLIN_OK;
         }
         if (status == OCLIN_OK) continue;
-        /* a tile that this driver cannot build, where the plan leaves a choice: the next one may do */
-        if (status != OCLIN_E_BUILD || ctx->plan.name[0] || ctx->cl_dir) return status;
+        /* no scratch memory, or a tile that this driver cannot build where the plan leaves a choice: the next
+         * one may do */
+        const int choice = status == OCLIN_E_BUILD && !ctx->plan.name[0] && !ctx->cl_dir;
+        if (status != OCLIN_E_MEMORY && !choice) return status;
         failed = status;
     }
     if (failed != OCLIN_OK) return failed;
@@ -80,16 +98,19 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
                       ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
-oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p)
+/* One launch with these operands; p says the rest. */
+static oclin_status enqueue_with(oclin_context *ctx, const struct oclin_product *p, cl_kernel kernel,
+                                 const struct oclin_plan *plan, const struct oclin_operand *a,
+                                 const struct oclin_operand *b, const struct oclin_operand *c)
 {
     /* an operand that is not used still needs a valid buffer: not every driver takes NULL */
-    const struct oclin_operand *s = p->s.mem ? &p->s : &p->a, *v = p->v.mem ? &p->v : &p->c,
-                               *z = p->z.mem ? &p->z : &p->c;
-    struct oclin_arguments arguments = {p->kernel, 0, CL_SUCCESS};
-    oclin_argument_operand(&arguments, &p->a, 1);
+    const struct oclin_operand *s = p->s.mem ? &p->s : a, *v = p->v.mem ? &p->v : c,
+                               *z = p->z.mem ? &p->z : c;
+    struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
+    oclin_argument_operand(&arguments, a, 1);
     oclin_argument_operand(&arguments, s, 1);
-    oclin_argument_operand(&arguments, &p->b, 1);
-    oclin_argument_operand(&arguments, &p->c, 1);
+    oclin_argument_operand(&arguments, b, 1);
+    oclin_argument_operand(&arguments, c, 1);
     oclin_argument_operand(&arguments, v, 0);
     oclin_argument_operand(&arguments, z, 1);
     argument_long(&arguments, p->m);
@@ -98,10 +119,19 @@ oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_produc
     oclin_argument(&arguments, sizeof p->scale, &p->scale);
     oclin_argument(&arguments, sizeof p->lr, &p->lr);
     argument_int(&arguments, p->flags);
-    argument_int(&arguments, p->plan.block_m);
-    argument_int(&arguments, p->plan.block_n);
-    argument_int(&arguments, p->plan.block_k);
-    return oclin_enqueue(ctx, &arguments, &p->plan, "clEnqueueNDRangeKernel for a product");
+    argument_int(&arguments, plan->block_m);
+    argument_int(&arguments, plan->block_n);
+    argument_int(&arguments, plan->block_k);
+    return oclin_enqueue(ctx, &arguments, plan, "clEnqueueNDRangeKernel for a product");
+}
+
+oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p)
+{
+    if (!p->packing_kernel) return enqueue_with(ctx, p, p->kernel, &p->plan, &p->a, &p->b, &p->c);
+    const struct oclin_operand packed_a = {ctx->scratch, 0, 0, 1};
+    const struct oclin_operand packed_b = {ctx->scratch, p->plan.packed_a, 0, 1};
+    OCLIN_TRY(enqueue_with(ctx, p, p->packing_kernel, &p->packing, &p->a, &p->b, &packed_a));
+    return enqueue_with(ctx, p, p->kernel, &p->plan, &packed_a, &packed_b, &p->c);
 }
 
 /* ------------------------------------------------------------------------------------- element by element */

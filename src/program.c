@@ -37,6 +37,9 @@ static const char *const family_names[OCLIN_FAMILY_COUNT] = {"plain", "simt", "s
 static const char *const family_files[OCLIN_FAMILY_COUNT] = {"product_plain.cl", "product_simt.cl",
                                                              "product_simd.cl"};
 
+static const char *const stage_names[] = {
+    [OCLIN_STAGE_WHOLE] = "", [OCLIN_STAGE_PACK] = " (packing)", [OCLIN_STAGE_PRODUCT] = " (packed)"};
+
 /* The first three of enum oclin_kernel_id. */
 static int is_product(enum oclin_kernel_id id)
 {
@@ -165,9 +168,10 @@ static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *t
     snprintf(
         options, sizeof options,
         "-cl-std=CL1.2 -DOCLIN_GROUP=%d -DOCLIN_VL=%d -DOCLIN_TILE_M=%d -DOCLIN_TILE_N=%d -DOCLIN_TILE_K=%d "
-        "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_ACTIVATION=%d",
+        "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_STAGE=%d "
+        "-DOCLIN_ACTIVATION=%d",
         t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned, t->unroll_k,
-        (int)p->activation);
+        t->stage, (int)p->activation);
     cl_int error;
     p->program = clCreateProgramWithSource(ctx->cl, 1, &text, &length, &error);
     if (error) return error;
@@ -219,9 +223,9 @@ static oclin_status build(oclin_context *ctx, struct oclin_program *p)
     }
     free(text.bytes);
     if (status == OCLIN_OK)
-        oclin_log(ctx, "built %s: group %d, vector %d, tile %d x %d x %d, item %d x %d%s%s", name,
-                  p->tile.group, p->tile.vl, p->tile.tile_m, p->tile.tile_n, p->tile.tile_k, p->tile.item_m,
-                  p->tile.item_n, p->tile.aligned ? ", aligned" : "",
+        oclin_log(ctx, "built %s%s: group %d, vector %d, tile %d x %d x %d, item %d x %d%s%s", name,
+                  stage_names[p->tile.stage], p->tile.group, p->tile.vl, p->tile.tile_m, p->tile.tile_n,
+                  p->tile.tile_k, p->tile.item_m, p->tile.item_n, p->tile.aligned ? ", aligned" : "",
                   p->fits ? "" : "; does not fit the device");
     return status;
 }
@@ -248,7 +252,8 @@ static int same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
 {
     return a->family == b->family && a->vl == b->vl && a->group == b->group && a->tile_m == b->tile_m &&
            a->tile_n == b->tile_n && a->tile_k == b->tile_k && a->item_m == b->item_m &&
-           a->item_n == b->item_n && a->aligned == b->aligned && a->unroll_k == b->unroll_k;
+           a->item_n == b->item_n && a->aligned == b->aligned && a->unroll_k == b->unroll_k &&
+           a->stage == b->stage;
 }
 
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,

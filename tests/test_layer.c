@@ -351,9 +351,9 @@ static oclin_activation memory_cases[] = {OCLIN_NONE, OCLIN_GELU};
 /* One batch of everything. */
 static void use(oclin_layer *l, int64_t batch)
 {
-    oclin_context *ctx = context();
-    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, batch, IN, NULL),
-                 *y = make_tensor(ctx, OCLIN_F32, batch, OUT, NULL);
+    oclin_context *ctx = l->ctx;
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, batch, l->in, NULL),
+                 *y = make_tensor(ctx, OCLIN_F32, batch, l->out, NULL);
     assert_ok(ctx, oclin_tensor_fill(x, 1.0));
     assert_ok(ctx, oclin_layer_forward(l, x, y));
     assert_ok(ctx, oclin_layer_zero_grad(l));
@@ -415,6 +415,25 @@ static void test_reserve(void **state)
     oclin_layer_destroy(l);
 }
 
+/* Large products pack their operands into scratch memory, and reserve takes that as well. */
+static void test_scratch(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("simd");
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 600, 500, NULL));
+    int64_t few, many;
+    assert_ok(ctx, oclin_layer_workspace(l, 400, &many));
+    assert_ok(ctx, oclin_layer_workspace(l, 1, &few));
+    assert_true(few == 0 && many > (400 * 600 + 500 * 600) * 4);
+    assert_ok(ctx, oclin_layer_reserve(l, 400));
+    assert_true((int64_t)ctx->scratch_bytes == many);
+    for (int64_t batch = 400; batch > 0; batch /= 3) use(l, batch);
+    assert_true((int64_t)ctx->scratch_bytes == many);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
 /* dW and db come with the first backward, not before. */
 static void test_gradients_are_lazy(void **state)
 {
@@ -464,6 +483,7 @@ int main(int argc, char **argv)
         add_test(&list, test_workspace, &memory_cases[i], "memory/workspace, %s", name);
         add_test(&list, test_reserve, &memory_cases[i], "memory/reserve, %s", name);
     }
+    add_test(&list, test_scratch, NULL, "memory/scratch of packed operands");
     add_test(&list, test_gradients_are_lazy, NULL, "memory/gradients are lazy");
     const int code = run_list("layer", &list, argc, argv);
     oclin_context_destroy(shared);
