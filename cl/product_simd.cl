@@ -137,11 +137,12 @@ OCLIN_INLINE void pack_a(PACKED float *to, global const float *a, long a_stride,
 #endif
 
 #if B_ALONG_K
-/* Shuffles as such: of vector literals, LLVM 14 makes about twice as many instructions. */
+/* Shuffles as such: of vector literals, or of shuffle2(), LLVM 14 makes about twice as many instructions. Oclgrind 21.10
+ * calls what comes out of them uninitialised; scripts/oclgrind.sh therefore asks for shuffle2(). */
 #ifndef __has_builtin
 #define __has_builtin(name) 0
 #endif
-#if __has_builtin(__builtin_shufflevector)
+#if __has_builtin(__builtin_shufflevector) && !defined(OCLIN_USE_SHUFFLE2)
 #define SHUFFLE __builtin_shufflevector
 #else
 #define SHUFFLE(x, y, ...) shuffle2(x, y, (OCLIN_JOIN(uint, OCLIN_VL))(__VA_ARGS__))

@@ -14,7 +14,7 @@ check_with() {
     : >"$log"
     # Oclgrind 21.10 does not know an instruction (freeze) that its optimiser makes
     OCLIN_DEVICE= OCLIN_PLAN= oclgrind --data-races $option --check-api --log "$log" \
-        --build-options -cl-opt-disable "$build/tests/$@" >"$work/out" 2>&1 || { cat "$work/out"; exit 1; }
+        --build-options '-cl-opt-disable -DOCLIN_USE_SHUFFLE2' "$build/tests/$@" >"$work/out" 2>&1 || { cat "$work/out"; exit 1; }
     if [ -s "$log" ]; then
         head -n 40 "$log"
         echo "oclgrind.sh: $* gave the messages above" >&2
