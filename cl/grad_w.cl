@@ -16,17 +16,6 @@
 #define B_ALONG_K 0
 #define SUM_A_OVER_K 1
 
-/* A finished gradient goes to its place: g is stored, added, or used for the step, once, after the whole sum.
- */
-OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, int lanes)
-{
-    if (flags & OCLIN_FLAG_UPDATE)
-        g = MULTIPLY_ADD((real)(-lr), g, load_lanes(c, lanes));
-    else if (flags & OCLIN_FLAG_ACCUMULATE)
-        g += load_lanes(c, lanes);
-    store_lanes(c, g, lanes);
-}
-
 /* Epilogue for `lanes` results of one row: c points at the first. */
 OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
                                 float lr, int flags, int lanes)

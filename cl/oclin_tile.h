@@ -25,6 +25,8 @@
 #define OCLIN_FLAG_KEEP_Z 2     /* forward: store the pre-activation for backward */
 #define OCLIN_FLAG_ACCUMULATE 4 /* add to what is there; without it outputs are overwritten, never read */
 #define OCLIN_FLAG_UPDATE 8     /* grad_w: C is W and V is b; apply the step, store no gradient */
+#define OCLIN_FLAG_DX 128       /* grads: dX is wanted */
+#define OCLIN_FLAG_DW 256       /* grads: dW and db, or the step with them, are wanted */
 #define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
 #define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
 #define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
@@ -66,6 +68,11 @@
 #define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_m, item_n, vl)                       \
     ((tile_m) * (tile_k) + (tile_m) / (item_m) * (vl) + OCLIN_SIMD_PANELS * (item_n) * (tile_k) + \
      (tile_m) * (tile_n) + (tile_m) + 256)
+/* skinny: one work-item a group; sums of a small batch in local memory. */
+#define OCLIN_SKINNY_PAD 16
+#define OCLIN_SKINNY_LOCAL_FLOATS(tile_m, tile_n, tile_k) \
+    ((tile_m) * (2 * ((tile_n) + OCLIN_SKINNY_PAD) + (tile_k)) + 256)
+
 /* Scratch memory of a packed product: for every block of k, strips of A and panels of B. */
 #define OCLIN_SIMD_STRIP_FLOATS(tile_k, item_m, vl) ((item_m) * (tile_k) + (vl))
 #define OCLIN_SIMD_PANEL_FLOATS(tile_k, item_n) ((item_n) * (tile_k))

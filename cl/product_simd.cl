@@ -64,12 +64,6 @@
 #define PACKED global
 #endif
 
-/* Any address, as one access: PoCL's vload8() and vstore8() are two of four lanes each. In packing, which is
- * little else, that cost grad_w 3 to 12 %. */
-struct any_real {
-    real lanes;
-} __attribute__((packed));
-#define LOAD_ANY(p) (((global const struct any_real *)(p))->lanes)
 #define STORE_ANY(value, p) (((PACKED struct any_real *)(p))->lanes = (value))
 
 #if A_ALONG_K

@@ -28,6 +28,10 @@ tile() { # GROUP VL TILE_M TILE_N TILE_K ITEM_M ITEM_N ALIGNED
 }
 
 for act in 0 1 2 3 4; do
+    for vl in 4 8 16; do
+        lint "$(tile 1 $vl 64 192 1 4 3 0) -DOCLIN_ACTIVATION=$act" common.cl forward.cl forward_skinny.cl
+        lint "$(tile 1 $vl 16 1024 16 1 256 0) -DOCLIN_ACTIVATION=$act" common.cl grads_skinny.cl
+    done
     for equation in forward grad_x grad_w; do
         lint "$(tile 64 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_plain.cl
         for stage in 0 1 2; do

@@ -32,7 +32,7 @@ check_without_uninitialized() { check_with '' "$@"; }
 check test_products plain 'plain/edge/*'
 check test_products simd-8 'simd-8/edge/7x1*'
 check test_products simt-16 'simt-16/edge/?x1*x9*'
-for plan in plain simd-4 simd-packed simt-16 simt-32; do
+for plan in plain simd-4 simd-packed simd-skinny simt-16 simt-32; do
     check test_products $plan "$plan/small/*"
     check_without_uninitialized test_products $plan "$plan/small_gelu/*"
 done

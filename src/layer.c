@@ -436,7 +436,7 @@ static struct oclin_product product_dx(const struct oclin_backward_call *call)
         .id = OCLIN_KERNEL_GRAD_X, .m = call->saved->batch, .n = l->in, .k = l->out, .scale = 1.0f};
     set_grad_z(&p, call);
     p.b = oclin_operand_of(l->w);
-    p.c = oclin_operand_of(call->dx);
+    p.c = oclin_operand_of(call->dx); /* NULL for grads that want none */
     return p;
 }
 
@@ -459,6 +459,23 @@ static struct oclin_product product_dw(const struct oclin_backward_call *call)
     return p;
 }
 
+/* All three in one pass over W. */
+static struct oclin_product product_grads(const struct oclin_backward_call *call,
+                                          const struct oclin_product *dw)
+{
+    struct oclin_product p = product_dx(call);
+    p.id = OCLIN_KERNEL_GRADS;
+    p.flags = call->dx ? OCLIN_FLAG_DX : 0;
+    if (!call->dx) p.c = dw->c; /* some valid buffer */
+    p.x = dw->b;
+    p.z = dw->c;
+    p.v = dw->v;
+    p.scale = dw->scale;
+    p.lr = dw->lr;
+    if (!call->step || call->lr != 0.0f) p.flags |= OCLIN_FLAG_DW | dw->flags;
+    return p;
+}
+
 /* The gradients that are overwritten need no zeros; those that are added to, and everything that is read, do.
  */
 static oclin_status settle_backward(const struct oclin_backward_call *call, const struct oclin_product *dw)
@@ -473,27 +490,51 @@ static oclin_status settle_backward(const struct oclin_backward_call *call, cons
     return l->db ? oclin_tensor_settle_others(l->db) : OCLIN_OK;
 }
 
-/* dX first: it needs the old W. */
-static oclin_status run_backward(const struct oclin_backward_call *call)
+static void dx_written(const struct oclin_backward_call *call, oclin_status status)
+{
+    if (call->dx) oclin_tensor_written(call->dx, status);
+}
+
+static void dw_written(const struct oclin_backward_call *call, oclin_status status)
 {
     oclin_layer *l = call->layer;
-    const int with_dw = !call->step || call->lr != 0.0f; /* a step of 0 changes nothing */
-    struct oclin_product dw = product_dw(call), dx;
-    OCLIN_TRY(oclin_product_prepare(l->ctx, &dw));
-    if (call->dx) {
-        dx = product_dx(call);
-        OCLIN_TRY(oclin_product_prepare(l->ctx, &dx));
-    }
-    OCLIN_TRY(settle_backward(call, &dw));
-    oclin_status status = OCLIN_OK;
-    if (call->dx) {
-        status = oclin_product_enqueue(l->ctx, &dx);
-        oclin_tensor_written(call->dx, status);
-    }
-    if (status != OCLIN_OK || !with_dw) return status;
-    status = oclin_product_enqueue(l->ctx, &dw);
+    if (call->step && call->lr == 0.0f) return; /* it changes nothing */
     oclin_tensor_written(call->step ? l->w : l->dw, status);
     if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);
+}
+
+/* dX first: it needs the old W. */
+static oclin_status run_two_products(const struct oclin_backward_call *call, struct oclin_product *dw)
+{
+    oclin_context *ctx = call->layer->ctx;
+    struct oclin_product dx;
+    OCLIN_TRY(oclin_product_prepare(ctx, dw));
+    if (call->dx) {
+        dx = product_dx(call);
+        OCLIN_TRY(oclin_product_prepare(ctx, &dx));
+    }
+    OCLIN_TRY(settle_backward(call, dw));
+    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
+    dx_written(call, status);
+    if (status != OCLIN_OK || (call->step && call->lr == 0.0f)) return status;
+    status = oclin_product_enqueue(ctx, dw);
+    dw_written(call, status);
+    return status;
+}
+
+static oclin_status run_backward(const struct oclin_backward_call *call)
+{
+    oclin_context *ctx = call->layer->ctx;
+    struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
+    if (!oclin_plan_one_pass(ctx, call->saved->batch)) return run_two_products(call, &dw);
+    if (oclin_product_prepare(ctx, &grads) != OCLIN_OK) {
+        oclin_forget_error(ctx); /* the log has it; what cannot be had in one pass is done in two */
+        return run_two_products(call, &dw);
+    }
+    OCLIN_TRY(settle_backward(call, &dw));
+    const oclin_status status = oclin_product_enqueue(ctx, &grads);
+    dx_written(call, status);
+    dw_written(call, status);
     return status;
 }
 

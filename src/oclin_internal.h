@@ -36,7 +36,7 @@ oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_d
 
 /* --------------------------------------------------------------------------------------------- plan.c */
 
-enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_FAMILY_COUNT };
+enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_SKINNY, OCLIN_FAMILY_COUNT };
 
 /* The one set of numbers that becomes the build options of a kernel and the NDRange of its launches; see
  * oclin_tile.h. */
@@ -72,6 +72,8 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name);
 /* The attempt-th choice for a product, best first; 0 when there is none left. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan);
+/* Whether grad_x and grad_w run as one kernel, OCLIN_KERNEL_GRADS, for this batch. */
+int oclin_plan_one_pass(const oclin_context *ctx, int64_t batch);
 /* The launch that packs A and B into scratch memory for the product planned in `product`. */
 void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *product,
                         struct oclin_plan *plan);
@@ -91,6 +93,7 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_FORWARD,
     OCLIN_KERNEL_GRAD_X,
     OCLIN_KERNEL_GRAD_W,
+    OCLIN_KERNEL_GRADS, /* (1), (2) and (3) in one pass over W */
     OCLIN_KERNEL_STEP,
     OCLIN_KERNEL_FILL,
     OCLIN_KERNEL_MSE,
@@ -235,7 +238,7 @@ struct oclin_operand {
 struct oclin_product {
     enum oclin_kernel_id id;
     oclin_activation activation;
-    struct oclin_operand a, s, b, c, v, z;
+    struct oclin_operand a, s, b, c, v, z, x; /* x: grads alone */
     int64_t m, n, k;
     float scale, lr;
     int flags;

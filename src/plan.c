@@ -65,7 +65,7 @@ static const struct named_tile {
     SIMT_TILE("simt-64x32", 64, 32, 8, 8, 4), SIMT_TILE("simt-32", 32, 32, 8, 4, 4),
     SIMT_TILE("simt-16", 16, 16, 8, 4, 4),
 };
-enum { SIMT_TILES = sizeof simt_tiles / sizeof *simt_tiles, MOST_TILES = SIMT_TILES + 2 };
+enum { SIMT_TILES = sizeof simt_tiles / sizeof *simt_tiles, MOST_TILES = SIMT_TILES + 3 };
 
 static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
 {
@@ -74,6 +74,8 @@ static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
     if (t->family == OCLIN_SIMD)
         floats =
             OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
+    if (t->family == OCLIN_SKINNY)
+        floats = OCLIN_SKINNY_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
     return t->group <= d->max_items && floats * (int64_t)sizeof(float) <= d->info.local_bytes;
 }
 
@@ -241,6 +243,68 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
     return (plan.packed_a + plan.packed_b) * (int64_t)sizeof(float);
 }
 
+/* ----------------------------------------------------------------------- skinny, for small batches on CPUs */
+
+/* Largest batches, measured: above them packing pays. */
+enum { SKINNY_FORWARD = 16, SKINNY_GRADS = 16 };
+
+static int skinny_allowed(const oclin_context *ctx)
+{
+    return family_of(ctx) == OCLIN_SIMD && (ctx->plan.name[0] == 0 || strcmp(ctx->plan.name, "simd") == 0 ||
+                                            strcmp(ctx->plan.name, "simd-skinny") == 0);
+}
+
+static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, enum oclin_kernel_id id)
+{
+    struct oclin_tile t = {.family = OCLIN_SKINNY, .vl = simd_tile(d, 0).vl, .group = 1};
+    if (id == OCLIN_KERNEL_FORWARD) {
+        t.tile_m = 64;
+        t.tile_n = 192;
+        t.item_m = 4;
+        t.item_n = t.vl == 16 ? 6 : 3; /* 32 registers, or 16 */
+        while (!fits(d, &t) && t.tile_m > 4) t.tile_m /= 2;
+    } else {
+        t.tile_m = SKINNY_GRADS;
+        t.tile_n = 1024;
+        t.tile_k = t.vl > 8 ? t.vl : 8;
+        t.item_m = 1;
+        t.item_n = 256;
+        while (!fits(d, &t) && t.tile_n > t.item_n) t.tile_n /= 2;
+    }
+    return t;
+}
+
+/* Is a kernel for small batches the right one for this product? */
+static int is_skinny(const oclin_context *ctx, const struct oclin_product *p)
+{
+    if (!skinny_allowed(ctx)) return 0;
+    return p->id == OCLIN_KERNEL_GRADS || (p->id == OCLIN_KERNEL_FORWARD && p->m <= SKINNY_FORWARD);
+}
+
+int oclin_plan_one_pass(const oclin_context *ctx, int64_t batch)
+{
+    return skinny_allowed(ctx) && batch <= SKINNY_GRADS;
+}
+
+/* Four groups a core where they stay wide: long rows are what memory likes. */
+static void skinny_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
+                        struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    const int forward = p->id == OCLIN_KERNEL_FORWARD;
+    const int64_t item = forward ? t->item_n : 64, parts = 4 * d->info.compute_units;
+    int64_t width = part(p->n, parts, item);
+    const int64_t least_width = part(p->n, d->info.compute_units, item);
+    if (!forward && width < 1024) width = least(1024, least_width);
+    plan->block_n = (int)least(width, t->tile_n);
+    plan->groups = ceil_divide(p->n, plan->block_n);
+    if (!forward) return;
+    plan->groups *= ceil_divide(p->m, t->tile_m);
+    /* what X's block takes of L2 */
+    const int64_t depth = 16384 / least(p->m, t->tile_m);
+    plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
+}
+
 /* --------------------------------------------------------------------------------------- the choice */
 
 /* The tiles that the context's plan allows for this product, the best one first. */
@@ -251,7 +315,9 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p,
     const char *name = ctx->plan.name;
     int count = 0;
     if (family_of(ctx) == OCLIN_SIMD) {
-        tiles[0] = tiles[1] = simd_tile(d, number_of(name));
+        if (is_skinny(ctx, p)) tiles[count++] = skinny_tile(d, p->id);
+        if (p->id == OCLIN_KERNEL_GRADS) return count;
+        tiles[count] = tiles[count + 1] = simd_tile(d, number_of(name));
         if (may_pack(ctx, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
         if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
     } else if (family_of(ctx) == OCLIN_SIMT) {
@@ -299,6 +365,9 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
     case OCLIN_SIMD:
         simd_plan(ctx, p, plan);
         break;
+    case OCLIN_SKINNY:
+        skinny_plan(&ctx->device, p, plan);
+        break;
     case OCLIN_SIMT:
         plan->tile.aligned = is_aligned(p);
         plan->groups = ceil_divide(p->m, plan->tile.tile_m) * ceil_divide(p->n, plan->tile.tile_n);
@@ -345,7 +414,8 @@ static int tile_named(const oclin_context *ctx, const char *name, struct oclin_t
     *tile = plain_tile(&ctx->device, 1);
     if (strcmp(name, "plain") == 0) return 1;
     if (strcmp(name, "simd") == 0 || strcmp(name, "simd-4") == 0 || strcmp(name, "simd-8") == 0 ||
-        strcmp(name, "simd-16") == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-packed") == 0) {
+        strcmp(name, "simd-16") == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-skinny") == 0 ||
+        strcmp(name, "simd-packed") == 0) {
         *tile = simd_tile(&ctx->device, number_of(name));
         return 1;
     }
@@ -364,7 +434,7 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
     struct oclin_tile tile;
     if (!name || !*name) return OCLIN_OK;
     if (!tile_named(ctx, name, &tile)) {
-        char known[160] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simt";
+        char known[200] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simd-skinny, simt";
         for (int i = 0; i < SIMT_TILES; i++)
             snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", simt_tiles[i].name);
         return oclin_fail(ctx, OCLIN_E_ARG, "plan '%.40s' is not known: %s", name, known);

@@ -122,6 +122,7 @@ static oclin_status enqueue_with(oclin_context *ctx, const struct oclin_product 
     argument_int(&arguments, plan->block_m);
     argument_int(&arguments, plan->block_n);
     argument_int(&arguments, plan->block_k);
+    if (p->id == OCLIN_KERNEL_GRADS) oclin_argument_operand(&arguments, p->x.mem ? &p->x : a, 1);
     return oclin_enqueue(ctx, &arguments, plan, "clEnqueueNDRangeKernel for a product");
 }
 

@@ -26,6 +26,7 @@ static const struct {
     [OCLIN_KERNEL_FORWARD] = {"forward", {"oclin_tile.h", "common.cl", "forward.cl"}},
     [OCLIN_KERNEL_GRAD_X] = {"grad_x", {"oclin_tile.h", "common.cl", "grad_x.cl"}},
     [OCLIN_KERNEL_GRAD_W] = {"grad_w", {"oclin_tile.h", "common.cl", "grad_w.cl"}},
+    [OCLIN_KERNEL_GRADS] = {"grads", {"oclin_tile.h", "common.cl"}},
     [OCLIN_KERNEL_STEP] = {"sgd_step", {"oclin_tile.h", "common.cl", "update.cl"}},
     [OCLIN_KERNEL_FILL] = {"fill", {"oclin_tile.h", "fill.cl"}},
     [OCLIN_KERNEL_MSE] = {"mse", {"oclin_tile.h", "loss.cl"}},
@@ -33,17 +34,28 @@ static const struct {
     [OCLIN_KERNEL_SUM_ROWS] = {"sum_rows", {"oclin_tile.h", "loss.cl"}},
 };
 
-static const char *const family_names[OCLIN_FAMILY_COUNT] = {"plain", "simt", "simd"};
-static const char *const family_files[OCLIN_FAMILY_COUNT] = {"product_plain.cl", "product_simt.cl",
-                                                             "product_simd.cl"};
-
+static const char *const family_names[OCLIN_FAMILY_COUNT] = {"plain", "simt", "simd", "skinny"};
 static const char *const stage_names[] = {
     [OCLIN_STAGE_WHOLE] = "", [OCLIN_STAGE_PACK] = " (packing)", [OCLIN_STAGE_PRODUCT] = " (packed)"};
 
-/* The first three of enum oclin_kernel_id. */
+/* The first four of enum oclin_kernel_id. */
 static int is_product(enum oclin_kernel_id id)
 {
-    return id <= OCLIN_KERNEL_GRAD_W;
+    return id <= OCLIN_KERNEL_GRADS;
+}
+
+static const char *family_file(enum oclin_kernel_id id, int family)
+{
+    switch (family) {
+    case OCLIN_SIMT:
+        return "product_simt.cl";
+    case OCLIN_SIMD:
+        return "product_simd.cl";
+    case OCLIN_SKINNY:
+        return id == OCLIN_KERNEL_FORWARD ? "forward_skinny.cl" : "grads_skinny.cl";
+    default:
+        return "product_plain.cl";
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------- text */
@@ -130,7 +142,7 @@ static oclin_status join(oclin_context *ctx, const struct oclin_program *p, stru
 {
     for (int i = 0; i < FILES && kernels[p->id].files[i]; i++)
         OCLIN_TRY(append_file(ctx, t, kernels[p->id].files[i]));
-    return is_product(p->id) ? append_file(ctx, t, family_files[p->tile.family]) : OCLIN_OK;
+    return is_product(p->id) ? append_file(ctx, t, family_file(p->id, p->tile.family)) : OCLIN_OK;
 }
 
 /* ---------------------------------------------------------------------------------------------- building */

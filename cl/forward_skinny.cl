@@ -1,0 +1,107 @@
+/*
+ * The product C = A B for small batches on CPUs, A and B both along k (forward.cl): every result is a product of a row of
+ * X with a row of W, and nothing is packed. W is read once, as fast as memory gives it.
+ *
+ * 1-D range, local size 1: group g computes block_n columns of C (rows of W), for up to OCLIN_TILE_M rows of C:
+ * rows g / groups_n * TILE_M ..., columns g % groups_n * block_n ...
+ *
+ *      for each block_k of k                          X's block stays in L2, ITEM_N rows of W in L1
+ *        for each ITEM_N rows of W
+ *          for each ITEM_M rows of X
+ *            ITEM_M x ITEM_N sums, VL lanes each, in registers; their lanes are added up at the end of the block
+ *
+ * The register tile is always computed whole; rows past the edges are another row's, and not stored.
+ *
+ * OCLIN_ITEM_M/N  register tile: 4 x 3 sums, ITEM_N vectors of W and one of X fill 16 registers
+ * OCLIN_TILE_M/N  largest block
+ */
+#define SUMS (OCLIN_ITEM_M * OCLIN_ITEM_N)
+
+OCLIN_INLINE float sum_of_lanes(real v)
+{
+#if OCLIN_VL == 16
+    const float8 v8 = v.lo + v.hi;
+    const float4 v4 = v8.lo + v8.hi;
+#elif OCLIN_VL == 8
+    const float4 v4 = v.lo + v.hi;
+#else
+    const float4 v4 = v;
+#endif
+    const float2 v2 = v4.lo + v4.hi;
+    return v2.x + v2.y;
+}
+
+OCLIN_INLINE real load_part(global const float *p, int lanes)
+{
+    return lanes >= OCLIN_VL ? LOAD_ANY(p) : load_lanes(p, lanes);
+}
+
+/* VL elements of every row: sums += products. */
+OCLIN_INLINE void multiply(real *sum, global const float *const *a, global const float *const *b, int k,
+                           int lanes)
+{
+    real w[OCLIN_ITEM_N];
+#pragma unroll
+    for (int j = 0; j < OCLIN_ITEM_N; j++) w[j] = load_part(b[j] + k, lanes);
+#pragma unroll
+    for (int i = 0; i < OCLIN_ITEM_M; i++) {
+        const real x = load_part(a[i] + k, lanes);
+#pragma unroll
+        for (int j = 0; j < OCLIN_ITEM_N; j++)
+            sum[i * OCLIN_ITEM_N + j] = MULTIPLY_ADD(x, w[j], sum[i * OCLIN_ITEM_N + j]);
+    }
+}
+
+/* A register tile of `depth` products a result: c = sums, or c += sums. */
+OCLIN_INLINE void dot_products(local float *c, global const float *a, long a_stride, global const float *b,
+                               long b_stride, int rows, int columns, int depth, int first)
+{
+    global const float *a_rows[OCLIN_ITEM_M], *b_rows[OCLIN_ITEM_N];
+    real sum[SUMS];
+#pragma unroll
+    for (int i = 0; i < OCLIN_ITEM_M; i++) a_rows[i] = a + min(i, rows - 1) * a_stride;
+#pragma unroll
+    for (int j = 0; j < OCLIN_ITEM_N; j++) b_rows[j] = b + min(j, columns - 1) * b_stride;
+#pragma unroll
+    for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);
+
+    int k = 0;
+    for (; k + OCLIN_VL <= depth; k += OCLIN_VL) multiply(sum, a_rows, b_rows, k, OCLIN_VL);
+    if (k < depth) multiply(sum, a_rows, b_rows, k, depth - k);
+
+    for (int i = 0; i < OCLIN_ITEM_M; i++)
+#pragma unroll
+        for (int j = 0; j < OCLIN_ITEM_N; j++) {
+            local float *to = c + i * OCLIN_TILE_N + j;
+            const float s = sum_of_lanes(sum[i * OCLIN_ITEM_N + j]);
+            *to = first ? s : *to + s;
+        }
+}
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(skinny)(PRODUCT_ARGUMENTS)
+{
+    local float c_tile[OCLIN_TILE_M * OCLIN_TILE_N];
+    const long group = get_group_id(0), groups_n = (n + block_n - 1) / block_n;
+    const long row0 = group / groups_n * OCLIN_TILE_M, column0 = group % groups_n * block_n;
+    if (row0 >= m) return;
+    const int rows = (int)min(m - row0, (long)OCLIN_TILE_M), columns = (int)min(n - column0, (long)block_n);
+    a += a_offset + row0 * a_stride;
+    b += b_offset + column0 * b_stride;
+
+    for (long k0 = 0; k0 < k; k0 += block_k) {
+        const int depth = (int)min(k - k0, (long)block_k);
+        for (int column = 0; column < columns; column += OCLIN_ITEM_N)
+            for (int row = 0; row < rows; row += OCLIN_ITEM_M)
+                dot_products(c_tile + row * OCLIN_TILE_N + column, a + row * a_stride + k0, a_stride,
+                             b + column * b_stride + k0, b_stride, rows - row, columns - column, depth,
+                             k0 == 0);
+    }
+
+    c += c_offset + row0 * c_stride + column0;
+    z += z_offset + row0 * z_stride + column0;
+    v += v_offset + column0;
+    for (int row = 0; row < rows; row++, c += c_stride, z += z_stride)
+        for (int column = 0; column < columns; column += OCLIN_VL)
+            store_product(LOAD_REAL(c_tile + row * OCLIN_TILE_N + column), c + column, v + column, z + column,
+                          scale, lr, flags, min(columns - column, OCLIN_VL));
+}

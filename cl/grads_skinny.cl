@@ -1,0 +1,215 @@
+/*
+ * (1) (2) (3) in one pass over W, for small batches on CPUs: each row of W is read once, used for dX while it is the old
+ * one, and then updated:
+ *
+ *   (3)  dX = dZ W                                         dZ = act'(Z) * dY
+ *   (1)  dW = scale * dZ^T X        or  W -= lr * scale * dZ^T X
+ *   (2)  db = scale * column sums of dZ,  or  b -= lr * scale * column sums of dZ
+ *
+ * Roles as in grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX; and Z = dW or W, V = db or b.
+ * OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are wanted.
+ *
+ * 1-D range, local size 1: group g computes block_n columns, for all rows of W, so that no sum is shared between groups.
+ * The first group also computes (2).
+ *
+ *      x_tile, dx_tile: the group's columns of X and dX, in L2
+ *      for each TILE_K rows of W
+ *        dz: TILE_K columns of dZ
+ *        for each ROWS of them, for each ITEM_N columns     these rows and columns of W stay in L1
+ *          for each two samples: dX's rows += dz W          8 products for two loads and stores of dX
+ *          dW = dz^T X, two vectors of columns at a time    8 sums in registers
+ *
+ * Where rows are multiples of 4 KB apart, as they often are, lines below each other share the few places of an L1 set:
+ * hence 4 rows at a time and not 8 (half as fast), a copy of X, and rows of the copies that are PAD apart.
+ *
+ * OCLIN_TILE_M  largest batch, even
+ * OCLIN_TILE_N  most columns of a group
+ * OCLIN_TILE_K  rows of W for one block of dz: a multiple of OCLIN_VL and of 4
+ * OCLIN_ITEM_N  columns at a time, a multiple of OCLIN_VL
+ */
+#define ROWS 4
+#define TILE_VECTORS ((OCLIN_TILE_N + OCLIN_SKINNY_PAD) / OCLIN_VL)
+
+OCLIN_INLINE real load_part(global const float *p, int lanes)
+{
+    return lanes >= OCLIN_VL ? LOAD_ANY(p) : load_lanes(p, lanes);
+}
+
+/* TILE_K (or fewer) columns of dZ, for all samples; those that do not exist come as 0. */
+OCLIN_INLINE void load_dz(local real *dz, global const float *dy, long dy_stride, global const float *s,
+                          long s_stride, int samples, int rows)
+{
+    for (int i = 0; i < samples; i++)
+        for (int r = 0; r < OCLIN_TILE_K; r += OCLIN_VL) {
+            const int lanes = clamp(rows - r, 0, OCLIN_VL);
+            real value = load_part(dy + i * dy_stride + r, lanes);
+#if OCLIN_ACTIVATION != OCLIN_ACT_NONE
+            value = grad_z(value, load_part(s + i * s_stride + r, lanes));
+#endif
+            dz[(i * OCLIN_TILE_K + r) / OCLIN_VL] = value;
+        }
+}
+
+/* (3), two samples, four rows of W, whole vectors; written out, since LLVM 14 leaves nested loops rolled and their sums in
+ * memory (ten times slower). Returns the columns done. */
+OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global const float *w, long w_stride,
+                              int columns)
+{
+    local const float *dz1 = dz + OCLIN_TILE_K;
+    const real z00 = (real)(dz[0]), z01 = (real)(dz[1]), z02 = (real)(dz[2]), z03 = (real)(dz[3]);
+    const real z10 = (real)(dz1[0]), z11 = (real)(dz1[1]), z12 = (real)(dz1[2]), z13 = (real)(dz1[3]);
+    global const float *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
+    int j = 0;
+    for (; j + OCLIN_VL <= columns; j += OCLIN_VL, dx++) {
+        real sum0 = dx[0], sum1 = dx[TILE_VECTORS], wr = LOAD_ANY(w + j);
+        sum0 = MULTIPLY_ADD(z00, wr, sum0);
+        sum1 = MULTIPLY_ADD(z10, wr, sum1);
+        wr = LOAD_ANY(w1 + j);
+        sum0 = MULTIPLY_ADD(z01, wr, sum0);
+        sum1 = MULTIPLY_ADD(z11, wr, sum1);
+        wr = LOAD_ANY(w2 + j);
+        sum0 = MULTIPLY_ADD(z02, wr, sum0);
+        sum1 = MULTIPLY_ADD(z12, wr, sum1);
+        wr = LOAD_ANY(w3 + j);
+        dx[0] = MULTIPLY_ADD(z03, wr, sum0);
+        dx[TILE_VECTORS] = MULTIPLY_ADD(z13, wr, sum1);
+    }
+    return j;
+}
+
+/* The same for one row, and the last columns. */
+OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const float *w, int columns)
+{
+    const real z0 = (real)(dz[0]), z1 = (real)(dz[OCLIN_TILE_K]);
+    for (int j = 0; j < columns; j += OCLIN_VL, dx++) {
+        const real wr = load_part(w + j, columns - j);
+        dx[0] = MULTIPLY_ADD(z0, wr, dx[0]);
+        dx[TILE_VECTORS] = MULTIPLY_ADD(z1, wr, dx[TILE_VECTORS]);
+    }
+}
+
+/* (1), four rows, two vectors. */
+OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global float *dw, long dw_stride,
+                               int samples, float scale, float lr, int flags)
+{
+    real s00 = (real)(0.0f), s01 = s00, s10 = s00, s11 = s00, s20 = s00, s21 = s00, s30 = s00, s31 = s00;
+    for (int i = 0; i < samples; i++, x += TILE_VECTORS, dz += OCLIN_TILE_K) {
+        const real x0 = x[0], x1 = x[1];
+        real z = (real)(dz[0]);
+        s00 = MULTIPLY_ADD(z, x0, s00);
+        s01 = MULTIPLY_ADD(z, x1, s01);
+        z = (real)(dz[1]);
+        s10 = MULTIPLY_ADD(z, x0, s10);
+        s11 = MULTIPLY_ADD(z, x1, s11);
+        z = (real)(dz[2]);
+        s20 = MULTIPLY_ADD(z, x0, s20);
+        s21 = MULTIPLY_ADD(z, x1, s21);
+        z = (real)(dz[3]);
+        s30 = MULTIPLY_ADD(z, x0, s30);
+        s31 = MULTIPLY_ADD(z, x1, s31);
+    }
+    store_gradient(s00 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(s01 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    dw += dw_stride;
+    store_gradient(s10 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(s11 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    dw += dw_stride;
+    store_gradient(s20 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(s21 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    dw += dw_stride;
+    store_gradient(s30 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(s31 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+}
+
+/* One row, one vector of which `lanes` exist. */
+OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global float *dw, int samples,
+                            float scale, float lr, int flags, int lanes)
+{
+    real sum = (real)(0.0f);
+    for (int i = 0; i < samples; i++)
+        sum = MULTIPLY_ADD((real)(dz[i * OCLIN_TILE_K]), x[i * TILE_VECTORS], sum);
+    store_gradient(sum * scale, dw, lr, flags, lanes);
+}
+
+/* One chunk of columns of up to four rows of W: dX first, it needs the old W. */
+OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const float *w,
+                          long w_stride, global float *dw, long dw_stride, int samples, int columns, int rows,
+                          float scale, float lr, int flags)
+{
+    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {
+        local real *dx_i = dx + i * TILE_VECTORS;
+        local const float *dz_i = dz + i * OCLIN_TILE_K;
+        const int done = rows == ROWS ? dx_of_4_rows(dx_i, dz_i, w, w_stride, columns) : 0;
+        for (int r = 0; done < columns && r < rows; r++)
+            dx_of_row(dx_i + done / OCLIN_VL, dz_i + r, w + r * w_stride + done, columns - done);
+    }
+    if (!(flags & OCLIN_FLAG_DW)) return;
+    int done = 0;
+    for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL)
+        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, lr, flags);
+    for (; done < columns; done += OCLIN_VL)
+        for (int r = 0; r < rows; r++)
+            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, lr, flags,
+                      columns - done);
+}
+
+/* (2), for `rows` elements. */
+OCLIN_INLINE void store_db(local const float *dz, global float *db, int samples, int rows, float scale,
+                           float lr, int flags)
+{
+    for (int r = 0; r < rows; r++) {
+        float sum = 0.0f;
+        for (int i = 0; i < samples; i++) sum += dz[i * OCLIN_TILE_K + r];
+        store_gradient((real)(sum * scale), db + r, lr, flags, 1);
+    }
+}
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, long x_stride)
+{
+    local real dx_tile[OCLIN_TILE_M * TILE_VECTORS], x_tile[OCLIN_TILE_M * TILE_VECTORS];
+    local real dz_tile[OCLIN_TILE_M * OCLIN_TILE_K / OCLIN_VL];
+    local float *dz = (local float *)dz_tile;
+    const long column0 = get_group_id(0) * block_n;
+    if (column0 >= n) return;
+    const int samples = (int)m, columns = (int)min(n - column0, (long)block_n);
+    a += a_offset;
+    s += s_offset;
+    x += x_offset + column0;
+    global float *dw = z + z_offset + column0;
+    /* in a step W is read and written: by one pointer, since b promises that nobody else writes there */
+    global const float *w = flags & OCLIN_FLAG_UPDATE ? dw : b + b_offset + column0;
+    const long w_stride = flags & OCLIN_FLAG_UPDATE ? z_stride : b_stride;
+
+    for (int j = 0; j < columns; j += OCLIN_VL) {
+        for (int i = 0; flags & OCLIN_FLAG_DW && i < samples; i++)
+            x_tile[i * TILE_VECTORS + j / OCLIN_VL] = load_part(x + i * x_stride + j, columns - j);
+        for (int i = 0; i < samples + samples % 2; i++)
+            dx_tile[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);
+    }
+    /* samples go in pairs: the last of an odd number has a companion of zeros, which is not stored */
+    for (int r = 0; r < OCLIN_TILE_K && samples % 2; r++) dz[samples * OCLIN_TILE_K + r] = 0.0f;
+
+    for (long k0 = 0; k0 < k; k0 += OCLIN_TILE_K) {
+        const int rows = (int)min(k - k0, (long)OCLIN_TILE_K);
+        load_dz(dz_tile, a + k0, a_stride, s + k0, s_stride, samples, rows);
+        if (column0 == 0 && flags & OCLIN_FLAG_DW && flags & OCLIN_FLAG_BIAS)
+            store_db(dz, v + v_offset + k0, samples, rows, scale, lr, flags);
+        for (int r = 0; r < rows; r += ROWS) {
+            global const float *w_rows = w + (k0 + r) * w_stride;
+            global float *dw_rows = dw + (k0 + r) * z_stride;
+            for (int j = 0; j < columns; j += OCLIN_ITEM_N) {
+                const int part = min(columns - j, OCLIN_ITEM_N);
+                local real *dx_part = dx_tile + j / OCLIN_VL, *x_part = x_tile + j / OCLIN_VL;
+                do_rows(dx_part, x_part, dz + r, w_rows + j, w_stride, dw_rows + j, z_stride, samples, part,
+                        min(rows - r, ROWS), scale, lr, flags);
+            }
+        }
+    }
+
+    c += c_offset + column0;
+    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i++)
+        for (int j = 0; j < columns; j += OCLIN_VL)
+            store_lanes(c + i * c_stride + j, dx_tile[i * TILE_VECTORS + j / OCLIN_VL],
+                        min(columns - j, OCLIN_VL));
+}
