@@ -134,9 +134,21 @@ struct timing {
 
 /* Times all in turn, `runs` times. NULL, or a sentence. */
 const char *time_in_turn(struct timing *all, int count, int runs);
+double now_ms(void);
 double median(const double *values, int n);
 double smallest(const double *values, int n);
 double largest(const double *values, int n);
+
+/* -------------------------------------------------------------------------------------------------- busy.c */
+
+/* What ran on the machine's cores up to a moment, seconds. */
+struct busy {
+    double at, all, own;
+};
+struct busy busy_now(void);
+/* Cores that other programs (or other machines on the same host) took since then: 0.5 is half a core. -1 where the system
+ * does not say. */
+double busy_others(const struct busy *since);
 
 /* ------------------------------------------------------------------------------------------------- table.c */
 
@@ -145,6 +157,7 @@ struct row {
     enum op op;
     struct shape shape;
     double oclin, oclin_min, oclin_max, peer[MAX_PEERS], read, update;
+    double others;    /* cores that other programs used meanwhile; -1: not known */
     char checked[64]; /* "yes", or who was wrong */
 };
 

@@ -2,7 +2,6 @@
  * What a device can do at best: fused multiply-adds in registers, a plain read, a plain update in place.
  *
  * Build options (ceiling.c): V, a vector of the device's width; GROUP, work-items in a group.
- * A group goes through one piece of the array, its work-items side by side; four loads of each are on their way.
  */
 
 /* 12 sums hide the latency of two fused multiply-adds a cycle and fit into 16 registers. */
@@ -28,36 +27,50 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void fma_peak(global V
     result[get_global_id(0)] = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11;
 }
 
-/* The piece of n vectors that this group has: [*first, *last), whole multiples of 4 GROUP but for the last one's. */
-#define PIECE(first, last)                                                                   \
-    const long part = (n / get_num_groups(0) / (4 * GROUP) + 1) * (4 * GROUP);               \
-    const long first = min((long)get_group_id(0) * part, n), last = min(first + part, n);    \
-    const long whole = first + (last - first) / (4 * GROUP) * (4 * GROUP), me = get_local_id(0)
+/*
+ * A group has one piece of n vectors, cut into `streams` strips that it goes through side by side, 4 vectors of each
+ * work-item at a time: a core that reads four or eight strips at once got 46 GB/s where one strip got 28 (Zen 3).
+ */
+#define STEP (4 * GROUP)
+#define STRIPS(strip, first, last)                                                       \
+    const long strip = (n / get_num_groups(0) / streams / STEP + 1) * STEP;              \
+    const long first = min((long)get_group_id(0) * streams * strip, n);                  \
+    const long last = min(first + streams * strip, n), me = get_local_id(0)
 
 kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void read_all(global const V *restrict w, global V *restrict result,
-                                                                        long n)
+                                                                        long n, int streams)
 {
-    PIECE(first, last);
+    STRIPS(strip, first, last);
     V s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-    for (long i = first + me; i < whole; i += 4 * GROUP) {
-        s0 += w[i];
-        s1 += w[i + GROUP];
-        s2 += w[i + 2 * GROUP];
-        s3 += w[i + 3 * GROUP];
+    if (last - first == streams * strip) {
+        for (long i = me; i < strip; i += STEP)
+            for (int k = 0; k < streams; k++) {
+                global const V *p = w + first + k * strip + i;
+                s0 += p[0];
+                s1 += p[GROUP];
+                s2 += p[2 * GROUP];
+                s3 += p[3 * GROUP];
+            }
+    } else { /* the last piece is a shorter one */
+        for (long i = first + me; i < last; i += GROUP) s0 += w[i];
     }
-    for (long i = whole + me; i < last; i += GROUP) s0 += w[i];
     result[get_global_id(0)] = s0 + s1 + s2 + s3;
 }
 
-kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void update_all(global V *restrict w, float c, long n)
+kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void update_all(global V *restrict w, float c, long n, int streams)
 {
-    PIECE(first, last);
-    for (long i = first + me; i < whole; i += 4 * GROUP) {
-        const V v0 = w[i], v1 = w[i + GROUP], v2 = w[i + 2 * GROUP], v3 = w[i + 3 * GROUP];
-        w[i] = v0 * c;
-        w[i + GROUP] = v1 * c;
-        w[i + 2 * GROUP] = v2 * c;
-        w[i + 3 * GROUP] = v3 * c;
+    STRIPS(strip, first, last);
+    if (last - first == streams * strip) {
+        for (long i = me; i < strip; i += STEP)
+            for (int k = 0; k < streams; k++) {
+                global V *p = w + first + k * strip + i;
+                const V v0 = p[0], v1 = p[GROUP], v2 = p[2 * GROUP], v3 = p[3 * GROUP];
+                p[0] = v0 * c;
+                p[GROUP] = v1 * c;
+                p[2 * GROUP] = v2 * c;
+                p[3 * GROUP] = v3 * c;
+            }
+    } else {
+        for (long i = first + me; i < last; i += GROUP) w[i] = w[i] * c;
     }
-    for (long i = whole + me; i < last; i += GROUP) w[i] = w[i] * c;
 }

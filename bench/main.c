@@ -98,7 +98,9 @@ static int measure_group(struct bench *b, const struct opened *opened, const str
     const int with_update = g->op[0] == STEP && p->shape.batch <= 16;
     if (*last_read <= 0.0 || with_update) add_timing(all, &n, opened, ceiling, READ, p->sets);
     if (with_update) add_timing(all, &n, opened, ceiling, UPDATE, p->sets);
+    const struct busy before = busy_now();
     const char *error = time_in_turn(all, n, b->o.runs);
+    const double others = busy_others(&before);
     if (error) return fail("timing", error);
     for (int k = 0; k < row_count; k++) {
         fill_row(b, rows[k], all, n);
@@ -106,6 +108,7 @@ static int measure_group(struct bench *b, const struct opened *opened, const str
             memcpy(rows[1]->checked, rows[0]->checked, sizeof rows[0]->checked); /* a peer is wrong in both */
         if (rows[k]->read > 0.0) *last_read = rows[k]->read;
         rows[k]->read = *last_read;
+        rows[k]->others = others;
         peaks_see(&b->peaks, rows[k], &b->o);
         table_row(rows[k], &b->o);
     }

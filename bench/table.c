@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#define DISTURBED 0.05 /* cores; a row with more of others says little */
+
 double row_gflop(const struct row *r)
 {
     const double product = 2e-9 * (double)r->shape.batch * (double)r->shape.in * (double)r->shape.out;
@@ -47,7 +49,7 @@ void table_head(const struct options *o)
     printf("\n%-10s %-6s %22s %10s %8s %7s", "op", "regime", "batch x in x out", "oclin ms", "GFLOP/s",
            "GB/s");
     for (int i = 0; i < o->peers; i++) printf(" %11s", o->peer[i]);
-    printf(" %9s %9s\n", "read", "update");
+    printf(" %9s %9s %7s\n", "read", "update", "others");
 }
 
 void table_row(const struct row *r, const struct options *o)
@@ -70,6 +72,10 @@ void table_row(const struct row *r, const struct options *o)
         else
             printf(" %9s", "-");
     }
+    if (r->others >= 0.0)
+        printf(" %7.2f", r->others);
+    else
+        printf(" %7s", "-");
     printf(strcmp(r->checked, "yes") == 0 ? "\n" : "  WRONG: %s\n", r->checked);
     fflush(stdout);
 }
@@ -116,6 +122,15 @@ void table_summary(const struct row *rows, int count, const struct peaks *peaks,
     printf("\nTime of the peer / time of oclin: geometric mean, and the smallest\n");
     for (int op = 0; op < OP_COUNT; op++) summary_of(rows, count, (enum op)op, o);
     printf("\nLargest rate of this run: %.1f GFLOP/s, reached by %s\n", peaks->gflops, peaks->by);
+    double most = 0.0;
+    int disturbed = 0;
+    for (int i = 0; i < count; i++) {
+        if (rows[i].others > most) most = rows[i].others;
+        disturbed += rows[i].others > DISTURBED;
+    }
+    if (disturbed)
+        printf("NOT QUIET: other programs took more than %.2f cores during %d of %d rows, up to %.2f\n",
+               DISTURBED, disturbed, count, most);
 }
 
 /* ---------------------------------------------------------------------------------------------------- CSV */
@@ -146,6 +161,10 @@ static void csv_row(FILE *file, const struct row *r, const struct peaks *peaks, 
     number(file, r->read);
     number(file, r->update);
     number(file, r->update > 0.0 ? r->oclin / (r->read + r->update) : 0.0);
+    if (r->others >= 0.0)
+        fprintf(file, ",%.2f", r->others);
+    else
+        fputc(',', file);
     fputc('\n', file);
 }
 
@@ -158,7 +177,7 @@ int csv_write(const char *path, const struct row *rows, int count, const struct 
         for (int i = 0; i < o->peers; i++) fprintf(file, ",%s_ms", o->peer[i]);
         fprintf(file, ",checked,gflops,gbs,share_of_fma_peak,share_of_read_bandwidth");
         for (int i = 0; i < o->peers; i++) fprintf(file, ",ratio_%s", o->peer[i]);
-        fprintf(file, ",oclin_min_ms,oclin_max_ms,read_ms,update_ms,over_read_update\n");
+        fprintf(file, ",oclin_min_ms,oclin_max_ms,read_ms,update_ms,over_read_update,other_cores\n");
         for (int i = 0; i < count; i++) csv_row(file, &rows[i], peaks, o);
         const int bad = ferror(file);
         if (fclose(file) == 0 && !bad) return 1;

@@ -13,7 +13,7 @@
 static const double shortest_ms = 20.0, wanted_ms = 25.0, warm_up_ms = 10.0;
 static const float tiny_lr = 1e-7f; /* W changes, and stays what it was to the eye */
 
-static double now_ms(void)
+double now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
