@@ -1,0 +1,150 @@
+#!/usr/bin/python3
+"""Times PyTorch's training step of nn.Linear: forward, backward with the input's gradient, SGD. CSV on stdout.
+
+The same rules as oclin_bench (bench/README.md): checked first, a pause of 100 ms and a warm-up before each timing, a
+timing of 20 ms at least, medians; X and dY go round over --rotate-mb. As many threads as cores. PyTorch may clear
+gradients by zeros or by dropping them (set_to_none); the faster of the two for the shape is reported.
+"""
+import argparse
+import os
+import statistics
+import sys
+import time
+
+import torch
+
+REGIMES = ("tiny", "skinny", "square", "deep", "ragged")
+MAX_SETS = 8
+SHORTEST, WANTED, WARM_UP = 0.020, 0.025, 0.010  # seconds
+U = 2.0**-24
+
+
+def regime_of(batch, n_in, n_out):
+    """As in shapes.c."""
+    if batch * n_in * n_out < 1e6:
+        return "tiny"
+    if batch <= 16:
+        return "skinny"
+    if batch >= 4096 and n_out <= 64:
+        return "deep"
+    return "ragged" if batch % 4 or n_in % 4 or n_out % 4 else "square"
+
+
+def read_shapes(path):
+    """[(regime, batch, in, out)]"""
+    shapes = []
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            fields = line.split("#")[0].strip().split(",")
+            if fields == [""]:
+                continue
+            regime = fields.pop(0) if fields[0] in REGIMES else None
+            batch, n_in, n_out = map(int, fields)
+            shapes.append((regime or regime_of(batch, n_in, n_out), batch, n_in, n_out))
+    return shapes
+
+
+class Step:
+    """One layer, its optimizer, and the sets of X and dY that calls take in turn."""
+
+    def __init__(self, batch, n_in, n_out, rotate_bytes):
+        set_bytes = 4 * 2 * batch * (n_in + n_out)
+        sets = min(max(-(-rotate_bytes // set_bytes), 1), MAX_SETS)
+        self.layer = torch.nn.Linear(n_in, n_out)
+        with torch.no_grad():
+            self.layer.weight.uniform_(-0.5, 0.5)
+            self.layer.bias.uniform_(-0.5, 0.5)
+        self.x = [(torch.rand(batch, n_in) - 0.5).requires_grad_() for _ in range(sets)]
+        self.dy = [torch.rand(batch, n_out) - 0.5 for _ in range(sets)]
+        self.set_lr(1e-7)
+        self.set_to_none = True
+
+    def set_lr(self, lr):
+        self.sgd = torch.optim.SGD(self.layer.parameters(), lr=lr)
+
+    def run(self, i):
+        x, dy = self.x[i % len(self.x)], self.dy[i % len(self.x)]
+        x.grad = None
+        self.sgd.zero_grad(set_to_none=self.set_to_none)
+        y = self.layer(x)
+        y.backward(dy)
+        self.sgd.step()
+        return y
+
+    def check(self):
+        """Y, dX and the new W against double precision, within the bound of oclin.h for a sum of k products."""
+        lr = 0.125
+        x, dy = self.x[0].detach().double(), self.dy[0].double()
+        w, b = self.layer.weight.detach().double(), self.layer.bias.detach().double()
+        self.set_lr(lr)
+        y = self.run(0).detach()
+        self.set_lr(1e-7)
+
+        def wrong(got, want, magnitude, k):
+            bound = min(k + 1, 8 + 2 * k**0.5) * U * magnitude + 2 * U * want.abs()
+            return bool(((got.double() - want).abs() > bound).any())
+
+        dw = dy.t() @ x
+        return not (
+            wrong(y, x @ w.t() + b, x.abs() @ w.t().abs() + b.abs(), x.shape[1])
+            or wrong(self.x[0].grad, dy @ w, dy.abs() @ w.abs(), dy.shape[1])
+            or wrong(self.layer.weight.detach(), w - lr * dw, lr * (dy.t().abs() @ x.abs()) + w.abs(), x.shape[0])
+        )
+
+    def timed(self, calls):
+        start = time.perf_counter()
+        for i in range(calls):
+            self.run(i)
+        return time.perf_counter() - start
+
+    def time_once(self, calls):
+        """(ms a call, calls that fill a timing)"""
+        time.sleep(0.1)
+        start, i = time.perf_counter(), 0
+        while time.perf_counter() - start < WARM_UP:
+            self.run(i)
+            i += 1
+        seconds = self.timed(calls)
+        while seconds < SHORTEST:
+            calls = min(16 * calls, int(WANTED / seconds * calls) + 1)
+            seconds = self.timed(calls)
+        return 1e3 * seconds / calls, calls
+
+
+def measure(step, runs):
+    """The median in ms, and which way of clearing gradients it is of."""
+    results = []
+    for step.set_to_none in (True, False):
+        calls, times = 1, []
+        step.run(0)
+        for _ in range(runs):
+            ms, calls = step.time_once(calls)
+            times.append(ms)
+        results.append((statistics.median(times), "none" if step.set_to_none else "zeros"))
+    return min(results)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--shapes", required=True, help="lines batch,in,out or regime,batch,in,out")
+    parser.add_argument("--runs", type=int, default=7, help="timings of which the median is taken")
+    parser.add_argument("--csv", help="write there, not to stdout")
+    parser.add_argument("--rotate-mb", type=int, default=128, help="X, dY, Y and dX go round over so many MB")
+    o = parser.parse_args()
+    torch.manual_seed(1)
+    torch.set_num_threads(os.cpu_count())
+    wrong = False
+    with open(o.csv, "w", encoding="utf-8") if o.csv else sys.stdout as out:
+        print(f"# PyTorch {torch.__version__}, {torch.get_num_threads()} threads", file=out)
+        print("op,regime,batch,in,out,torch_ms,checked,zero_grad", file=out)
+        for regime, batch, n_in, n_out in read_shapes(o.shapes):
+            step = Step(batch, n_in, n_out, o.rotate_mb << 20)
+            right = step.check()
+            wrong |= not right
+            ms, how = measure(step, o.runs) if right else (float("nan"), "")
+            print(f"step,{regime},{batch},{n_in},{n_out},{ms:.6g},{'yes' if right else 'no'},{how}", file=out, flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
