@@ -171,7 +171,9 @@ static void describe(struct bench *b)
     struct oclin_device_info d;
     char text[256];
     library_oclin.version(text, sizeof text);
-    printf("library   %s%s%s\n", text, b->o.plan ? ", plan " : "", b->o.plan ? b->o.plan : "");
+    const char *plan = getenv("OCLIN_PLAN");
+    if (!plan) plan = b->o.plan;
+    printf("library   %s%s%s\n", text, plan ? ", plan " : "", plan ? plan : "");
     if (oclin_context_device(b->ctx, &d) == OCLIN_OK)
         printf("device    %s, %lld compute units\ndriver    %s, %s, %s\n", d.name, (long long)d.compute_units,
                d.platform_name, d.driver, d.version);
