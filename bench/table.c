@@ -106,8 +106,9 @@ static struct mean ratios(const struct row *rows, int count, enum op op, int reg
 
 static void summary_of(const struct row *rows, int count, enum op op, const struct options *o)
 {
-    for (int regime = -1; regime < REGIME_COUNT; regime++)
+    for (int k = 0; k <= REGIME_COUNT; k++)
         for (int i = 0; i < o->peers; i++) {
+            const int regime = k < REGIME_COUNT ? k : -1; /* all of them at the end */
             const struct mean m = ratios(rows, count, op, regime, i);
             if (m.n == 0) continue;
             printf("%-10s %-6s %-9s %3d shapes %8.2f   smallest %.2f at %lld x %lld x %lld\n", op_name[op],
