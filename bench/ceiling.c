@@ -148,9 +148,10 @@ static const char *choose_pass(struct state *s, enum op op)
 {
     struct pass *chosen = &s->pass[op == UPDATE], best = *chosen;
     double least = 0.0;
-    for (size_t a_unit = s->few; a_unit <= s->most; a_unit *= 4)
-        for (cl_int streams = 1; streams <= 8; streams *= 2)
-            for (int i = 0; i < 4; i++) {
+    /* round after round, so that a disturbance does not fall on one of them alone */
+    for (int i = 0; i < 8; i++)
+        for (size_t a_unit = s->few; a_unit <= s->most; a_unit *= 4)
+            for (cl_int streams = 1; streams <= 8; streams *= 2) {
                 *chosen = (struct pass){s->units * a_unit, streams};
                 const double start = now_ms();
                 const char *error = enqueue(s, op, i % s->p->w_sets, 0.0f);

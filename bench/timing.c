@@ -14,7 +14,8 @@
 enum { PATIENCE = 3 };
 
 static const double shortest_ms = 20.0, wanted_ms = 25.0, warm_up_ms = 10.0;
-static const float tiny_lr = 1e-7f; /* W changes, and stays what it was to the eye */
+static const double longest_ms = 500.0; /* after which no timing is taken again */
+static const float tiny_lr = 1e-7f;     /* W changes, and stays what it was to the eye */
 
 double now_ms(void)
 {
@@ -60,7 +61,8 @@ static long interruptions(void)
 static const char *time_undisturbed(struct timing *t)
 {
     double least = 0.0;
-    for (int attempt = 0; attempt <= PATIENCE; attempt++) {
+    const double start = now_ms();
+    for (int attempt = 0; attempt <= PATIENCE && (attempt == 0 || now_ms() - start < longest_ms);) {
         double ms;
         const long before = interruptions();
         const char *error = run(t, t->calls, &ms);
@@ -68,10 +70,9 @@ static const char *time_undisturbed(struct timing *t)
         if (error) return error;
         if (ms < shortest_ms) {
             t->calls = calls_for(wanted_ms, t->calls, ms);
-            attempt--;
             continue;
         }
-        if (attempt == 0 || rate < least) {
+        if (attempt++ == 0 || rate < least) {
             least = rate;
             t->ms[t->done] = ms / (double)t->calls;
         }
