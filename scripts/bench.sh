@@ -52,7 +52,9 @@ mkdir -p "$folder"
 # OpenBLAS picks a slower kernel where these are set
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 # activations go round over twice the last-level cache, 128 MB at least
-rotate=$(getconf LEVEL3_CACHE_SIZE 2>/dev/null | awk '{ mb = 2 * $1 / 1048576; print mb > 128 ? int(mb) : 128 }')
+cache=$(sed -n 's/K$//p' /sys/devices/system/cpu/cpu0/cache/index3/size 2>/dev/null || true)
+rotate=$((${cache:-0} / 512))
+[ "$rotate" -ge 128 ] || rotate=128
 python=/usr/bin/python3 # the one that Debian's python3-torch belongs to
 has torch && ! $python -c 'import torch' 2>/dev/null && {
     echo "bench.sh: the peer torch is missing (Debian: python3-torch)" >&2
@@ -64,9 +66,9 @@ while [ "$round" -le "$rounds" ]; do
     echo "round $round of $rounds" >&2
     if [ "$round" -eq 1 ]; then beside=$(among openblas clblast onednn); else beside=$(among openblas); fi
     "$build/bench/oclin_bench" --shapes "$shapes" --ops forward,dw,dx,step,fused_step --peers "$beside" --runs "$runs" \
-        --rotate-mb "${rotate:-128}" --csv "$folder/oclin-$round.csv" >"$folder/oclin-$round.txt" || wrong=1
+        --rotate-mb "$rotate" --csv "$folder/oclin-$round.csv" >"$folder/oclin-$round.txt" || wrong=1
     if has torch; then
-        $python "$root/bench/torch_step.py" --shapes "$shapes" --runs "$runs" --rotate-mb "${rotate:-128}" \
+        $python "$root/bench/torch_step.py" --shapes "$shapes" --runs "$runs" --rotate-mb "$rotate" \
             --csv "$folder/torch-$round.csv" || wrong=1
     fi
     if has torch && [ -z "$quick" ] && [ -x "$build/examples/fashion_mnist" ]; then
