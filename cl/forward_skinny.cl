@@ -40,16 +40,13 @@ OCLIN_INLINE real load_part(global const float *p, int lanes)
 OCLIN_INLINE void multiply(real *sum, global const float *const *a, global const float *const *b, int k,
                            int lanes)
 {
-    real w[OCLIN_ITEM_N];
+    real w[OCLIN_ITEM_N], x[OCLIN_ITEM_M];
 #pragma unroll
     for (int j = 0; j < OCLIN_ITEM_N; j++) w[j] = load_part(b[j] + k, lanes);
 #pragma unroll
-    for (int i = 0; i < OCLIN_ITEM_M; i++) {
-        const real x = load_part(a[i] + k, lanes);
+    for (int i = 0; i < OCLIN_ITEM_M; i++) x[i] = load_part(a[i] + k, lanes);
 #pragma unroll
-        for (int j = 0; j < OCLIN_ITEM_N; j++)
-            sum[i * OCLIN_ITEM_N + j] = MULTIPLY_ADD(x, w[j], sum[i * OCLIN_ITEM_N + j]);
-    }
+    for (int i = 0; i < SUMS; i++) sum[i] = MULTIPLY_ADD(x[i / OCLIN_ITEM_N], w[i % OCLIN_ITEM_N], sum[i]);
 }
 
 /* A register tile of `depth` products a result: c = sums, or c += sums. */
@@ -69,13 +66,12 @@ OCLIN_INLINE void dot_products(local float *c, global const float *a, long a_str
     for (; k + OCLIN_VL <= depth; k += OCLIN_VL) multiply(sum, a_rows, b_rows, k, OCLIN_VL);
     if (k < depth) multiply(sum, a_rows, b_rows, k, depth - k);
 
-    for (int i = 0; i < OCLIN_ITEM_M; i++)
 #pragma unroll
-        for (int j = 0; j < OCLIN_ITEM_N; j++) {
-            local float *to = c + i * OCLIN_TILE_N + j;
-            const float s = sum_of_lanes(sum[i * OCLIN_ITEM_N + j]);
-            *to = first ? s : *to + s;
-        }
+    for (int i = 0; i < SUMS; i++) {
+        local float *to = c + i / OCLIN_ITEM_N * OCLIN_TILE_N + i % OCLIN_ITEM_N;
+        const float s = sum_of_lanes(sum[i]);
+        *to = first ? s : *to + s;
+    }
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(skinny)(PRODUCT_ARGUMENTS)

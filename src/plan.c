@@ -254,18 +254,19 @@ static int skinny_allowed(const oclin_context *ctx)
                                             strcmp(ctx->plan.name, "simd-skinny") == 0);
 }
 
-static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, enum oclin_kernel_id id)
+static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, enum oclin_kernel_id id, int64_t m)
 {
     struct oclin_tile t = {.family = OCLIN_SKINNY, .vl = simd_tile(d, 0).vl, .group = 1};
     if (id == OCLIN_KERNEL_FORWARD) {
         t.tile_m = 64;
         t.tile_n = 192;
-        t.item_m = 4;
-        t.item_n = t.vl == 16 ? 6 : 3; /* 32 registers, or 16 */
+        /* more rows of W side by side where X leaves room: rows a multiple of 4 KB apart share the places of an L1 set */
+        t.item_m = m <= 2 ? 2 : 4;
+        t.item_n = m <= 2 ? 6 : 3;
         while (!fits(d, &t) && t.tile_m > 4) t.tile_m /= 2;
     } else {
         t.tile_m = SKINNY_GRADS;
-        t.tile_n = 1024;
+        t.tile_n = 2048;
         t.tile_k = t.vl > 8 ? t.vl : 8;
         t.item_m = 1;
         t.item_n = 256;
@@ -286,22 +287,22 @@ int oclin_plan_one_pass(const oclin_context *ctx, int64_t batch)
     return skinny_allowed(ctx) && batch <= SKINNY_GRADS;
 }
 
-/* Four groups a core where they stay wide: long rows are what memory likes. */
+/* forward: four groups a core. grads: long rows are what memory likes, so as wide as the cores leave it, and as the
+ * group's X and dX fit into 128 KB of L2. */
 static void skinny_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
                         struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
     const int forward = p->id == OCLIN_KERNEL_FORWARD;
-    const int64_t item = forward ? t->item_n : 64, parts = 4 * d->info.compute_units;
-    int64_t width = part(p->n, parts, item);
-    const int64_t least_width = part(p->n, d->info.compute_units, item);
-    if (!forward && width < 1024) width = least(1024, least_width);
+    const int64_t units = d->info.compute_units, m = least(p->m, t->tile_m);
+    const int64_t width =
+        forward ? part(p->n, 4 * units, t->item_n) : least(part(p->n, units, 64), 16384 / m);
     plan->block_n = (int)least(width, t->tile_n);
     plan->groups = ceil_divide(p->n, plan->block_n);
     if (!forward) return;
     plan->groups *= ceil_divide(p->m, t->tile_m);
-    /* what X's block takes of L2 */
-    const int64_t depth = 16384 / least(p->m, t->tile_m);
+    /* X's block takes 128 KB of L2 */
+    const int64_t depth = 32768 / m;
     plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
 }
 
@@ -315,7 +316,7 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p,
     const char *name = ctx->plan.name;
     int count = 0;
     if (family_of(ctx) == OCLIN_SIMD) {
-        if (is_skinny(ctx, p)) tiles[count++] = skinny_tile(d, p->id);
+        if (is_skinny(ctx, p)) tiles[count++] = skinny_tile(d, p->id, p->m);
         if (p->id == OCLIN_KERNEL_GRADS) return count;
         tiles[count] = tiles[count + 1] = simd_tile(d, number_of(name));
         if (may_pack(ctx, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
