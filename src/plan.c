@@ -296,7 +296,7 @@ static void skinny_plan(const struct oclin_device_facts *d, const struct oclin_p
     const int forward = p->id == OCLIN_KERNEL_FORWARD;
     const int64_t units = d->info.compute_units, m = least(p->m, t->tile_m);
     const int64_t width =
-        forward ? part(p->n, 4 * units, t->item_n) : least(part(p->n, units, 64), 16384 / m);
+        forward ? part(p->n, 4 * units, t->item_n) : least(part(p->n, units, 256), 16384 / m / 64 * 64);
     plan->block_n = (int)least(width, t->tile_n);
     plan->groups = ceil_divide(p->n, plan->block_n);
     if (!forward) return;
