@@ -10,8 +10,8 @@
  * n / block_n times, one of B m / block_m times: large products are 10 to 20 % faster in two. (Measured with
  * 1024^3 on a Zen 3 core: 0.75 of the FMA peak in one, 0.97 if nothing had to be packed.)
  *
- * 1-D range, local size 1: group g computes block (g / groups_n, g % groups_n), groups_n = ceil(n / block_n).
- * Groups side by side share rows of A.
+ * 1-D range, local size 1: group g computes block (g % groups_m, g / groups_m), groups_m = ceil(m / block_m).
+ * Groups side by side share columns of B: a panel of B is read at the speed of the multiplications, A more slowly.
  *
  *      for each block_k of k                       a_block (in L2)              b_panels (in L1)
  *        pack A's block                                    k ->                      ITEM_N
@@ -21,9 +21,8 @@
  *            c_tile += strip x panel, in registers       | strip 1 |          v  |           |
  *      store the block of C, once                        +---------+             +-----------+
  *
- *   a_block   (row, k) at (row / ITEM_M) * STRIP_FLOATS +
- *               A_ALONG_K: row % ITEM_M * TILE_K + k       either way packing A needs no transposition
- *               else:      k * ITEM_M + row % ITEM_M
+ *   a_block   (row, k) at (row / ITEM_M) * STRIP_FLOATS + k * ITEM_M + row % ITEM_M: one stream (rows that lie apart are
+ *             six, which prefetchers follow badly: forward at 2048^3 ran at 0.6 of grad_w's rate)
  *   b_panels  (k, column) at k * ITEM_N + column; PANELS of them, PANEL_FLOATS apart
  *   c_tile    panel by panel, in it strip by strip, in it row by row of ITEM_N: the order of computing
  *
@@ -66,14 +65,6 @@
 
 #define STORE_ANY(value, p) (((PACKED struct any_real *)(p))->lanes = (value))
 
-#if A_ALONG_K
-#define A_STEP_ROW OCLIN_TILE_K
-#define A_STEP_K 1
-#else
-#define A_STEP_ROW 1
-#define A_STEP_K OCLIN_ITEM_M
-#endif
-
 /* VL lanes of what is packed of A: where A is a gradient, of dz. */
 OCLIN_INLINE real load_a(global const float *a, global const float *s, int lanes)
 {
@@ -85,17 +76,114 @@ OCLIN_INLINE real load_a(global const float *a, global const float *s, int lanes
 #endif
 }
 
-/* Packs rows x depth elements of A; a and s point at the first. m_left >= rows: rows of A from there on. */
+#if A_ALONG_K || B_ALONG_K
+/* Shuffles as such: of vector literals, or of shuffle2(), LLVM 14 makes about twice as many instructions. Oclgrind 21.10
+ * calls what comes out of them uninitialised; scripts/oclgrind.sh therefore asks for shuffle2(). */
+#ifndef __has_builtin
+#define __has_builtin(name) 0
+#endif
+#if __has_builtin(__builtin_shufflevector) && !defined(OCLIN_USE_SHUFFLE2)
+#define SHUFFLE __builtin_shufflevector
+#else
+#define SHUFFLE(x, y, ...) shuffle2(x, y, (OCLIN_JOIN(uint, OCLIN_VL))(__VA_ARGS__))
+#endif
+/* Each four lanes of x and y: their even elements, and their odd elements. BLOCKS(r, i): lanes i ... i + 3 of each of r[0]
+ * ... r[VL / 4 - 1]. */
+#if OCLIN_VL == 4
+#define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 4, 6)
+#define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 5, 7)
+#define BLOCKS(r, i) ((r)[0])
+#elif OCLIN_VL == 8
+#define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 8, 10, 4, 6, 12, 14)
+#define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 9, 11, 5, 7, 13, 15)
+#define BLOCKS(r, i) SHUFFLE((r)[0], (r)[1], i, i + 1, i + 2, i + 3, i + 8, i + 9, i + 10, i + 11)
+#else
+#define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
+#define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+#define TWO_BLOCKS(x, y, i) \
+    SHUFFLE(x, y, i, i + 1, i + 2, i + 3, i + 16, i + 17, i + 18, i + 19, 0, 0, 0, 0, 0, 0, 0, 0)
+#define BLOCKS(r, i)                                                                                      \
+    SHUFFLE(TWO_BLOCKS((r)[0], (r)[1], i), TWO_BLOCKS((r)[2], (r)[3], i), 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, \
+            18, 19, 20, 21, 22, 23)
+#endif
+
+/*
+ * Transposes VL rows (of which `last` is the last that exists; it stands in for those behind it) x depth elements, so that
+ * element k of all of them stands at to + k * step. VL x VL at a time, in registers: first 4 x 4 in each four lanes,
+ *
+ *   r0  a0 a1 a2 a3      e0  a0 a2 b0 b2      a0 b0 c0 d0
+ *   r1  b0 b1 b2 b3      e1  c0 c2 d0 d2      a1 b1 c1 d1
+ *   r2  c0 c1 c2 c3      o0  a1 a3 b1 b3      a2 b2 c2 d2
+ *   r3  d0 d1 d2 d3      o1  c1 c3 d1 d3      a3 b3 c3 d3
+ *
+ * then blocks of four lanes. of_a: the rows are A's, else B's.
+ */
+OCLIN_INLINE void transpose(PACKED float *to, const int step, global const float *from, long stride,
+                            global const float *s, long s_stride, int last, int depth, const int of_a)
+{
+    int k = 0;
+    for (; k + OCLIN_VL <= depth; k += OCLIN_VL, to += OCLIN_VL * step) {
+        real t[4][OCLIN_VL / 4]; /* t[i][j]: element 4 q + i of rows 4 j ... 4 j + 3 in block q */
+#pragma unroll
+        for (int j = 0; j < OCLIN_VL / 4; j++) {
+            const int i0 = min(4 * j, last), i1 = min(4 * j + 1, last), i2 = min(4 * j + 2, last),
+                      i3 = min(4 * j + 3, last);
+#define ROW(i) \
+    (of_a ? load_a(from + i * stride + k, s + i * s_stride + k, OCLIN_VL) : LOAD_ANY(from + i * stride + k))
+            const real r0 = ROW(i0), r1 = ROW(i1), r2 = ROW(i2), r3 = ROW(i3);
+            const real e0 = EVEN_OF_4(r0, r1), e1 = EVEN_OF_4(r2, r3);
+            const real o0 = ODD_OF_4(r0, r1), o1 = ODD_OF_4(r2, r3);
+            t[0][j] = EVEN_OF_4(e0, e1);
+            t[1][j] = EVEN_OF_4(o0, o1);
+            t[2][j] = ODD_OF_4(e0, e1);
+            t[3][j] = ODD_OF_4(o0, o1);
+        }
+#define STORE_4(i)                                   \
+    STORE_ANY(BLOCKS(t[0], i), to + (i)*step);       \
+    STORE_ANY(BLOCKS(t[1], i), to + (i + 1) * step); \
+    STORE_ANY(BLOCKS(t[2], i), to + (i + 2) * step); \
+    STORE_ANY(BLOCKS(t[3], i), to + (i + 3) * step)
+        STORE_4(0);
+#if OCLIN_VL >= 8
+        STORE_4(4);
+#endif
+#if OCLIN_VL == 16
+        STORE_4(8);
+        STORE_4(12);
+#endif
+    }
+    for (; k < depth; k++, to += step) {
+        float part[OCLIN_VL];
+        for (int i = 0; i < OCLIN_VL; i++) {
+            const int row = min(i, last);
+            float value = from[row * stride + k];
+#if A_IS_GRAD_Z && OCLIN_ACTIVATION != OCLIN_ACT_NONE
+            if (of_a) {
+                float one[OCLIN_VL];
+                STORE_REAL(grad_z((real)(value), (real)(s[row * s_stride + k])), one);
+                value = one[0];
+            }
+#endif
+            part[i] = value;
+        }
+        STORE_ANY(LOAD_REAL(part), to);
+    }
+}
+#endif
+
+/* Packs strips of `depth` elements of A; a and s point at the first. m_left: rows of A from there on. */
 #if A_ALONG_K
+/* The last vector of a strip first: the lanes that it has too many lie where the next k's first ones go. */
 OCLIN_INLINE void pack_a(PACKED float *to, global const float *a, long a_stride, global const float *s,
                          long s_stride, int strips, long m_left, int depth)
 {
-    for (int row = 0; row < strips * OCLIN_ITEM_M; row++) {
-        const long from = min((long)row, m_left - 1);
-        for (int k = 0; k < depth; k += OCLIN_VL)
-            STORE_ANY(load_a(a + from * a_stride + k, s + from * s_stride + k, depth - k),
-                      to + row / OCLIN_ITEM_M * STRIP_FLOATS + row % OCLIN_ITEM_M * OCLIN_TILE_K + k);
-    }
+    for (int strip = 0; strip < strips; strip++)
+        for (int v = STRIP_VECTORS - 1; v >= 0; v--) {
+            const int row = (int)min((long)(strip * OCLIN_ITEM_M + v * OCLIN_VL), m_left - 1);
+            const int last = (int)min(m_left - row, (long)OCLIN_VL) - 1;
+            transpose(to + strip * STRIP_FLOATS + v * OCLIN_VL, OCLIN_ITEM_M, a + row * a_stride, a_stride,
+                      s + row * s_stride, s_stride, last, depth, 1);
+        }
 }
 #else
 /*
@@ -131,85 +219,6 @@ OCLIN_INLINE void pack_a(PACKED float *to, global const float *a, long a_stride,
 #endif
 
 #if B_ALONG_K
-/* Shuffles as such: of vector literals, or of shuffle2(), LLVM 14 makes about twice as many instructions. Oclgrind 21.10
- * calls what comes out of them uninitialised; scripts/oclgrind.sh therefore asks for shuffle2(). */
-#ifndef __has_builtin
-#define __has_builtin(name) 0
-#endif
-#if __has_builtin(__builtin_shufflevector) && !defined(OCLIN_USE_SHUFFLE2)
-#define SHUFFLE __builtin_shufflevector
-#else
-#define SHUFFLE(x, y, ...) shuffle2(x, y, (OCLIN_JOIN(uint, OCLIN_VL))(__VA_ARGS__))
-#endif
-/* Each four lanes of x and y: their even elements, and their odd elements. BLOCKS(r, i): lanes i ... i + 3 of each of r[0]
- * ... r[VL / 4 - 1]. */
-#if OCLIN_VL == 4
-#define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 4, 6)
-#define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 5, 7)
-#define BLOCKS(r, i) ((r)[0])
-#elif OCLIN_VL == 8
-#define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 8, 10, 4, 6, 12, 14)
-#define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 9, 11, 5, 7, 13, 15)
-#define BLOCKS(r, i) SHUFFLE((r)[0], (r)[1], i, i + 1, i + 2, i + 3, i + 8, i + 9, i + 10, i + 11)
-#else
-#define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
-#define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
-#define TWO_BLOCKS(x, y, i) \
-    SHUFFLE(x, y, i, i + 1, i + 2, i + 3, i + 16, i + 17, i + 18, i + 19, 0, 0, 0, 0, 0, 0, 0, 0)
-#define BLOCKS(r, i)                                                                                      \
-    SHUFFLE(TWO_BLOCKS((r)[0], (r)[1], i), TWO_BLOCKS((r)[2], (r)[3], i), 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, \
-            18, 19, 20, 21, 22, 23)
-#endif
-
-/*
- * Packs VL columns (of which `last` is the last that exists; it stands in for those behind it) x depth
- * elements of B. VL x VL at a time, in registers: first 4 x 4 in each four lanes,
- *
- *   r0  a0 a1 a2 a3      e0  a0 a2 b0 b2      a0 b0 c0 d0
- *   r1  b0 b1 b2 b3      e1  c0 c2 d0 d2      a1 b1 c1 d1
- *   r2  c0 c1 c2 c3      o0  a1 a3 b1 b3      a2 b2 c2 d2
- *   r3  d0 d1 d2 d3      o1  c1 c3 d1 d3      a3 b3 c3 d3
- *
- * then blocks of four lanes.
- */
-OCLIN_INLINE void pack_columns(PACKED float *to, global const float *b, long b_stride, int last, int depth)
-{
-    int k = 0;
-    for (; k + OCLIN_VL <= depth; k += OCLIN_VL, to += OCLIN_VL * OCLIN_ITEM_N) {
-        real t[4][OCLIN_VL / 4]; /* t[i][j]: element 4 q + i of columns 4 j ... 4 j + 3 in block q */
-#pragma unroll
-        for (int j = 0; j < OCLIN_VL / 4; j++) {
-            const real r0 = LOAD_ANY(b + min(4 * j, last) * b_stride + k);
-            const real r1 = LOAD_ANY(b + min(4 * j + 1, last) * b_stride + k);
-            const real r2 = LOAD_ANY(b + min(4 * j + 2, last) * b_stride + k);
-            const real r3 = LOAD_ANY(b + min(4 * j + 3, last) * b_stride + k);
-            const real e0 = EVEN_OF_4(r0, r1), e1 = EVEN_OF_4(r2, r3);
-            const real o0 = ODD_OF_4(r0, r1), o1 = ODD_OF_4(r2, r3);
-            t[0][j] = EVEN_OF_4(e0, e1);
-            t[1][j] = EVEN_OF_4(o0, o1);
-            t[2][j] = ODD_OF_4(e0, e1);
-            t[3][j] = ODD_OF_4(o0, o1);
-        }
-#define STORE_4(i)                                                   \
-    *(PACKED real *)(to + (i)*OCLIN_ITEM_N) = BLOCKS(t[0], i);       \
-    *(PACKED real *)(to + (i + 1) * OCLIN_ITEM_N) = BLOCKS(t[1], i); \
-    *(PACKED real *)(to + (i + 2) * OCLIN_ITEM_N) = BLOCKS(t[2], i); \
-    *(PACKED real *)(to + (i + 3) * OCLIN_ITEM_N) = BLOCKS(t[3], i)
-        STORE_4(0);
-#if OCLIN_VL >= 8
-        STORE_4(4);
-#endif
-#if OCLIN_VL == 16
-        STORE_4(8);
-        STORE_4(12);
-#endif
-    }
-    for (; k < depth; k++, to += OCLIN_ITEM_N)
-        for (int i = 0; i < OCLIN_VL; i++) to[i] = b[min(i, last) * b_stride + k];
-}
-#endif
-
-#if B_ALONG_K
 /* Packs some panels x depth elements of B; b points at the first. n_left: columns of B from there on. */
 OCLIN_INLINE void pack_b(PACKED float *to, global const float *b, long b_stride, int panels, long n_left,
                          int depth)
@@ -217,8 +226,8 @@ OCLIN_INLINE void pack_b(PACKED float *to, global const float *b, long b_stride,
     for (int j = 0; j < panels * OCLIN_ITEM_N; j += OCLIN_VL) {
         const int first = (int)min((long)j, n_left - 1);
         const int last = (int)min((long)OCLIN_VL, n_left - first) - 1;
-        pack_columns(to + j / OCLIN_ITEM_N * PANEL_FLOATS + j % OCLIN_ITEM_N, b + first * b_stride, b_stride,
-                     last, depth);
+        transpose(to + j / OCLIN_ITEM_N * PANEL_FLOATS + j % OCLIN_ITEM_N, OCLIN_ITEM_N, b + first * b_stride,
+                  b_stride, b, 0, last, depth, 0);
     }
 }
 #else
@@ -257,13 +266,13 @@ OCLIN_INLINE void multiply(PACKED const float *a, PACKED const float *b, local r
 #pragma unroll
     for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);
 
-    for (int k = 0; k < depth; k++, a += A_STEP_K, b += OCLIN_ITEM_N) {
+    for (int k = 0; k < depth; k++, a += OCLIN_ITEM_M, b += OCLIN_ITEM_N) {
         real b_row[ITEM_VECTORS];
 #pragma unroll
         for (int j = 0; j < ITEM_VECTORS; j++) b_row[j] = ((PACKED const real *)b)[j];
 #pragma unroll
         for (int i = 0; i < SUMS; i++)
-            sum[i] = MULTIPLY_ADD((real)(a[i / ITEM_VECTORS * A_STEP_ROW]), b_row[i % ITEM_VECTORS], sum[i]);
+            sum[i] = MULTIPLY_ADD((real)(a[i / ITEM_VECTORS]), b_row[i % ITEM_VECTORS], sum[i]);
     }
 
     if (!first) {
@@ -354,13 +363,13 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
     local real b_panels[PANELS * PANEL_FLOATS / OCLIN_VL];
 #endif
     local real c_tile[OCLIN_TILE_M * OCLIN_TILE_N / OCLIN_VL];
+    const long groups_m = (m + block_m - 1) / block_m;
+    const long row0 = get_group_id(0) % groups_m * block_m, column0 = get_group_id(0) / groups_m * block_n;
 #if SUM_A_OVER_K
     local float a_sums[OCLIN_TILE_M];
-    const int sum_a = flags & OCLIN_FLAG_BIAS && get_group_id(0) % ((n + block_n - 1) / block_n) == 0;
+    const int sum_a = flags & OCLIN_FLAG_BIAS && column0 == 0;
 #endif
-    const long group = get_group_id(0), groups_n = (n + block_n - 1) / block_n;
-    const long row0 = group / groups_n * block_m, column0 = group % groups_n * block_n;
-    if (row0 >= m) return;
+    if (column0 >= n) return;
     const int rows = (int)min(m - row0, (long)block_m), columns = (int)min(n - column0, (long)block_n);
     const int strips = (rows + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M;
     const int panels = (columns + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N;
