@@ -15,17 +15,18 @@
  *      x_tile, dx_tile: the group's columns of X and dX, in L2
  *      for each TILE_K rows of W
  *        dz: TILE_K columns of dZ
- *        for each ROWS of them, for each ITEM_N columns     these rows and columns of W stay in L1
- *          for each two samples: dX's rows += dz W          8 products for two loads and stores of dX
- *          dW = dz^T X, two vectors of columns at a time    8 sums in registers
+ *        for each block_k columns                           of X and dX: they stay in L1
+ *          for each ROWS rows
+ *            for each two samples: dX's rows += dz W        8 products for two loads and stores of dX
+ *            dW = dz^T X, two vectors of columns at a time  8 sums in registers
  *
  * Where rows are multiples of 4 KB apart, as they often are, lines below each other share the few places of an L1 set:
  * hence 4 rows at a time and not 8 (half as fast), a copy of X, and rows of the copies that are PAD apart.
  *
  * OCLIN_TILE_M  largest batch, even
  * OCLIN_TILE_N  most columns of a group
- * OCLIN_TILE_K  rows of W for one block of dz: a multiple of OCLIN_VL and of 4
- * OCLIN_ITEM_N  columns at a time, a multiple of OCLIN_VL
+ * OCLIN_TILE_K  rows of W for one block of dz: 8, a multiple of OCLIN_VL and of 4
+ * block_k       columns at a time, a multiple of OCLIN_VL
  */
 #define ROWS 4
 #define TILE_VECTORS ((OCLIN_TILE_N + OCLIN_SKINNY_PAD) / OCLIN_VL)
@@ -60,6 +61,7 @@ OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global cons
     const real z10 = (real)(dz1[0]), z11 = (real)(dz1[1]), z12 = (real)(dz1[2]), z13 = (real)(dz1[3]);
     global const float *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
     int j = 0;
+#pragma unroll 2
     for (; j + OCLIN_VL <= columns; j += OCLIN_VL, dx++) {
         real sum0 = dx[0], sum1 = dx[TILE_VECTORS], wr = LOAD_ANY(w + j);
         sum0 = MULTIPLY_ADD(z00, wr, sum0);
@@ -195,16 +197,11 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
         load_dz(dz_tile, a + k0, a_stride, s + k0, s_stride, samples, rows);
         if (column0 == 0 && flags & OCLIN_FLAG_DW && flags & OCLIN_FLAG_BIAS)
             store_db(dz, v + v_offset + k0, samples, rows, scale, lr, flags);
-        for (int r = 0; r < rows; r += ROWS) {
-            global const float *w_rows = w + (k0 + r) * w_stride;
-            global float *dw_rows = dw + (k0 + r) * z_stride;
-            for (int j = 0; j < columns; j += OCLIN_ITEM_N) {
-                const int part = min(columns - j, OCLIN_ITEM_N);
-                local real *dx_part = dx_tile + j / OCLIN_VL, *x_part = x_tile + j / OCLIN_VL;
-                do_rows(dx_part, x_part, dz + r, w_rows + j, w_stride, dw_rows + j, z_stride, samples, part,
+        for (int j = 0; j < columns; j += block_k)
+            for (int r = 0; r < rows; r += ROWS)
+                do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w + (k0 + r) * w_stride + j,
+                        w_stride, dw + (k0 + r) * z_stride + j, z_stride, samples, min(columns - j, block_k),
                         min(rows - r, ROWS), scale, lr, flags);
-            }
-        }
     }
 
     c += c_offset + column0;

@@ -268,9 +268,8 @@ static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, enum oc
         t.tile_m = SKINNY_GRADS;
         t.tile_n = 2048;
         t.tile_k = t.vl > 8 ? t.vl : 8;
-        t.item_m = 1;
-        t.item_n = 256;
-        while (!fits(d, &t) && t.tile_n > t.item_n) t.tile_n /= 2;
+        t.item_m = t.item_n = 1;
+        while (!fits(d, &t) && t.tile_n > 64) t.tile_n /= 2;
     }
     return t;
 }
@@ -299,11 +298,14 @@ static void skinny_plan(const struct oclin_device_facts *d, const struct oclin_p
         forward ? part(p->n, 4 * units, t->item_n) : least(part(p->n, units, 256), 16384 / m / 64 * 64);
     plan->block_n = (int)least(width, t->tile_n);
     plan->groups = ceil_divide(p->n, plan->block_n);
-    if (!forward) return;
-    plan->groups *= ceil_divide(p->m, t->tile_m);
-    /* X's block takes 128 KB of L2 */
-    const int64_t depth = 32768 / m;
-    plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
+    if (forward) {
+        plan->groups *= ceil_divide(p->m, t->tile_m);
+        const int64_t depth = 32768 / m; /* X's block takes 128 KB of L2 */
+        plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
+    } else {
+        /* columns at a time: those of X and dX take half of a 32 KB L1 */
+        plan->block_k = (int)least(256, 2048 / m / t->vl * t->vl);
+    }
 }
 
 /* --------------------------------------------------------------------------------------- the choice */
