@@ -1,19 +1,17 @@
 /*
- * The product C = A B for small batches on CPUs, A and B both along k (forward.cl): every result is a product of a row of
- * X with a row of W, and nothing is packed. W is read once, as fast as memory gives it.
+ * The product C = A B on CPUs with few rows of X or few of W, A and B both along k (forward.cl): every result is a product
+ * of a row of X with a row of W, and nothing is packed. The larger of X and W is read once, as fast as memory gives it.
  *
- * 1-D range, local size 1: group g computes block_n columns of C (rows of W), for up to OCLIN_TILE_M rows of C:
- * rows g / groups_n * TILE_M ..., columns g % groups_n * block_n ...
+ * 1-D range, local size 1: group g computes block_m rows and block_n columns of C: block (g / groups_n, g % groups_n).
  *
- *      for each block_k of k                          X's block stays in L2, ITEM_N rows of W in L1
- *        for each ITEM_N rows of W
- *          for each ITEM_M rows of X
- *            ITEM_M x ITEM_N sums, VL lanes each, in registers; their lanes are added up at the end of the block
+ *      for each block_k of k
+ *        for each ITEM_N rows of W and ITEM_M rows of X
+ *          ITEM_M x ITEM_N sums, VL lanes each, in registers; their lanes are added up at the end of the block
  *
  * The register tile is always computed whole; rows past the edges are another row's, and not stored.
  *
- * OCLIN_ITEM_M/N  register tile: 4 x 3 sums, ITEM_N vectors of W and one of X fill 16 registers
- * OCLIN_TILE_M/N  largest block
+ * OCLIN_ITEM_M/N  register tile: 4 x 3 sums, ITEM_N vectors of W and one of X fill 16 registers; 2 x 6 for one or two samples
+ * OCLIN_TILE_M/N  largest block; TILE_N is a multiple of OCLIN_VL
  */
 #define SUMS (OCLIN_ITEM_M * OCLIN_ITEM_N)
 
@@ -78,19 +76,23 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(skinny)(PRODU
 {
     local float c_tile[OCLIN_TILE_M * OCLIN_TILE_N];
     const long group = get_group_id(0), groups_n = (n + block_n - 1) / block_n;
-    const long row0 = group / groups_n * OCLIN_TILE_M, column0 = group % groups_n * block_n;
+    const long row0 = group / groups_n * block_m, column0 = group % groups_n * block_n;
     if (row0 >= m) return;
-    const int rows = (int)min(m - row0, (long)OCLIN_TILE_M), columns = (int)min(n - column0, (long)block_n);
+    const int rows = (int)min(m - row0, (long)block_m), columns = (int)min(n - column0, (long)block_n);
+    const int tiles_m = (rows + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M,
+              tiles_n = (columns + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N;
     a += a_offset + row0 * a_stride;
     b += b_offset + column0 * b_stride;
 
     for (long k0 = 0; k0 < k; k0 += block_k) {
         const int depth = (int)min(k - k0, (long)block_k);
-        for (int column = 0; column < columns; column += OCLIN_ITEM_N)
-            for (int row = 0; row < rows; row += OCLIN_ITEM_M)
-                dot_products(c_tile + row * OCLIN_TILE_N + column, a + row * a_stride + k0, a_stride,
-                             b + column * b_stride + k0, b_stride, rows - row, columns - column, depth,
-                             k0 == 0);
+        for (int i = 0; i < tiles_m * tiles_n; i++) {
+            /* the shorter side inside: it stays in the cache */
+            const int row = (tiles_m < tiles_n ? i % tiles_m : i / tiles_n) * OCLIN_ITEM_M;
+            const int column = (tiles_m < tiles_n ? i / tiles_m : i % tiles_n) * OCLIN_ITEM_N;
+            dot_products(c_tile + row * OCLIN_TILE_N + column, a + row * a_stride + k0, a_stride,
+                         b + column * b_stride + k0, b_stride, rows - row, columns - column, depth, k0 == 0);
+        }
     }
 
     c += c_offset + row0 * c_stride + column0;

@@ -526,7 +526,7 @@ static oclin_status run_backward(const struct oclin_backward_call *call)
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
-    if (!oclin_plan_one_pass(ctx, call->saved->batch)) return run_two_products(call, &dw);
+    if (!oclin_plan_one_pass(ctx, &grads)) return run_two_products(call, &dw);
     if (oclin_product_prepare(ctx, &grads) != OCLIN_OK) {
         oclin_forget_error(ctx); /* the log has it; what cannot be had in one pass is done in two */
         return run_two_products(call, &dw);

@@ -72,8 +72,8 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name);
 /* The attempt-th choice for a product, best first; 0 when there is none left. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan);
-/* Whether grad_x and grad_w run as one kernel, OCLIN_KERNEL_GRADS, for this batch. */
-int oclin_plan_one_pass(const oclin_context *ctx, int64_t batch);
+/* Whether grad_x and grad_w run as one kernel; p has the sizes of grad_x. */
+int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p);
 /* The launch that packs A and B into scratch memory for the product planned in `product`. */
 void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *product,
                         struct oclin_plan *plan);

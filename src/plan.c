@@ -245,8 +245,8 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
 
 /* ----------------------------------------------------------------------- skinny, for small batches on CPUs */
 
-/* Largest batches, measured: above them packing pays. */
-enum { SKINNY_FORWARD = 16, SKINNY_GRADS = 16 };
+/* Largest batches, measured: above them packing pays; and largest outs, where the sum is long. Small products take the one launch of grads up to TINY_GRADS. */
+enum { SKINNY_FORWARD = 32, SKINNY_OUT = 48, SKINNY_GRADS = 16, TINY_GRADS = 64 };
 
 static int skinny_allowed(const oclin_context *ctx)
 {
@@ -254,19 +254,19 @@ static int skinny_allowed(const oclin_context *ctx)
                                             strcmp(ctx->plan.name, "simd-skinny") == 0);
 }
 
-static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, enum oclin_kernel_id id, int64_t m)
+static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, const struct oclin_product *p)
 {
     struct oclin_tile t = {.family = OCLIN_SKINNY, .vl = simd_tile(d, 0).vl, .group = 1};
-    if (id == OCLIN_KERNEL_FORWARD) {
+    if (p->id == OCLIN_KERNEL_FORWARD) {
         t.tile_m = 64;
         t.tile_n = 192;
         /* more rows of W side by side where X leaves room: rows a multiple of 4 KB apart share the places of an L1 set */
-        t.item_m = m <= 2 ? 2 : 4;
-        t.item_n = m <= 2 ? 6 : 3;
+        t.item_m = p->m <= 2 ? 2 : 4;
+        t.item_n = p->m <= 2 ? 6 : 3;
         while (!fits(d, &t) && t.tile_m > 4) t.tile_m /= 2;
     } else {
-        t.tile_m = SKINNY_GRADS;
-        t.tile_n = 2048;
+        t.tile_m = p->m <= SKINNY_GRADS ? SKINNY_GRADS : TINY_GRADS;
+        t.tile_n = p->m <= SKINNY_GRADS ? 2048 : 256;
         t.tile_k = t.vl > 8 ? t.vl : 8;
         t.item_m = t.item_n = 1;
         while (!fits(d, &t) && t.tile_n > 64) t.tile_n /= 2;
@@ -274,38 +274,50 @@ static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, enum oc
     return t;
 }
 
+/* Few results a row of W: its lanes' sums outweigh a short product. */
+static int few_columns(const struct oclin_product *p)
+{
+    return p->n <= (p->k >= 256 ? SKINNY_OUT : SKINNY_OUT / 3);
+}
+
 /* Is a kernel for small batches the right one for this product? */
 static int is_skinny(const oclin_context *ctx, const struct oclin_product *p)
 {
     if (!skinny_allowed(ctx)) return 0;
-    return p->id == OCLIN_KERNEL_GRADS || (p->id == OCLIN_KERNEL_FORWARD && p->m <= SKINNY_FORWARD);
+    return p->id == OCLIN_KERNEL_GRADS ||
+           (p->id == OCLIN_KERNEL_FORWARD && (p->m <= SKINNY_FORWARD || few_columns(p)));
 }
 
-int oclin_plan_one_pass(const oclin_context *ctx, int64_t batch)
+int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
 {
-    return skinny_allowed(ctx) && batch <= SKINNY_GRADS;
+    if (!skinny_allowed(ctx)) return 0;
+    return p->m <= SKINNY_GRADS || (p->m <= TINY_GRADS && (double)p->m * (double)p->n * (double)p->k < 4e5);
 }
 
-/* forward: four groups a core. grads: long rows are what memory likes, so as wide as the cores leave it, and as the
- * group's X and dX fit into 128 KB of L2. */
-static void skinny_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
-                        struct oclin_plan *plan)
+static void skinny_forward_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
+                                struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    const int forward = p->id == OCLIN_KERNEL_FORWARD;
-    const int64_t units = d->info.compute_units, m = least(p->m, t->tile_m);
-    const int64_t width =
-        forward ? part(p->n, 4 * units, t->item_n) : least(part(p->n, units, 256), 16384 / m / 64 * 64);
+    const int64_t parts = 4 * d->info.compute_units; /* groups, so that all cores finish together */
+    const int64_t m = few_columns(p) ? part(p->m, parts, t->item_m) : p->m;
+    const int64_t n = few_columns(p) ? p->n : part(p->n, parts, t->item_n);
+    plan->block_m = (int)least(m, t->tile_m);
+    plan->block_n = (int)least(n, t->tile_n);
+    plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
+    const int64_t depth = 32768 / plan->block_m; /* X's block takes 128 KB of L2 */
+    plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
+}
+
+/* Long rows are what memory likes: as wide as the cores leave it, and as the group's X and dX fit into 128 KB of L2. */
+static void skinny_grads_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
+                              struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    const int64_t width = least(part(p->n, d->info.compute_units, 64), 16384 / p->m / 64 * 64);
     plan->block_n = (int)least(width, t->tile_n);
     plan->groups = ceil_divide(p->n, plan->block_n);
-    if (forward) {
-        plan->groups *= ceil_divide(p->m, t->tile_m);
-        const int64_t depth = 32768 / m; /* X's block takes 128 KB of L2 */
-        plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
-    } else {
-        /* columns at a time: those of X and dX take half of a 32 KB L1 */
-        plan->block_k = (int)least(256, 2048 / m / t->vl * t->vl);
-    }
+    /* columns at a time: those of X and dX take half of a 32 KB L1 */
+    plan->block_k = (int)least(256, (2048 / p->m / t->vl + 1) * t->vl);
 }
 
 /* --------------------------------------------------------------------------------------- the choice */
@@ -318,7 +330,7 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p,
     const char *name = ctx->plan.name;
     int count = 0;
     if (family_of(ctx) == OCLIN_SIMD) {
-        if (is_skinny(ctx, p)) tiles[count++] = skinny_tile(d, p->id, p->m);
+        if (is_skinny(ctx, p)) tiles[count++] = skinny_tile(d, p);
         if (p->id == OCLIN_KERNEL_GRADS) return count;
         tiles[count] = tiles[count + 1] = simd_tile(d, number_of(name));
         if (may_pack(ctx, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
@@ -369,7 +381,10 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
         simd_plan(ctx, p, plan);
         break;
     case OCLIN_SKINNY:
-        skinny_plan(&ctx->device, p, plan);
+        if (p->id == OCLIN_KERNEL_FORWARD)
+            skinny_forward_plan(&ctx->device, p, plan);
+        else
+            skinny_grads_plan(&ctx->device, p, plan);
         break;
     case OCLIN_SIMT:
         plan->tile.aligned = is_aligned(p);

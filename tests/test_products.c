@@ -363,7 +363,7 @@ static void add_block_edges(struct rows *rows, const struct oclin_tile *t)
  * edges of their chunks, more than one group, and more than one block of k. */
 static void add_skinny(struct rows *rows)
 {
-    static const int64_t batches[] = {1, 2, 3, 5, 15, 16, 17}, widths[] = {7, 8, 255, 257, 1041, 2100};
+    static const int64_t batches[] = {1, 2, 3, 16, 17, 33, 130}, widths[] = {7, 8, 255, 257, 1041, 2100};
     static const int64_t outs[] = {1, 3, 4, 7, 9, 12, 195, 400};
     for (size_t i = 0; i < COUNT_OF(batches); i++)
         for (size_t j = 0; j < COUNT_OF(widths); j++) {
