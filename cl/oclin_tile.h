@@ -15,6 +15,9 @@
  *                     elements long (simt)
  *   OCLIN_UNROLL_K    steps of the loop over a panel's depth that the compiler unrolls (simt); changes no result
  *   OCLIN_STAGE       which launch of a product this kernel is (simd); see product_simd.cl
+ *   OCLIN_PEEL        1: the last tile is multiplied behind the loop over tiles, which then has no conditions (simt);
+ *                     changes no result
+ *   OCLIN_SUB_GROUP   width of a sub-group that Intel's compiler is told to use, 0: its own choice (simt); changes no result
  *   OCLIN_ACTIVATION  the activation whose value (forward) or derivative (grad_x, grad_w) is fused
  */
 #ifndef OCLIN_TILE_H

@@ -24,8 +24,6 @@
  *
  * 1-D range, ITEMS work-items a group; group g has the tile in column g % groups_n, row g / groups_n, where
  * groups_n = ceil(n / OCLIN_TILE_N). Built with OCLIN_VL 4. block_m, block_n and block_k are not used.
- *
- * OCLIN_SUB_GROUP may be defined as the width of a sub-group for Intel's compiler; it changes no result.
  */
 #if !OCLIN_SIMT_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N)
 #error "not a legal tile: see OCLIN_SIMT_TILE_OK"
@@ -240,8 +238,9 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
 
     /* One buffer is read while the next tile is on its way to the other: one barrier a tile is enough. */
     int front = 0;
-    for (uint tile = 1; tile <= tiles; tile++) {
-        if (tile < tiles) {
+    for (uint tile = 1; tile < tiles + !OCLIN_PEEL; tile++) {
+        const int more = OCLIN_PEEL || tile < tiles;
+        if (more) {
             load_quads(a_quad, a_from, a_stride, OCLIN_TILE_K, rows, OF_A, item);
             if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
             load_quads(b_quad, b_from, b_stride, OCLIN_TILE_K, columns, OF_B, item);
@@ -252,13 +251,18 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
         multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
                        b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
         front ^= 1;
-        if (tile < tiles) {
+        if (more) {
             finish_a(a_quad, s_quad, sum_a);
             store_quads(a_tile + front * BUFFER(OCLIN_TILE_M), a_quad, OF_A, item);
             store_quads(b_tile + front * BUFFER(OCLIN_TILE_N), b_quad, OF_B, item);
         }
         barrier(CLK_LOCAL_MEM_FENCE);
     }
+#if OCLIN_PEEL
+    multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
+                   b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
+    if (SUM_A_OVER_K) barrier(CLK_LOCAL_MEM_FENCE); /* a_tile is used once more */
+#endif
 
 #pragma unroll 1
     for (int i = 0; i < OCLIN_ITEM_M; i++) {

@@ -1,9 +1,11 @@
 #!/bin/sh
 # install.sh GROUP...: installs what is missing on Debian or Ubuntu, by package name; says what it does.
+# install.sh --list GROUP: only prints the names.
 # The one place that names packages:
 #   build   library and examples, the OpenCL loader, PoCL (OpenCL on the CPU), the images of the demo
 #   test    the test suite
 #   check   what CI uses besides
+#   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
 #   bench   the peers that the benchmarks compare with
 set -eu
 
@@ -12,12 +14,18 @@ packages() {
     build) echo gcc libc6-dev make cmake pkg-config opencl-c-headers ocl-icd-opencl-dev pocl-opencl-icd \
         zlib1g-dev libcairo2-dev dataset-fashion-mnist ;;
     test) echo libcmocka-dev ;;
-    check) echo g++ binutils clang clang-format oclgrind ;;
+    check) echo g++ binutils clang clang-format oclgrind liboclgrind-dev python3 ;;
+    gpu) echo clang-19 libclang-cpp19 libllvm19 libclang-common-19-dev libclc-19 intel-opencl-icd libigc1 libigdfcl1 \
+        libopencl-clang14 libllvmspirvlib14 libigdgmm12 ;;
     bench) echo libopenblas-dev libclblast-dev libdnnl-dev python3-torch ;;
     *) echo "install.sh: unknown group $1" >&2; return 1 ;;
     esac
 }
 
+if [ "${1-}" = --list ]; then
+    packages "$2"
+    exit
+fi
 command -v dpkg-query >/dev/null || {
     echo "install.sh: this is no Debian or Ubuntu; going on as if everything were installed" >&2
     exit 0

@@ -66,6 +66,41 @@ static void read_info(cl_device_id device, struct oclin_device_info *info)
     if (info->max_work_group < 1) info->max_work_group = 1;
 }
 
+static int has_extension(cl_device_id device, const char *name)
+{
+    size_t size = 0;
+    if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, 0, NULL, &size) != CL_SUCCESS) return 0;
+    char *all = calloc(size + 1, 1);
+    if (!all) return 0;
+    const int found = clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, size, all, NULL) == CL_SUCCESS &&
+                      strstr(all, name) != NULL;
+    free(all);
+    return found;
+}
+
+/* Not every set of headers has these. */
+enum { WARP_SIZE_NV = 0x4003, WAVEFRONT_WIDTH_AMD = 0x4043, SUB_GROUP_SIZES_INTEL = 0x4108 };
+
+static int64_t read_wave(cl_device_id device)
+{
+    if (has_extension(device, "cl_nv_device_attribute_query"))
+        return read_number(device, WARP_SIZE_NV, sizeof(cl_uint));
+    if (has_extension(device, "cl_amd_device_attribute_query"))
+        return read_number(device, WAVEFRONT_WIDTH_AMD, sizeof(cl_uint));
+    return 0;
+}
+
+static int64_t read_sub_group(cl_device_id device)
+{
+    size_t sizes[16] = {0}, narrowest = 0;
+    if (!has_extension(device, "cl_intel_required_subgroup_size") ||
+        clGetDeviceInfo(device, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, NULL) != CL_SUCCESS)
+        return 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i] && (!narrowest || sizes[i] < narrowest)) narrowest = sizes[i];
+    return (int64_t)narrowest;
+}
+
 void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts)
 {
     memset(facts, 0, sizeof *facts);
@@ -73,6 +108,8 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
     cl_device_fp_config config = 0;
     clGetDeviceInfo(device, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL);
     facts->denormals = (config & CL_FP_DENORM) != 0;
+    facts->wave = read_wave(device);
+    facts->sub_group = read_sub_group(device);
     size_t items[16] = {0};
     /* The limit of the first dimension can be below the limit of the group (Apple's CPU device: 1024 x 1 x
      * 1). */
@@ -87,15 +124,9 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
 /* Devices of the embedded profile may lack 64-bit integers, which every kernel needs. */
 static int has_int64(cl_device_id device)
 {
-    char profile[64], extensions[4096];
+    char profile[64];
     read_text(device, CL_DEVICE_PROFILE, profile, sizeof profile);
-    if (strcmp(profile, "EMBEDDED_PROFILE") != 0) return 1;
-    size_t length = 0;
-    if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, &length) !=
-        CL_SUCCESS)
-        return 0;
-    extensions[length < sizeof extensions ? length : sizeof extensions - 1] = 0;
-    return strstr(extensions, "cles_khr_int64") != NULL;
+    return strcmp(profile, "EMBEDDED_PROFILE") != 0 || has_extension(device, "cles_khr_int64");
 }
 
 int oclin_device_usable(cl_device_id device, const char **why)

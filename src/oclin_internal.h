@@ -25,6 +25,8 @@ struct oclin_device_facts {
     struct oclin_device_info info;
     int64_t max_items; /* work-items along the first dimension of a group */
     int denormals;     /* float32 keeps them */
+    int64_t wave;      /* work-items that run in step, where the driver tells (NVIDIA, AMD); 0 elsewhere */
+    int64_t sub_group; /* the narrowest sub-group that a kernel can require (Intel); 0: it cannot */
 };
 
 /* Whether oclin can use it at all; if not, *why is set to the reason. */
@@ -46,10 +48,12 @@ struct oclin_tile {
     int group;                  /* work-items in a work-group */
     int tile_m, tile_n, tile_k; /* results of a group, depth of its panels; the largest ones for simd */
     int item_m,
-        item_n;   /* results of a work-item (simt), register tile (simd), elements an item (row kernels) */
-    int aligned;  /* rows of all operands start at multiples of 16 bytes */
-    int unroll_k; /* simt: steps of a panel's depth that the compiler unrolls */
-    int stage;    /* simd: OCLIN_STAGE_... */
+        item_n;    /* results of a work-item (simt), register tile (simd), elements an item (row kernels) */
+    int aligned;   /* rows of all operands start at multiples of 16 bytes */
+    int unroll_k;  /* simt: steps of a panel's depth that the compiler unrolls */
+    int peel;      /* simt: the last tile is multiplied behind the loop over tiles */
+    int sub_group; /* simt: the width of sub-groups that Intel's compiler is told to use; 0: its own choice */
+    int stage;     /* simd: OCLIN_STAGE_... */
 };
 
 struct oclin_plan {
@@ -108,6 +112,11 @@ struct oclin_program; /* one built kernel of the context's list */
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
                                   oclin_activation activation, cl_kernel *kernel);
 void oclin_program_free_all(oclin_context *ctx);
+/* What such a kernel is built from: its name, its text (to be freed) and the options. No device is needed. */
+enum { OCLIN_KERNEL_NAME_SIZE = 64, OCLIN_OPTIONS_SIZE = 512 };
+oclin_status oclin_program_source(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
+                                  oclin_activation activation, char name[OCLIN_KERNEL_NAME_SIZE], char **text,
+                                  char options[OCLIN_OPTIONS_SIZE]);
 
 /* Embedded kernel text, written by cmake/embed.cmake. */
 struct oclin_cl_file {

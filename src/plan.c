@@ -39,7 +39,32 @@ static int number_of(const char *name)
     return dash && sscanf(dash, "-%d", &number) == 1 ? number : 0;
 }
 
-/* ----------------------------------------------------------------------------------------------- tiles */
+static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
+{
+    int64_t floats = 0;
+    if (t->family == OCLIN_SIMT) floats = OCLIN_SIMT_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
+    if (t->family == OCLIN_SIMD)
+        floats =
+            OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
+    if (t->family == OCLIN_SKINNY)
+        floats = OCLIN_SKINNY_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
+    return t->group <= d->max_items && floats * (int64_t)sizeof(float) <= d->info.local_bytes;
+}
+
+static struct oclin_tile plain_tile(const struct oclin_device_facts *d, int max_group)
+{
+    const struct oclin_tile t = {.family = OCLIN_PLAIN,
+                                 .vl = 1,
+                                 .group = (int)least(max_group, d->max_items),
+                                 .tile_m = 1,
+                                 .tile_n = 1,
+                                 .tile_k = 1,
+                                 .item_m = 1,
+                                 .item_n = 1};
+    return t;
+}
+
+/* --------------------------------------------------------------------------------------- simt, for GPUs */
 
 #define SIMT_TILE(text, m, n, k, i_m, i_n)             \
     {                                                  \
@@ -67,37 +92,70 @@ static const struct named_tile {
 };
 enum { SIMT_TILES = sizeof simt_tiles / sizeof *simt_tiles, MOST_TILES = SIMT_TILES + 3 };
 
-static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
+static int is_of(const struct oclin_device_facts *d, const char *vendor)
 {
-    int64_t floats = 0;
-    if (t->family == OCLIN_SIMT) floats = OCLIN_SIMT_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
-    if (t->family == OCLIN_SIMD)
-        floats =
-            OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
-    if (t->family == OCLIN_SKINNY)
-        floats = OCLIN_SKINNY_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
-    return t->group <= d->max_items && floats * (int64_t)sizeof(float) <= d->info.local_bytes;
+    return strstr(d->info.vendor, vendor) != NULL;
 }
 
-/* Intel's compiler keeps the sums of 8 x 8 results in memory as soon as a kernel is a little more than the
- * bare product (17 to 52 % FMAs in its loop, offline, on Gen9, Xe and Arc), and wants the loop over a tile's
- * depth unrolled whole. */
-static int is_intel_gpu(const struct oclin_device_facts *d)
+static int is_intel(const struct oclin_device_facts *d)
 {
-    return d->info.type == OCLIN_DEVICE_GPU && strstr(d->info.vendor, "Intel") != NULL;
+    return d->sub_group > 0 || is_of(d, "Intel");
 }
 
-static struct oclin_tile plain_tile(const struct oclin_device_facts *d, int max_group)
+static int is_aligned(const struct oclin_product *p);
+
+/* Whether the device's registers hold 8 x 8 results of each work-item beside all else that the product needs.
+ * Intel's compiler has half of NVIDIA's registers: it keeps them as long as quads are loaded whole and A needs
+ * no activations to become dZ, and spills, or falls to half the rate, beyond (docs/gpus.md). */
+static int holds_large_items(const struct oclin_device_facts *d, const struct oclin_product *p)
 {
-    const struct oclin_tile t = {.family = OCLIN_PLAIN,
-                                 .vl = 1,
-                                 .group = (int)least(max_group, d->max_items),
-                                 .tile_m = 1,
-                                 .tile_n = 1,
-                                 .tile_k = 1,
-                                 .item_m = 1,
-                                 .item_n = 1};
+    if (is_intel(d))
+        return d->sub_group && is_aligned(p) &&
+               (p->id == OCLIN_KERNEL_FORWARD || p->activation == OCLIN_NONE);
+    /* 32 KB of local memory, the least that OpenCL allows: a small GPU (Apple, ARM, Qualcomm), with few
+     * registers and best at groups of 64 to 128. Old AMD drivers say 32 KB as well, with 256 registers. */
+    return d->info.local_bytes > 32 * 1024 || is_of(d, "NVIDIA") || is_of(d, "Advanced Micro Devices") ||
+           is_of(d, "AMD");
+}
+
+static int simt_suits(const struct oclin_device_facts *d, const struct oclin_product *p,
+                      const struct oclin_tile *t)
+{
+    /* a group that does not fill a wave leaves lanes idle */
+    return t->group >= d->wave && (t->item_m * t->item_n <= 32 || holds_large_items(d, p));
+}
+
+/* What the compiler is told besides, by what it then makes (docs/gpus.md). The loop over a tile's depth is unrolled whole
+ * for Intel's, which keeps results in memory otherwise, and for NVIDIA's in grad_w; for the other two products that
+ * costs it more than 128 registers, and half of the groups, and AMD's the same. Peeling takes 2 to 4 percent of the
+ * instructions out of the loop; in grad_x it makes Intel's spill, so that it is left to those whose drivers tell a wave
+ * (NVIDIA, AMD). The narrowest sub-group gives each lane the most registers. */
+static struct oclin_tile simt_tuned(const struct oclin_device_facts *d, const struct oclin_product *p,
+                                    struct oclin_tile t)
+{
+    if (is_intel(d) || (is_of(d, "NVIDIA") && p->id == OCLIN_KERNEL_GRAD_W)) t.unroll_k = t.tile_k;
+    t.peel = p->id != OCLIN_KERNEL_GRAD_X || d->wave > 0;
+    t.sub_group = (int)d->sub_group;
     return t;
+}
+
+/* The tiles for a product, or the one that is forced by its name. */
+static int simt_candidates(const struct oclin_device_facts *d, const struct oclin_product *p,
+                           const char *forced, struct oclin_tile tiles[MOST_TILES])
+{
+    int count = 0, first = -1;
+    for (int i = 0; i < SIMT_TILES; i++) {
+        const struct oclin_tile *t = &simt_tiles[i].tile;
+        if (!fits(d, t)) continue;
+        if (forced ? strcmp(forced, simt_tiles[i].name) != 0 : !simt_suits(d, p, t)) continue;
+        tiles[count++] = simt_tuned(d, p, *t);
+        /* the largest tile that still gives every compute unit something to do */
+        const int64_t groups = ceil_divide(p->m, t->tile_m) * ceil_divide(p->n, t->tile_n);
+        if (first < 0 && groups >= d->info.compute_units) first = count - 1;
+    }
+    if (first < 0) first = count - 1; /* none does: the smallest comes closest */
+    if (first > 0) memmove(tiles, tiles + first, (size_t)(count - first) * sizeof *tiles), count -= first;
+    return count;
 }
 
 /* --------------------------------------------------------------------------------------- simd, for CPUs */
@@ -336,21 +394,7 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p,
         if (may_pack(ctx, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
         if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
     } else if (family_of(ctx) == OCLIN_SIMT) {
-        int first = -1;
-        for (int i = 0; i < SIMT_TILES; i++) {
-            const struct oclin_tile *t = &simt_tiles[i].tile;
-            const int forced = number_of(name) != 0;
-            if (!fits(d, t) || (forced && strcmp(name, simt_tiles[i].name) != 0)) continue;
-            if (!forced && is_intel_gpu(d) && t->item_m * t->item_n > 32) continue;
-            tiles[count] = *t;
-            if (is_intel_gpu(d)) tiles[count].unroll_k = t->tile_k;
-            count++;
-            /* the largest tile that still gives every compute unit something to do */
-            const int64_t groups = ceil_divide(p->m, t->tile_m) * ceil_divide(p->n, t->tile_n);
-            if (first < 0 && groups >= d->info.compute_units) first = count - 1;
-        }
-        if (first > 0) memmove(tiles, tiles + first, (size_t)(count - first) * sizeof *tiles), count -= first;
-        if (first < 0 && count > 1) tiles[0] = tiles[count - 1], count = 1;
+        count = simt_candidates(d, p, number_of(name) ? name : NULL, tiles);
     }
     if (count == 0 || !name[0] || family_of(ctx) == OCLIN_PLAIN) {
         tiles[count++] = plain_tile(d, OCLIN_LARGEST_GROUP);

@@ -138,11 +138,36 @@ static oclin_status append_file(oclin_context *ctx, struct text *t, const char *
     return oclin_fail(ctx, OCLIN_E_BUILD, "kernel text %s is not in the library", name);
 }
 
-static oclin_status join(oclin_context *ctx, const struct oclin_program *p, struct text *t)
+static oclin_status join(oclin_context *ctx, enum oclin_kernel_id id, int family, struct text *t)
 {
-    for (int i = 0; i < FILES && kernels[p->id].files[i]; i++)
-        OCLIN_TRY(append_file(ctx, t, kernels[p->id].files[i]));
-    return is_product(p->id) ? append_file(ctx, t, family_file(p->id, p->tile.family)) : OCLIN_OK;
+    for (int i = 0; i < FILES && kernels[id].files[i]; i++)
+        OCLIN_TRY(append_file(ctx, t, kernels[id].files[i]));
+    return is_product(id) ? append_file(ctx, t, family_file(id, family)) : OCLIN_OK;
+}
+
+oclin_status oclin_program_source(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
+                                  oclin_activation activation, char name[OCLIN_KERNEL_NAME_SIZE], char **text,
+                                  char options[OCLIN_OPTIONS_SIZE])
+{
+    const struct oclin_tile *t = tile;
+    snprintf(name, OCLIN_KERNEL_NAME_SIZE, is_product(id) ? "%s_%s" : "%s", kernels[id].kernel,
+             family_names[t->family]);
+    /* no fast-math flags: NaN, Inf and the order of sums are promised */
+    snprintf(
+        options, OCLIN_OPTIONS_SIZE,
+        "-cl-std=CL1.2 -DOCLIN_GROUP=%d -DOCLIN_VL=%d -DOCLIN_TILE_M=%d -DOCLIN_TILE_N=%d -DOCLIN_TILE_K=%d "
+        "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_PEEL=%d "
+        "-DOCLIN_SUB_GROUP=%d -DOCLIN_STAGE=%d -DOCLIN_ACTIVATION=%d",
+        t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned, t->unroll_k,
+        t->peel, t->sub_group, t->stage, (int)activation);
+    struct text joined = {NULL, 0};
+    const oclin_status status = join(ctx, id, t->family, &joined);
+    if (status != OCLIN_OK) {
+        free(joined.bytes);
+        joined.bytes = NULL;
+    }
+    *text = joined.bytes;
+    return status;
 }
 
 /* ---------------------------------------------------------------------------------------------- building */
@@ -172,18 +197,9 @@ static const char *first_error(const char *log)
     return at ? at : "no message";
 }
 
-static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *text, size_t length)
+static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *text, const char *options)
 {
-    const struct oclin_tile *t = &p->tile;
-    char options[512];
-    /* no fast-math flags: NaN, Inf and the order of sums are promised */
-    snprintf(
-        options, sizeof options,
-        "-cl-std=CL1.2 -DOCLIN_GROUP=%d -DOCLIN_VL=%d -DOCLIN_TILE_M=%d -DOCLIN_TILE_N=%d -DOCLIN_TILE_K=%d "
-        "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_STAGE=%d "
-        "-DOCLIN_ACTIVATION=%d",
-        t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned, t->unroll_k,
-        t->stage, (int)p->activation);
+    const size_t length = strlen(text);
     cl_int error;
     p->program = clCreateProgramWithSource(ctx->cl, 1, &text, &length, &error);
     if (error) return error;
@@ -217,13 +233,10 @@ static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const cha
 
 static oclin_status build(oclin_context *ctx, struct oclin_program *p)
 {
-    char name[64];
-    snprintf(name, sizeof name, is_product(p->id) ? "%s_%s" : "%s", kernels[p->id].kernel,
-             family_names[p->tile.family]);
-    struct text text = {NULL, 0};
-    oclin_status status = join(ctx, p, &text);
+    char name[OCLIN_KERNEL_NAME_SIZE], options[OCLIN_OPTIONS_SIZE], *text;
+    oclin_status status = oclin_program_source(ctx, p->id, &p->tile, p->activation, name, &text, options);
     if (status == OCLIN_OK) {
-        cl_int error = compile(ctx, p, text.bytes, text.length);
+        cl_int error = compile(ctx, p, text, options);
         if (!error) error = make_kernel(ctx, p, name);
         if (error) {
             ctx->cl_error = error;
@@ -233,7 +246,7 @@ static oclin_status build(oclin_context *ctx, struct oclin_program *p)
                                 length < 300 ? length : 300, said);
         }
     }
-    free(text.bytes);
+    free(text);
     if (status == OCLIN_OK)
         oclin_log(ctx, "built %s%s: group %d, vector %d, tile %d x %d x %d, item %d x %d%s%s", name,
                   stage_names[p->tile.stage], p->tile.group, p->tile.vl, p->tile.tile_m, p->tile.tile_n,
@@ -265,7 +278,7 @@ static int same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
     return a->family == b->family && a->vl == b->vl && a->group == b->group && a->tile_m == b->tile_m &&
            a->tile_n == b->tile_n && a->tile_k == b->tile_k && a->item_m == b->item_m &&
            a->item_n == b->item_n && a->aligned == b->aligned && a->unroll_k == b->unroll_k &&
-           a->stage == b->stage;
+           a->peel == b->peel && a->sub_group == b->sub_group && a->stage == b->stage;
 }
 
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
