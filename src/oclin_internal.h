@@ -26,7 +26,7 @@ struct oclin_device_facts {
     int64_t max_items; /* work-items along the first dimension of a group */
     int denormals;     /* float32 keeps them */
     int64_t wave;      /* work-items that run in step, where the driver tells (NVIDIA, AMD); 0 elsewhere */
-    int64_t sub_group; /* the narrowest sub-group that a kernel can require (Intel); 0: it cannot */
+    int64_t sub_group; /* the narrowest sub-group that a kernel can require; 0: it cannot */
 };
 
 /* Whether oclin can use it at all; if not, *why is set to the reason. */

@@ -99,23 +99,23 @@ static int is_of(const struct oclin_device_facts *d, const char *vendor)
 
 static int is_intel(const struct oclin_device_facts *d)
 {
-    return d->sub_group > 0 || is_of(d, "Intel");
+    return d->info.type == OCLIN_DEVICE_GPU && is_of(d, "Intel");
 }
 
 static int is_aligned(const struct oclin_product *p);
 
 /* Whether the device's registers hold 8 x 8 results of each work-item beside all else that the product needs.
- * Intel's compiler has half of NVIDIA's registers: it keeps them as long as quads are loaded whole and A needs
- * no activations to become dZ, and spills, or falls to half the rate, beyond (docs/gpus.md). */
+ * Intel's has 128, half of NVIDIA's, and keeps them as long as quads are loaded whole, A needs no activation to
+ * become dZ, and no erfc() follows; beyond that it spills, or falls to half the rate (docs/gpus.md). */
 static int holds_large_items(const struct oclin_device_facts *d, const struct oclin_product *p)
 {
     if (is_intel(d))
         return d->sub_group && is_aligned(p) &&
-               (p->id == OCLIN_KERNEL_FORWARD || p->activation == OCLIN_NONE);
+               (p->activation == OCLIN_NONE ||
+                (p->id == OCLIN_KERNEL_FORWARD && p->activation != OCLIN_GELU));
     /* 32 KB of local memory, the least that OpenCL allows: a small GPU (Apple, ARM, Qualcomm), with few
      * registers and best at groups of 64 to 128. Old AMD drivers say 32 KB as well, with 256 registers. */
-    return d->info.local_bytes > 32 * 1024 || is_of(d, "NVIDIA") || is_of(d, "Advanced Micro Devices") ||
-           is_of(d, "AMD");
+    return d->info.local_bytes > 32 * 1024 || is_of(d, "NVIDIA") || is_of(d, "Advanced Micro Devices");
 }
 
 static int simt_suits(const struct oclin_device_facts *d, const struct oclin_product *p,
@@ -135,7 +135,7 @@ static struct oclin_tile simt_tuned(const struct oclin_device_facts *d, const st
 {
     if (is_intel(d) || (is_of(d, "NVIDIA") && p->id == OCLIN_KERNEL_GRAD_W)) t.unroll_k = t.tile_k;
     t.peel = p->id != OCLIN_KERNEL_GRAD_X || d->wave > 0;
-    t.sub_group = (int)d->sub_group;
+    if (is_intel(d)) t.sub_group = (int)d->sub_group;
     return t;
 }
 

@@ -131,7 +131,8 @@ def gate(rows, memory):
             wrong.append('%s: no main loop found' % row.name())
         if row.result['spilled']:
             wrong.append('%s: %d bytes spilled' % (row.name(), row.result['spilled']))
-        if row.aligned and row.loop and row.loop['global_width'] != 128:
+        # GELU's erfc() reads tables of its own
+        if row.aligned and row.loop and row.activation != 'gelu' and row.loop['global_width'] != 128:
             wrong.append('%s: global loads of %d bits' % (row.name(), row.loop['global_width']))
         if row.aligned and row.activation == 'none' and round(row.share, 1) < row.gpu.share:
             wrong.append('%s: %.1f %% multiply-adds, %s is the least' % (row.name(), row.share, row.gpu.share))
