@@ -24,7 +24,7 @@ static const struct mistake mistakes[] = {
     {"relu as abs", "common.cl", "select(z, (real)(0.0f), isless", "select(z, -z, isless", "forward: y["},
     {"dx from a wrong sign", "grad_x.cl", "store_lanes(c, sum, lanes)", "store_lanes(c, -sum, lanes)",
      "backward: dx["},
-    {"dw added to when it should be overwritten", "grad_w.cl", "else if (flags & OCLIN_FLAG_ACCUMULATE)",
+    {"dw added to when it should be overwritten", "common.cl", "else if (flags & OCLIN_FLAG_ACCUMULATE)",
      "else", "backward: dw["},
     {"step in the wrong direction", "update.cl", "(real)(-lr)", "(real)(lr)", "step: w["},
     {"db not divided", "grad_w.cl", "sum_a * scale", "sum_a", "backward: db["},
