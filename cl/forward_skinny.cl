@@ -98,8 +98,12 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(skinny)(PRODU
     c += c_offset + row0 * c_stride + column0;
     z += z_offset + row0 * z_stride + column0;
     v += v_offset + column0;
-    for (int row = 0; row < rows; row++, c += c_stride, z += z_stride)
+    for (int row = 0; row < rows; row++, c += c_stride, z += z_stride) {
+        local float *sums = c_tile + row * OCLIN_TILE_N;
+        for (int i = columns; i % OCLIN_VL; i++)
+            sums[i] = 0.0f; /* what fills the last vector is not stored */
         for (int column = 0; column < columns; column += OCLIN_VL)
-            store_product(LOAD_REAL(c_tile + row * OCLIN_TILE_N + column), c + column, v + column, z + column,
-                          scale, lr, flags, min(columns - column, OCLIN_VL));
+            store_product(LOAD_REAL(sums + column), c + column, v + column, z + column, scale, lr, flags,
+                          min(columns - column, OCLIN_VL));
+    }
 }
