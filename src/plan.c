@@ -201,14 +201,16 @@ static int64_t part(int64_t x, int64_t parts, int64_t item)
 /* Costs on a CPU, in multiplications of one core. Measured on Zen 3; only their ratios matter, and those roughly. */
 #define COST_PACKED 20.0  /* to pack an element, from memory into a cache */
 #define COST_READ 2.0     /* to read a packed one once more */
-#define COST_LAUNCH 2.0e5 /* a launch, 4 us */
+#define COST_LAUNCH 2.5e6 /* a launch, with the waking of sleeping cores: 50 us */
 
-/* What a launch in blocks of m x n costs its slowest core, for each k: a block is computed, and its rows of A and columns
- * of B are packed or read. */
+/* What a launch in blocks of m x n costs, for each k: a block is computed, and its rows of A and columns of B are packed or
+ * read. Cores do not start together (one that slept is woken in up to 0.1 ms): the others take its groups meanwhile, and
+ * the last group of all is waited for. So not one group a core, but some more. */
 static double simd_cost(const struct oclin_product *p, int64_t units, int64_t m, int64_t n, double each)
 {
     const int64_t groups = ceil_divide(p->m, m) * ceil_divide(p->n, n);
-    return (double)ceil_divide(groups, units) * ((double)m * (double)n + each * (double)(m + n));
+    const double block = (double)m * (double)n + each * (double)(m + n);
+    return block * (double)(groups + units - 1) / (double)units;
 }
 
 /* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
