@@ -184,11 +184,18 @@ struct oclin_context_options {
     int ignore_environment;
     oclin_log_fn log; /* NULL: nobody listens. When creation itself fails its last line is the reason. */
     void *log_user;
+    /* The folder where built kernels are kept for the next process, and made if it is missing. NULL: the user's own,
+     * $XDG_CACHE_HOME/oclin or ~/.cache/oclin, on macOS ~/Library/Caches/oclin, on Windows %LOCALAPPDATA%\oclin. "": none
+     * is used. OCLIN_CACHE_DIR overrides it, also when it is set and empty. A kernel is written when the context has waited
+     * for its first run (oclin_context_finish() or a blocking read). One of another platform, device, driver, version or
+     * text is not taken; whatever is wrong with the folder or a file, the kernel is built from its text and the log says so.
+     * Kernels from there are run: nobody else should be able to write to it. It may be deleted at any time. */
+    const char *cache_dir;
 };
 #define OCLIN_CONTEXT_OPTIONS_INIT                                                                           \
     {                                                                                                        \
         sizeof(struct oclin_context_options), OCLIN_DEVICE_ANY, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
-            NULL, NULL                                                                                       \
+            NULL, NULL, NULL                                                                                 \
     }
 
 /**

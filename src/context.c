@@ -218,6 +218,16 @@ static oclin_status copy_text(oclin_context *ctx, char **to, const char *from)
     return OCLIN_OK;
 }
 
+/* Here an empty variable is not an unset one: it switches the cache off. So does a home folder that nobody knows. */
+static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_options *o)
+{
+    const char *set = o->ignore_environment ? NULL : getenv("OCLIN_CACHE_DIR");
+    const char *folder = set ? set : o->cache_dir;
+    if (folder) return copy_text(ctx, &ctx->cache_dir, folder);
+    ctx->cache_dir = oclin_os_cache_folder();
+    return OCLIN_OK;
+}
+
 static oclin_status set_up(oclin_context *ctx, const struct oclin_context_options *o)
 {
     if ((int)o->device_type < OCLIN_DEVICE_ANY || (int)o->device_type > OCLIN_DEVICE_ACCELERATOR)
@@ -230,12 +240,14 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
     oclin_device_facts_read(device, &ctx->device);
     OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
+    OCLIN_TRY(choose_cache(ctx, o));
     const char *verify = environment(o, "OCLIN_VERIFY", "0");
     ctx->verify = o->verify || strcmp(verify, "0") != 0;
     OCLIN_TRY(oclin_plan_choose(ctx, environment(o, "OCLIN_PLAN", o->plan)));
     const struct oclin_device_info *d = &ctx->device.info;
-    oclin_log(ctx, "device %s (%s), driver %s, %lld compute units, plan %s", d->name, d->platform_name,
-              d->driver, (long long)d->compute_units, ctx->plan.name[0] ? ctx->plan.name : "by device");
+    oclin_log(ctx, "device %s (%s), driver %s, %lld compute units, plan %s, cache %s", d->name,
+              d->platform_name, d->driver, (long long)d->compute_units,
+              ctx->plan.name[0] ? ctx->plan.name : "by device", ctx->cache_dir ? ctx->cache_dir : "off");
     return OCLIN_OK;
 }
 
@@ -282,6 +294,7 @@ void oclin_context_destroy(oclin_context *ctx)
     }
     free(ctx->build_log);
     free(ctx->cl_dir);
+    free(ctx->cache_dir);
     free(ctx);
 }
 
@@ -294,7 +307,9 @@ oclin_status oclin_context_finish(oclin_context *ctx)
     const cl_int error = clFinish(ctx->queue);
     if (error) oclin_tensors_lose_epoch(ctx);
     ctx->epoch++;
-    return error ? oclin_fail_run(ctx, error, "clFinish") : OCLIN_OK;
+    if (error) return oclin_fail_run(ctx, error, "clFinish");
+    oclin_program_store_all(ctx);
+    return OCLIN_OK;
 }
 
 oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *events)

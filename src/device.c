@@ -20,6 +20,13 @@ static void read_text(cl_device_id device, cl_device_info what, char *text, size
     snprintf(text, size, "%s", first);
 }
 
+static void read_platform_text(cl_platform_id platform, cl_platform_info what, char *text, size_t size)
+{
+    char whole[1024] = "";
+    if (clGetPlatformInfo(platform, what, sizeof whole, whole, NULL) != CL_SUCCESS) whole[0] = 0;
+    snprintf(text, size, "%s", whole);
+}
+
 static int64_t read_number(cl_device_id device, cl_device_info what, size_t size)
 {
     cl_ulong number = 0;
@@ -51,10 +58,7 @@ static void read_info(cl_device_id device, struct oclin_device_info *info)
     read_text(device, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
     read_text(device, CL_DRIVER_VERSION, info->driver, sizeof info->driver);
     read_text(device, CL_DEVICE_VERSION, info->version, sizeof info->version);
-    char platform[1024] = "";
-    if (clGetPlatformInfo(info->platform, CL_PLATFORM_NAME, sizeof platform, platform, NULL) != CL_SUCCESS)
-        platform[0] = 0;
-    snprintf(info->platform_name, sizeof info->platform_name, "%s", platform);
+    read_platform_text(info->platform, CL_PLATFORM_NAME, info->platform_name, sizeof info->platform_name);
     info->compute_units = read_number(device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
     info->vector_width = read_number(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof(cl_uint));
     info->max_work_group = read_number(device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
@@ -110,6 +114,8 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
     facts->denormals = (config & CL_FP_DENORM) != 0;
     facts->wave = read_wave(device);
     facts->sub_group = read_sub_group(device);
+    read_platform_text(facts->info.platform, CL_PLATFORM_VERSION, facts->platform_version,
+                       sizeof facts->platform_version);
     size_t items[16] = {0};
     /* The limit of the first dimension can be below the limit of the group (Apple's CPU device: 1024 x 1 x
      * 1). */

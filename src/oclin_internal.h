@@ -2,7 +2,7 @@
  * What the source files of oclin share: the handles, the error record, and the few functions that cross
  * files.
  *
- *     layer.c, loss.c -> product.c -> plan.c, program.c -> device.c
+ *     layer.c, loss.c -> product.c -> plan.c, program.c -> cache.c, device.c
  *     tensor.c and context.c serve all of them; verify.c checks results when asked to
  */
 #ifndef OCLIN_INTERNAL_H
@@ -27,6 +27,7 @@ struct oclin_device_facts {
     int denormals;     /* float32 keeps them */
     int64_t wave;      /* work-items that run in step, where the driver tells (NVIDIA, AMD); 0 elsewhere */
     int64_t sub_group; /* the narrowest sub-group that a kernel can require; 0: it cannot */
+    char platform_version[128];
 };
 
 /* Whether oclin can use it at all; if not, *why is set to the reason. */
@@ -111,6 +112,9 @@ struct oclin_program; /* one built kernel of the context's list */
  * with this work-group: the caller then tries a smaller one. */
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
                                   oclin_activation activation, cl_kernel *kernel);
+/* The kernel was enqueued; and: all that was enqueued so far has run, which is when binaries are written to the disk. */
+void oclin_program_ran(oclin_context *ctx, cl_kernel kernel);
+void oclin_program_store_all(oclin_context *ctx);
 void oclin_program_free_all(oclin_context *ctx);
 /* What such a kernel is built from: its name, its text (to be freed) and the options. No device is needed. */
 enum { OCLIN_KERNEL_NAME_SIZE = 64, OCLIN_OPTIONS_SIZE = 512 };
@@ -124,6 +128,22 @@ struct oclin_cl_file {
 };
 extern const struct oclin_cl_file oclin_cl_files[];
 extern const size_t oclin_cl_file_count;
+
+/* -------------------------------------------------------------------------------------------- cache.c */
+
+/* Files in ctx->cache_dir. No failure is an error for the caller: the log says why, and the call gives NULL or 0. */
+
+/* A whole file of at most `most` bytes, with a 0 behind; allocated. */
+unsigned char *oclin_cache_read(const oclin_context *ctx, const char *name, size_t most, size_t *size);
+/* Takes the place of a file of that name at once: readers see the old one or the new one. */
+int oclin_cache_write(oclin_context *ctx, const char *name, const void *bytes, size_t count);
+/* Whether something can be stored now; makes the folder. To be asked before work that is for storing alone. */
+int oclin_cache_ready(oclin_context *ctx);
+/* Records: data under a key, which is compared whole. `what` becomes part of the file's name. */
+unsigned char *oclin_cache_load(const oclin_context *ctx, const char *what, const void *key, size_t key_size,
+                                size_t *size);
+int oclin_cache_store(oclin_context *ctx, const char *what, const void *key, size_t key_size,
+                      const void *data, size_t size);
 
 /* ------------------------------------------------------------------------------------------ context.c */
 
@@ -139,12 +159,15 @@ struct oclin_context {
     struct oclin_device_facts device;
     struct oclin_plan_choice plan;
     char *cl_dir;
+    char *cache_dir;     /* NULL: nothing is cached */
+    int cache_read_only; /* it could not be written to: not tried again */
     oclin_log_fn log;
     void *log_user;
     char error[512];
     cl_int cl_error;
     char *build_log;
     struct oclin_program *programs;
+    int unstored; /* programs that were built, and are not on the disk yet */
     cl_mem scratch;
     size_t scratch_bytes;
     struct oclin_storage *storages;
@@ -357,6 +380,12 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 /* ----------------------------------------------------------------------------------------------- os.c */
 
 long oclin_os_process_id(void);
+/* The user's folder for what can be made again, and /oclin; allocated. NULL: nobody knows. */
+char *oclin_os_cache_folder(void);
+/* With all above it; whether it is there then and can be written to. */
+int oclin_os_make_folder(const char *path);
+/* Renames, also over a file that is there, in one step. */
+int oclin_os_replace(const char *from, const char *to);
 
 /* a * b, or -1 when it overflows or a factor is negative. */
 int64_t oclin_multiply(int64_t a, int64_t b);

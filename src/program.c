@@ -1,4 +1,4 @@
-/* Kernel text -> cl_kernel: joined, built when first needed, kept for the life of the context. */
+/* Kernel text -> cl_kernel: joined, built when first needed, kept for the life of the context, and on the disk. */
 #include "oclin_internal.h"
 
 #include <errno.h>
@@ -11,10 +11,13 @@ struct oclin_program {
     enum oclin_kernel_id id;
     struct oclin_tile tile;
     oclin_activation activation;
+    char name[OCLIN_KERNEL_NAME_SIZE];
     cl_program program;
     cl_kernel kernel;
     int failed; /* it did not build: not tried again */
     int fits;   /* the built kernel can run with its work-group and local memory on this device */
+    int ran;
+    char *key; /* under which the binary is still to be stored */
     struct oclin_program *next;
 };
 
@@ -208,10 +211,10 @@ static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *t
     return error;
 }
 
-static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const char *name)
+static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p)
 {
     cl_int error;
-    p->kernel = clCreateKernel(p->program, name, &error);
+    p->kernel = clCreateKernel(p->program, p->name, &error);
     if (error) return error;
     size_t group = 0, required[3] = {0, 0, 0};
     cl_ulong local = 0;
@@ -231,36 +234,175 @@ static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const cha
     return error;
 }
 
+/* ------------------------------------------------------------------------------------------ on the disk */
+
+static void release(struct oclin_program *p)
+{
+    if (p->kernel) clReleaseKernel(p->kernel);
+    if (p->program) clReleaseProgram(p->program);
+    p->kernel = NULL;
+    p->program = NULL;
+}
+
+/* All that a binary depends on. As snprintf() does, it tells how long that is. */
+static int write_key(char *to, size_t size, const struct oclin_device_facts *d, const char *name,
+                     const char *options, const char *text)
+{
+    return snprintf(to, size,
+                    "oclin: %d\npointer: %zu\nplatform: %s, %s\ndevice: %s, %s, %s\ndriver: %s\nkernel: "
+                    "%s\noptions: %s\n%s",
+                    oclin_version(), sizeof(void *), d->info.platform_name, d->platform_version, d->info.name,
+                    d->info.vendor, d->info.version, d->info.driver, name, options, text);
+}
+
+/* NULL: nothing is cached. */
+static char *key_of(const oclin_context *ctx, const char *name, const char *options, const char *text)
+{
+    if (!ctx->cache_dir) return NULL;
+    const int length = write_key(NULL, 0, &ctx->device, name, options, text);
+    char *key = length > 0 ? malloc((size_t)length + 1) : NULL;
+    if (key) write_key(key, (size_t)length + 1, &ctx->device, name, options, text);
+    return key;
+}
+
+static cl_int take_binary(oclin_context *ctx, struct oclin_program *p, const char *options,
+                          const unsigned char *binary, size_t size)
+{
+    cl_int of_binary = CL_SUCCESS, error;
+    p->program =
+        clCreateProgramWithBinary(ctx->cl, 1, &ctx->device.info.device, &size, &binary, &of_binary, &error);
+    if (error) return error;
+    if (of_binary) return of_binary;
+    error = clBuildProgram(p->program, 1, &ctx->device.info.device, options, NULL, NULL);
+    return error ? error : make_kernel(ctx, p);
+}
+
+/* Whether the kernel could be had from the disk. */
+static int load(oclin_context *ctx, struct oclin_program *p, const char *options, const char *key)
+{
+    size_t size;
+    unsigned char *binary = key ? oclin_cache_load(ctx, p->name, key, strlen(key), &size) : NULL;
+    if (!binary) return 0;
+    const cl_int error = take_binary(ctx, p, options, binary, size);
+    free(binary);
+    if (!error) return 1;
+    oclin_log(ctx, "cache: the driver refuses its binary of %s (OpenCL error %d)", p->name, (int)error);
+    release(p);
+    return 0;
+}
+
+/* The binary for the context's device, one of all those that a caller's cl_context may have. */
+static unsigned char *binary_of(const oclin_context *ctx, cl_program program, size_t *size)
+{
+    cl_uint count = 0;
+    unsigned char *binary = NULL;
+    if (clGetProgramInfo(program, CL_PROGRAM_NUM_DEVICES, sizeof count, &count, NULL) || count == 0)
+        return NULL;
+    cl_device_id *devices = calloc(count, sizeof *devices);
+    size_t *sizes = calloc(count, sizeof *sizes);
+    unsigned char **binaries = calloc(count, sizeof *binaries); /* NULL: not wanted */
+    if (devices && sizes && binaries &&
+        !clGetProgramInfo(program, CL_PROGRAM_DEVICES, count * sizeof *devices, devices, NULL) &&
+        !clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, count * sizeof *sizes, sizes, NULL)) {
+        cl_uint i = 0;
+        while (i < count && devices[i] != ctx->device.info.device) i++;
+        if (i < count && sizes[i] > 0) binaries[i] = binary = malloc(sizes[i]);
+        if (binary) *size = sizes[i];
+    }
+    if (binary && clGetProgramInfo(program, CL_PROGRAM_BINARIES, count * sizeof *binaries, binaries, NULL)) {
+        free(binary);
+        binary = NULL;
+    }
+    free(devices);
+    free(sizes);
+    free(binaries);
+    return binary;
+}
+
+static void store(oclin_context *ctx, const struct oclin_program *p)
+{
+    size_t size = 0;
+    unsigned char *binary = binary_of(ctx, p->program, &size);
+    if (!binary)
+        oclin_log(ctx, "cache: the driver gives no binary of %s", p->name);
+    else
+        oclin_cache_store(ctx, p->name, p->key, strlen(p->key), binary, size);
+    free(binary);
+}
+
+static void forget_key(oclin_context *ctx, struct oclin_program *p)
+{
+    if (p->key) ctx->unstored--;
+    free(p->key);
+    p->key = NULL;
+}
+
+void oclin_program_ran(oclin_context *ctx, cl_kernel kernel)
+{
+    if (ctx->unstored == 0) return;
+    for (struct oclin_program *p = ctx->programs; p; p = p->next)
+        if (p->kernel == kernel) p->ran = 1;
+}
+
+/* After the first run and not after building: PoCL makes the machine code for a work-group when it is first launched, and
+ * a binary from before that would have to be compiled again in each process (half a second a kernel). */
+void oclin_program_store_all(oclin_context *ctx)
+{
+    for (struct oclin_program *p = ctx->programs; p && ctx->unstored > 0; p = p->next)
+        if (p->key && p->ran) {
+            if (oclin_cache_ready(ctx)) store(ctx, p);
+            forget_key(ctx, p);
+        }
+}
+
+/* ------------------------------------------------------------------------------------------- both ways */
+
+static oclin_status build_from(oclin_context *ctx, struct oclin_program *p, const char *text,
+                               const char *options)
+{
+    cl_int error = compile(ctx, p, text, options);
+    if (!error) error = make_kernel(ctx, p);
+    if (!error) return OCLIN_OK;
+    ctx->cl_error = error;
+    const char *said = first_error(ctx->build_log);
+    const int length = (int)strcspn(said, "\n");
+    return oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s (OpenCL error %d): %.*s", p->name, (int)error,
+                      length < 300 ? length : 300, said);
+}
+
+static void log_made(const oclin_context *ctx, const struct oclin_program *p, int loaded)
+{
+    oclin_log(ctx, "%s %s%s%s%s: group %d, vector %d, tile %d x %d x %d, item %d x %d%s%s",
+              loaded ? "loaded" : "built", p->name, stage_names[p->tile.stage], loaded ? " from " : "",
+              loaded ? ctx->cache_dir : "", p->tile.group, p->tile.vl, p->tile.tile_m, p->tile.tile_n,
+              p->tile.tile_k, p->tile.item_m, p->tile.item_n, p->tile.aligned ? ", aligned" : "",
+              p->fits ? "" : "; does not fit the device");
+}
+
 static oclin_status build(oclin_context *ctx, struct oclin_program *p)
 {
-    char name[OCLIN_KERNEL_NAME_SIZE], options[OCLIN_OPTIONS_SIZE], *text;
-    oclin_status status = oclin_program_source(ctx, p->id, &p->tile, p->activation, name, &text, options);
-    if (status == OCLIN_OK) {
-        cl_int error = compile(ctx, p, text, options);
-        if (!error) error = make_kernel(ctx, p, name);
-        if (error) {
-            ctx->cl_error = error;
-            const char *said = first_error(ctx->build_log);
-            const int length = (int)strcspn(said, "\n");
-            status = oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s (OpenCL error %d): %.*s", name, (int)error,
-                                length < 300 ? length : 300, said);
-        }
-    }
+    char options[OCLIN_OPTIONS_SIZE], *text;
+    OCLIN_TRY(oclin_program_source(ctx, p->id, &p->tile, p->activation, p->name, &text, options));
+    char *key = key_of(ctx, p->name, options, text);
+    const int loaded = load(ctx, p, options, key);
+    const oclin_status status = loaded ? OCLIN_OK : build_from(ctx, p, text, options);
     free(text);
-    if (status == OCLIN_OK)
-        oclin_log(ctx, "built %s%s: group %d, vector %d, tile %d x %d x %d, item %d x %d%s%s", name,
-                  stage_names[p->tile.stage], p->tile.group, p->tile.vl, p->tile.tile_m, p->tile.tile_n,
-                  p->tile.tile_k, p->tile.item_m, p->tile.item_n, p->tile.aligned ? ", aligned" : "",
-                  p->fits ? "" : "; does not fit the device");
+    if (status == OCLIN_OK) log_made(ctx, p, loaded);
+    if (status == OCLIN_OK && !loaded && key && !ctx->cache_read_only) {
+        p->key = key;
+        p->ran = !p->fits; /* nobody will launch it: storing it saves finding that out again */
+        ctx->unstored++;
+    } else
+        free(key);
     return status;
 }
 
 /* ------------------------------------------------------------------------------------------------ keeping */
 
-static void program_free(struct oclin_program *p)
+static void program_free(oclin_context *ctx, struct oclin_program *p)
 {
-    if (p->kernel) clReleaseKernel(p->kernel);
-    if (p->program) clReleaseProgram(p->program);
+    forget_key(ctx, p);
+    release(p);
     free(p);
 }
 
@@ -268,7 +410,7 @@ void oclin_program_free_all(oclin_context *ctx)
 {
     while (ctx->programs) {
         struct oclin_program *next = ctx->programs->next;
-        program_free(ctx->programs);
+        program_free(ctx, ctx->programs);
         ctx->programs = next;
     }
 }
@@ -297,7 +439,7 @@ oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, c
         p->failed = status == OCLIN_E_BUILD;
         /* texts of OCLIN_CL_DIR are being worked on: they are read again next time */
         if (status != OCLIN_OK && (!p->failed || ctx->cl_dir)) {
-            program_free(p);
+            program_free(ctx, p);
             return status;
         }
         p->next = ctx->programs;

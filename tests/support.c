@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L /* setenv */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -5,6 +6,12 @@
 #include <string.h>
 
 #include "support.h"
+
+/* Before main(), where some programs make contexts. */
+__attribute__((constructor)) static void without_cache_folder(void)
+{
+    setenv("OCLIN_CACHE_DIR", "", 1);
+}
 
 void *allocate(size_t count, size_t size)
 {

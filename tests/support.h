@@ -1,5 +1,8 @@
 /*
  * What all test programs share: data, comparisons, contexts, tensors with canaries, and the list of tests.
+ *
+ * Kernels are built from their texts: before main() begins OCLIN_CACHE_DIR is set to nothing, so that the user's folder is
+ * neither read nor written.
  */
 #ifndef OCLIN_TESTS_SUPPORT_H
 #define OCLIN_TESTS_SUPPORT_H
