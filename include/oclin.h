@@ -172,8 +172,9 @@ struct oclin_context_options {
     cl_context cl_context_handle;
     cl_device_id cl_device;
     cl_command_queue cl_queue;
-    /* Kernel family, or one tile of it: "plain", "simt", "simd", "simt-32" ... NULL or "": oclin chooses.
-     * The environment variable OCLIN_PLAN overrides it. */
+    /* Kernel family, or one tile or way of it: "plain"; "simt", "simt-128", "simt-64", "simt-64x32", "simt-32",
+     * "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed", "simd-skinny". NULL or "":
+     * oclin chooses. The environment variable OCLIN_PLAN overrides it. */
     const char *plan;
     /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
     const char *cl_dir;
