@@ -373,7 +373,7 @@ static void test_next_tile(void **state)
     (void)state;
     const float ones[4] = {1, 1, 1, 1};
     float got[4];
-    oclin_context *ctx = make_context(NULL);
+    oclin_context *ctx = make_context("");
     oclin_layer *l;
     oclin_tensor *x, *y;
     assert_ok(ctx, oclin_layer_create(&l, ctx, 2, 2, NULL));
