@@ -38,7 +38,7 @@
  * - The library never prints, exits or aborts, installs no exit handler and has no global state.
  *
  * Not promised: equal bits on different devices, drivers, versions of oclin or plans. Promised: equal bits on
- * every run where all four are the same.
+ * every run where all four are the same. OCLIN_PLAN, or the absence of a tuning file (see oclin_tune()), pins the plan.
  *
  * MIT licence, the oclin authors.
  */
@@ -174,7 +174,8 @@ struct oclin_context_options {
     cl_command_queue cl_queue;
     /* Kernel family, or one tile or way of it: "plain"; "simt", "simt-128", "simt-64", "simt-64x32", "simt-32",
      * "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed", "simd-skinny". NULL or "":
-     * oclin chooses. The environment variable OCLIN_PLAN overrides it. */
+     * oclin chooses. The environment variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned
+     * or not. */
     const char *plan;
     /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
     const char *cl_dir;
@@ -190,7 +191,8 @@ struct oclin_context_options {
      * is used. OCLIN_CACHE_DIR overrides it, also when it is set and empty. A kernel is written when the context has waited
      * for its first run (oclin_context_finish() or a blocking read). One of another platform, device, driver, version or
      * text is not taken; whatever is wrong with the folder or a file, the kernel is built from its text and the log says so.
-     * Kernels from there are run: nobody else should be able to write to it. It may be deleted at any time. */
+     * Kernels from there are run: nobody else should be able to write to it. It may be deleted at any time. What
+     * oclin_tune() found is there, too. */
     const char *cache_dir;
 };
 #define OCLIN_CONTEXT_OPTIONS_INIT                                                                           \
@@ -631,6 +633,67 @@ OCLIN_API void oclin_ref_mse(int64_t rows, int64_t cols, const float *y, const f
 OCLIN_API void oclin_ref_cross_entropy(int64_t rows, int64_t cols, const float *y, const int32_t *labels,
                                        oclin_reduction reduction, float scale, double *loss,
                                        double *loss_bound, double *dy, double *bound, int64_t *correct);
+
+/* ---------------------------------------------------------------------------------------------- tuning */
+
+typedef enum oclin_tune_event {
+    OCLIN_TUNE_CHECKED = 0,  /* the plan was built, and its result is right; it will be timed */
+    OCLIN_TUNE_SKIPPED = 1,  /* it was not built, does not run, or its result is wrong: `why` says */
+    OCLIN_TUNE_TIMED = 2,    /* timed once more: seconds and gain are those so far */
+    OCLIN_TUNE_MEASURED = 3, /* all its timings are done */
+    OCLIN_TUNE_CHOSEN = 4    /* of all plans of the product this one is used from now on */
+} oclin_tune_event;
+
+/* What oclin_tune() does at the moment. Borrowed, with its strings, for the time of the call. A newer library may have more
+ * behind `reserved`; `size` tells. */
+struct oclin_tune_progress {
+    size_t size;
+    oclin_tune_event event;
+    const char *
+        product; /* "forward", "grad_x" (3), "grad_w" (1) (2), "backward": all of it, for small batches on CPUs */
+    const char
+        *plan; /* as OCLIN_PLAN names it; "default": oclin's own choice; of backward also "two-products" */
+    const char *why; /* OCLIN_TUNE_SKIPPED: one sentence; else "" */
+    int64_t in, out, batch;
+    double seconds;         /* a run of the product with this plan, the median; 0: not timed */
+    double default_seconds; /* the same with the default plan */
+    double gain;            /* default_seconds / seconds; 1 where one of them is 0 */
+    double seconds_left;    /* of the budget; below 0: exceeded */
+    int64_t reserved[4];    /* zero */
+};
+
+/* Anything but 0 ends the tuning. Called by the thread that called oclin_tune(); must not call oclin on that context. */
+typedef int (*oclin_tune_progress_fn)(void *user, const struct oclin_tune_progress *progress);
+
+/**
+ * Measures which plan is best on the context's device for each product of a layer from `in` to `out` features with a
+ * batch of exactly `batch` samples, and uses those from now on in this context, for all its layers of that shape whatever
+ * their activation. (Measured without one.) A plan is measured only after its result, for random numbers in [-0.5, 0.5),
+ * was compared with the reference: samples of rows and columns within their bounds, and no element NaN or Inf. It takes
+ * the place of the default when its median is more than 3 % faster and it was the faster one in most of the rounds; a
+ * default whose result is wrong gives way to the fastest plan that is right.
+ *
+ * budget_seconds  when they are used up no other plan is begun; what was measured so far counts, and a product without
+ *                 enough timings stays as it was. Compiling counts. Finite and above 0; up to a plan's compilation and
+ *                 two of its runs more may be used.
+ * progress, user  hears about each plan; NULL: nobody does
+ *
+ * The winners go to a file in the cache folder (cache_dir, OCLIN_CACHE_DIR) as well, one for each platform, device, driver
+ * and version of oclin, beside what other shapes have there; contexts that are made later without a named plan begin with
+ * it. A line of the log says if it cannot be written. With replaced kernels (cl_dir) it is neither read nor written. To
+ * delete the file is to forget.
+ *
+ * Waits for the device, before and afterwards. Works on tensors, kernels and scratch memory of its own, twice the size of
+ * W and of x, y, dx, dy, that are gone when it returns; results of earlier calls are not touched. A winner may need more
+ * scratch memory than oclin_layer_reserve() took before: reserve afterwards.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, a budget that is not finite or not above 0;  OCLIN_E_SHAPE: in, out or batch below
+ * 1, or sizes that overflow or exceed the device's largest allocation;  OCLIN_E_STATE: a plan is named, so that there is
+ * nothing to choose, or progress ended it (products that were chosen before that stay chosen);  OCLIN_E_VERIFY,
+ * OCLIN_E_BUILD, OCLIN_E_DEVICE: no plan of some product is right, or runs;  OCLIN_E_MEMORY;  OCLIN_E_CL.
+ */
+OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, int64_t batch,
+                                  double budget_seconds, oclin_tune_progress_fn progress, void *user);
 
 /* ------------------------------------------------------------------------------------------ self-check */
 

@@ -123,6 +123,11 @@ static uint64_t hash_more(uint64_t hash, const void *bytes, size_t count)
     return hash;
 }
 
+uint64_t oclin_cache_hash(const void *bytes, size_t count)
+{
+    return hash_more(hash_start, bytes, count);
+}
+
 static uint64_t checksum(const unsigned char *record, size_t size)
 {
     return hash_more(hash_more(hash_start, record, CHECKSUM_AT), record + HEADER_BYTES, size - HEADER_BYTES);

@@ -244,6 +244,7 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     const char *verify = environment(o, "OCLIN_VERIFY", "0");
     ctx->verify = o->verify || strcmp(verify, "0") != 0;
     OCLIN_TRY(oclin_plan_choose(ctx, environment(o, "OCLIN_PLAN", o->plan)));
+    if (!ctx->plan.name[0]) oclin_tuning_load(ctx);
     const struct oclin_device_info *d = &ctx->device.info;
     oclin_log(ctx, "device %s (%s), driver %s, %lld compute units, plan %s, cache %s", d->name,
               d->platform_name, d->driver, (long long)d->compute_units,
@@ -295,6 +296,7 @@ void oclin_context_destroy(oclin_context *ctx)
     free(ctx->build_log);
     free(ctx->cl_dir);
     free(ctx->cache_dir);
+    oclin_tuning_free(&ctx->tuning);
     free(ctx);
 }
 

@@ -3,7 +3,8 @@
  * files.
  *
  *     layer.c, loss.c -> product.c -> plan.c, program.c -> cache.c, device.c
- *     tensor.c and context.c serve all of them; verify.c checks results when asked to
+ *     tensor.c and context.c serve all of them; verify.c checks results when asked to; tune.c measures plans for
+ *     plan.c, which finds them in the table of tune_table.c
  */
 #ifndef OCLIN_INTERNAL_H
 #define OCLIN_INTERNAL_H
@@ -70,6 +71,11 @@ struct oclin_plan_choice {
     char name[32];
 };
 
+/* Of a layer and its batch. */
+struct oclin_shape {
+    int64_t batch, in, out;
+};
+
 struct oclin_product;
 
 /* Whether `name` is a plan, and whether the device can run it. */
@@ -92,8 +98,6 @@ void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, i
 /* For kernels with one work-group a row (losses). */
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, struct oclin_plan *plan);
 
-/* ------------------------------------------------------------------------------------------ program.c */
-
 enum oclin_kernel_id {
     OCLIN_KERNEL_FORWARD,
     OCLIN_KERNEL_GRAD_X,
@@ -106,12 +110,53 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_SUM_ROWS
 };
 
+/* A product of this shape, without operands. */
+struct oclin_product oclin_plan_shaped(enum oclin_kernel_id id, struct oclin_shape shape);
+/* The plans that oclin_tune() compares, the default "" first; their number, 0: there is no choice. OCLIN_KERNEL_GRADS stands
+ * for backward as a whole: one pass or two products. */
+enum { OCLIN_MOST_CANDIDATES = 16 };
+int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
+                          const char *names[OCLIN_MOST_CANDIDATES]);
+/* Whether a tuning file may name this plan: it is known, and the device can run it. */
+int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
+                       const char *name);
+
+/* -------------------------------------------------------------------------------------- tune_table.c */
+
+/* What oclin_tune() found for one product of one shape. */
+struct oclin_tuned {
+    enum oclin_kernel_id id; /* one of the first four */
+    struct oclin_shape shape;
+    char plan[32];       /* empty: the default */
+    int64_t ns, plan_ns; /* of the default (0: it did not work) and of the plan, for readers of the file */
+};
+
+struct oclin_tuning {
+    struct oclin_tuned *entries;
+    int count;
+};
+
+/* "forward", "grad_x", "grad_w"; "backward" for OCLIN_KERNEL_GRADS. */
+const char *oclin_tuned_name(enum oclin_kernel_id id);
+const struct oclin_tuned *oclin_tuning_find(const struct oclin_tuning *tuning, enum oclin_kernel_id id,
+                                            struct oclin_shape shape);
+/* Adds an entry, or replaces the one for its product and shape. 0: no memory. */
+int oclin_tuning_put(struct oclin_tuning *tuning, const struct oclin_tuned *tuned);
+void oclin_tuning_free(struct oclin_tuning *tuning);
+/* The context's table from the file of its device, where there is one; and the file with these entries added. Failures are
+ * lines of the log. */
+void oclin_tuning_load(oclin_context *ctx);
+void oclin_tuning_store(oclin_context *ctx, const struct oclin_tuning *fresh);
+
+/* ------------------------------------------------------------------------------------------ program.c */
+
 struct oclin_program; /* one built kernel of the context's list */
 
 /* The kernel for these numbers, built when it is first needed. Borrowed; NULL (with OCLIN_OK) when the device cannot run it
  * with this work-group: the caller then tries a smaller one. */
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
                                   oclin_activation activation, cl_kernel *kernel);
+int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b);
 /* The kernel was enqueued; and: all that was enqueued so far has run, which is when binaries are written to the disk. */
 void oclin_program_ran(oclin_context *ctx, cl_kernel kernel);
 void oclin_program_store_all(oclin_context *ctx);
@@ -139,6 +184,8 @@ unsigned char *oclin_cache_read(const oclin_context *ctx, const char *name, size
 int oclin_cache_write(oclin_context *ctx, const char *name, const void *bytes, size_t count);
 /* Whether something can be stored now; makes the folder. To be asked before work that is for storing alone. */
 int oclin_cache_ready(oclin_context *ctx);
+/* FNV-1a, 64 bits. */
+uint64_t oclin_cache_hash(const void *bytes, size_t count);
 /* Records: data under a key, which is compared whole. `what` becomes part of the file's name. */
 unsigned char *oclin_cache_load(const oclin_context *ctx, const char *what, const void *key, size_t key_size,
                                 size_t *size);
@@ -158,6 +205,7 @@ struct oclin_context {
     cl_device_id retained; /* the caller's device */
     struct oclin_device_facts device;
     struct oclin_plan_choice plan;
+    struct oclin_tuning tuning; /* asked where no plan is forced */
     char *cl_dir;
     char *cache_dir;     /* NULL: nothing is cached */
     int cache_read_only; /* it could not be written to: not tried again */
@@ -380,6 +428,8 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 /* ----------------------------------------------------------------------------------------------- os.c */
 
 long oclin_os_process_id(void);
+/* Of a clock that only goes forward. */
+double oclin_os_seconds(void);
 /* The user's folder for what can be made again, and /oclin; allocated. NULL: nobody knows. */
 char *oclin_os_cache_folder(void);
 /* With all above it; whether it is there then and can be written to. */

@@ -1,6 +1,6 @@
 /* The few lines that differ by operating system. Nothing else includes these headers. */
 #ifndef _WIN32
-#define _POSIX_C_SOURCE 200809L /* access, mkdir */
+#define _POSIX_C_SOURCE 200809L /* access, clock_gettime, mkdir */
 #endif
 #include "oclin_internal.h"
 
@@ -14,6 +14,14 @@
 #include <io.h>
 #include <process.h>
 #include <windows.h>
+
+double oclin_os_seconds(void)
+{
+    LARGE_INTEGER now, frequency;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&frequency);
+    return (double)now.QuadPart / (double)frequency.QuadPart;
+}
 
 long oclin_os_process_id(void)
 {
@@ -49,7 +57,15 @@ static const char *cache_root(const char **below)
 #else
 
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+double oclin_os_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 long oclin_os_process_id(void)
 {

@@ -23,11 +23,12 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static enum oclin_family family_of(const oclin_context *ctx)
+/* Of the plan of this name; "": of oclin's choice for the device. */
+static enum oclin_family family_of(const oclin_context *ctx, const char *name)
 {
-    if (strncmp(ctx->plan.name, "plain", 5) == 0) return OCLIN_PLAIN;
-    if (strncmp(ctx->plan.name, "simt", 4) == 0) return OCLIN_SIMT;
-    if (strncmp(ctx->plan.name, "simd", 4) == 0) return OCLIN_SIMD;
+    if (strncmp(name, "plain", 5) == 0) return OCLIN_PLAIN;
+    if (strncmp(name, "simt", 4) == 0) return OCLIN_SIMT;
+    if (strncmp(name, "simd", 4) == 0) return OCLIN_SIMD;
     return ctx->device.info.type == OCLIN_DEVICE_CPU ? OCLIN_SIMD : OCLIN_SIMT;
 }
 
@@ -37,6 +38,23 @@ static int number_of(const char *name)
     const char *dash = strchr(name, '-');
     int number = 0;
     return dash && sscanf(dash, "-%d", &number) == 1 ? number : 0;
+}
+
+/* A product of this shape, without operands; and back. */
+struct oclin_product oclin_plan_shaped(enum oclin_kernel_id id, struct oclin_shape s)
+{
+    struct oclin_product p = {.id = id, .m = s.batch, .n = s.in, .k = s.out}; /* grad_x and grads */
+    if (id == OCLIN_KERNEL_FORWARD) p.n = s.out, p.k = s.in;
+    if (id == OCLIN_KERNEL_GRAD_W) p.m = s.out, p.k = s.batch;
+    return p;
+}
+
+static struct oclin_shape shape_of(const struct oclin_product *p)
+{
+    struct oclin_shape s = {p->m, p->n, p->k};
+    if (p->id == OCLIN_KERNEL_FORWARD) s.in = p->k, s.out = p->n;
+    if (p->id == OCLIN_KERNEL_GRAD_W) s.batch = p->k, s.out = p->m;
+    return s;
 }
 
 static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
@@ -278,29 +296,46 @@ void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *
 
 /* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is enough for all
  * smaller ones. */
-static int may_pack(const oclin_context *ctx, const struct oclin_product *p)
+static int may_pack(const char *name, const struct oclin_product *p)
 {
-    if (strcmp(ctx->plan.name, "simd-packed") == 0) return 1;
-    return strcmp(ctx->plan.name, "simd-whole") != 0 && (double)p->m * (double)p->n * (double)p->k >= 4e6;
+    if (strcmp(name, "simd-packed") == 0) return 1;
+    return strcmp(name, "simd-whole") != 0 && (double)p->m * (double)p->n * (double)p->k >= 4e6;
 }
 
 /* The better way, or, where there was no memory for packing, the one that needs none. */
-static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, struct oclin_plan *plan)
+static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, const char *name,
+                      struct oclin_plan *plan)
 {
     const int packing_allowed = plan->tile.stage == OCLIN_STAGE_PRODUCT;
     struct oclin_plan packed = *plan;
     const double cost = simd_whole(&ctx->device, p, plan);
     if (!packing_allowed) return;
-    if (simd_packed(&ctx->device, p, &packed) < cost || strcmp(ctx->plan.name, "simd-packed") == 0)
-        *plan = packed;
+    if (simd_packed(&ctx->device, p, &packed) < cost || strcmp(name, "simd-packed") == 0) *plan = packed;
 }
 
-int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p)
+static int64_t scratch_named(const oclin_context *ctx, const struct oclin_product *p, const char *name)
 {
-    if (family_of(ctx) != OCLIN_SIMD || !may_pack(ctx, p)) return 0;
-    struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(ctx->plan.name))};
+    if (family_of(ctx, name) != OCLIN_SIMD || !may_pack(name, p)) return 0;
+    struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(name))};
     simd_packed(&ctx->device, p, &plan);
     return (plan.packed_a + plan.packed_b) * (int64_t)sizeof(float);
+}
+
+/* Smaller products are the same layer's with smaller batches, each of which may be tuned. */
+int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p)
+{
+    int64_t most = scratch_named(ctx, p, ctx->plan.name);
+    const struct oclin_shape shape = shape_of(p);
+    for (int i = 0; i < ctx->tuning.count && !ctx->plan.name[0]; i++) {
+        const struct oclin_tuned *t = &ctx->tuning.entries[i];
+        if (t->id != p->id || t->shape.in != shape.in || t->shape.out != shape.out ||
+            t->shape.batch > shape.batch)
+            continue;
+        const struct oclin_product tuned = oclin_plan_shaped(t->id, t->shape);
+        const int64_t bytes = scratch_named(ctx, &tuned, t->plan);
+        if (bytes > most) most = bytes;
+    }
+    return most;
 }
 
 /* ----------------------------------------------------------------------- skinny, for small batches on CPUs */
@@ -308,10 +343,10 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
 /* Largest batches, measured: above them packing pays; and largest outs, where the sum is long. Small products take the one launch of grads up to TINY_GRADS. */
 enum { SKINNY_FORWARD = 32, SKINNY_OUT = 48, SKINNY_GRADS = 16, TINY_GRADS = 64 };
 
-static int skinny_allowed(const oclin_context *ctx)
+static int skinny_allowed(const oclin_context *ctx, const char *name)
 {
-    return family_of(ctx) == OCLIN_SIMD && (ctx->plan.name[0] == 0 || strcmp(ctx->plan.name, "simd") == 0 ||
-                                            strcmp(ctx->plan.name, "simd-skinny") == 0);
+    return family_of(ctx, name) == OCLIN_SIMD &&
+           (name[0] == 0 || strcmp(name, "simd") == 0 || strcmp(name, "simd-skinny") == 0);
 }
 
 static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, const struct oclin_product *p)
@@ -341,16 +376,22 @@ static int few_columns(const struct oclin_product *p)
 }
 
 /* Is a kernel for small batches the right one for this product? */
-static int is_skinny(const oclin_context *ctx, const struct oclin_product *p)
+static int is_skinny(const oclin_context *ctx, const struct oclin_product *p, const char *name)
 {
-    if (!skinny_allowed(ctx)) return 0;
+    if (!skinny_allowed(ctx, name)) return 0;
     return p->id == OCLIN_KERNEL_GRADS ||
            (p->id == OCLIN_KERNEL_FORWARD && (p->m <= SKINNY_FORWARD || few_columns(p)));
 }
 
+/* What a tuned backward may be. */
+static const char one_pass[] = "one-pass", two_products[] = "two-products";
+
 int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
 {
-    if (!skinny_allowed(ctx)) return 0;
+    const struct oclin_tuned *t = NULL;
+    if (!skinny_allowed(ctx, ctx->plan.name)) return 0;
+    if (!ctx->plan.name[0]) t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRADS, shape_of(p));
+    if (t && t->plan[0]) return strcmp(t->plan, one_pass) == 0;
     return p->m <= SKINNY_GRADS || (p->m <= TINY_GRADS && (double)p->m * (double)p->n * (double)p->k < 4e5);
 }
 
@@ -382,23 +423,22 @@ static void skinny_grads_plan(const struct oclin_device_facts *d, const struct o
 
 /* --------------------------------------------------------------------------------------- the choice */
 
-/* The tiles that the context's plan allows for this product, the best one first. */
-static int candidates(const oclin_context *ctx, const struct oclin_product *p,
+/* The tiles that the plan of this name allows for this product, the best one first. */
+static int candidates(const oclin_context *ctx, const struct oclin_product *p, const char *name,
                       struct oclin_tile tiles[MOST_TILES])
 {
     const struct oclin_device_facts *d = &ctx->device;
-    const char *name = ctx->plan.name;
     int count = 0;
-    if (family_of(ctx) == OCLIN_SIMD) {
-        if (is_skinny(ctx, p)) tiles[count++] = skinny_tile(d, p);
+    if (family_of(ctx, name) == OCLIN_SIMD) {
+        if (is_skinny(ctx, p, name)) tiles[count++] = skinny_tile(d, p);
         if (p->id == OCLIN_KERNEL_GRADS) return count;
         tiles[count] = tiles[count + 1] = simd_tile(d, number_of(name));
-        if (may_pack(ctx, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
+        if (may_pack(name, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
         if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
-    } else if (family_of(ctx) == OCLIN_SIMT) {
+    } else if (family_of(ctx, name) == OCLIN_SIMT) {
         count = simt_candidates(d, p, number_of(name) ? name : NULL, tiles);
     }
-    if (count == 0 || !name[0] || family_of(ctx) == OCLIN_PLAIN) {
+    if (count == 0 || !name[0] || family_of(ctx, name) == OCLIN_PLAIN) {
         tiles[count++] = plain_tile(d, OCLIN_LARGEST_GROUP);
         tiles[count++] = plain_tile(d, 1); /* the last resort of a device that allows no group */
     }
@@ -415,16 +455,18 @@ static int is_aligned(const struct oclin_product *p)
     return a_row % 4 == 0 && p->n % 4 == 0;
 }
 
-int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
-                       struct oclin_plan *plan)
+/* The attempt-th choice of the plan of this name. *count: how many there are. */
+static int plan_named(const oclin_context *ctx, const struct oclin_product *p, const char *name, int attempt,
+                      struct oclin_plan *plan, int *count)
 {
     struct oclin_tile tiles[MOST_TILES];
-    if (attempt >= candidates(ctx, p, tiles)) return 0;
+    *count = candidates(ctx, p, name, tiles);
+    if (attempt >= *count) return 0;
     memset(plan, 0, sizeof *plan);
     plan->tile = tiles[attempt];
     switch (plan->tile.family) {
     case OCLIN_SIMD:
-        simd_plan(ctx, p, plan);
+        simd_plan(ctx, p, name, plan);
         break;
     case OCLIN_SKINNY:
         if (p->id == OCLIN_KERNEL_FORWARD)
@@ -442,13 +484,26 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
     return 1;
 }
 
+/* A forced plan is the only one; behind a tuned one stand oclin's own choices, should it not build here. */
+int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
+                       struct oclin_plan *plan)
+{
+    int count;
+    if (ctx->plan.name[0] || ctx->tuning.count == 0 || p->id == OCLIN_KERNEL_GRADS)
+        return plan_named(ctx, p, ctx->plan.name, attempt, plan, &count);
+    const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, p->id, shape_of(p));
+    if (!t || !t->plan[0]) return plan_named(ctx, p, "", attempt, plan, &count);
+    return plan_named(ctx, p, t->plan, attempt, plan, &count) ||
+           plan_named(ctx, p, "", attempt - count, plan, &count);
+}
+
 void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
     plan->tile = plain_tile(&ctx->device, max_group);
     struct oclin_tile *t = &plan->tile;
-    t->family = family_of(ctx);
+    t->family = family_of(ctx, ctx->plan.name);
     if (t->family == OCLIN_SIMD) {
         t->group = 1;
         t->vl = simd_tile(&ctx->device, number_of(ctx->plan.name)).vl;
@@ -464,7 +519,7 @@ void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, stru
 {
     memset(plan, 0, sizeof *plan);
     plan->tile = plain_tile(&ctx->device, max_group);
-    plan->tile.family = family_of(ctx);
+    plan->tile.family = family_of(ctx, ctx->plan.name);
     if (plan->tile.family == OCLIN_SIMD) plan->tile.group = 1;
     while (plan->tile.group & (plan->tile.group - 1))
         plan->tile.group--; /* the largest power of two, which its tree wants */
@@ -511,4 +566,69 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
                           (long long)ctx->device.max_items, (long long)ctx->device.info.local_bytes);
     snprintf(ctx->plan.name, sizeof ctx->plan.name, "%s", name);
     return OCLIN_OK;
+}
+
+/* --------------------------------------------------------------------------------------- what may be tuned */
+
+int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
+                       const char *name)
+{
+    struct oclin_tile tile;
+    if (!name[0]) return 1;
+    if (id == OCLIN_KERNEL_GRADS)
+        return shape.batch <= TINY_GRADS && (strcmp(name, one_pass) == 0 || strcmp(name, two_products) == 0);
+    return tile_named(ctx, name, &tile) && fits(&ctx->device, &tile);
+}
+
+/* Whether to try it costs no more than it may bring: vectors that no register holds, and the specification for products
+ * that keep it busy for long, are never the best. */
+static int is_worth_trying(const oclin_context *ctx, const struct oclin_product *p, const char *name)
+{
+    const enum oclin_family family = family_of(ctx, name);
+    if (family == OCLIN_PLAIN) return (double)p->m * (double)p->n * (double)p->k <= 4e6;
+    if (family == OCLIN_SIMD && number_of(name) > ctx->device.info.vector_width && number_of(name) > 4)
+        return 0;
+    return family == family_of(ctx, "");
+}
+
+static int same_plan(const struct oclin_plan *a, const struct oclin_plan *b)
+{
+    return oclin_same_tile(&a->tile, &b->tile) && a->block_m == b->block_m && a->block_n == b->block_n &&
+           a->block_k == b->block_k && a->groups == b->groups;
+}
+
+/* Whether name's first choice is one that is there already. */
+static int is_double(const oclin_context *ctx, const struct oclin_product *p, const char *name,
+                     const char *const *names, int count)
+{
+    struct oclin_plan plan, other;
+    int choices;
+    if (!plan_named(ctx, p, name, 0, &plan, &choices)) return 1;
+    for (int i = 0; i < count; i++)
+        if (plan_named(ctx, p, names[i], 0, &other, &choices) && same_plan(&plan, &other)) return 1;
+    return 0;
+}
+
+int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
+                          const char *names[OCLIN_MOST_CANDIDATES])
+{
+    static const char *const all[] = {"simd-whole", "simd-packed", "simd-skinny", "simd-8",
+                                      "simd-16",    "simd-4",      "plain"};
+    enum { OTHERS = sizeof all / sizeof *all };
+    typedef char room_for_all[1 + OTHERS + SIMT_TILES <= OCLIN_MOST_CANDIDATES ? 1 : -1];
+    const struct oclin_product p = oclin_plan_shaped(id, shape);
+    int count = 0;
+    (void)sizeof(room_for_all);
+    names[count++] = "";
+    if (id == OCLIN_KERNEL_GRADS) {
+        names[count++] = oclin_plan_one_pass(ctx, &p) ? two_products : one_pass;
+        return shape.batch <= TINY_GRADS && skinny_allowed(ctx, "") ? count : 0;
+    }
+    for (int i = 0; i < SIMT_TILES + OTHERS; i++) {
+        const char *name = i < SIMT_TILES ? simt_tiles[i].name : all[i - SIMT_TILES];
+        if (oclin_plan_tunable(ctx, id, shape, name) && is_worth_trying(ctx, &p, name) &&
+            !is_double(ctx, &p, name, names, count))
+            names[count++] = name;
+    }
+    return count;
 }

@@ -415,7 +415,7 @@ void oclin_program_free_all(oclin_context *ctx)
     }
 }
 
-static int same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
+int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
 {
     return a->family == b->family && a->vl == b->vl && a->group == b->group && a->tile_m == b->tile_m &&
            a->tile_n == b->tile_n && a->tile_k == b->tile_k && a->item_m == b->item_m &&
@@ -428,7 +428,7 @@ oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, c
 {
     struct oclin_program *p;
     for (p = ctx->programs; p; p = p->next)
-        if (p->id == id && p->activation == activation && same_tile(&p->tile, tile)) break;
+        if (p->id == id && p->activation == activation && oclin_same_tile(&p->tile, tile)) break;
     if (!p) {
         p = calloc(1, sizeof *p);
         if (!p) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a program");
