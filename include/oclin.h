@@ -651,8 +651,8 @@ struct oclin_tune_progress {
     oclin_tune_event event;
     const char *
         product; /* "forward", "grad_x" (3), "grad_w" (1) (2), "backward": all of it, for small batches on CPUs */
-    const char
-        *plan; /* as OCLIN_PLAN names it; "default": oclin's own choice; of backward also "two-products" */
+    const char *
+        plan; /* as OCLIN_PLAN names it; "default": oclin's own choice; of backward "one-pass", "two-products" */
     const char *why; /* OCLIN_TUNE_SKIPPED: one sentence; else "" */
     int64_t in, out, batch;
     double seconds;         /* a run of the product with this plan, the median; 0: not timed */

@@ -340,8 +340,9 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
 
 /* ----------------------------------------------------------------------- skinny, for small batches on CPUs */
 
-/* Largest batches, measured: above them packing pays; and largest outs, where the sum is long. Small products take the one launch of grads up to TINY_GRADS. */
-enum { SKINNY_FORWARD = 32, SKINNY_OUT = 48, SKINNY_GRADS = 16, TINY_GRADS = 64 };
+/* Largest batches, measured: above them packing pays (SKINNY_NAMED: where forward is asked for by name, a whole tile); and
+ * largest outs, where the sum is long. Small products take the one launch of grads up to TINY_GRADS. */
+enum { SKINNY_FORWARD = 32, SKINNY_NAMED = 64, SKINNY_OUT = 48, SKINNY_GRADS = 16, TINY_GRADS = 64 };
 
 static int skinny_allowed(const oclin_context *ctx, const char *name)
 {
@@ -379,8 +380,8 @@ static int few_columns(const struct oclin_product *p)
 static int is_skinny(const oclin_context *ctx, const struct oclin_product *p, const char *name)
 {
     if (!skinny_allowed(ctx, name)) return 0;
-    return p->id == OCLIN_KERNEL_GRADS ||
-           (p->id == OCLIN_KERNEL_FORWARD && (p->m <= SKINNY_FORWARD || few_columns(p)));
+    const int64_t most = strcmp(name, "simd-skinny") == 0 ? SKINNY_NAMED : SKINNY_FORWARD;
+    return p->id == OCLIN_KERNEL_GRADS || (p->id == OCLIN_KERNEL_FORWARD && (p->m <= most || few_columns(p)));
 }
 
 /* What a tuned backward may be. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 11, SAMPLE_ROWS = 24, SAMPLE_COLS = 96, PRODUCTS = 4 };
+enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21, SAMPLE_ROWS = 24, SAMPLE_COLS = 96, PRODUCTS = 4 };
 
 static const double least_gain = 1.03;
 static const double shortest_timing = 0.010; /* seconds: starting and waiting are small against it */
@@ -222,13 +222,16 @@ static int fill_sample(const struct tuner *t, int which, struct sample *s)
 static oclin_status make_samples(struct tuner *t)
 {
     static const char *const names[] = {"y", "dx", "dw", "db"};
-    oclin_tensor *const results[] = {t->y, t->dx, oclin_layer_dw(t->layer), oclin_layer_db(t->layer)};
+    oclin_tensor *const dw = oclin_layer_dw(t->layer);
+    if (!dw) return hand_on(t, OCLIN_E_MEMORY);
+    oclin_tensor *const db = oclin_layer_db(t->layer);
+    if (!db) return hand_on(t, OCLIN_E_MEMORY);
+    oclin_tensor *const results[] = {t->y, t->dx, dw, db};
     const int64_t k[] = {t->shape.in, t->shape.out, t->shape.batch, t->shape.batch};
     for (int i = 0; i < SAMPLES; i++) {
         struct sample *s = &t->samples[i];
         s->name = names[i];
         s->result = results[i];
-        if (!s->result) return hand_on(t, OCLIN_E_MEMORY);
         if (!sample_places(s, k[i]) || !fill_sample(t, i, s)) return no_memory(t);
     }
     return OCLIN_OK;
@@ -295,14 +298,15 @@ static oclin_status make_operands(struct tuner *t)
 static oclin_status select_plan(struct tuner *t, enum oclin_kernel_id id, const char *plan)
 {
     const int whole = id == OCLIN_KERNEL_GRADS;
-    struct oclin_tuned two = {.id = OCLIN_KERNEL_GRADS, .shape = t->shape, .plan = "two-products"};
+    struct oclin_tuned backward = {.id = OCLIN_KERNEL_GRADS, .shape = t->shape};
     int complete = 1;
-    t->own->tuning.count = 0;
+    /* grad_x and grad_w one by one; backward with what won there */
+    snprintf(backward.plan, sizeof backward.plan, "%s", whole ? plan : "two-products");
     snprintf(t->own->plan.name, sizeof t->own->plan.name, "%s", whole ? "" : plan);
-    if (whole && !plan[0]) return OCLIN_OK;
+    t->own->tuning.count = 0;
     for (int i = 0; whole && i < t->winners.count; i++)
         complete &= oclin_tuning_put(&t->own->tuning, &t->winners.entries[i]);
-    complete &= oclin_tuning_put(&t->own->tuning, &two); /* grad_x and grad_w one by one */
+    complete &= oclin_tuning_put(&t->own->tuning, &backward);
     return complete ? OCLIN_OK : oclin_fail(t->own, OCLIN_E_MEMORY, "no host memory for a plan");
 }
 
@@ -503,6 +507,7 @@ static oclin_status make_own_context(struct tuner *t)
     if (status != OCLIN_OK)
         return oclin_fail(ctx, status, "no context for tuning could be made; the log says why");
     t->own->device = ctx->device;
+    oclin_tuning_free(&t->own->tuning); /* what was tuned before is not the default */
     t->own->cache_read_only = ctx->cache_read_only;
     return OCLIN_OK;
 }

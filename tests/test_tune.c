@@ -1,0 +1,1003 @@
+/*
+ * oclin_tune: what it finds is right, is used, and is found again by the next context; whatever is wrong with the file,
+ * a kernel or a call, nobody gets a wrong result, and what the tuner took is given back.
+ *
+ * The program stands in front of the OpenCL calls that make and drop objects, to count those that are alive, and of some to
+ * let them fail.
+ */
+#define _GNU_SOURCE /* RTLD_NEXT, mkdtemp */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#include "oclin_internal.h"
+
+/* ------------------------------------------------------------------------------------ calls of the driver */
+
+/* A function pointer from dlsym, without a cast that C has not. */
+static void real_call(const char *name, void *pointer)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+    memcpy(pointer, &symbol, sizeof symbol);
+}
+
+/* Every reference that was taken and not given back. */
+static int alive;
+
+#define COUNTED(function, type, by)  \
+    cl_int function(type object)     \
+    {                                \
+        cl_int (*real)(type);        \
+        real_call(#function, &real); \
+        alive += by;                 \
+        return real(object);         \
+    }
+COUNTED(clRetainMemObject, cl_mem, 1)
+COUNTED(clReleaseMemObject, cl_mem, -1)
+COUNTED(clReleaseKernel, cl_kernel, -1)
+COUNTED(clReleaseProgram, cl_program, -1)
+COUNTED(clRetainContext, cl_context, 1)
+COUNTED(clReleaseContext, cl_context, -1)
+COUNTED(clRetainCommandQueue, cl_command_queue, 1)
+COUNTED(clReleaseCommandQueue, cl_command_queue, -1)
+COUNTED(clRetainDevice, cl_device_id, 1)
+COUNTED(clReleaseDevice, cl_device_id, -1)
+
+enum call { ALLOCATE, ENQUEUE, FINISH, READ, CALLS };
+
+/* The fail_after[c]-th call from now on (0 is the next) fails; -1: none does. */
+static int fail_after[CALLS] = {-1, -1, -1, -1};
+
+static int fails(enum call c)
+{
+    return fail_after[c] >= 0 && fail_after[c]-- == 0;
+}
+
+cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size, void *host, cl_int *e)
+{
+    cl_mem (*real)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
+    real_call("clCreateBuffer", &real);
+    if (fails(ALLOCATE)) {
+        *e = CL_MEM_OBJECT_ALLOCATION_FAILURE;
+        return NULL;
+    }
+    cl_mem made = real(c, flags, size, host, e);
+    alive += made != NULL;
+    return made;
+}
+
+cl_context clCreateContext(const cl_context_properties *p, cl_uint n, const cl_device_id *d,
+                           void(CL_CALLBACK *f)(const char *, const void *, size_t, void *), void *user,
+                           cl_int *e)
+{
+    cl_context (*real)(const cl_context_properties *, cl_uint, const cl_device_id *,
+                       void(CL_CALLBACK *)(const char *, const void *, size_t, void *), void *, cl_int *);
+    real_call("clCreateContext", &real);
+    cl_context made = real(p, n, d, f, user, e);
+    alive += made != NULL;
+    return made;
+}
+
+cl_command_queue clCreateCommandQueue(cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *e)
+{
+    cl_command_queue (*real)(cl_context, cl_device_id, cl_command_queue_properties, cl_int *);
+    real_call("clCreateCommandQueue", &real);
+    cl_command_queue made = real(c, d, p, e);
+    alive += made != NULL;
+    return made;
+}
+
+cl_kernel clCreateKernel(cl_program p, const char *name, cl_int *e)
+{
+    cl_kernel (*real)(cl_program, const char *, cl_int *);
+    real_call("clCreateKernel", &real);
+    cl_kernel made = real(p, name, e);
+    alive += made != NULL;
+    return made;
+}
+
+cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **text, const size_t *length,
+                                     cl_int *e)
+{
+    cl_program (*real)(cl_context, cl_uint, const char **, const size_t *, cl_int *);
+    real_call("clCreateProgramWithSource", &real);
+    cl_program made = real(c, n, text, length, e);
+    alive += made != NULL;
+    return made;
+}
+
+cl_program clCreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *d, const size_t *s,
+                                     const unsigned char **b, cl_int *status, cl_int *e)
+{
+    cl_program (*real)(cl_context, cl_uint, const cl_device_id *, const size_t *, const unsigned char **,
+                       cl_int *, cl_int *);
+    real_call("clCreateProgramWithBinary", &real);
+    cl_program made = real(c, n, d, s, b, status, e);
+    alive += made != NULL;
+    return made;
+}
+
+cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g,
+                              const size_t *l, cl_uint events, const cl_event *list, cl_event *event)
+{
+    cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
+                   cl_uint, const cl_event *, cl_event *);
+    real_call("clEnqueueNDRangeKernel", &real);
+    return fails(ENQUEUE) ? CL_OUT_OF_RESOURCES : real(q, k, n, o, g, l, events, list, event);
+}
+
+cl_int clFinish(cl_command_queue q)
+{
+    cl_int (*real)(cl_command_queue);
+    real_call("clFinish", &real);
+    const cl_int error = real(q);
+    return fails(FINISH) ? CL_OUT_OF_RESOURCES : error;
+}
+
+cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t size, void *to,
+                           cl_uint events, const cl_event *list, cl_event *event)
+{
+    cl_int (*real)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *,
+                   cl_event *);
+    real_call("clEnqueueReadBuffer", &real);
+    return fails(READ) ? CL_OUT_OF_RESOURCES : real(q, m, wait, offset, size, to, events, list, event);
+}
+
+/* ---------------------------------------------------------------------------------------- cache folders */
+
+enum { PATH_BYTES = 600 };
+
+struct folder {
+    char path[PATH_BYTES / 2];
+};
+
+static struct folder make_folder(void)
+{
+    struct folder f;
+    const char *temporary = getenv("TMPDIR");
+    snprintf(f.path, sizeof f.path, "%.200s/oclin-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(f.path)) fail_msg("no folder %s", f.path);
+    setenv("OCLIN_CACHE_DIR", f.path, 1);
+    return f;
+}
+
+static void free_folder(const struct folder *f)
+{
+    DIR *dir = opendir(f->path);
+    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
+        char inside[2 * PATH_BYTES];
+        snprintf(inside, sizeof inside, "%s/%s", f->path, e->d_name);
+        remove(inside);
+    }
+    if (dir) closedir(dir);
+    remove(f->path);
+    setenv("OCLIN_CACHE_DIR", "", 1);
+    for (int c = 0; c < CALLS; c++) fail_after[c] = -1;
+}
+
+/* The one tuning file there; 0: none. */
+static int tuning_file(const struct folder *f, char path[PATH_BYTES])
+{
+    int found = 0;
+    DIR *dir = opendir(f->path);
+    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
+        if (strncmp(e->d_name, "tuning-", 7) == 0) {
+            snprintf(path, PATH_BYTES, "%s/%.250s", f->path, e->d_name);
+            found++;
+        }
+    if (dir) closedir(dir);
+    if (found > 1) fail_msg("%d tuning files in %s", found, f->path);
+    return found;
+}
+
+static char *read_text(const char *path, size_t *length)
+{
+    char *text = new_array(char, 1 << 20);
+    FILE *file = fopen(path, "rb");
+    if (!file) fail_msg("%s cannot be opened", path);
+    *length = fread(text, 1, (1 << 20) - 1, file);
+    fclose(file);
+    return text;
+}
+
+static void write_bytes(const char *path, const char *text, size_t length)
+{
+    FILE *file = fopen(path, "wb");
+    if (!file) fail_msg("%s cannot be written", path);
+    assert_int_equal(fwrite(text, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* With the checksum of what it says. */
+static void write_signed(const char *path, const char *text)
+{
+    char all[1 << 14];
+    const int length =
+        snprintf(all, sizeof all, "%schecksum %016" PRIx64 "\n", text, oclin_cache_hash(text, strlen(text)));
+    write_bytes(path, all, (size_t)length);
+}
+
+/* ------------------------------------------------------------------------------------------- contexts */
+
+static int logged(const char *part)
+{
+    return strstr(context_log(), part) != NULL;
+}
+
+static void check_logged(const char *part)
+{
+    if (!logged(part)) fail_msg("\"%s\" does not stand in\n%s", part, context_log());
+}
+
+/* Small enough for every plan, and one pass on CPUs. */
+static const struct oclin_shape small = {8, 40, 24};
+
+/* The plan of a product on this context. */
+static struct oclin_plan plan_of(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape)
+{
+    struct oclin_plan plan;
+    const struct oclin_product p = oclin_plan_shaped(id, shape);
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    return plan;
+}
+
+static int one_pass(const oclin_context *ctx, struct oclin_shape shape)
+{
+    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape);
+    return oclin_plan_one_pass(ctx, &p);
+}
+
+static int is_cpu(const oclin_context *ctx)
+{
+    return ctx->device.info.type == OCLIN_DEVICE_CPU;
+}
+
+/* forward, backward and the fused step of a layer against the reference. */
+static void check_layer(oclin_context *ctx, struct oclin_shape s)
+{
+    struct rng rng = {42};
+    const int64_t xs = s.batch * s.in, ys = s.batch * s.out, ws = s.in * s.out;
+    float *x = new_array(float, xs), *dy = new_array(float, ys), *w = new_array(float, ws);
+    float *got = new_array(float, xs + ys + ws), *b = new_array(float, s.out);
+    double *want = new_array(double, xs + ys + ws), *bound = new_array(double, xs + ys + ws);
+    double *new_w = new_array(double, ws), *new_bound = new_array(double, ws);
+    fill_zero_mean(&rng, x, xs);
+    fill_zero_mean(&rng, dy, ys);
+    fill_zero_mean(&rng, w, ws);
+    const struct oclin_ref_case c = OCLIN_REF_CASE_INIT(s.batch, s.in, s.out);
+    struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, s.in, s.out, &o));
+    oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, s.batch, s.in, x);
+    oclin_tensor *tdx = make_tensor(ctx, OCLIN_F32, s.batch, s.in, NULL);
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, s.batch, s.out, NULL);
+    oclin_tensor *tdy = make_tensor(ctx, OCLIN_F32, s.batch, s.out, dy);
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_w(l), w));
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_b(l), b));
+
+    assert_ok(ctx, oclin_layer_forward(l, tx, ty));
+    assert_ok(ctx, oclin_tensor_read(ty, got));
+    oclin_ref_forward(&c, x, w, b, NULL, NULL, want, bound);
+    check_bound("y", s.batch, s.out, s.out, got, want, bound);
+
+    assert_ok(ctx, oclin_layer_backward(l, tdy, tdx));
+    assert_ok(ctx, oclin_tensor_read(tdx, got));
+    oclin_ref_grad_x(&c, w, dy, NULL, want, bound);
+    check_bound("dx", s.batch, s.in, s.in, got, want, bound);
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_dw(l), got));
+    oclin_ref_grad_w(&c, x, dy, NULL, want, bound);
+    check_bound("dw", s.out, s.in, s.in, got, want, bound);
+
+    assert_ok(ctx, oclin_layer_zero_grad(l));
+    assert_ok(ctx, oclin_layer_backward_step(l, tdy, tdx, 0.5f));
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_w(l), got));
+    oclin_ref_step(ws, w, want, bound, 0.5f, new_w, new_bound);
+    check_bound("w", s.out, s.in, s.in, got, new_w, new_bound);
+
+    oclin_tensor *const tensors[] = {tx, tdx, ty, tdy};
+    for (int i = 0; i < 4; i++) oclin_tensor_destroy(tensors[i]);
+    oclin_layer_destroy(l);
+    void *const all[] = {x, dy, w, got, b, want, bound, new_w, new_bound};
+    for (size_t i = 0; i < COUNT_OF(all); i++) free(all[i]);
+}
+
+/* Puts entries into the folder's file, as oclin_tune() would. */
+static void store(const struct oclin_tuned *entries, int count)
+{
+    oclin_context *ctx = make_context(NULL);
+    struct oclin_tuning fresh = {NULL, 0};
+    for (int i = 0; i < count; i++) assert_true(oclin_tuning_put(&fresh, &entries[i]));
+    oclin_tuning_store(ctx, &fresh);
+    oclin_tuning_free(&fresh);
+    oclin_context_destroy(ctx);
+}
+
+/* ------------------------------------------------------------------------------------------- progress */
+
+/* What was heard, and when to stop. */
+struct listener {
+    int events[OCLIN_TUNE_CHOSEN + 1], chosen_plain, stop_after, bad;
+    char skipped[600], chosen[400];
+};
+
+static int listen(void *user, const struct oclin_tune_progress *p)
+{
+    struct listener *h = user;
+    const size_t length = strlen(h->chosen);
+    h->bad |= p->size != sizeof *p || p->event > OCLIN_TUNE_CHOSEN || !p->product[0] || !p->plan[0];
+    h->bad |= !isfinite(p->seconds) || !isfinite(p->gain) || p->gain <= 0.0;
+    h->bad |= p->event == OCLIN_TUNE_CHOSEN && p->seconds <= 0.0;
+    h->bad |= (p->event == OCLIN_TUNE_SKIPPED) != (p->why[0] != 0);
+    h->events[p->event]++;
+    if (p->event == OCLIN_TUNE_SKIPPED)
+        snprintf(h->skipped, sizeof h->skipped, "%s %s: %.400s", p->product, p->plan, p->why);
+    if (p->event == OCLIN_TUNE_CHOSEN)
+        snprintf(h->chosen + length, sizeof h->chosen - length, "%s %s;", p->product, p->plan);
+    return h->stop_after > 0 && --h->stop_after == 0;
+}
+
+static oclin_status tune(oclin_context *ctx, struct oclin_shape s, double budget, struct listener *h)
+{
+    return oclin_tune(ctx, s.in, s.out, s.batch, budget, h ? listen : NULL, h);
+}
+
+/* ---------------------------------------------------------------------------------------- as intended */
+
+static void test_finds(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    struct listener h = {{0}, 0, 0, 0, "", ""};
+    oclin_context *ctx = make_context(NULL);
+    const int products = is_cpu(ctx) ? 4 : 3;
+    clear_context_log();
+    assert_ok(ctx, tune(ctx, small, 60.0, &h));
+    assert_int_equal(h.bad, 0);
+    assert_int_equal(h.events[OCLIN_TUNE_CHOSEN], products);
+    assert_true(h.events[OCLIN_TUNE_CHECKED] > products); /* there was a choice */
+    assert_true(h.events[OCLIN_TUNE_TIMED] >= 3 * products);
+    assert_true(h.events[OCLIN_TUNE_MEASURED] >= products);
+    assert_int_equal(h.events[OCLIN_TUNE_SKIPPED], 0);
+    assert_non_null(strstr(h.chosen, "forward "));
+    assert_non_null(strstr(h.chosen, "grad_w "));
+    assert_int_equal(ctx->tuning.count, products);
+    check_logged("tuning: stored ");
+    check_layer(ctx, small);
+
+    clear_context_log();
+    oclin_context *next = make_context(NULL);
+    check_logged("tuning: ");
+    assert_int_equal(next->tuning.count, products);
+    for (int i = 0; i < products; i++)
+        assert_string_equal(next->tuning.entries[i].plan, ctx->tuning.entries[i].plan);
+    check_layer(next, small);
+    oclin_context_destroy(ctx);
+    oclin_context_destroy(next);
+    free_folder(&f);
+}
+
+/* The plan of the table runs, for its shape alone, and is right. */
+static void test_used(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    const struct oclin_tuned entries[] = {
+        {OCLIN_KERNEL_FORWARD, small, "plain", 2, 1},
+        {OCLIN_KERNEL_GRAD_X, small, "plain", 2, 1},
+        {OCLIN_KERNEL_GRAD_W, small, "plain", 2, 1},
+        {OCLIN_KERNEL_GRADS, small, "two-products", 2, 1},
+    };
+    store(entries, COUNT_OF(entries));
+    clear_context_log();
+    oclin_context *ctx = make_context(NULL);
+    assert_int_equal(ctx->tuning.count, 4);
+    for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++) {
+        assert_int_equal(plan_of(ctx, (enum oclin_kernel_id)id, small).tile.family, OCLIN_PLAIN);
+        for (int d = 0; d < 3; d++) {
+            const struct oclin_shape other = {small.batch + (d == 0), small.in + (d == 1),
+                                              small.out + (d == 2)};
+            assert_int_not_equal(plan_of(ctx, (enum oclin_kernel_id)id, other).tile.family, OCLIN_PLAIN);
+        }
+    }
+    assert_int_equal(one_pass(ctx, small), 0);
+    check_layer(ctx, small);
+    check_logged("forward_plain");
+    check_logged("grad_x_plain");
+    check_logged("grad_w_plain");
+    assert_false(logged("grads_"));
+    const struct oclin_shape other = {small.batch + 1, small.in, small.out};
+    assert_int_equal(one_pass(ctx, other), is_cpu(ctx));
+    check_layer(ctx, other);
+    oclin_context_destroy(ctx);
+
+    ctx = make_context("simd"); /* by name: the file is not looked at */
+    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_not_equal(plan_of(ctx, OCLIN_KERNEL_FORWARD, small).tile.family, OCLIN_PLAIN);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* Every plan that may win is right when the table names it. */
+static void test_every_plan(void **state)
+{
+    (void)state;
+    static const struct oclin_shape shapes[] = {{8, 40, 24}, {33, 70, 50}};
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        const char *names[3][OCLIN_MOST_CANDIDATES];
+        int counts[3], most = 0;
+        oclin_context *ctx = make_context(NULL);
+        for (int id = 0; id < 3; id++) {
+            counts[id] = oclin_plan_candidates(ctx, (enum oclin_kernel_id)id, shapes[i], names[id]);
+            if (counts[id] > most) most = counts[id];
+        }
+        assert_true(most > 1);
+        for (int n = 0; n < most; n++) {
+            struct oclin_tuned t = {OCLIN_KERNEL_GRADS, shapes[i], "two-products", 2, 1};
+            assert_true(oclin_tuning_put(&ctx->tuning, &t));
+            for (int id = 0; id < 3; id++) {
+                t.id = (enum oclin_kernel_id)id;
+                snprintf(t.plan, sizeof t.plan, "%s", names[id][n < counts[id] ? n : 0]);
+                assert_true(oclin_tuning_put(&ctx->tuning, &t));
+            }
+            check_layer(ctx, shapes[i]);
+        }
+        oclin_context_destroy(ctx);
+    }
+}
+
+/* Entries of other shapes stay, also those that another context has stored meanwhile. */
+static void test_merged(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    const struct oclin_shape other = {5, 6, 7};
+    const struct oclin_tuned first[] = {{OCLIN_KERNEL_FORWARD, small, "plain", 20, 10},
+                                        {OCLIN_KERNEL_GRAD_X, small, "plain", 20, 10}};
+    const struct oclin_tuned second[] = {{OCLIN_KERNEL_FORWARD, other, "plain", 20, 10},
+                                         {OCLIN_KERNEL_GRAD_X, small, "", 30, 30}};
+    oclin_context *early = make_context(NULL);
+    store(first, 2);
+    struct oclin_tuning fresh = {NULL, 0};
+    for (int i = 0; i < 2; i++) assert_true(oclin_tuning_put(&fresh, &second[i]));
+    oclin_tuning_store(early, &fresh);
+    oclin_tuning_free(&fresh);
+    assert_int_equal(early->tuning.count, 0);
+    oclin_context *ctx = make_context(NULL);
+    assert_int_equal(ctx->tuning.count, 3);
+    const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_X, small);
+    assert_non_null(t);
+    assert_string_equal(t->plan, "");
+    assert_int_equal(t->ns, 30);
+    assert_non_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, small));
+    assert_non_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, other));
+    assert_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_W, small));
+    oclin_context_destroy(early);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* A table of too many entries forgets the oldest. */
+static void test_many(void **state)
+{
+    (void)state;
+    struct oclin_tuning tuning = {NULL, 0};
+    struct oclin_tuned t = {OCLIN_KERNEL_FORWARD, small, "plain", 2, 1};
+    for (t.shape.batch = 1; t.shape.batch <= 1100; t.shape.batch++)
+        assert_true(oclin_tuning_put(&tuning, &t));
+    assert_int_equal(tuning.count, 1024);
+    t.shape.batch = 76;
+    assert_null(oclin_tuning_find(&tuning, OCLIN_KERNEL_FORWARD, t.shape));
+    t.shape.batch = 77;
+    assert_non_null(oclin_tuning_find(&tuning, OCLIN_KERNEL_FORWARD, t.shape));
+    assert_null(oclin_tuning_find(&tuning, OCLIN_KERNEL_GRAD_X, t.shape));
+    oclin_tuning_free(&tuning);
+}
+
+/* reserve(batch) is enough for what is tuned to need more at a smaller batch. */
+static void test_workspace(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context(NULL);
+    oclin_layer *l;
+    int64_t before, after, smaller;
+    const struct oclin_tuned t = {OCLIN_KERNEL_FORWARD, small, "simd-packed", 2, 1};
+    assert_ok(ctx, oclin_layer_create(&l, ctx, small.in, small.out, NULL));
+    assert_ok(ctx, oclin_layer_workspace(l, small.batch + 4, &before));
+    assert_true(oclin_tuning_put(&ctx->tuning, &t));
+    assert_ok(ctx, oclin_layer_workspace(l, small.batch + 4, &after));
+    assert_ok(ctx, oclin_layer_workspace(l, small.batch - 1, &smaller));
+    assert_int_equal(smaller, before);
+    if (is_cpu(ctx)) {
+        assert_true(after > before);
+        assert_ok(ctx, oclin_layer_reserve(l, small.batch + 4));
+        const size_t reserved = ctx->scratch_bytes;
+        check_layer(ctx, small);
+        assert_int_equal(ctx->scratch_bytes, reserved);
+    }
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
+/* -------------------------------------------------------------------------------------------- the file */
+
+/* Nothing of the file is used, the log says so, and the next tuning makes it good. */
+static void check_refused(const char *says)
+{
+    clear_context_log();
+    oclin_context *ctx = make_context(NULL);
+    assert_int_equal(ctx->tuning.count, 0);
+    assert_string_equal(oclin_context_error(ctx), "");
+    check_logged(says);
+    check_layer(ctx, small);
+    oclin_context_destroy(ctx);
+}
+
+static void store_one(void)
+{
+    const struct oclin_tuned t = {OCLIN_KERNEL_FORWARD, small, "plain", 20, 10};
+    store(&t, 1);
+}
+
+static void check_accepted(int count)
+{
+    oclin_context *ctx = make_context(NULL);
+    assert_int_equal(ctx->tuning.count, count);
+    oclin_context_destroy(ctx);
+}
+
+static void test_damaged(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    char path[PATH_BYTES];
+    size_t length;
+    store_one();
+    check_accepted(1);
+    assert_true(tuning_file(&f, path));
+    char *text = read_text(path, &length);
+    for (size_t at = 0; at < length; at++) { /* every byte */
+        text[at] ^= 1;
+        write_bytes(path, text, length);
+        text[at] ^= 1;
+        clear_context_log();
+        oclin_context *ctx = make_context(NULL);
+        assert_int_equal(ctx->tuning.count, 0);
+        check_logged("; it is not used");
+        oclin_context_destroy(ctx);
+    }
+    for (size_t cut = 0; cut < length; cut++) {
+        write_bytes(path, text, cut);
+        clear_context_log();
+        oclin_context *ctx = make_context(NULL);
+        assert_int_equal(ctx->tuning.count, 0);
+        check_logged("; it is not used");
+        oclin_context_destroy(ctx);
+    }
+    text[length / 2] = 0;
+    write_bytes(path, text, length);
+    check_refused("is cut off");
+    store_one();
+    check_accepted(1);
+    free(text);
+    free_folder(&f);
+}
+
+/* The file's head, up to its entries, and where it is. */
+static char *head_of_file(const struct folder *f, char path[PATH_BYTES])
+{
+    size_t length;
+    store_one();
+    assert_true(tuning_file(f, path));
+    char *text = read_text(path, &length), *entries = strstr(text, "\nforward ");
+    assert_non_null(entries);
+    entries[1] = 0;
+    return text;
+}
+
+static void test_foreign(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {
+        "platform: ", "platform version: ", "device: ", "driver: ", "oclin: "};
+    struct folder f = make_folder();
+    char path[PATH_BYTES], changed[1 << 13];
+    char *head = head_of_file(&f, path);
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const char *at = strstr(head, parts[i]);
+        assert_non_null(at);
+        const int until = (int)(at - head) + (int)strlen(parts[i]);
+        snprintf(changed, sizeof changed, "%.*s9%sforward 8 40 24 plain 20 10\n", until, head, head + until);
+        write_signed(path, changed);
+        check_refused("belongs to another device, driver or version");
+    }
+    snprintf(changed, sizeof changed, "oclin tuning 0%sforward 8 40 24 plain 20 10\n", head + 14);
+    write_signed(path, changed);
+    check_refused("has another format");
+    write_signed(path, "something else\n");
+    check_refused("is not a tuning file");
+    free(head);
+    free_folder(&f);
+}
+
+/* Each of these alone between two good lines: those are used, it is not. */
+static const char *const bad_lines[] = {
+    "forward 8 40 24 simd-warp 20 10",
+    "forward 8 40 24 two-products 20 10",
+    "backward 8 40 24 plain 20 10",
+    "backward 4000 40 24 two-products 20 10",
+    "sideways 8 40 24 plain 20 10",
+    "forward -8 40 24 plain 20 10",
+    "forward 0 40 24 plain 20 10",
+    "forward 8 40 99999999999999999999 plain 20 10",
+    "forward 8 40 9999999999999999 plain 20 10",
+    "forward nan 40 24 plain 20 10",
+    "forward 8 40 24 plain nan 10",
+    "forward 8 40 24 plain inf 10",
+    "forward 8 40 24 plain 20 -10",
+    "forward 8 40 24 plain 20 0",
+    "forward 8 40 24 plain 2e1 10",
+    "forward 0x8 40 24 plain 20 10",
+    "forward 8  40 24 plain 20 10",
+    "forward 8 40 24 plain 20",
+    "forward 8 40 24 plain 20 10 30",
+    "forward 8 40 24 plain 20 10 ",
+    "forward 8 40 24",
+    "forward",
+    " ",
+    "",
+    "forward 8 40 24 a-plan-whose-name-is-much-longer-than-a-plan 20 10",
+    "grad_w 1 1 1 plain 30 20", /* again */
+};
+
+static void test_bad_lines(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    char path[PATH_BYTES], text[1 << 13];
+    char *head = head_of_file(&f, path);
+    for (size_t i = 0; i <= COUNT_OF(bad_lines); i++) {
+        char longest[1000];
+        memset(longest, '1', sizeof longest);
+        longest[sizeof longest - 1] = 0;
+        const char *line = i < COUNT_OF(bad_lines) ? bad_lines[i] : longest;
+        snprintf(text, sizeof text, "%sgrad_w 1 1 1 plain 20 10\n%s\ngrad_x 1 1 1 default 20 20\n", head,
+                 line);
+        write_signed(path, text);
+        clear_context_log();
+        oclin_context *ctx = make_context(NULL);
+        if (ctx->tuning.count != 2) fail_msg("%d entries with the line '%s'", ctx->tuning.count, line);
+        check_logged("tuning: entry 2 has ");
+        const struct oclin_shape one = {1, 1, 1};
+        const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_W, one);
+        assert_non_null(t);
+        assert_int_equal(t->ns, 20);
+        assert_int_equal(plan_of(ctx, OCLIN_KERNEL_FORWARD, small).tile.family,
+                         is_cpu(ctx) ? OCLIN_SKINNY : OCLIN_SIMT);
+        oclin_context_destroy(ctx);
+    }
+    free(head);
+    free_folder(&f);
+}
+
+/* A plan that another machine's file names, and that this device cannot run. */
+static void test_does_not_fit(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context(NULL);
+    ctx->device.info.local_bytes = 4096;
+    assert_int_equal(oclin_plan_tunable(ctx, OCLIN_KERNEL_FORWARD, small, "simt-128"), 0);
+    assert_int_equal(oclin_plan_tunable(ctx, OCLIN_KERNEL_FORWARD, small, "plain"), 1);
+    const char *names[OCLIN_MOST_CANDIDATES];
+    const int count = oclin_plan_candidates(ctx, OCLIN_KERNEL_FORWARD, small, names);
+    for (int i = 0; i < count; i++) assert_int_not_equal(strcmp(names[i], "simt-128"), 0);
+    oclin_context_destroy(ctx);
+}
+
+static void test_no_folder(void **state)
+{
+    (void)state;
+    struct listener h = {{0}, 0, 0, 0, "", ""};
+    setenv("OCLIN_CACHE_DIR", "", 1);
+    oclin_context *ctx = make_context(NULL);
+    clear_context_log();
+    assert_ok(ctx, tune(ctx, small, 60.0, &h));
+    check_logged("tuning: not stored: there is no cache folder");
+    assert_true(ctx->tuning.count >= 3); /* in force here all the same */
+    oclin_context_destroy(ctx);
+    check_accepted(0);
+
+    setenv("OCLIN_CACHE_DIR", "/dev/null/oclin", 1);
+    ctx = make_context(NULL);
+    clear_context_log();
+    h.stop_after = 1000000;
+    assert_ok(ctx, tune(ctx, small, 2.0, &h));
+    assert_string_equal(oclin_context_error(ctx), "");
+    oclin_context_destroy(ctx);
+    setenv("OCLIN_CACHE_DIR", "", 1);
+}
+
+/* -------------------------------------------------------------------------------------------- the call */
+
+static void test_arguments(void **state)
+{
+    (void)state;
+    static const double budgets[] = {0.0, -1.0, NAN, INFINITY, -INFINITY};
+    oclin_context *ctx = make_context(NULL);
+    const int before = alive;
+    assert_int_equal(oclin_tune(NULL, 4, 4, 4, 1.0, NULL, NULL), OCLIN_E_ARG);
+    for (size_t i = 0; i < COUNT_OF(budgets); i++)
+        assert_refused(ctx, OCLIN_E_ARG, "a finite number above 0", tune(ctx, small, budgets[i], NULL));
+    assert_refused(ctx, OCLIN_E_SHAPE, "at least 1", oclin_tune(ctx, 0, 4, 4, 1.0, NULL, NULL));
+    assert_refused(ctx, OCLIN_E_SHAPE, "at least 1", oclin_tune(ctx, 4, -1, 4, 1.0, NULL, NULL));
+    assert_refused(ctx, OCLIN_E_SHAPE, "at least 1", oclin_tune(ctx, 4, 4, 0, 1.0, NULL, NULL));
+    assert_refused(ctx, OCLIN_E_SHAPE, "overflow", oclin_tune(ctx, INT64_MAX, 4, 4, 1.0, NULL, NULL));
+    assert_refused(ctx, OCLIN_E_SHAPE, "overflow", oclin_tune(ctx, 4, 4, INT64_MAX, 1.0, NULL, NULL));
+    assert_refused(ctx, OCLIN_E_SHAPE, "overflow",
+                   oclin_tune(ctx, INT64_MAX / 16, INT64_MAX / 16, 4, 1.0, NULL, NULL));
+    assert_refused(ctx, OCLIN_E_SHAPE, "largest buffer",
+                   oclin_tune(ctx, 1 << 26, 1 << 26, 1, 1.0, NULL, NULL));
+    assert_int_equal(alive, before);
+    assert_int_equal(ctx->tuning.count, 0);
+    check_layer(ctx, small);
+    oclin_context_destroy(ctx);
+
+    ctx = make_context("plain");
+    assert_refused(ctx, OCLIN_E_STATE, "'plain'", tune(ctx, small, 1.0, NULL));
+    oclin_context_destroy(ctx);
+}
+
+/* Next to no time: nothing is decided, nothing is wrong. */
+static void test_little_time(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    char path[PATH_BYTES];
+    oclin_context *ctx = make_context(NULL);
+    assert_ok(ctx, tune(ctx, small, 1e-9, NULL));
+    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(tuning_file(&f, path), 0);
+    check_layer(ctx, small);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* Ended at the first event, at some later one, and at the first choice, which stays. */
+static void test_cancelled(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    oclin_context *ctx = make_context(NULL);
+    const int before = alive;
+    for (int stop = 1; stop < 30; stop += 7) {
+        struct listener h = {{0}, 0, stop, 0, "", ""};
+        assert_refused(ctx, OCLIN_E_STATE, "progress function ended", tune(ctx, small, 60.0, &h));
+        assert_int_equal(alive, before);
+    }
+    assert_int_equal(ctx->tuning.count, 0);
+    struct listener h = {{0}, 0, 0, 0, "", ""};
+    for (h.stop_after = 40; h.events[OCLIN_TUNE_CHOSEN] == 0;
+         h.stop_after = 40 + 4 * h.events[OCLIN_TUNE_TIMED])
+        if (tune(ctx, small, 60.0, &h) == OCLIN_OK) break;
+    assert_true(ctx->tuning.count > 0);
+    check_accepted(ctx->tuning.count);
+    assert_int_equal(alive, before);
+    check_layer(ctx, small);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* The context's tensors, kernels, scratch memory and switches are as before; so is an error of before forgotten. */
+static void test_leaves_nothing(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context(NULL);
+    float host[6] = {1, 2, 3, 4, 5, 6}, got[6];
+    oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 2, 3, host);
+    check_layer(ctx, small);
+    assert_refused(ctx, OCLIN_E_ARG, "NULL", oclin_tensor_write(t, NULL));
+    ctx->verify = 1; /* is for the caller's operations: as timings go it would be a catastrophe */
+    const int before = alive;
+    const size_t scratch = ctx->scratch_bytes;
+    const struct oclin_program *programs = ctx->programs;
+    assert_ok(ctx, tune(ctx, small, 5.0, NULL));
+    assert_int_equal(alive, before);
+    assert_int_equal(ctx->scratch_bytes, scratch);
+    assert_ptr_equal(ctx->programs, programs);
+    assert_int_equal(ctx->verify, 1);
+    assert_string_equal(ctx->plan.name, "");
+    assert_string_equal(oclin_context_error(ctx), "");
+    assert_int_equal(ctx->references, 2); /* the caller's, the tensor's */
+    assert_ok(ctx, oclin_tensor_read(t, got));
+    check_same_bits("t", got, host, 6);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+}
+
+/* ------------------------------------------------------------------------------------------ what is wrong */
+
+static const char *built_in(const char *name)
+{
+    for (size_t i = 0; i < oclin_cl_file_count; i++)
+        if (strcmp(oclin_cl_files[i].name, name) == 0) return oclin_cl_files[i].text;
+    fail_msg("%s is not built in", name);
+    return NULL;
+}
+
+/* `from` becomes `to`, everywhere, in a copy of the kernel text in the folder. */
+static void write_mistake(const struct folder *f, const char *file, const char *from, const char *to)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", f->path, file);
+    const char *text = built_in(file), *at = strstr(text, from);
+    if (!at) fail_msg("%s has no '%s'", file, from);
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    for (; (at = strstr(text, from)) != NULL; text = at + strlen(from))
+        fprintf(out, "%.*s%s", (int)(at - text), text, to);
+    fprintf(out, "%s", text);
+    assert_int_equal(fclose(out), 0);
+}
+
+static oclin_context *context_with_kernels(const struct folder *f)
+{
+    setenv("OCLIN_CACHE_DIR", "", 1);
+    struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
+    o.cl_dir = f->path;
+    oclin_context *ctx = make_context_with(o);
+    clear_context_log();
+    return ctx;
+}
+
+/* Never wins, and is named with product and plan. */
+static void test_wrong_candidate(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    write_mistake(&f, "product_simd.cl", "MULTIPLY_ADD((real)(a", "MULTIPLY_ADD((real)(1.01f * a");
+    oclin_context *ctx = context_with_kernels(&f);
+    if (is_cpu(ctx)) {
+        struct listener h = {{0}, 0, 0, 0, "", ""};
+        const int before = alive;
+        /* grad_x and grad_w have the plain kernels left */
+        assert_ok(ctx, tune(ctx, small, 60.0, &h));
+        assert_true(h.events[OCLIN_TUNE_SKIPPED] > 0);
+        assert_int_equal(h.bad, 0);
+        assert_null(strstr(h.chosen, "simd"));
+        assert_non_null(strstr(h.chosen, "grad_x plain;"));
+        assert_non_null(strstr(h.chosen, "grad_w plain;"));
+        assert_non_null(strstr(h.skipped, "the reference says"));
+        check_logged("tuning: grad_x with plan default: dx[");
+        check_logged("tuning: forward with plan simd-whole: y[");
+        assert_int_equal(plan_of(ctx, OCLIN_KERNEL_GRAD_W, small).tile.family, OCLIN_PLAIN);
+        assert_int_equal(alive, before);
+        check_layer(ctx, small); /* not a wrong kernel among those in use */
+        clear_context_log();
+        oclin_tuning_store(ctx, &ctx->tuning);
+        check_logged("tuning: not stored: ");
+    }
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* The default is wrong: the fastest plan that is right takes its place. */
+static void test_wrong_default(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    write_mistake(&f, "forward_skinny.cl", "MULTIPLY_ADD(", "(1.01f) * MULTIPLY_ADD(");
+    oclin_context *ctx = context_with_kernels(&f);
+    if (is_cpu(ctx)) {
+        struct listener h = {{0}, 0, 0, 0, "", ""};
+        assert_ok(ctx, tune(ctx, small, 60.0, &h));
+        check_logged("tuning: forward with plan default: y[");
+        assert_int_not_equal(plan_of(ctx, OCLIN_KERNEL_FORWARD, small).tile.family, OCLIN_SKINNY);
+        assert_null(strstr(h.chosen, "forward default"));
+        check_layer(ctx, small);
+    }
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* Every plan is wrong: nothing to be had, and it says so. */
+static void test_all_wrong(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    write_mistake(&f, "forward.cl", "sum += load_lanes(v, lanes)", "sum += 0.5f");
+    write_mistake(&f, "forward_skinny.cl", "MULTIPLY_ADD(", "(1.01f) * MULTIPLY_ADD(");
+    oclin_context *ctx = context_with_kernels(&f);
+    const int before = alive;
+    assert_refused(ctx, OCLIN_E_VERIFY, "no plan for forward runs and is right",
+                   tune(ctx, small, 60.0, NULL));
+    assert_int_equal(alive, before);
+    assert_int_equal(ctx->tuning.count, 0);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+static void test_does_not_build(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    write_mistake(&f, "product_simd.cl", "MULTIPLY_ADD((real)(a", "no such thing((real)(a");
+    oclin_context *ctx = context_with_kernels(&f);
+    if (is_cpu(ctx)) {
+        struct listener h = {{0}, 0, 0, 0, "", ""};
+        assert_ok(ctx, tune(ctx, small, 60.0, &h));
+        assert_true(h.events[OCLIN_TUNE_SKIPPED] > 0);
+        assert_null(strstr(h.chosen, "simd"));
+        assert_non_null(strstr(h.skipped, "simd"));
+        check_layer(ctx, small);
+    }
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* A call of the driver fails, each in turn: a status, nothing lost, and the context works. */
+static void test_faults(void **state)
+{
+    (void)state;
+    static const int last[CALLS] = {12, 24, 8, 8};
+    struct folder f = make_folder(); /* kernels need not be built each time */
+    oclin_context *ctx = make_context(NULL);
+    float host[6] = {1, 2, 3, 4, 5, 6}, got[6];
+    oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 2, 3, host);
+    check_layer(ctx, small);
+    const int before = alive;
+    int refused = 0;
+    for (int c = 0; c < CALLS; c++)
+        for (int n = 0; n < last[c]; n += n < 8 ? 1 : 4) {
+            struct listener h = {{0}, 0, 16, 0, "", ""};
+            fail_after[c] = n;
+            const oclin_status status = tune(ctx, small, 60.0, &h);
+            fail_after[c] = -1;
+            refused += status != OCLIN_OK && status != OCLIN_E_STATE;
+            if ((oclin_context_error(ctx)[0] != 0) != (status != OCLIN_OK))
+                fail_msg("call %d of %d: %s with '%s'", n, c, oclin_status_name(status),
+                         oclin_context_error(ctx));
+            assert_int_equal(alive, before);
+            assert_int_equal(ctx->lost, 0);
+            if (c == FINISH && n == 0)
+                assert_ok(ctx, oclin_tensor_write(t, host)); /* the caller's own finish */
+            assert_ok(ctx, oclin_tensor_read(t, got));
+            check_same_bits("t", got, host, 6);
+        }
+    assert_true(refused > 0);
+    check_layer(ctx, small);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+int main(int argc, char **argv)
+{
+    struct test_list list = {NULL, 0, 0};
+    add_test(&list, test_finds, NULL, "finds");
+    add_test(&list, test_used, NULL, "used");
+    add_test(&list, test_every_plan, NULL, "every plan");
+    add_test(&list, test_merged, NULL, "table/merged");
+    add_test(&list, test_many, NULL, "table/many");
+    add_test(&list, test_workspace, NULL, "workspace");
+    add_test(&list, test_damaged, NULL, "file/damaged");
+    add_test(&list, test_foreign, NULL, "file/foreign");
+    add_test(&list, test_bad_lines, NULL, "file/bad lines");
+    add_test(&list, test_does_not_fit, NULL, "file/does not fit");
+    add_test(&list, test_no_folder, NULL, "file/no folder");
+    add_test(&list, test_arguments, NULL, "arguments");
+    add_test(&list, test_little_time, NULL, "little time");
+    add_test(&list, test_cancelled, NULL, "cancelled");
+    add_test(&list, test_leaves_nothing, NULL, "leaves nothing");
+    add_test(&list, test_wrong_candidate, NULL, "wrong/candidate");
+    add_test(&list, test_wrong_default, NULL, "wrong/default");
+    add_test(&list, test_all_wrong, NULL, "wrong/all");
+    add_test(&list, test_does_not_build, NULL, "wrong/does not build");
+    add_test(&list, test_faults, NULL, "faults");
+    return run_list("tune", &list, argc, argv);
+}
