@@ -649,10 +649,10 @@ typedef enum oclin_tune_event {
 struct oclin_tune_progress {
     size_t size;
     oclin_tune_event event;
-    const char *
-        product; /* "forward", "grad_x" (3), "grad_w" (1) (2), "backward": all of it, for small batches on CPUs */
-    const char *
-        plan; /* as OCLIN_PLAN names it; "default": oclin's own choice; of backward "one-pass", "two-products" */
+    /* "forward", "grad_x" (3), "grad_w" (1) (2), or "backward": all of it, where one pass over W may be faster */
+    const char *product;
+    /* As OCLIN_PLAN names it; "default": oclin's own choice; of backward "one-pass" or "two-products". */
+    const char *plan;
     const char *why; /* OCLIN_TUNE_SKIPPED: one sentence; else "" */
     int64_t in, out, batch;
     double seconds;         /* a run of the product with this plan, the median; 0: not timed */
