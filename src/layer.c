@@ -527,10 +527,14 @@ static oclin_status run_backward(const struct oclin_backward_call *call)
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
     if (!oclin_plan_one_pass(ctx, &grads)) return run_two_products(call, &dw);
-    if (oclin_product_prepare(ctx, &grads) != OCLIN_OK) {
-        oclin_forget_error(ctx); /* the log has it; what cannot be had in one pass is done in two */
+    const oclin_status prepared = oclin_product_prepare(ctx, &grads);
+    /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or asks for it */
+    if (prepared == OCLIN_E_DEVICE || prepared == OCLIN_E_MEMORY ||
+        (prepared == OCLIN_E_BUILD && !ctx->plan.name[0] && !ctx->cl_dir)) {
+        oclin_forget_error(ctx); /* the log has it */
         return run_two_products(call, &dw);
     }
+    OCLIN_TRY(prepared);
     OCLIN_TRY(settle_backward(call, &dw));
     const oclin_status status = oclin_product_enqueue(ctx, &grads);
     dx_written(call, status);

@@ -295,11 +295,17 @@ void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *
 }
 
 /* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is enough for all
- * smaller ones. */
-static int may_pack(const char *name, const struct oclin_product *p)
+ * smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at least. */
+static int may_pack(const struct oclin_device_facts *d, const char *name, const struct oclin_product *p)
 {
     if (strcmp(name, "simd-packed") == 0) return 1;
-    return strcmp(name, "simd-whole") != 0 && (double)p->m * (double)p->n * (double)p->k >= 4e6;
+    return strcmp(name, "simd-whole") != 0 && 2 * p->k >= simd_tile(d, number_of(name)).tile_k &&
+           (double)p->m * (double)p->n * (double)p->k >= 4e6;
+}
+
+static int64_t scratch_bytes(const struct oclin_plan *plan)
+{
+    return (plan->packed_a + plan->packed_b) * (int64_t)sizeof(float);
 }
 
 /* The better way, or, where there was no memory for packing, the one that needs none. */
@@ -310,15 +316,19 @@ static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, c
     struct oclin_plan packed = *plan;
     const double cost = simd_whole(&ctx->device, p, plan);
     if (!packing_allowed) return;
-    if (simd_packed(&ctx->device, p, &packed) < cost || strcmp(name, "simd-packed") == 0) *plan = packed;
+    const int cheaper = simd_packed(&ctx->device, p, &packed) < cost;
+    if (strcmp(name, "simd-packed") == 0 ||
+        (cheaper && scratch_bytes(&packed) <= ctx->device.info.max_allocation))
+        *plan = packed;
 }
 
 static int64_t scratch_named(const oclin_context *ctx, const struct oclin_product *p, const char *name)
 {
-    if (family_of(ctx, name) != OCLIN_SIMD || !may_pack(name, p)) return 0;
+    if (family_of(ctx, name) != OCLIN_SIMD || !may_pack(&ctx->device, name, p)) return 0;
     struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(name))};
     simd_packed(&ctx->device, p, &plan);
-    return (plan.packed_a + plan.packed_b) * (int64_t)sizeof(float);
+    /* a product that needs more does without, one of a smaller batch may not */
+    return least(scratch_bytes(&plan), ctx->device.info.max_allocation);
 }
 
 /* Smaller products are the same layer's with smaller batches, each of which may be tuned. */
@@ -392,8 +402,13 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
     const struct oclin_tuned *t = NULL;
     if (!skinny_allowed(ctx, ctx->plan.name)) return 0;
     if (!ctx->plan.name[0]) t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRADS, shape_of(p));
+    const struct oclin_tile tile = skinny_tile(&ctx->device, p);
+    if (!fits(&ctx->device, &tile)) return 0;
     if (t && t->plan[0]) return strcmp(t->plan, one_pass) == 0;
-    return p->m <= SKINNY_GRADS || (p->m <= TINY_GRADS && (double)p->m * (double)p->n * (double)p->k < 4e5);
+    /* groups are columns alone: a narrow W leaves many cores without work */
+    const double work = (double)p->m * (double)p->n * (double)p->k;
+    if (ceil_divide(p->n, 64) < ctx->device.info.compute_units / 4 && work > 1e6) return 0;
+    return p->m <= SKINNY_GRADS || (p->m <= TINY_GRADS && work < 4e5);
 }
 
 static void skinny_forward_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
@@ -401,8 +416,9 @@ static void skinny_forward_plan(const struct oclin_device_facts *d, const struct
 {
     const struct oclin_tile *t = &plan->tile;
     const int64_t parts = 4 * d->info.compute_units; /* groups, so that all cores finish together */
-    const int64_t m = few_columns(p) ? part(p->m, parts, t->item_m) : p->m;
-    const int64_t n = few_columns(p) ? p->n : part(p->n, parts, t->item_n);
+    const int by_rows = few_columns(p) && p->m >= d->info.compute_units * t->item_m;
+    const int64_t m = by_rows ? part(p->m, parts, t->item_m) : p->m;
+    const int64_t n = by_rows ? p->n : part(p->n, parts, t->item_n);
     plan->block_m = (int)least(m, t->tile_m);
     plan->block_n = (int)least(n, t->tile_n);
     plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
@@ -434,7 +450,7 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p, c
         if (is_skinny(ctx, p, name)) tiles[count++] = skinny_tile(d, p);
         if (p->id == OCLIN_KERNEL_GRADS) return count;
         tiles[count] = tiles[count + 1] = simd_tile(d, number_of(name));
-        if (may_pack(name, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
+        if (may_pack(d, name, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
         if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
     } else if (family_of(ctx, name) == OCLIN_SIMT) {
         count = simt_candidates(d, p, number_of(name) ? name : NULL, tiles);

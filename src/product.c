@@ -74,8 +74,13 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p)
     if (!p->kernel || scratch_of(&p->plan) == 0) return OCLIN_OK;
     oclin_plan_packing(p, &p->plan, &p->packing);
     OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->packing.tile, p->activation, &p->packing_kernel));
-    if (!p->packing_kernel) p->kernel = NULL;
-    return oclin_scratch(ctx, scratch_of(&p->plan), "packed operands");
+    if (!p->packing_kernel) {
+        p->kernel = NULL;
+        return OCLIN_OK;
+    }
+    /* whatever keeps the memory away, there is a way without it */
+    return oclin_scratch(ctx, scratch_of(&p->plan), "packed operands") == OCLIN_OK ? OCLIN_OK
+                                                                                   : OCLIN_E_MEMORY;
 }
 
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)

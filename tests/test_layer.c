@@ -434,6 +434,21 @@ static void test_scratch(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* A device whose largest buffer holds the operands, but not both of them packed, multiplies without packing. */
+static void test_no_room_for_scratch(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("simd");
+    ctx->device.info.max_allocation = 1300000;
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 600, 500, NULL));
+    use(l, 400);
+    assert_true(ctx->scratch_bytes == 0);
+    assert_ok(ctx, oclin_layer_reserve(l, 400));
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
 /* dW and db come with the first backward, not before. */
 static void test_gradients_are_lazy(void **state)
 {
@@ -484,6 +499,7 @@ int main(int argc, char **argv)
         add_test(&list, test_reserve, &memory_cases[i], "memory/reserve, %s", name);
     }
     add_test(&list, test_scratch, NULL, "memory/scratch of packed operands");
+    add_test(&list, test_no_room_for_scratch, NULL, "memory/no room for packed operands");
     add_test(&list, test_gradients_are_lazy, NULL, "memory/gradients are lazy");
     const int code = run_list("layer", &list, argc, argv);
     oclin_context_destroy(shared);
