@@ -726,7 +726,7 @@ static oclin_status check_batch(const oclin_layer *l, int64_t batch)
 {
     const int64_t widest = l->in > l->out ? l->in : l->out;
     /* room for the rounding of packed operands */
-    if (batch < 0 ||
+    if (batch < 0 || batch > INT64_MAX - 256 ||
         oclin_multiply(oclin_multiply(batch + 256, widest + 256), 4 * (int64_t)sizeof(float)) < 0)
         return oclin_fail(l->ctx, OCLIN_E_SHAPE,
                           "a batch of %lld with %lld features is negative or overflows", (long long)batch,
