@@ -2,11 +2,14 @@
 #define _XOPEN_SOURCE 700
 
 #include "bench.h"
+#include "command_line.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+
+const char program_name[] = "oclin_bench";
 
 const char *const op_name[OP_COUNT] = {"forward", "infer", "dw", "dx", "step", "fused_step"};
 
@@ -30,25 +33,6 @@ static void print_help(void)
            "The environment variable OCLIN_DEVICE names the device, as for every program that uses oclin.\n");
 }
 
-static int complain(const char *flag, const char *value, const char *expected)
-{
-    fprintf(stderr, "oclin_bench: --%s %s: %s\n", flag, value, expected);
-    return 0;
-}
-
-static int parse_count(const char *flag, const char *text, int64_t most, int64_t *value)
-{
-    char *end, expected[64];
-    errno = 0;
-    const long long n = strtoll(text, &end, 10);
-    if (end != text && !*end && !errno && n >= 1 && n <= most) {
-        *value = n;
-        return 1;
-    }
-    snprintf(expected, sizeof expected, "a whole number from 1 to %lld is expected", (long long)most);
-    return complain(flag, text, expected);
-}
-
 /* The place of the word at *at, up to a comma or the end, in a list; moves *at past it. -1: not there. */
 static int parse_word(const char **at, const char *const *list, int count)
 {
@@ -68,7 +52,8 @@ static int parse_ops(struct options *o, const char *flag, const char *text)
     for (const char *at = text; *at;) {
         const int op = parse_word(&at, op_name, OP_COUNT);
         if (op < 0)
-            return complain(flag, text, "forward,infer,dw,dx,step,fused_step or some of them are expected");
+            return complain_option(flag, text,
+                                   "forward,infer,dw,dx,step,fused_step or some of them are expected");
         o->op[op] = 1;
     }
     return 1;
@@ -81,8 +66,8 @@ static int parse_peers(struct options *o, const char *flag, const char *text)
     for (const char *at = text; *at;) {
         const int peer = parse_word(&at, peer_names, MAX_PEERS);
         if (peer < 0 || o->peers == MAX_PEERS)
-            return complain(flag, text,
-                            "openblas,clblast,onednn or some of them, each once, or none is expected");
+            return complain_option(flag, text,
+                                   "openblas,clblast,onednn or some of them, each once, or none is expected");
         o->peer[o->peers++] = peer_names[peer];
     }
     return 1;
@@ -97,7 +82,7 @@ static int parse_one(struct options *o, char letter, const char *flag, const cha
         return 1;
     case 'b':
         return shape_parse(value, &o->shape) ||
-               complain(flag, value, "three sizes such as 128,784,256 are expected");
+               complain_option(flag, value, "three sizes such as 128,784,256 are expected");
     case 'o':
         return parse_ops(o, flag, value);
     case 'p':

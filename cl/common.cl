@@ -59,6 +59,12 @@ OCLIN_INLINE real load_lanes(global const float *p, int lanes)
     return LOAD_REAL(part);
 }
 
+/* load_lanes() where whole vectors are what counts: on CPUs. */
+OCLIN_INLINE real load_part(global const float *p, int lanes)
+{
+    return lanes >= OCLIN_VL ? LOAD_ANY(p) : load_lanes(p, lanes);
+}
+
 OCLIN_INLINE void store_lanes(global float *p, real value, int lanes)
 {
     if (lanes >= OCLIN_VL) {

@@ -29,11 +29,6 @@ OCLIN_INLINE float sum_of_lanes(real v)
     return v2.x + v2.y;
 }
 
-OCLIN_INLINE real load_part(global const float *p, int lanes)
-{
-    return lanes >= OCLIN_VL ? LOAD_ANY(p) : load_lanes(p, lanes);
-}
-
 /* VL elements of every row: sums += products. */
 OCLIN_INLINE void multiply(real *sum, global const float *const *a, global const float *const *b, int k,
                            int lanes)

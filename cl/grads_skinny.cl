@@ -31,11 +31,6 @@
 #define ROWS 4
 #define TILE_VECTORS ((OCLIN_TILE_N + OCLIN_SKINNY_PAD) / OCLIN_VL)
 
-OCLIN_INLINE real load_part(global const float *p, int lanes)
-{
-    return lanes >= OCLIN_VL ? LOAD_ANY(p) : load_lanes(p, lanes);
-}
-
 /* TILE_K (or fewer) columns of dZ, for all samples; those that do not exist come as 0. */
 OCLIN_INLINE void load_dz(local real *dz, global const float *dy, long dy_stride, global const float *s,
                           long s_stride, int samples, int rows)

@@ -68,7 +68,7 @@
 /* VL lanes of what is packed of A: where A is a gradient, of dz. */
 OCLIN_INLINE real load_a(global const float *a, global const float *s, int lanes)
 {
-    const real value = lanes >= OCLIN_VL ? LOAD_ANY(a) : load_lanes(a, lanes);
+    const real value = load_part(a, lanes);
 #if A_IS_GRAD_Z && OCLIN_ACTIVATION != OCLIN_ACT_NONE
     return grad_z(value, load_lanes(s, lanes));
 #else

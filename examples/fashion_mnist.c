@@ -8,6 +8,7 @@
 #define _XOPEN_SOURCE 700
 
 #include "idx.h"
+#include "command_line.h"
 #include "options.h"
 #include "plot.h"
 
@@ -130,26 +131,10 @@ static void keep_line(void *user, const char *line)
     snprintf(net->log, sizeof net->log, "%s", line);
 }
 
-/* --device: a type, a number of the list, or part of a name. */
-static void choose_device(struct oclin_context_options *c, const char *device)
-{
-    if (!device) return;
-    unsetenv("OCLIN_DEVICE"); /* which would win, and the flag is what this user said last */
-    if (!strcmp(device, "gpu"))
-        c->device_type = OCLIN_DEVICE_GPU;
-    else if (!strcmp(device, "cpu"))
-        c->device_type = OCLIN_DEVICE_CPU;
-    else if (!strcmp(device, "accelerator"))
-        c->device_type = OCLIN_DEVICE_ACCELERATOR;
-    else if (*device && strlen(device) < 9 && strspn(device, "0123456789") == strlen(device))
-        c->device_index = atoi(device);
-    else
-        c->device_name = device;
-}
-
 static int make_context(struct net *net, const struct options *o)
 {
     struct oclin_context_options c = OCLIN_CONTEXT_OPTIONS_INIT;
+    if (o->device) unsetenv("OCLIN_DEVICE"); /* which would win, and the flag is what this user said last */
     choose_device(&c, o->device);
     c.verify = o->verify;
     c.log = keep_line;

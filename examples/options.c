@@ -1,5 +1,6 @@
 #define _XOPEN_SOURCE 700
 
+#include "command_line.h"
 #include "options.h"
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+const char program_name[] = "fashion_mnist";
 
 static const struct options defaults = {
     .layers = 2,
@@ -46,32 +49,13 @@ static void print_help(void)
            (unsigned long long)defaults.seed, defaults.data);
 }
 
-static int complain(const char *flag, const char *value, const char *expected)
-{
-    fprintf(stderr, "fashion_mnist: --%s %s: %s\n", flag, value, expected);
-    return 0;
-}
-
-static int parse_count(const char *flag, const char *text, int64_t largest, int64_t *value)
-{
-    char *end, expected[64];
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
-    if (end != text && !*end && !errno && n >= 1 && n <= largest) {
-        *value = n;
-        return 1;
-    }
-    snprintf(expected, sizeof expected, "a whole number from 1 to %lld is expected", (long long)largest);
-    return complain(flag, text, expected);
-}
-
 static int parse_seed(const char *flag, const char *text, uint64_t *value)
 {
     char *end;
     errno = 0;
     unsigned long long n = strtoull(text, &end, 0);
     if (end == text || *end || errno || strchr(text, '-'))
-        return complain(flag, text, "a whole number from 0 to 18446744073709551615 is expected");
+        return complain_option(flag, text, "a whole number from 0 to 18446744073709551615 is expected");
     *value = n;
     return 1;
 }
@@ -85,7 +69,7 @@ static int parse_rate(const char *flag, const char *text, double largest, double
         return 1;
     }
     snprintf(expected, sizeof expected, "a number above 0, at most %g, is expected", largest);
-    return complain(flag, text, expected);
+    return complain_option(flag, text, expected);
 }
 
 static int parse_layers(const char *flag, const char *text, struct options *o)
@@ -96,14 +80,15 @@ static int parse_layers(const char *flag, const char *text, struct options *o)
         char *end;
         errno = 0;
         long long size = strtoll(at, &end, 10);
-        if (end == at || errno || size < 1 || size > 1000000) return complain(flag, text, expected);
-        if (n > MAX_LAYERS) return complain(flag, text, "at most 16 layers are possible");
+        if (end == at || errno || size < 1 || size > 1000000) return complain_option(flag, text, expected);
+        if (n > MAX_LAYERS) return complain_option(flag, text, "at most 16 layers are possible");
         o->size[n++] = size;
         at = end;
         if (!*at) break;
-        if (*at != ',') return complain(flag, text, expected);
+        if (*at != ',') return complain_option(flag, text, expected);
     }
-    if (n < 2 || o->size[0] != PIXELS || o->size[n - 1] != CLASSES) return complain(flag, text, expected);
+    if (n < 2 || o->size[0] != PIXELS || o->size[n - 1] != CLASSES)
+        return complain_option(flag, text, expected);
     o->layers = n - 1;
     return 1;
 }
@@ -112,9 +97,9 @@ static int parse_layers(const char *flag, const char *text, struct options *o)
 static int check_folder(const char *flag, const char *path)
 {
     struct stat about;
-    if (stat(path, &about) != 0) return complain(flag, path, strerror(errno));
-    if (!S_ISDIR(about.st_mode)) return complain(flag, path, "a folder is expected");
-    return access(path, W_OK | X_OK) == 0 || complain(flag, path, strerror(errno));
+    if (stat(path, &about) != 0) return complain_option(flag, path, strerror(errno));
+    if (!S_ISDIR(about.st_mode)) return complain_option(flag, path, "a folder is expected");
+    return access(path, W_OK | X_OK) == 0 || complain_option(flag, path, strerror(errno));
 }
 
 static int parse_one(struct options *o, char letter, const char *flag, const char *value)

@@ -24,9 +24,8 @@ check_with() {
 }
 
 # Everything, and everything but uninitialised values. GELU keeps its z in a buffer that only kernels write, packed operands
-# lie in one (scratch memory), and there
-# Oclgrind 21.10 is wrong: where such a buffer takes the place of one that was freed, it calls the values that a kernel
-# has written uninitialised (the second of two identical layers, made one after the other, shows it; the first does not).
+# lie in one (scratch memory), and there Oclgrind 21.10 is wrong: where such a buffer takes the place of one that was freed,
+# it calls the values that a kernel has written uninitialised (the second of two identical layers, made one after the other, shows it; the first does not).
 check() { check_with --uninitialized "$@"; }
 check_without_uninitialized() { check_with '' "$@"; }
 

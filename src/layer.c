@@ -459,6 +459,12 @@ static struct oclin_product product_dw(const struct oclin_backward_call *call)
     return p;
 }
 
+/* Whether (1), (2) or the step with them are wanted: a step of 0 changes nothing. */
+static int wants_dw(const struct oclin_backward_call *call)
+{
+    return !call->step || call->lr != 0.0f;
+}
+
 /* All three in one pass over W. */
 static struct oclin_product product_grads(const struct oclin_backward_call *call,
                                           const struct oclin_product *dw)
@@ -472,7 +478,7 @@ static struct oclin_product product_grads(const struct oclin_backward_call *call
     p.v = dw->v;
     p.scale = dw->scale;
     p.lr = dw->lr;
-    if (!call->step || call->lr != 0.0f) p.flags |= OCLIN_FLAG_DW | dw->flags;
+    if (wants_dw(call)) p.flags |= OCLIN_FLAG_DW | dw->flags;
     return p;
 }
 
@@ -498,7 +504,7 @@ static void dx_written(const struct oclin_backward_call *call, oclin_status stat
 static void dw_written(const struct oclin_backward_call *call, oclin_status status)
 {
     oclin_layer *l = call->layer;
-    if (call->step && call->lr == 0.0f) return; /* it changes nothing */
+    if (!wants_dw(call)) return;
     oclin_tensor_written(call->step ? l->w : l->dw, status);
     if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);
 }
@@ -516,7 +522,7 @@ static oclin_status run_two_products(const struct oclin_backward_call *call, str
     OCLIN_TRY(settle_backward(call, dw));
     oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
-    if (status != OCLIN_OK || (call->step && call->lr == 0.0f)) return status;
+    if (status != OCLIN_OK || !wants_dw(call)) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     return status;
@@ -704,14 +710,13 @@ int64_t oclin_layer_out(const oclin_layer *l)
 /* Scratch memory of the context that the three products of a batch may ask for. */
 static int64_t products_scratch(const oclin_layer *l, int64_t batch)
 {
-    const struct oclin_product products[] = {
-        {.id = OCLIN_KERNEL_FORWARD, .m = batch, .n = l->out, .k = l->in},
-        {.id = OCLIN_KERNEL_GRAD_X, .m = batch, .n = l->in, .k = l->out},
-        {.id = OCLIN_KERNEL_GRAD_W, .m = l->out, .n = l->in, .k = batch},
-    };
+    static const enum oclin_kernel_id ids[] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
+                                               OCLIN_KERNEL_GRAD_W};
+    const struct oclin_shape shape = {batch, l->in, l->out};
     int64_t most = 0;
     for (int i = 0; i < 3 && batch > 0; i++) {
-        const int64_t bytes = oclin_plan_scratch(l->ctx, &products[i]);
+        const struct oclin_product p = oclin_plan_shaped(ids[i], shape);
+        const int64_t bytes = oclin_plan_scratch(l->ctx, &p);
         if (bytes > most) most = bytes;
     }
     return most;

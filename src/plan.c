@@ -296,10 +296,10 @@ void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *
 
 /* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is enough for all
  * smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at least. */
-static int may_pack(const struct oclin_device_facts *d, const char *name, const struct oclin_product *p)
+static int may_pack(const char *name, const struct oclin_product *p, const struct oclin_tile *t)
 {
     if (strcmp(name, "simd-packed") == 0) return 1;
-    return strcmp(name, "simd-whole") != 0 && 2 * p->k >= simd_tile(d, number_of(name)).tile_k &&
+    return strcmp(name, "simd-whole") != 0 && 2 * p->k >= t->tile_k &&
            (double)p->m * (double)p->n * (double)p->k >= 4e6;
 }
 
@@ -324,8 +324,9 @@ static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, c
 
 static int64_t scratch_named(const oclin_context *ctx, const struct oclin_product *p, const char *name)
 {
-    if (family_of(ctx, name) != OCLIN_SIMD || !may_pack(&ctx->device, name, p)) return 0;
+    if (family_of(ctx, name) != OCLIN_SIMD) return 0;
     struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(name))};
+    if (!may_pack(name, p, &plan.tile)) return 0;
     simd_packed(&ctx->device, p, &plan);
     /* a product that needs more does without, one of a smaller batch may not */
     return least(scratch_bytes(&plan), ctx->device.info.max_allocation);
@@ -450,7 +451,7 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p, c
         if (is_skinny(ctx, p, name)) tiles[count++] = skinny_tile(d, p);
         if (p->id == OCLIN_KERNEL_GRADS) return count;
         tiles[count] = tiles[count + 1] = simd_tile(d, number_of(name));
-        if (may_pack(d, name, p)) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
+        if (may_pack(name, p, &tiles[count])) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
         if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
     } else if (family_of(ctx, name) == OCLIN_SIMT) {
         count = simt_candidates(d, p, number_of(name) ? name : NULL, tiles);

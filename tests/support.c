@@ -1,4 +1,5 @@
-#define _POSIX_C_SOURCE 200809L /* setenv */
+#define _GNU_SOURCE /* RTLD_NEXT, setenv */
+#include <dlfcn.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -241,6 +242,14 @@ void hear(void *heard, const char *line)
     h->lines++;
     h->newlines += strchr(line, '\n') != NULL;
     snprintf(h->last, sizeof h->last, "%s", line);
+}
+
+void find_real(const char *name, void *function)
+{
+    void *symbol = dlsym(RTLD_NEXT, name);
+    if (!symbol) abort();
+    memcpy(function, &symbol,
+           sizeof symbol); /* a pointer to an object does not convert to one to a function in C */
 }
 
 /* -------------------------------------------------------------------------------------------- tensors */

@@ -109,6 +109,10 @@ oclin_context *make_context_with(struct oclin_context_options options);
 const char *context_log(void);
 void clear_context_log(void);
 
+/* The OpenCL loader's own `name`, for a test that defines a function of that name in front of it. function: the address of a
+ * pointer to such a function. */
+void find_real(const char *name, void *function);
+
 /* A log callback of a test's own, and what it has received: how many lines, how many with a newline in them
  * (wrong), and the last one. */
 struct heard {

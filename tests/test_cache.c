@@ -5,9 +5,8 @@
  * The kernel is `fill`, which is small; `forward` where there must be two. The program stands in front of some OpenCL
  * calls, to let them fail.
  */
-#define _GNU_SOURCE /* RTLD_NEXT, mkdtemp */
+#define _GNU_SOURCE /* mkdtemp, memmem */
 #include <dirent.h>
-#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,17 +37,10 @@ static void no_fault(void)
     for (int c = 0; c < CALLS; c++) fail_after[c] = -1;
 }
 
-/* A function pointer from dlsym, without a cast that C has not. */
-static void real_call(const char *name, void *pointer)
-{
-    void *symbol = dlsym(RTLD_NEXT, name);
-    memcpy(pointer, &symbol, sizeof symbol);
-}
-
 cl_int clGetProgramInfo(cl_program p, cl_program_info what, size_t size, void *value, size_t *needed)
 {
     cl_int (*real)(cl_program, cl_program_info, size_t, void *, size_t *);
-    real_call("clGetProgramInfo", &real);
+    find_real("clGetProgramInfo", &real);
     return fails(GET_INFO) ? CL_OUT_OF_RESOURCES : real(p, what, size, value, needed);
 }
 
@@ -59,7 +51,7 @@ cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **text,
                                      cl_int *e)
 {
     cl_program (*real)(cl_context, cl_uint, const char **, const size_t *, cl_int *);
-    real_call("clCreateProgramWithSource", &real);
+    find_real("clCreateProgramWithSource", &real);
     cl_program made = real(c, n, text, length, e);
     programs_alive += made != NULL;
     return made;
@@ -68,7 +60,7 @@ cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **text,
 cl_int clReleaseProgram(cl_program p)
 {
     cl_int (*real)(cl_program);
-    real_call("clReleaseProgram", &real);
+    find_real("clReleaseProgram", &real);
     programs_alive--;
     return real(p);
 }
@@ -78,7 +70,7 @@ cl_program clCreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id
 {
     cl_program (*real)(cl_context, cl_uint, const cl_device_id *, const size_t *, const unsigned char **,
                        cl_int *, cl_int *);
-    real_call("clCreateProgramWithBinary", &real);
+    find_real("clCreateProgramWithBinary", &real);
     if (fails(CREATE)) {
         *e = CL_INVALID_BINARY;
         return NULL;
@@ -94,7 +86,7 @@ cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *d, const char
 {
     cl_int (*real)(cl_program, cl_uint, const cl_device_id *, const char *,
                    void(CL_CALLBACK *)(cl_program, void *), void *);
-    real_call("clBuildProgram", &real);
+    find_real("clBuildProgram", &real);
     return fails(BUILD) ? CL_BUILD_PROGRAM_FAILURE : real(p, n, d, o, f, u);
 }
 
@@ -467,6 +459,14 @@ static void test_read_only(void **state)
 
 /* --------------------------------------------------------------------------------------- damaged files */
 
+/* The file of a kernel that was built just now, and where it is. */
+static struct bytes stored_kernel(const struct folder *f, char path[PATH_BYTES])
+{
+    fill_anew(FROM_TEXT);
+    find_file(f, "fill-", path);
+    return read_file(path);
+}
+
 /* After something was done to the file: built from the text, one line says why, and the next one loads again. */
 static void check_replaced(const char *why)
 {
@@ -491,9 +491,7 @@ static void test_damaged(void **state)
     (void)state;
     struct folder f = make_folder();
     char path[PATH_BYTES];
-    fill_anew(FROM_TEXT);
-    find_file(&f, "fill-", path);
-    struct bytes good = read_file(path);
+    struct bytes good = stored_kernel(&f, path);
     const size_t data = HEADER + number_at(good.at + 16);
     const struct {
         size_t at;
@@ -519,9 +517,7 @@ static void test_cut(void **state)
     (void)state;
     struct folder f = make_folder();
     char path[PATH_BYTES];
-    fill_anew(FROM_TEXT);
-    find_file(&f, "fill-", path);
-    struct bytes good = read_file(path);
+    struct bytes good = stored_kernel(&f, path);
     const size_t data = HEADER + number_at(good.at + 16);
     const size_t lengths[] = {0,
                               1,
@@ -586,9 +582,7 @@ static void test_absurd_sizes(void **state)
     (void)state;
     struct folder f = make_folder();
     char path[PATH_BYTES];
-    fill_anew(FROM_TEXT);
-    find_file(&f, "fill-", path);
-    struct bytes b = read_file(path);
+    struct bytes b = stored_kernel(&f, path);
     const uint64_t data = 10 - (uint64_t)number_at(b.at + 16); /* a key longer than the file */
     for (int i = 0; i < 8; i++) b.at[24 + i] = (unsigned char)(data >> 8 * i);
     forge(path, &b, HEADER + 10);
@@ -603,9 +597,7 @@ static void test_other_format(void **state)
     (void)state;
     struct folder f = make_folder();
     char path[PATH_BYTES];
-    fill_anew(FROM_TEXT);
-    find_file(&f, "fill-", path);
-    struct bytes b = read_file(path);
+    struct bytes b = stored_kernel(&f, path);
     for (int change = 0; change < 2; change++) {
         b.at[8] = (unsigned char)(b.at[8] + change);
         forge(path, &b, b.size);

@@ -4,10 +4,8 @@
  *
  * The program defines the calls itself, and hands them on to the loader's.
  */
-#define _GNU_SOURCE /* RTLD_NEXT */
 #include "support.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,26 +36,19 @@ static void no_fault(void)
     for (int c = 0; c < CALLS; c++) fail_after[c] = -1;
 }
 
-/* A function pointer from dlsym, without a cast that C has not. */
-static void real_call(const char *name, void *pointer)
-{
-    void *symbol = dlsym(RTLD_NEXT, name);
-    memcpy(pointer, &symbol, sizeof symbol);
-}
-
 cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint d, const size_t *o, const size_t *g,
                               const size_t *l, cl_uint n, const cl_event *w, cl_event *e)
 {
     cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
                    cl_uint, const cl_event *, cl_event *);
-    real_call("clEnqueueNDRangeKernel", &real);
+    find_real("clEnqueueNDRangeKernel", &real);
     return fails(LAUNCH) ? code : real(q, k, d, o, g, l, n, w, e);
 }
 
 cl_int clFinish(cl_command_queue q)
 {
     cl_int (*real)(cl_command_queue);
-    real_call("clFinish", &real);
+    find_real("clFinish", &real);
     const cl_int status = real(q);
     return fails(FINISH) ? code : status;
 }
@@ -67,7 +58,7 @@ cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool b, size_t o, si
 {
     cl_int (*real)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *,
                    cl_event *);
-    real_call("clEnqueueReadBuffer", &real);
+    find_real("clEnqueueReadBuffer", &real);
     return fails(READ) ? code : real(q, m, b, o, s, p, n, w, e);
 }
 
@@ -76,14 +67,14 @@ cl_int clEnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool b, size_t o, s
 {
     cl_int (*real)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, const void *, cl_uint, const cl_event *,
                    cl_event *);
-    real_call("clEnqueueWriteBuffer", &real);
+    find_real("clEnqueueWriteBuffer", &real);
     return fails(WRITE) ? code : real(q, m, b, o, s, p, n, w, e);
 }
 
 cl_mem clCreateBuffer(cl_context c, cl_mem_flags f, size_t s, void *p, cl_int *e)
 {
     cl_mem (*real)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
-    real_call("clCreateBuffer", &real);
+    find_real("clCreateBuffer", &real);
     if (!fails(CREATE_BUFFER)) return real(c, f, s, p, e);
     if (e) *e = code;
     return NULL;
@@ -94,7 +85,7 @@ cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *d, const char
 {
     cl_int (*real)(cl_program, cl_uint, const cl_device_id *, const char *,
                    void(CL_CALLBACK *)(cl_program, void *), void *);
-    real_call("clBuildProgram", &real);
+    find_real("clBuildProgram", &real);
     return fails(BUILD) ? code : real(p, n, d, o, f, u);
 }
 

@@ -5,9 +5,8 @@
  * The program stands in front of the OpenCL calls that make and drop objects, to count those that are alive, and of some to
  * let them fail.
  */
-#define _GNU_SOURCE /* RTLD_NEXT, mkdtemp */
+#define _GNU_SOURCE /* mkdtemp */
 #include <dirent.h>
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -21,13 +20,6 @@
 
 /* ------------------------------------------------------------------------------------ calls of the driver */
 
-/* A function pointer from dlsym, without a cast that C has not. */
-static void real_call(const char *name, void *pointer)
-{
-    void *symbol = dlsym(RTLD_NEXT, name);
-    memcpy(pointer, &symbol, sizeof symbol);
-}
-
 /* Every reference that was taken and not given back. */
 static int alive;
 
@@ -35,7 +27,7 @@ static int alive;
     cl_int function(type object)     \
     {                                \
         cl_int (*real)(type);        \
-        real_call(#function, &real); \
+        find_real(#function, &real); \
         alive += by;                 \
         return real(object);         \
     }
@@ -63,7 +55,7 @@ static int fails(enum call c)
 cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size, void *host, cl_int *e)
 {
     cl_mem (*real)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
-    real_call("clCreateBuffer", &real);
+    find_real("clCreateBuffer", &real);
     if (fails(ALLOCATE)) {
         *e = CL_MEM_OBJECT_ALLOCATION_FAILURE;
         return NULL;
@@ -79,7 +71,7 @@ cl_context clCreateContext(const cl_context_properties *p, cl_uint n, const cl_d
 {
     cl_context (*real)(const cl_context_properties *, cl_uint, const cl_device_id *,
                        void(CL_CALLBACK *)(const char *, const void *, size_t, void *), void *, cl_int *);
-    real_call("clCreateContext", &real);
+    find_real("clCreateContext", &real);
     cl_context made = real(p, n, d, f, user, e);
     alive += made != NULL;
     return made;
@@ -88,7 +80,7 @@ cl_context clCreateContext(const cl_context_properties *p, cl_uint n, const cl_d
 cl_command_queue clCreateCommandQueue(cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *e)
 {
     cl_command_queue (*real)(cl_context, cl_device_id, cl_command_queue_properties, cl_int *);
-    real_call("clCreateCommandQueue", &real);
+    find_real("clCreateCommandQueue", &real);
     cl_command_queue made = real(c, d, p, e);
     alive += made != NULL;
     return made;
@@ -97,7 +89,7 @@ cl_command_queue clCreateCommandQueue(cl_context c, cl_device_id d, cl_command_q
 cl_kernel clCreateKernel(cl_program p, const char *name, cl_int *e)
 {
     cl_kernel (*real)(cl_program, const char *, cl_int *);
-    real_call("clCreateKernel", &real);
+    find_real("clCreateKernel", &real);
     cl_kernel made = real(p, name, e);
     alive += made != NULL;
     return made;
@@ -107,7 +99,7 @@ cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **text,
                                      cl_int *e)
 {
     cl_program (*real)(cl_context, cl_uint, const char **, const size_t *, cl_int *);
-    real_call("clCreateProgramWithSource", &real);
+    find_real("clCreateProgramWithSource", &real);
     cl_program made = real(c, n, text, length, e);
     alive += made != NULL;
     return made;
@@ -118,7 +110,7 @@ cl_program clCreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id
 {
     cl_program (*real)(cl_context, cl_uint, const cl_device_id *, const size_t *, const unsigned char **,
                        cl_int *, cl_int *);
-    real_call("clCreateProgramWithBinary", &real);
+    find_real("clCreateProgramWithBinary", &real);
     cl_program made = real(c, n, d, s, b, status, e);
     alive += made != NULL;
     return made;
@@ -129,14 +121,14 @@ cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint n, const 
 {
     cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
                    cl_uint, const cl_event *, cl_event *);
-    real_call("clEnqueueNDRangeKernel", &real);
+    find_real("clEnqueueNDRangeKernel", &real);
     return fails(ENQUEUE) ? CL_OUT_OF_RESOURCES : real(q, k, n, o, g, l, events, list, event);
 }
 
 cl_int clFinish(cl_command_queue q)
 {
     cl_int (*real)(cl_command_queue);
-    real_call("clFinish", &real);
+    find_real("clFinish", &real);
     const cl_int error = real(q);
     return fails(FINISH) ? CL_OUT_OF_RESOURCES : error;
 }
@@ -146,7 +138,7 @@ cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t of
 {
     cl_int (*real)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *,
                    cl_event *);
-    real_call("clEnqueueReadBuffer", &real);
+    find_real("clEnqueueReadBuffer", &real);
     return fails(READ) ? CL_OUT_OF_RESOURCES : real(q, m, wait, offset, size, to, events, list, event);
 }
 

@@ -9,8 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "command_line.h"
+
+const char program_name[] = "oclin_tune";
+
 enum { MAX_LAYERS = 16, PRODUCTS = 4, NAME_BYTES = 48 };
 
+static const int64_t largest_size = 1 << 30;
 static const double default_budget = 10.0; /* seconds a layer */
 
 struct options {
@@ -44,29 +49,12 @@ static void print_help(void)
            default_budget);
 }
 
-static int complain(const char *flag, const char *value, const char *expected)
-{
-    fprintf(stderr, "oclin_tune: --%s %s: %s\n", flag, value, expected);
-    return 0;
-}
-
-static int parse_size(const char *flag, const char *text, int64_t *value)
-{
-    char *end;
-    errno = 0;
-    const long long n = strtoll(text, &end, 10);
-    if (end == text || *end || errno || n < 1 || n > 1 << 30)
-        return complain(flag, text, "a whole number from 1 to 1073741824 is expected");
-    *value = n;
-    return 1;
-}
-
 static int parse_budget(const char *flag, const char *text, double *value)
 {
     char *end;
     *value = strtod(text, &end);
     if (end != text && !*end && isfinite(*value) && *value > 0) return 1;
-    return complain(flag, text, "a number of seconds above 0 is expected");
+    return complain_option(flag, text, "a number of seconds above 0 is expected");
 }
 
 static int parse_layers(const char *flag, const char *text, struct options *o)
@@ -76,15 +64,15 @@ static int parse_layers(const char *flag, const char *text, struct options *o)
         char *end;
         errno = 0;
         const long long size = strtoll(at, &end, 10);
-        if (end == at || errno || size < 1 || size > 1 << 30 || (*end && *end != ','))
-            return complain(flag, text, "sizes with commas between are expected, such as 784,256,10");
-        if (n > MAX_LAYERS) return complain(flag, text, "at most 16 layers are possible");
+        if (end == at || errno || size < 1 || size > largest_size || (*end && *end != ','))
+            return complain_option(flag, text, "sizes with commas between are expected, such as 784,256,10");
+        if (n > MAX_LAYERS) return complain_option(flag, text, "at most 16 layers are possible");
         o->size[n++] = size;
         at = end;
         if (!*at) break;
     }
     o->layers = n - 1;
-    return n >= 2 || complain(flag, text, "at least two sizes are expected");
+    return n >= 2 || complain_option(flag, text, "at least two sizes are expected");
 }
 
 static int parse_one(struct options *o, int letter, const char *flag, const char *value)
@@ -94,12 +82,12 @@ static int parse_one(struct options *o, int letter, const char *flag, const char
         return parse_layers(flag, value, o);
     case 'i':
         o->layers = 1;
-        return parse_size(flag, value, &o->size[0]);
+        return parse_count(flag, value, largest_size, &o->size[0]);
     case 'o':
         o->layers = 1;
-        return parse_size(flag, value, &o->size[1]);
+        return parse_count(flag, value, largest_size, &o->size[1]);
     case 'b':
-        return parse_size(flag, value, &o->batch);
+        return parse_count(flag, value, largest_size, &o->batch);
     case 's':
         return parse_budget(flag, value, &o->budget);
     case 'd':
@@ -197,22 +185,6 @@ static void print_table(const struct report *r)
 }
 
 /* ------------------------------------------------------------------------------------------------- main */
-
-/* --device: a type, a number of the list, or part of a name. */
-static void choose_device(struct oclin_context_options *c, const char *device)
-{
-    if (!device) return;
-    if (!strcmp(device, "gpu"))
-        c->device_type = OCLIN_DEVICE_GPU;
-    else if (!strcmp(device, "cpu"))
-        c->device_type = OCLIN_DEVICE_CPU;
-    else if (!strcmp(device, "accelerator"))
-        c->device_type = OCLIN_DEVICE_ACCELERATOR;
-    else if (*device && strlen(device) < 9 && strspn(device, "0123456789") == strlen(device))
-        c->device_index = atoi(device);
-    else
-        c->device_name = device;
-}
 
 static int fail(const oclin_context *ctx, oclin_status status)
 {
