@@ -214,10 +214,8 @@ static oclin_status insert_platform(struct oclin_device_info **list, size_t *cou
     return status;
 }
 
-static oclin_status find_all(struct oclin_device_info **list, size_t *count)
+static oclin_status scan(struct oclin_device_info **list, size_t *count)
 {
-    *list = NULL;
-    *count = 0;
     cl_uint found = 0;
     if (clGetPlatformIDs(0, NULL, &found) != CL_SUCCESS || found == 0) return OCLIN_OK; /* no driver at all */
     cl_platform_id *platforms = calloc(found, sizeof *platforms);
@@ -227,6 +225,18 @@ static oclin_status find_all(struct oclin_device_info **list, size_t *count)
         for (cl_uint i = 0; i < found && status == OCLIN_OK; i++)
             status = insert_platform(list, count, platforms[i]);
     free(platforms);
+    return status;
+}
+
+/* While one thread is in the first call of all, PoCL (3.1) tells others that it has no device
+ * (github.com/cogciprocate/ocl/issues/189): contexts made by several threads at once would fail now and then. */
+static oclin_status find_all(struct oclin_device_info **list, size_t *count)
+{
+    *list = NULL;
+    *count = 0;
+    oclin_os_lock_scan();
+    const oclin_status status = scan(list, count);
+    oclin_os_unlock_scan();
     if (status != OCLIN_OK) {
         free(*list);
         *list = NULL;

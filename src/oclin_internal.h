@@ -430,6 +430,9 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 long oclin_os_process_id(void);
 /* Of a clock that only goes forward. */
 double oclin_os_seconds(void);
+/* One thread at a time asks the drivers for their devices (device.c says why). The lock is all that contexts share. */
+void oclin_os_lock_scan(void);
+void oclin_os_unlock_scan(void);
 /* The user's folder for what can be made again, and /oclin; allocated. NULL: nobody knows. */
 char *oclin_os_cache_folder(void);
 /* With all above it; whether it is there then and can be written to. */

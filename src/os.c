@@ -33,6 +33,18 @@ int oclin_os_replace(const char *from, const char *to)
     return MoveFileExA(from, to, MOVEFILE_REPLACE_EXISTING) != 0;
 }
 
+static SRWLOCK scan_lock = SRWLOCK_INIT;
+
+void oclin_os_lock_scan(void)
+{
+    AcquireSRWLockExclusive(&scan_lock);
+}
+
+void oclin_os_unlock_scan(void)
+{
+    ReleaseSRWLockExclusive(&scan_lock);
+}
+
 static void make_one_folder(const char *path)
 {
     _mkdir(path);
@@ -56,6 +68,7 @@ static const char *cache_root(const char **below)
 
 #else
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +88,18 @@ long oclin_os_process_id(void)
 int oclin_os_replace(const char *from, const char *to)
 {
     return rename(from, to) == 0;
+}
+
+static pthread_mutex_t scan_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void oclin_os_lock_scan(void)
+{
+    pthread_mutex_lock(&scan_lock);
+}
+
+void oclin_os_unlock_scan(void)
+{
+    pthread_mutex_unlock(&scan_lock);
 }
 
 /* For the user alone, as the XDG base directory specification asks: what is loaded from there is run. */
