@@ -244,6 +244,7 @@ static void test_two_contexts(void **state)
 struct family {
     oclin_context *ctx;
     oclin_tensor *t, *made;
+    cl_mem memory;
     oclin_layer *layer, *made_layer;
     oclin_saved *saved, *made_saved;
 };
@@ -261,6 +262,8 @@ static int first_wrong_in_child(struct family *f)
         oclin_context_mark(f->ctx, &event),
         oclin_tensor_create(&f->made, f->ctx, OCLIN_F32, 1, 1),
         oclin_tensor_view(&f->made, f->t, 0, 1, 1, 1),
+        oclin_tensor_view_rows(&f->made, f->t, 0, 1),
+        oclin_tensor_wrap(&f->made, f->ctx, OCLIN_F32, f->memory, 0, 1, 1, 1),
         oclin_tensor_write(f->t, host),
         oclin_tensor_read(f->t, host),
         oclin_tensor_write_async(f->t, host, NULL),
@@ -270,16 +273,21 @@ static int first_wrong_in_child(struct family *f)
         oclin_layer_create(&f->made_layer, f->ctx, 1, 1, NULL),
         oclin_saved_create(&f->made_saved, f->ctx),
         oclin_layer_forward(f->layer, f->t, f->t),
+        oclin_layer_forward_saved(f->layer, f->t, f->t, f->saved),
         oclin_layer_infer(f->layer, f->t, f->t),
         oclin_layer_backward(f->layer, f->t, NULL),
+        oclin_layer_backward_saved(f->layer, f->t, NULL, f->saved),
         oclin_layer_backward_step(f->layer, f->t, NULL, 0.1f),
+        oclin_layer_backward_step_saved(f->layer, f->t, NULL, 0.1f, f->saved),
         oclin_layer_step(f->layer, 0.1f),
         oclin_layer_zero_grad(f->layer),
         oclin_layer_workspace(f->layer, 1, &bytes),
         oclin_layer_reserve(f->layer, 1),
         oclin_layer_reserve_step(f->layer, 1),
         oclin_loss_mse(f->t, f->t, NULL, NULL, NULL),
+        oclin_loss_cross_entropy(f->t, f->t, NULL, NULL, NULL, NULL),
         oclin_loss_reserve(f->ctx, 1),
+        oclin_tune(f->ctx, 1, 1, 1, 1.0, NULL, NULL),
         oclin_self_check(f->ctx, NULL),
         oclin_loss_workspace(f->ctx, 1, &bytes),
         oclin_context_device(f->ctx, &info),
@@ -298,6 +306,7 @@ static void test_fork(void **state)
     struct family f = {0};
     f.ctx = make_context("plain");
     f.t = make_tensor(f.ctx, OCLIN_F32, 1, 1, (float[]){1});
+    f.memory = oclin_tensor_cl_mem(f.t);
     assert_ok(f.ctx, oclin_layer_create(&f.layer, f.ctx, 1, 1, NULL));
     assert_ok(f.ctx, oclin_saved_create(&f.saved, f.ctx));
     fflush(NULL);
