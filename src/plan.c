@@ -650,3 +650,28 @@ int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, str
     }
     return count;
 }
+
+/* --------------------------------------------------------------------------------------- what is checked */
+
+/* The simt tiles that oclin may choose on the device, the largest first. */
+static int simt_choices(const struct oclin_device_facts *d, const char *names[SIMT_TILES])
+{
+    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){64, 64, 64});
+    int count = 0;
+    for (int i = 0; i < SIMT_TILES; i++)
+        if (fits(d, &simt_tiles[i].tile) && simt_suits(d, &p, &simt_tiles[i].tile))
+            names[count++] = simt_tiles[i].name;
+    return count;
+}
+
+const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run)
+{
+    typedef char a_round_has_all_tiles[(int)SIMT_TILES <= (int)OCLIN_CHECK_RUNS ? 1 : -1];
+    const char *asked = ctx->plan.name, *tiles[SIMT_TILES];
+    (void)sizeof(a_round_has_all_tiles);
+    if (asked[0] && strcmp(asked, "simd") != 0 && strcmp(asked, "simt") != 0) return asked;
+    if (family_of(ctx, asked) == OCLIN_SIMD)
+        return round == 1 ? "simd-skinny" : run % 2 == 1 ? "simd-packed" : "simd-whole";
+    const int count = simt_choices(&ctx->device, tiles);
+    return count ? tiles[(run + 2 * round) % count] : asked; /* another activation in the second round */
+}

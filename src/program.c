@@ -423,10 +423,19 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
            a->peel == b->peel && a->sub_group == b->sub_group && a->stage == b->stage;
 }
 
+/* Of the two launches of a packed product only one has the activation in it: forward's second, which stores Y, and the
+ * gradients' first, which packs dZ. The other one is the same kernel for all. */
+static int has_activation(enum oclin_kernel_id id, const struct oclin_tile *t)
+{
+    if (t->family != OCLIN_SIMD || t->stage == OCLIN_STAGE_WHOLE) return 1;
+    return (id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
+}
+
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
                                   oclin_activation activation, cl_kernel *kernel)
 {
     struct oclin_program *p;
+    if (!has_activation(id, tile)) activation = OCLIN_NONE;
     for (p = ctx->programs; p; p = p->next)
         if (p->id == id && p->activation == activation && oclin_same_tile(&p->tile, tile)) break;
     if (!p) {
