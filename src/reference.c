@@ -45,6 +45,12 @@ struct sum {
     double largest; /* operand */
 };
 
+/* Not fmax(), which is a function call for each operand; of NaN neither takes notice. */
+static double larger(double largest, double of)
+{
+    return of > largest ? of : largest;
+}
+
 /* a may be off by a_bound, so the device may be adding products that much larger. */
 static void add_product(struct sum *sum, double a, double a_bound, double b)
 {
@@ -52,7 +58,7 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     sum->value += a * b;
     sum->S += (fabs(a) + a_bound) * fabs(b);
     sum->carried += a_bound * fabs(b);
-    sum->largest = fmax(sum->largest, fmax(fabs(a), fabs(b)));
+    sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
 
 static double bound_of(const struct oclin_ref_case *c, const struct sum *sum)

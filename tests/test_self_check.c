@@ -13,6 +13,42 @@
 
 #include "oclin_internal.h"
 
+/* ----------------------------------------------------------------------------------------------- faults */
+
+static int launches_left = -1;       /* until the device is lost; -1: it stays */
+static const char *unbuildable = ""; /* what options have that do not build; empty: all do */
+
+static void plan_loss(int after)
+{
+    launches_left = after;
+}
+
+static void plan_build_failure(const char *options)
+{
+    unbuildable = options ? options : "";
+}
+
+cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint d, const size_t *o, const size_t *g,
+                              const size_t *l, cl_uint n, const cl_event *w, cl_event *e)
+{
+    cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
+                   cl_uint, const cl_event *, cl_event *);
+    find_real("clEnqueueNDRangeKernel", &real);
+    if (launches_left >= 0 && launches_left-- == 0) return CL_DEVICE_NOT_AVAILABLE;
+    return real(q, k, d, o, g, l, n, w, e);
+}
+
+cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *d, const char *o,
+                      void(CL_CALLBACK *f)(cl_program, void *), void *u)
+{
+    cl_int (*real)(cl_program, cl_uint, const cl_device_id *, const char *,
+                   void(CL_CALLBACK *)(cl_program, void *), void *);
+    find_real("clBuildProgram", &real);
+    return *unbuildable && strstr(o, unbuildable) ? CL_BUILD_PROGRAM_FAILURE : real(p, n, d, o, f, u);
+}
+
+/* --------------------------------------------------------------------------------------------- mistakes */
+
 /* A mistake in one kernel file: `from` becomes `to`. */
 struct mistake {
     const char *name, *plan, *file, *from, *to;
@@ -26,8 +62,6 @@ static const struct mistake mistakes[] = {
      "forward: y["},
     {"gelu by tanh", "plain", "common.cl", "0.5f * z * erfc(z * -0.70710678118654752f)",
      "0.5f * z * (1.0f + tanh(0.79788456f * (z + 0.044715f * z * z * z)))", "forward: y["},
-    {"gelu's derivative without its density", "plain", "common.cl", "dy * (cdf + s * pdf)", "dy * cdf",
-     "backward: dx["},
     {"z not as it was", "plain", "forward.cl", "store_lanes(z, sum, lanes)",
      "store_lanes(z, sum + 0.001f, lanes)", "forward: z["},
     {"forward gives NaN", "plain", "forward.cl", "activate(sum)", "activate(sum) + NAN",
@@ -48,7 +82,6 @@ static const struct mistake mistakes[] = {
     {"the differences of another loss", "plain", "loss.cl", "y[i] - t[i]", "y[i] + t[i]", "mse: loss[0, 0]"},
     {"a loss that is not added", "plain", "loss.cl", "sum += loss[loss_offset]", "sum = loss[loss_offset]",
      "mse: loss[0, 0]"},
-    {"one block of k alone", "simd-whole", "product_simd.cl", "if (!first) {", "if (0) {", "forward: y["},
     {"strips of A that are read from the first", "simd", "product_simd.cl",
      "multiply(a_strips + strip * STRIP_FLOATS", "multiply(a_strips + 0 * STRIP_FLOATS", "forward: y["},
     {"sums of dZ without every fourth", "simd", "product_simd.cl", "(s0 + s1) + (s2 + s3)", "(s0 + s1) + s2",
@@ -59,7 +92,6 @@ static const struct mistake mistakes[] = {
      "(0 * all_panels", "forward: y["},
     {"a skinny forward of its last block of k", "simd", "forward_skinny.cl", "first ? s : *to + s", "s",
      "forward: y["},
-    {"lanes that are not added up", "simd", "forward_skinny.cl", "v2.x + v2.y", "v2.x", "forward: y["},
     {"dx in one pass without its last row", "simd", "grads_skinny.cl", "dx[0] = MULTIPLY_ADD(z03, wr, sum0)",
      "dx[0] = sum0", "backward: dx["},
     {"dw in one pass of the first sample", "simd", "grads_skinny.cl", "const real x0 = x[0], x1 = x[1];",
@@ -69,8 +101,6 @@ static const struct mistake mistakes[] = {
      "backward: db["},
     {"a tile in local memory that is not the next", "simt", "product_simt.cl", "front ^= 1;", "front ^= 0;",
      "forward: y["},
-    {"A not summed over k", "simt", "product_simt.cl", "sum_a[q] += a[q]", "sum_a[q] = a[q]",
-     "backward: db["},
     {"a register block that loses a row", "simt", "product_simt.cl",
      "sum[i + 3][j] = MULTIPLY_ADD((float4)(ak.w), bk[j], sum[i + 3][j])",
      "sum[i + 3][j] = MULTIPLY_ADD((float4)(ak.z), bk[j], sum[i + 3][j])", "forward: y["},
@@ -134,6 +164,211 @@ static void test_right_device(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* Every tile that oclin may choose runs, and every activation in every product: what the log says was built. */
+static void test_all_tiles(void **state)
+{
+    static const struct {
+        const char *plan, *built[20];
+    } families[] = {{"simd",
+                     {"built forward_simd:", "built forward_simd (packing):", "built forward_simd (packed):",
+                      "built grad_x_simd:", "built grad_x_simd (packing):", "built grad_x_simd (packed):",
+                      "built grad_w_simd:", "built grad_w_simd (packing):", "built grad_w_simd (packed):",
+                      "item 4 x 3", "item 2 x 6", "tile 16 x 2048", "tile 64 x 256"}},
+                    {"simt",
+                     {"tile 128 x 128 x 8, item 8 x 8, aligned", "tile 128 x 128 x 8, item 8 x 8\n",
+                      "tile 64 x 64 x 8, item 8 x 4, aligned", "tile 64 x 64 x 8, item 8 x 4\n",
+                      "tile 64 x 32 x 8, item 8 x 4, aligned", "tile 64 x 32 x 8, item 8 x 4\n",
+                      "tile 32 x 32 x 8, item 4 x 4, aligned", "tile 32 x 32 x 8, item 4 x 4\n",
+                      "tile 16 x 16 x 8, item 4 x 4, aligned", "tile 16 x 16 x 8, item 4 x 4\n"}}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(families); i++) {
+        clear_context_log();
+        oclin_context *ctx = make_context(families[i].plan);
+        assert_ok(ctx, oclin_self_check(ctx, NULL));
+        assert_string_equal(ctx->plan.name, families[i].plan); /* it leaves the context as it was */
+        for (size_t j = 0; j < COUNT_OF(families[i].built) && families[i].built[j]; j++)
+            if (!strstr(context_log(), families[i].built[j]))
+                fail_msg("%s: '%s' is not in\n%s", families[i].plan, families[i].built[j], context_log());
+        oclin_context_destroy(ctx);
+    }
+}
+
+/* A tile that this driver cannot build is passed over, as oclin does when it chooses; another way is checked in its place.
+ * If none builds that is the answer. */
+static void test_no_build(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("");
+    plan_build_failure("-DOCLIN_STAGE=1");
+    assert_ok(ctx, oclin_self_check(ctx, NULL));
+    assert_string_equal(oclin_context_error(ctx), "");
+    oclin_context_destroy(ctx);
+    ctx = make_context("");
+    plan_build_failure("-DOCLIN_");
+    assert_refused(ctx, OCLIN_E_BUILD, "kernel ", oclin_self_check(ctx, NULL));
+    assert_string_equal(ctx->plan.name, "");
+    plan_build_failure(NULL);
+    oclin_context_destroy(ctx);
+}
+
+/* The device goes while it is being checked, at a launch early and late. */
+static void test_lost_device(void **state)
+{
+    static const int launches[] = {0, 1, 25, 150};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(launches); i++) {
+        oclin_context *ctx = make_context("plain");
+        plan_loss(launches[i]);
+        assert_refused(ctx, OCLIN_E_CL, "the device is lost", oclin_self_check(ctx, NULL));
+        assert_int_equal(oclin_context_cl_error(ctx), CL_DEVICE_NOT_AVAILABLE);
+        assert_int_equal(ctx->verify, 0);
+        assert_refused(ctx, OCLIN_E_STATE, "the device was lost", oclin_self_check(ctx, NULL));
+        oclin_context_destroy(ctx);
+    }
+}
+
+/* ---------------------------------------------------------------------------- what a program may do besides */
+
+/* A layer whose tensors are all views, with room between their rows. */
+enum { BATCH = 6, IN = 5, OUT = 7, PAD = 3 };
+
+struct program {
+    oclin_context *ctx;
+    oclin_layer *layer;
+    oclin_saved *saved;
+    struct placed x, y, dy, dx, t, w, b, dw, db;
+};
+
+static struct placed padded(oclin_context *ctx, int64_t rows, int64_t cols, uint64_t seed)
+{
+    struct rng rng = {seed};
+    float *host = new_array(float, rows *cols);
+    fill_zero_mean(&rng, host, rows * cols);
+    const struct placed p = tensor_from(ctx, rows, cols, cols + PAD, 3, seed ? host : NULL);
+    free(host);
+    return p;
+}
+
+static struct program program_make(oclin_context *ctx, oclin_activation activation, oclin_gradient gradient)
+{
+    struct program p = {.ctx = ctx};
+    struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+    p.x = padded(ctx, BATCH, IN, 1);
+    p.y = padded(ctx, BATCH, OUT, 0);
+    p.dy = padded(ctx, BATCH, OUT, 0);
+    p.dx = padded(ctx, BATCH, IN, 0);
+    p.t = padded(ctx, BATCH, OUT, 2);
+    p.w = padded(ctx, OUT, IN, 3);
+    p.b = padded(ctx, 1, OUT, 4);
+    p.dw = padded(ctx, OUT, IN, 0);
+    p.db = padded(ctx, 1, OUT, 0);
+    o.activation = activation;
+    o.gradient = gradient;
+    o.w = p.w.t;
+    o.b = p.b.t;
+    o.dw = p.dw.t;
+    o.db = p.db.t;
+    assert_ok(ctx, oclin_layer_create(&p.layer, ctx, IN, OUT, &o));
+    assert_ok(ctx, oclin_layer_reserve(p.layer, 2 * BATCH)); /* z has room for more than the batch */
+    assert_ok(ctx, oclin_saved_create(&p.saved, ctx));
+    return p;
+}
+
+static void program_free(struct program *p)
+{
+    struct placed *const all[] = {&p->x, &p->y, &p->dy, &p->dx, &p->t, &p->w, &p->b, &p->dw, &p->db};
+    oclin_saved_destroy(p->saved);
+    oclin_layer_destroy(p->layer);
+    for (size_t i = 0; i < COUNT_OF(all); i++) tensor_release(all[i]);
+}
+
+/* Gradients added up, of the layer's own forward and of a saved one; each kind of step; a loss that is added to. */
+static oclin_status program_run(const struct program *p, oclin_tensor *loss)
+{
+    struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;
+    add.accumulate = 1;
+    add.reduction = OCLIN_SUM;
+    add.scale = 0.25f;
+    OCLIN_TRY(oclin_layer_forward(p->layer, p->x.t, p->y.t));
+    OCLIN_TRY(oclin_layer_forward_saved(p->layer, p->x.t, p->y.t, p->saved));
+    OCLIN_TRY(oclin_loss_mse(p->y.t, p->t.t, loss, p->dy.t, NULL));
+    OCLIN_TRY(oclin_loss_mse(p->y.t, p->t.t, loss, p->dy.t, &add));
+    OCLIN_TRY(oclin_layer_backward_saved(p->layer, p->dy.t, p->dx.t, p->saved));
+    OCLIN_TRY(oclin_layer_backward_saved(p->layer, p->dy.t, NULL, p->saved));
+    OCLIN_TRY(oclin_layer_step(p->layer, 0.5f));
+    OCLIN_TRY(oclin_layer_zero_grad(p->layer));
+    OCLIN_TRY(oclin_layer_forward(p->layer, p->x.t, p->y.t));
+    OCLIN_TRY(oclin_layer_backward(p->layer, p->dy.t, p->dx.t));
+    OCLIN_TRY(oclin_layer_zero_grad(p->layer));
+    return oclin_layer_backward_step(p->layer, p->dy.t, p->dx.t, 0.5f);
+}
+
+static oclin_status program_do(oclin_context *ctx, oclin_activation activation, oclin_gradient gradient)
+{
+    oclin_tensor *loss = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    struct program p = program_make(ctx, activation, gradient);
+    const oclin_status status = program_run(&p, loss);
+    program_free(&p);
+    oclin_tensor_destroy(loss);
+    return status;
+}
+
+static void test_right_program(void **state)
+{
+    const char *const *plan = *state;
+    struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
+    o.plan = *plan;
+    o.verify = 1;
+    oclin_context *ctx = make_context_with(o);
+    for (int activation = OCLIN_NONE; activation <= OCLIN_GELU; activation++) {
+        assert_ok(ctx, program_do(ctx, (oclin_activation)activation, OCLIN_GRAD_SUM));
+        assert_ok(ctx, program_do(ctx, (oclin_activation)activation, OCLIN_GRAD_MEAN));
+    }
+    assert_true(ctx->verify_worst > 0.0 && ctx->verify_worst <= 1.0);
+    oclin_context_destroy(ctx);
+}
+
+/* Mistakes that only such a program meets. */
+static const struct program_mistake {
+    struct mistake m;
+    oclin_activation activation;
+    oclin_gradient gradient;
+} program_mistakes[] = {
+    {{"rows taken as dense", "plain", "product_plain.cl", "c + c_offset + row * c_stride",
+      "c + c_offset + row * n", "forward: y[1, 0]"},
+     OCLIN_NONE,
+     OCLIN_GRAD_SUM},
+    {{"z not as it was", "plain", "forward.cl", "store_lanes(z, sum, lanes)",
+      "store_lanes(z, sum + 0.001f, lanes)", "forward: z[0, 0]"},
+     OCLIN_GELU,
+     OCLIN_GRAD_SUM},
+    {{"gradients taken off", "plain", "common.cl", "g += load_lanes", "g -= load_lanes",
+      "backward: dw[0, 0]"},
+     OCLIN_NONE,
+     OCLIN_GRAD_SUM},
+    {{"dw not divided", "plain", "grad_w.cl", "sum * scale", "sum", "backward: dw[0, 0]"},
+     OCLIN_NONE,
+     OCLIN_GRAD_MEAN},
+};
+
+static void test_program_mistake(void **state)
+{
+    const struct program_mistake *p = *state;
+    char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
+    assert_non_null(mkdtemp(folder));
+    write_mistake(folder, &p->m);
+    struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
+    o.plan = p->m.plan;
+    o.cl_dir = folder;
+    o.verify = 1;
+    oclin_context *ctx = make_context_with(o);
+    assert_refused(ctx, OCLIN_E_VERIFY, p->m.says, program_do(ctx, p->activation, p->gradient));
+    oclin_context_destroy(ctx);
+    snprintf(path, sizeof path, "%s/%s", folder, p->m.file);
+    remove(path);
+    rmdir(folder);
+}
+
 static void test_arguments(void **state)
 {
     (void)state;
@@ -153,6 +388,15 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(mistakes); i++)
         add_test(&list, test_mistake, (void *)(uintptr_t)&mistakes[i], "mistake/%s/%s", mistakes[i].plan,
                  mistakes[i].name);
+    for (size_t i = 0; i < COUNT_OF(plans); i++)
+        add_test(&list, test_right_program, (void *)(uintptr_t)&plans[i], "right_program/%s",
+                 plans[i] ? plans[i] : "default");
+    for (size_t i = 0; i < COUNT_OF(program_mistakes); i++)
+        add_test(&list, test_program_mistake, (void *)(uintptr_t)&program_mistakes[i], "program_mistake/%s",
+                 program_mistakes[i].m.name);
+    add_test(&list, test_all_tiles, NULL, "all tiles");
+    add_test(&list, test_no_build, NULL, "no build");
+    add_test(&list, test_lost_device, NULL, "lost device");
     add_test(&list, test_arguments, NULL, "arguments");
     return run_list("self_check", &list, argc, argv);
 }
