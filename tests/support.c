@@ -149,10 +149,66 @@ void check_exact(const char *name, int64_t rows, int64_t cols, int64_t stride, c
              got[r * stride + j], (float)want[at], (long long)rows, (long long)cols);
 }
 
+/* The largest errors so far, and what is being measured (NULL: nothing). */
+enum { MOST_MEASURED = 64 };
+static struct measured {
+    char family[16], operation[32], where[96];
+    double worst;
+    int64_t compared;
+} measured[MOST_MEASURED], *measuring;
+static int measured_count;
+static char case_now[96], runtime[264]; /* of the first context */
+
+static void write_measured(void)
+{
+    static char buffer[1 << 16]; /* one write: programs run side by side */
+    const char *path = getenv("OCLIN_WORST_FILE");
+    FILE *file = path && *path ? fopen(path, "a") : NULL;
+    if (!file) return;
+    setvbuf(file, buffer, _IOFBF, sizeof buffer);
+    for (int i = 0; i < measured_count; i++)
+        if (measured[i].compared)
+            fprintf(file, "%s\t%s\t%s\t%.4g\t%lld\t%s\n", runtime, measured[i].family, measured[i].operation,
+                    measured[i].worst, (long long)measured[i].compared, measured[i].where);
+    fclose(file);
+}
+
+void measure(const char *family, const char *operation, const char *format, ...)
+{
+    measuring = NULL;
+    if (!operation) return;
+    int i = 0;
+    while (i < measured_count &&
+           (strcmp(measured[i].family, family) != 0 || strcmp(measured[i].operation, operation) != 0))
+        i++;
+    if (i == MOST_MEASURED) fail_msg("more than %d operations are measured", MOST_MEASURED);
+    measuring = &measured[i];
+    if (i == measured_count) {
+        if (measured_count++ == 0) atexit(write_measured);
+        snprintf(measuring->family, sizeof measuring->family, "%s", family);
+        snprintf(measuring->operation, sizeof measuring->operation, "%s", operation);
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(case_now, sizeof case_now, format, arguments);
+    va_end(arguments);
+}
+
+static void keep_worst(const struct comparison *c)
+{
+    if (!measuring) return;
+    if (c->compared && (c->worst > measuring->worst || measuring->compared == 0)) {
+        measuring->worst = c->worst;
+        memcpy(measuring->where, case_now, sizeof case_now);
+    }
+    measuring->compared += c->compared;
+}
+
 double check_bound(const char *name, int64_t rows, int64_t cols, int64_t stride, const float *got,
                    const double *want, const double *bound)
 {
     const struct comparison c = compare_bound(rows, cols, stride, got, want, bound);
+    keep_worst(&c);
     if (c.first >= 0) {
         const int64_t r = c.first / cols, j = c.first % cols;
         fail_msg("%s[%lld][%lld] is %.9g, must be %.9g within %.3g (%lld x %lld; worst error %.3g bounds)",
@@ -226,6 +282,9 @@ oclin_context *make_context_with(struct oclin_context_options options)
     if (status != OCLIN_OK || !ctx)
         fail_msg("no context, plan %s: %s\n%s", options.plan ? options.plan : "of oclin's choice",
                  oclin_status_name(status), log_text);
+    struct oclin_device_info info;
+    if (!runtime[0] && oclin_context_device(ctx, &info) == OCLIN_OK)
+        snprintf(runtime, sizeof runtime, "%s %s", info.platform_name, info.driver);
     return ctx;
 }
 

@@ -82,6 +82,15 @@ void check_exact(const char *name, int64_t rows, int64_t cols, int64_t stride, c
 double check_bound(const char *name, int64_t rows, int64_t cols, int64_t stride, const float *got,
                    const double *want, const double *bound);
 
+/*
+ * For the table of the largest errors (docs/numbers.md): what the next check_bound()s are of, until said otherwise; operation
+ * NULL: nothing that belongs there. The format and what follows describe the case. Where OCLIN_WORST_FILE names a file, the
+ * program adds to it, when it ends, a line of
+ *     runtime, family, operation, largest error in bounds, elements compared, the case of that error
+ * with tabs between, for each family and operation.
+ */
+void measure(const char *family, const char *operation, const char *format, ...);
+
 /* Bitwise: two runs, or something that must not have changed. */
 void check_same_bits(const char *name, const float *got, const float *want, int64_t n);
 

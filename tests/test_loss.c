@@ -120,11 +120,17 @@ static void check_results(const struct bench *b, int kind, const struct oclin_lo
     else
         oclin_ref_cross_entropy(rows, cols, b->host_y, b->host_labels, o->reduction, o->scale, &loss,
                                 &loss_bound, dy, bound, &correct);
+    const char *plan = b->ctx->plan.name;
+    measure(plan, kind == MSE ? "mse, dy" : "cross_entropy, dy", "%lld x %lld", (long long)rows,
+            (long long)cols);
     check_tensor_bound("dy", &b->dy, dy, bound);
     const float got = read_loss(b);
     loss *= times;
     loss_bound = times * loss_bound + (times - 1) * fabs(loss) * FLT_EPSILON;
+    measure(plan, kind == MSE ? "mse, loss" : "cross_entropy, loss", "%lld x %lld", (long long)rows,
+            (long long)cols);
     check_bound("loss", 1, 1, 1, &got, &loss, &loss_bound);
+    measure(NULL, NULL, "");
     if (kind == CROSS_ENTROPY) assert_int_equal(read_correct(b), times * correct);
     check_canaries("y", &b->y);
     check_canaries("t", &b->t);
@@ -259,7 +265,9 @@ static void test_odd_row(void **state)
     oclin_ref_cross_entropy(2, CLASSES, scores, labels, OCLIN_SUM, 1.0f, &want_loss, &loss_bound, want_dy,
                             dy_bound, &want_count);
     assert_int_equal(count, want_count);
+    measure(ctx->plan.name, "cross_entropy, dy", "%s", r->what);
     check_bound("dy", 2, CLASSES, CLASSES, got, want_dy, dy_bound);
+    measure(NULL, NULL, "");
     if (r->label < 0 || r->label >= CLASSES)
         for (int i = 0; i < CLASSES; i++) assert_true(isnan(got[i]));
     oclin_tensor *const all[] = {y, t, dy, loss, correct};

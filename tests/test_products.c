@@ -187,9 +187,38 @@ static int exact(const struct row *r)
            (r->gradient == OCLIN_GRAD_SUM || (r->batch & (r->batch - 1)) == 0);
 }
 
+/* One context for all rows: programs are built once. */
+static oclin_context *shared_context;
+
+/* The kernels that compute y and z, or all that backward gives. */
+static const char *family_of(const struct row *r, int is_forward)
+{
+    static const char *const names[] = {"plain", "simt", "simd", "skinny"};
+    const struct oclin_shape shape = {r->batch, r->in, r->out};
+    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape),
+                               p = oclin_plan_shaped(is_forward ? OCLIN_KERNEL_FORWARD : OCLIN_KERNEL_GRAD_X,
+                                                     shape);
+    struct oclin_plan plan;
+    if (!is_forward && oclin_plan_one_pass(shared_context, &grads)) return "skinny";
+    return oclin_plan_product(shared_context, &p, 0, &plan) ? names[plan.tile.family] : "?";
+}
+
+static void measure_row(const struct row *r, const char *name)
+{
+    char operation[32];
+    const int is_y = strcmp(name, "y") == 0;
+    snprintf(operation, sizeof operation, is_y ? "forward, %s" : "%s",
+             is_y ? activation_names[r->activation] : name);
+    measure(family_of(r, is_y || strcmp(name, "z") == 0), operation, "%s %lld x %lld x %lld, %s, %s%s%s",
+            plan_name, (long long)r->batch, (long long)r->in, (long long)r->out,
+            activation_names[r->activation], data_names[r->data], r->bias ? ", bias" : "",
+            r->gradient == OCLIN_GRAD_MEAN ? ", mean" : "");
+}
+
 static void check(const struct row *r, const char *name, int64_t rows, int64_t cols, const float *got,
                   const double *want, const double *bound)
 {
+    measure_row(r, name);
     if (exact(r))
         check_exact(name, rows, cols, cols, got, want);
     else
@@ -270,9 +299,6 @@ static void check_same_twice(const struct row *r, const struct results *a, const
     check_same_bits("w of a second run", a->w_fused, b->w_fused, r->out * r->in);
     if (r->bias) check_same_bits("db of a second run", a->db, b->db, r->out);
 }
-
-/* One context for all rows: programs are built once. */
-static oclin_context *shared_context;
 
 static void test_row(void **state)
 {
