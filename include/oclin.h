@@ -179,8 +179,9 @@ struct oclin_context_options {
     const char *plan;
     /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
     const char *cl_dir;
-    /* Not 0: every operation reads its operands back and checks itself against the reference; slow.
-     * OCLIN_VERIFY=1 switches it on. */
+    /* Not 0: every operation reads its operands back and checks itself against the reference; one that is wrong returns
+     * OCLIN_E_VERIFY. Slow: plain loops on one core, 100 to 200 times a training step on two. OCLIN_VERIFY=1 switches it
+     * on. */
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
     int ignore_environment;
@@ -698,14 +699,19 @@ OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, i
 /* ------------------------------------------------------------------------------------------ self-check */
 
 /**
- * Runs every operation on small shapes on the context's device, with the plan that it would use, and compares
- * with the reference: the answer to "is my driver right?". Waits for the device. Uses tensors of its own
- * only.
+ * Runs every operation on small shapes on the context's device and compares with the reference: the answer to "is my driver
+ * right?". Every tile is run that oclin (or the plan that is named) may choose on this device, and every activation in every
+ * product; not every activation with every tile, which would be many more kernels to compile. (OCLIN_VERIFY=1 checks
+ * just those that your program uses.) Waits for the device. Uses tensors of its own, and scratch memory of the context.
+ *
+ * Nearly all of its time is compiling: 33 kernels for a CPU, 36 for most GPUs. With PoCL 3.1 on two cores it takes 0.3 s of CPU
+ * time where oclin's cache has the kernels from an earlier run, 1.7 s with PoCL's cache alone, and 24 s the first time.
  *
  * worst  receives the largest error seen, in units of its bound (at most 1 when all is well); may be NULL
  *
  * OCLIN_OK;  OCLIN_E_VERIFY: some result is wrong; oclin_context_error() says which operation, which element
- * and both values; OCLIN_E_ARG: ctx NULL;  any error of the operations themselves.
+ * and both values, then shape, activation and plan; OCLIN_E_ARG: ctx NULL;  any error of the operations themselves:
+ * OCLIN_E_CL when the device is lost. A tile that the driver cannot build is passed over, as it is when oclin chooses.
  */
 OCLIN_API oclin_status oclin_self_check(oclin_context *ctx, double *worst);
 
