@@ -380,7 +380,7 @@ static void test_arguments(void **state)
 
 int main(int argc, char **argv)
 {
-    static const char *const plans[] = {"plain", "simd", "simt-16", NULL};
+    static const char *const plans[] = {"plain", "simt-16", NULL}; /* simd and simt: all tiles */
     struct test_list list = {NULL, 0, 0};
     for (size_t i = 0; i < COUNT_OF(plans); i++)
         add_test(&list, test_right_device, (void *)(uintptr_t)&plans[i], "right_device/%s",
