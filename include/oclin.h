@@ -180,7 +180,7 @@ struct oclin_context_options {
     /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
     const char *cl_dir;
     /* Not 0: every operation reads its operands back and checks itself against the reference; one that is wrong returns
-     * OCLIN_E_VERIFY. Slow: plain loops on one core, 100 to 200 times a training step on two. OCLIN_VERIFY=1 switches it
+     * OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210 times the CPU time of a training step. OCLIN_VERIFY=1 switches it
      * on. */
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
