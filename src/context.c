@@ -66,14 +66,6 @@ oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *for
     return status;
 }
 
-oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call)
-{
-    ctx->cl_error = error;
-    if (error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_HOST_MEMORY)
-        return oclin_fail(ctx, OCLIN_E_MEMORY, "%s: out of memory (OpenCL error %d)", call, (int)error);
-    return oclin_fail(ctx, OCLIN_E_CL, "%s failed with OpenCL error %d", call, (int)error);
-}
-
 /* What drivers answer to everything after a reset; -9999 is NVIDIA's for a kernel that crashed. */
 static int is_loss(cl_int error)
 {
@@ -87,6 +79,23 @@ oclin_status oclin_fail_run(oclin_context *ctx, cl_int error, const char *call)
     ctx->lost |= is_loss(error);
     return oclin_fail(ctx, OCLIN_E_CL, "%s failed with OpenCL error %d%s", call, (int)error,
                       ctx->lost ? "; the device is lost" : "");
+}
+
+static int is_memory(cl_int error)
+{
+    return error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_HOST_MEMORY;
+}
+
+int oclin_error_says_all(cl_int error)
+{
+    return is_memory(error) || is_loss(error);
+}
+
+oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call)
+{
+    if (!is_memory(error)) return oclin_fail_run(ctx, error, call);
+    ctx->cl_error = error;
+    return oclin_fail(ctx, OCLIN_E_MEMORY, "%s: out of memory (OpenCL error %d)", call, (int)error);
 }
 
 void oclin_log(const oclin_context *ctx, const char *format, ...)

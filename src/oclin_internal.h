@@ -239,8 +239,10 @@ __attribute__((format(printf, 3, 4)))
 #endif
 oclin_status
 oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...);
-/* The status and sentence for an OpenCL failure in `call`; allocation failures become OCLIN_E_MEMORY. */
+/* The status and sentence for an OpenCL failure in `call`; allocation failures become OCLIN_E_MEMORY; notices a lost device. */
 oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call);
+/* Whether the code alone says what is wrong, whatever the call was: no memory, or no device any more. */
+int oclin_error_says_all(cl_int error);
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
