@@ -214,7 +214,13 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
     OCLIN_TRY(check_window(ctx, base, offset, rows, cols, row_stride));
     oclin_tensor *t = tensor_new(base->storage, base->dtype, base->offset + offset, rows, cols, row_stride);
     if (!t) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a view");
-    if (base->mem != base->storage->root) clRetainMemObject(base->mem);
+    if (base->mem != base->storage->root) {
+        const cl_int error = clRetainMemObject(base->mem);
+        if (error) {
+            oclin_tensor_destroy(t);
+            return oclin_fail_cl(ctx, error, "clRetainMemObject");
+        }
+    }
     t->mem = base->mem;
     t->origin = base->origin;
     t->readable = base->readable;
