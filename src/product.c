@@ -46,7 +46,8 @@ static void argument_int(struct oclin_arguments *arguments, int value)
 oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arguments,
                            const struct oclin_plan *plan, const char *what)
 {
-    if (arguments->error) return oclin_fail_cl(ctx, arguments->error, "clSetKernelArg");
+    /* not OCLIN_E_MEMORY, which would say that nothing has changed: a launch before this one may have run */
+    if (arguments->error) return oclin_fail_run(ctx, arguments->error, "clSetKernelArg");
     const size_t local = (size_t)plan->tile.group;
     if ((uint64_t)plan->groups > SIZE_MAX / local)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "%s: %lld work-groups of %zu overflow", what,
