@@ -159,10 +159,11 @@ static oclin_status check_queue(oclin_context *ctx, const struct oclin_context_o
         error = clGetCommandQueueInfo(o->cl_queue, CL_QUEUE_DEVICE, sizeof of_device, &of_device, NULL);
     if (!error)
         error = clGetCommandQueueInfo(o->cl_queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL);
-    if (error) {
+    if (error == CL_INVALID_COMMAND_QUEUE) {
         ctx->cl_error = error;
         return oclin_fail(ctx, OCLIN_E_ARG, "cl_queue is not a command queue (OpenCL error %d)", (int)error);
     }
+    if (error) return oclin_fail_cl(ctx, error, "clGetCommandQueueInfo");
     if (of_context != o->cl_context_handle)
         return oclin_fail(ctx, OCLIN_E_ARG, "cl_queue belongs to another cl_context than cl_context_handle");
     if (of_device != o->cl_device)
@@ -331,8 +332,11 @@ oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *e
         return oclin_fail(ctx, OCLIN_E_ARG, "%d events at %s", n, events ? "an address" : "NULL");
     for (int i = 0; i < n; i++) {
         cl_context of = NULL;
-        if (!events[i] || clGetEventInfo(events[i], CL_EVENT_CONTEXT, sizeof of, &of, NULL) != CL_SUCCESS)
+        const cl_int error =
+            events[i] ? clGetEventInfo(events[i], CL_EVENT_CONTEXT, sizeof of, &of, NULL) : CL_INVALID_EVENT;
+        if (error == CL_INVALID_EVENT)
             return oclin_fail(ctx, OCLIN_E_ARG, "event %d of %d is not an event", i, n);
+        if (error) return oclin_fail_cl(ctx, error, "clGetEventInfo");
         if (of != ctx->cl)
             return oclin_fail(ctx, OCLIN_E_ARG, "event %d of %d belongs to another cl_context", i, n);
     }

@@ -283,11 +283,11 @@ static oclin_status check_buffer(oclin_context *ctx, cl_mem buffer)
     cl_context of = NULL;
     cl_int error = clGetMemObjectInfo(buffer, CL_MEM_TYPE, sizeof type, &type, NULL);
     if (!error) error = clGetMemObjectInfo(buffer, CL_MEM_CONTEXT, sizeof of, &of, NULL);
-    if (error) {
+    if (error == CL_INVALID_MEM_OBJECT) {
         ctx->cl_error = error;
-        return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem cannot be asked for its type (OpenCL error %d)",
-                          (int)error);
+        return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem is no memory object (OpenCL error %d)", (int)error);
     }
+    if (error) return oclin_fail_cl(ctx, error, "clGetMemObjectInfo");
     if (type != CL_MEM_OBJECT_BUFFER)
         return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem is no buffer (type 0x%x)", (unsigned)type);
     if (of != ctx->cl) return oclin_fail(ctx, OCLIN_E_ARG, "the cl_mem belongs to another cl_context");
