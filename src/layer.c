@@ -650,7 +650,9 @@ static oclin_status run_step(oclin_layer *l, float lr)
     for (int i = 0; i < 2; i++) {
         if (!all[i].w) continue;
         const oclin_status status = oclin_step_enqueue(l->ctx, &all[i]);
-        oclin_tensor_written(all[i].w, status);
+        /* nobody knows whether a step that failed has moved w already */
+        for (int j = status == OCLIN_OK ? i : 0; j <= i; j++)
+            if (all[j].w) oclin_tensor_written(all[j].w, status);
         OCLIN_TRY(status);
     }
     return OCLIN_OK;
