@@ -99,6 +99,13 @@ static oclin_status start_cleared(oclin_tensor *gradient, uint64_t *version)
     return clear_gradient(gradient, version);
 }
 
+/* All that can fail when both gradients are cleared: it is both or none. */
+static oclin_status before_clearing(oclin_layer *l)
+{
+    if (l->dw) OCLIN_TRY(oclin_tensor_settle_others(l->dw));
+    return l->db ? oclin_tensor_settle_others(l->db) : OCLIN_OK;
+}
+
 /* dw and db come into being, cleared, when they are first needed. */
 static oclin_status need_dw(oclin_layer *l)
 {
@@ -132,6 +139,7 @@ static oclin_status set_up(oclin_layer *l, const struct oclin_layer_options *o)
     if (l->bias) OCLIN_TRY(take_parameter(l, &l->b, o->b, 1, l->out, 1, o));
     l->dw = oclin_tensor_retain(o->dw);
     l->db = oclin_tensor_retain(o->db);
+    OCLIN_TRY(before_clearing(l));
     OCLIN_TRY(start_cleared(l->dw, &l->dw_version));
     return start_cleared(l->db, &l->db_version);
 }
@@ -627,6 +635,7 @@ oclin_status oclin_layer_zero_grad(oclin_layer *l)
 {
     if (!l) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(before_clearing(l));
     if (l->dw) OCLIN_TRY(clear_gradient(l->dw, &l->dw_version));
     return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;
 }
