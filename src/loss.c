@@ -171,8 +171,10 @@ static oclin_status empty_batch(oclin_context *ctx, const struct oclin_loss_call
     for (int i = 0; i < 2; i++) {
         if (!results[i] || c->options.accumulate) continue;
         OCLIN_TRY(oclin_tensor_settle_others(results[i]));
-        OCLIN_TRY(oclin_fill_enqueue(ctx, results[i], 0));
-        oclin_tensor_written(results[i], OCLIN_OK);
+        const oclin_status status = oclin_fill_enqueue(ctx, results[i], 0);
+        if (status == OCLIN_OK || status == OCLIN_E_CL)
+            oclin_tensor_written(results[i], status); /* else it was never enqueued */
+        OCLIN_TRY(status);
     }
     return OCLIN_OK;
 }
