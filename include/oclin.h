@@ -320,14 +320,16 @@ OCLIN_API void oclin_tensor_destroy(oclin_tensor *tensor);
  * when the copy is done. The tensor may be strided; the host array is dense. With 0 rows nothing happens.
  *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, or (write) memory that was wrapped from a CL_MEM_READ_ONLY buffer, (read)
- * CL_MEM_WRITE_ONLY;  OCLIN_E_STATE: (read) its contents are unspecified after a failure;  OCLIN_E_CL.
+ * CL_MEM_WRITE_ONLY;  OCLIN_E_STATE: (read) its contents are unspecified after a failure;  OCLIN_E_CL: a read that fails
+ * may be how the failure of an earlier command shows: as oclin_context_finish().
  */
 OCLIN_API oclin_status oclin_tensor_write(oclin_tensor *tensor, const void *host);
 OCLIN_API oclin_status oclin_tensor_read(oclin_tensor *tensor, void *host);
 
 /**
  * The same, returning at once: the host array must stay (and, for a write, not change) until *event, which
- * may be NULL if not wanted, or oclin_context_finish(). The queue is flushed. The caller releases *event.
+ * may be NULL if not wanted, or oclin_context_finish(), also after OCLIN_E_CL (*event is then NULL): the copy may have been
+ * enqueued all the same. The queue is flushed. The caller releases *event.
  */
 OCLIN_API oclin_status oclin_tensor_write_async(oclin_tensor *tensor, const void *host, cl_event *event);
 OCLIN_API oclin_status oclin_tensor_read_async(oclin_tensor *tensor, void *host, cl_event *event);

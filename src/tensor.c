@@ -623,7 +623,9 @@ oclin_status oclin_tensor_write_async(oclin_tensor *t, const void *host, cl_even
     oclin_context *ctx = oclin_tensor_context(t);
     OCLIN_TRY(oclin_enter(ctx));
     OCLIN_TRY(write_tensor(t, host, CL_FALSE, event));
-    return oclin_flush(ctx, event);
+    const oclin_status status = oclin_flush(ctx, event);
+    if (status != OCLIN_OK && t->rows > 0) oclin_tensor_written(t, status);
+    return status;
 }
 
 oclin_status oclin_tensor_read_async(oclin_tensor *t, void *host, cl_event *event)
