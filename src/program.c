@@ -14,8 +14,8 @@ struct oclin_program {
     char name[OCLIN_KERNEL_NAME_SIZE];
     cl_program program;
     cl_kernel kernel;
-    int failed; /* it did not build: not tried again */
-    int fits;   /* the built kernel can run with its work-group and local memory on this device */
+    int failures; /* how often it did not build */
+    int fits;     /* the built kernel can run with its work-group and local memory on this device */
     int ran;
     char *key; /* under which the binary is still to be stored */
     struct oclin_program *next;
@@ -200,22 +200,28 @@ static const char *first_error(const char *log)
     return at ? at : "no message";
 }
 
-static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *text, const char *options)
+/* *call: which one gave the error. */
+static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *text, const char *options,
+                      const char **call)
 {
     const size_t length = strlen(text);
     cl_int error;
+    *call = "clCreateProgramWithSource";
     p->program = clCreateProgramWithSource(ctx->cl, 1, &text, &length, &error);
     if (error) return error;
+    *call = "clBuildProgram";
     error = clBuildProgram(p->program, 1, &ctx->device.info.device, options, NULL, NULL);
     keep_build_log(ctx, p->program);
     return error;
 }
 
-static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p)
+static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const char **call)
 {
     cl_int error;
+    *call = "clCreateKernel";
     p->kernel = clCreateKernel(p->program, p->name, &error);
     if (error) return error;
+    *call = "clGetKernelWorkGroupInfo";
     size_t group = 0, required[3] = {0, 0, 0};
     cl_ulong local = 0;
     cl_device_id device = ctx->device.info.device;
@@ -269,12 +275,13 @@ static cl_int take_binary(oclin_context *ctx, struct oclin_program *p, const cha
                           const unsigned char *binary, size_t size)
 {
     cl_int of_binary = CL_SUCCESS, error;
+    const char *call;
     p->program =
         clCreateProgramWithBinary(ctx->cl, 1, &ctx->device.info.device, &size, &binary, &of_binary, &error);
     if (error) return error;
     if (of_binary) return of_binary;
     error = clBuildProgram(p->program, 1, &ctx->device.info.device, options, NULL, NULL);
-    return error ? error : make_kernel(ctx, p);
+    return error ? error : make_kernel(ctx, p, &call);
 }
 
 /* Whether the kernel could be had from the disk. */
@@ -360,13 +367,16 @@ void oclin_program_store_all(oclin_context *ctx)
 static oclin_status build_from(oclin_context *ctx, struct oclin_program *p, const char *text,
                                const char *options)
 {
-    cl_int error = compile(ctx, p, text, options);
-    if (!error) error = make_kernel(ctx, p);
+    const char *call;
+    cl_int error = compile(ctx, p, text, options, &call);
+    if (!error) error = make_kernel(ctx, p, &call);
     if (!error) return OCLIN_OK;
+    release(p);
+    if (oclin_error_says_all(error)) return oclin_fail_cl(ctx, error, call);
     ctx->cl_error = error;
-    const char *said = first_error(ctx->build_log);
+    const char *said = first_error(strcmp(call, "clBuildProgram") == 0 ? ctx->build_log : NULL);
     const int length = (int)strcspn(said, "\n");
-    return oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s (OpenCL error %d): %.*s", p->name, (int)error,
+    return oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s, %s (OpenCL error %d): %.*s", p->name, call, (int)error,
                       length < 300 ? length : 300, said);
 }
 
@@ -431,32 +441,47 @@ static int has_activation(enum oclin_kernel_id id, const struct oclin_tile *t)
     return (id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
 }
 
+static struct oclin_program *find(const oclin_context *ctx, enum oclin_kernel_id id,
+                                  const struct oclin_tile *tile, oclin_activation activation)
+{
+    struct oclin_program *p = ctx->programs;
+    while (p && (p->id != id || p->activation != activation || !oclin_same_tile(&p->tile, tile))) p = p->next;
+    return p;
+}
+
+static struct oclin_program *add(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
+                                 oclin_activation activation)
+{
+    struct oclin_program *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    p->id = id;
+    p->tile = *tile;
+    p->activation = activation;
+    p->next = ctx->programs;
+    ctx->programs = p;
+    return p;
+}
+
+/* A driver may fail for a reason that passes; a text that it refuses so often is not tried again, but for those of
+ * OCLIN_CL_DIR, which are being worked on. */
+enum { MOST_FAILURES = 3 };
+
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
                                   oclin_activation activation, cl_kernel *kernel)
 {
-    struct oclin_program *p;
     if (!has_activation(id, tile)) activation = OCLIN_NONE;
-    for (p = ctx->programs; p; p = p->next)
-        if (p->id == id && p->activation == activation && oclin_same_tile(&p->tile, tile)) break;
-    if (!p) {
-        p = calloc(1, sizeof *p);
-        if (!p) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a program");
-        p->id = id;
-        p->tile = *tile;
-        p->activation = activation;
+    struct oclin_program *p = find(ctx, id, tile, activation);
+    *kernel = NULL;
+    if (!p) p = add(ctx, id, tile, activation);
+    if (!p) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a program");
+    if (p->failures == MOST_FAILURES)
+        return oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s did not build earlier; see the log of that call",
+                          kernels[id].kernel);
+    if (!p->kernel) {
         const oclin_status status = build(ctx, p);
-        p->failed = status == OCLIN_E_BUILD;
-        /* texts of OCLIN_CL_DIR are being worked on: they are read again next time */
-        if (status != OCLIN_OK && (!p->failed || ctx->cl_dir)) {
-            program_free(ctx, p);
-            return status;
-        }
-        p->next = ctx->programs;
-        ctx->programs = p;
+        p->failures += status == OCLIN_E_BUILD && !ctx->cl_dir;
+        OCLIN_TRY(status);
     }
-    *kernel = p->fits ? p->kernel : NULL;
-    if (!p->failed) return OCLIN_OK;
-    if (ctx->error[0]) return OCLIN_E_BUILD; /* just now */
-    return oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s did not build earlier; see the log of that call",
-                      kernels[id].kernel);
+    if (p->fits) *kernel = p->kernel;
+    return OCLIN_OK;
 }
