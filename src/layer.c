@@ -543,8 +543,8 @@ static oclin_status run_backward(const struct oclin_backward_call *call)
     if (!oclin_plan_one_pass(ctx, &grads)) return run_two_products(call, &dw);
     const oclin_status prepared = oclin_product_prepare(ctx, &grads);
     /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or asks for it */
-    if (prepared == OCLIN_E_DEVICE || prepared == OCLIN_E_MEMORY ||
-        (prepared == OCLIN_E_BUILD && !ctx->plan.name[0] && !ctx->cl_dir)) {
+    if (prepared == OCLIN_E_DEVICE ||
+        ((prepared == OCLIN_E_BUILD || prepared == OCLIN_E_MEMORY) && !ctx->plan.name[0] && !ctx->cl_dir)) {
         oclin_forget_error(ctx); /* the log has it */
         return run_two_products(call, &dw);
     }

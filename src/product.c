@@ -67,9 +67,11 @@ static int64_t scratch_of(const struct oclin_plan *plan)
     return (plan->packed_a + plan->packed_b) * (int64_t)sizeof(float);
 }
 
-/* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. */
-static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p)
+/* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. *next: after a failure another plan
+ * may do, because the driver refused this tile where the plan leaves a choice, or there is no scratch memory. */
+static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, int *next)
 {
+    *next = !ctx->plan.name[0] && !ctx->cl_dir;
     p->packing_kernel = NULL;
     OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel));
     if (!p->kernel || scratch_of(&p->plan) == 0) return OCLIN_OK;
@@ -79,25 +81,24 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p)
         p->kernel = NULL;
         return OCLIN_OK;
     }
-    /* whatever keeps the memory away, there is a way without it */
-    return oclin_scratch(ctx, scratch_of(&p->plan), "packed operands") == OCLIN_OK ? OCLIN_OK
-                                                                                   : OCLIN_E_MEMORY;
+    const oclin_status status = oclin_scratch(ctx, scratch_of(&p->plan), "packed operands");
+    if (status == OCLIN_OK || ctx->lost) return status;
+    *next = 1; /* whatever keeps the memory away, there is a way without it */
+    return OCLIN_E_MEMORY;
 }
 
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
 {
     oclin_status failed = OCLIN_OK;
     for (int attempt = 0; oclin_plan_product(ctx, p, attempt, &p->plan); attempt++) {
-        const oclin_status status = prepare_plan(ctx, p);
+        int next;
+        const oclin_status status = prepare_plan(ctx, p, &next);
         if (status == OCLIN_OK && p->kernel) {
             if (failed != OCLIN_OK) oclin_forget_error(ctx); /* the log has it */
             return OCLIN_OK;
         }
         if (status == OCLIN_OK) continue;
-        /* no scratch memory, or a tile that this driver cannot build where the plan leaves a choice: the next
-         * one may do */
-        const int choice = status == OCLIN_E_BUILD && !ctx->plan.name[0] && !ctx->cl_dir;
-        if (status != OCLIN_E_MEMORY && !choice) return status;
+        if (!next || (status != OCLIN_E_MEMORY && status != OCLIN_E_BUILD)) return status;
         failed = status;
     }
     if (failed != OCLIN_OK) return failed;
