@@ -222,11 +222,8 @@ static int fill_sample(const struct tuner *t, int which, struct sample *s)
 static oclin_status make_samples(struct tuner *t)
 {
     static const char *const names[] = {"y", "dx", "dw", "db"};
-    oclin_tensor *const dw = oclin_layer_dw(t->layer);
-    if (!dw) return hand_on(t, OCLIN_E_MEMORY);
-    oclin_tensor *const db = oclin_layer_db(t->layer);
-    if (!db) return hand_on(t, OCLIN_E_MEMORY);
-    oclin_tensor *const results[] = {t->y, t->dx, dw, db};
+    OCLIN_TRY(hand_on(t, oclin_layer_reserve(t->layer, 0))); /* dw and db, or why there are none */
+    oclin_tensor *const results[] = {t->y, t->dx, oclin_layer_dw(t->layer), oclin_layer_db(t->layer)};
     const int64_t k[] = {t->shape.in, t->shape.out, t->shape.batch, t->shape.batch};
     for (int i = 0; i < SAMPLES; i++) {
         struct sample *s = &t->samples[i];
