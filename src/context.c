@@ -303,6 +303,7 @@ void oclin_context_destroy(oclin_context *ctx)
         if (ctx->cl) clReleaseContext(ctx->cl);
         if (ctx->retained) clReleaseDevice(ctx->retained);
     }
+    free(ctx->verify_room);
     free(ctx->build_log);
     free(ctx->cl_dir);
     free(ctx->cache_dir);

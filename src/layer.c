@@ -338,6 +338,7 @@ oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
     OCLIN_TRY(oclin_enter(l->ctx));
     OCLIN_TRY(check_forward(l, x, y));
     if (x->rows == 0) return OCLIN_OK;
+    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, x->rows));
     OCLIN_TRY(run_forward(l, x, y, NULL));
     return l->ctx->verify ? oclin_verify_forward(l, x, y, NULL) : OCLIN_OK;
 }
@@ -348,6 +349,7 @@ static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oc
     if (s->ctx != l->ctx) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved belongs to another context");
     OCLIN_TRY(need_z(l, s, x->rows));
     oclin_tensor *z = z_for(l, s, x->rows);
+    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, z ? z->rows : x->rows));
     if (x->rows > 0) {
         const oclin_status status = run_forward(l, x, y, z);
         if (status != OCLIN_OK) {
@@ -558,13 +560,12 @@ static oclin_status run_backward(const struct oclin_backward_call *call)
 
 static oclin_status verified_backward(const struct oclin_backward_call *call)
 {
-    struct oclin_before before = {NULL, NULL, NULL, NULL};
-    oclin_status status = OCLIN_OK;
-    if (call->layer->ctx->verify) status = oclin_verify_before(call->layer, &before);
-    if (status == OCLIN_OK) status = run_backward(call);
-    if (status == OCLIN_OK && call->layer->ctx->verify) status = oclin_verify_backward(call, &before);
-    oclin_verify_forget(&before);
-    return status;
+    const int verify = call->layer->ctx->verify;
+    const oclin_saved *s = call->saved;
+    struct oclin_before before;
+    if (verify) OCLIN_TRY(oclin_verify_before(call->layer, s->z ? s->z->rows : s->batch, &before));
+    OCLIN_TRY(run_backward(call));
+    return verify ? oclin_verify_backward(call, &before) : OCLIN_OK;
 }
 
 static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
@@ -678,12 +679,10 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
     OCLIN_TRY(check_parameters(l));
     if (l->dw) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->dw, "dw"));
     if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));
-    struct oclin_before before = {NULL, NULL, NULL, NULL};
-    oclin_status status = ctx->verify ? oclin_verify_before(l, &before) : OCLIN_OK;
-    if (status == OCLIN_OK) status = run_step(l, lr);
-    if (status == OCLIN_OK && ctx->verify) status = oclin_verify_step(l, lr, &before);
-    oclin_verify_forget(&before);
-    return status;
+    struct oclin_before before;
+    if (ctx->verify) OCLIN_TRY(oclin_verify_before(l, 0, &before));
+    OCLIN_TRY(run_step(l, lr));
+    return ctx->verify ? oclin_verify_step(l, lr, &before) : OCLIN_OK;
 }
 
 /* -------------------------------------------------------------------------------------- access, workspace */

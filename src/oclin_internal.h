@@ -226,7 +226,9 @@ struct oclin_context {
     uint64_t epoch; /* grows with every finish; tells which tensors were written since */
     uint64_t layers_made;
     int verify;
-    double verify_worst; /* largest error so far in units of its bound */
+    double verify_worst;        /* largest error so far in units of its bound */
+    unsigned char *verify_room; /* host memory of the check that goes on */
+    size_t verify_room_bytes, verify_room_used;
 };
 
 /* Begins a public call: clears the error record, refuses after fork and device loss. */
@@ -403,7 +405,11 @@ void oclin_random_fill(uint64_t seed, uint32_t stream, oclin_init init, double l
  * bound that is not finite makes no claim. */
 double oclin_error_in_bounds(float got, double want, double bound);
 
-/* Copies of what an operation is about to change. Each may be NULL. */
+/* Takes all the host memory that checking an operation of the layer with so many rows needs, before the operation: its lack
+ * must not be found when something has changed. rows: of x, y, and of z, which may have room for more. */
+oclin_status oclin_verify_room(oclin_layer *layer, int64_t rows);
+
+/* Copies of what an operation is about to change, in that memory. Each may be NULL. */
 struct oclin_before {
     float *w, *b, *dw, *db;
 };
@@ -417,8 +423,7 @@ struct oclin_backward_call {
 };
 
 oclin_status oclin_verify_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z);
-oclin_status oclin_verify_before(oclin_layer *layer, struct oclin_before *before);
-void oclin_verify_forget(struct oclin_before *before);
+oclin_status oclin_verify_before(oclin_layer *layer, int64_t rows, struct oclin_before *before);
 oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before);
 oclin_status oclin_verify_step(oclin_layer *layer, float lr, const struct oclin_before *before);
 

@@ -10,17 +10,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ------------------------------------------------------------------------------------------ host memory */
+
 static oclin_status no_memory(oclin_context *ctx)
 {
     return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory to verify an operation");
 }
 
-/* A dense host copy; NULL for a NULL tensor. The caller frees it. */
+/* One block for a whole check: an element of w, the dearest, is copied three times as float, and has two expectations of
+ * two doubles. It is kept for the next operation. */
+enum { ROOM_OF_ELEMENT = 48, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
+
+static oclin_status make_room(oclin_context *ctx, int64_t elements)
+{
+    const int64_t bytes = oclin_multiply(elements, ROOM_OF_ELEMENT);
+    ctx->verify_room_used = 0;
+    if (bytes < 0 || (uint64_t)bytes > SIZE_MAX - ROOM_BESIDES) return no_memory(ctx);
+    if (ctx->verify_room_bytes >= (size_t)bytes + ROOM_BESIDES) return OCLIN_OK;
+    free(ctx->verify_room);
+    ctx->verify_room_bytes = 0;
+    ctx->verify_room = malloc((size_t)bytes + ROOM_BESIDES);
+    if (!ctx->verify_room) return no_memory(ctx);
+    ctx->verify_room_bytes = (size_t)bytes + ROOM_BESIDES;
+    return OCLIN_OK;
+}
+
+/* A piece of it; NULL when make_room() was asked for too little. */
+static void *take(oclin_context *ctx, int64_t count, size_t size)
+{
+    const size_t bytes = ((size_t)count * size / ROOM_ALIGNMENT + 1) * ROOM_ALIGNMENT;
+    if (bytes > ctx->verify_room_bytes - ctx->verify_room_used) return NULL;
+    void *piece = ctx->verify_room + ctx->verify_room_used;
+    ctx->verify_room_used += bytes;
+    return piece;
+}
+
+oclin_status oclin_verify_room(oclin_layer *l, int64_t rows)
+{
+    return make_room(l->ctx, rows * (l->in + l->out) + l->out * (l->in + 1));
+}
+
+/* A dense host copy; NULL for a NULL tensor. */
 static oclin_status copy_of(oclin_tensor *t, float **copy)
 {
     *copy = NULL;
     if (!t) return OCLIN_OK;
-    *copy = malloc((size_t)(t->rows * t->cols + 1) * sizeof **copy);
+    *copy = take(oclin_tensor_context(t), t->rows * t->cols, sizeof **copy);
     if (!*copy) return no_memory(oclin_tensor_context(t));
     const int readable = t->readable;
     t->readable = 1; /* write-only speaks of kernels; the host may look */
@@ -73,24 +108,18 @@ static oclin_status compare(oclin_tensor *t, const struct expectation *e)
         if (error > ctx->verify_worst) ctx->verify_worst = error;
         if (error > 1.0) status = wrong(ctx, e, i / t->cols, i % t->cols, (double)got[i], i);
     }
-    free(got);
     return status;
 }
 
-static int expect(struct expectation *e, const char *operation, const char *name, int64_t n)
+static oclin_status expect(oclin_context *ctx, struct expectation *e, const char *operation, const char *name,
+                           int64_t n)
 {
     e->operation = operation;
     e->name = name;
     e->n = n;
-    e->want = calloc((size_t)n + 1, sizeof(double));
-    e->bound = calloc((size_t)n + 1, sizeof(double));
-    return e->want && e->bound;
-}
-
-static void forget(struct expectation *e)
-{
-    free(e->want);
-    free(e->bound);
+    e->want = take(ctx, n, sizeof(double));
+    e->bound = take(ctx, n, sizeof(double));
+    return e->want && e->bound ? OCLIN_OK : no_memory(ctx);
 }
 
 static struct oclin_ref_case case_of(const oclin_layer *l, int64_t batch)
@@ -109,42 +138,28 @@ oclin_status oclin_verify_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor 
     const struct oclin_ref_case c = case_of(l, x->rows);
     const int64_t n = x->rows * l->out;
     struct expectation want_y, want_z;
-    float *host_x, *host_w = NULL, *host_b = NULL;
-    const int enough = expect(&want_y, "forward", "y", n) & expect(&want_z, "forward", "z", n);
-    oclin_status status = copy_of(x, &host_x);
-    if (status == OCLIN_OK) status = copy_of(l->w, &host_w);
-    if (status == OCLIN_OK) status = copy_of(l->b, &host_b);
-    if (status == OCLIN_OK && !enough) status = no_memory(l->ctx);
-    if (status == OCLIN_OK) {
-        oclin_ref_forward(&c, host_x, host_w, host_b, want_z.want, want_z.bound, want_y.want, want_y.bound);
-        status = compare(y, &want_y);
-    }
-    if (status == OCLIN_OK && z) status = compare(z, &want_z);
-    free(host_x);
-    free(host_w);
-    free(host_b);
-    forget(&want_y);
-    forget(&want_z);
-    return status;
+    float *host_x, *host_w, *host_b;
+    OCLIN_TRY(expect(l->ctx, &want_y, "forward", "y", n));
+    OCLIN_TRY(expect(l->ctx, &want_z, "forward", "z", n));
+    OCLIN_TRY(copy_of(x, &host_x));
+    OCLIN_TRY(copy_of(l->w, &host_w));
+    OCLIN_TRY(copy_of(l->b, &host_b));
+    oclin_ref_forward(&c, host_x, host_w, host_b, want_z.want, want_z.bound, want_y.want, want_y.bound);
+    OCLIN_TRY(compare(y, &want_y));
+    return z ? compare(z, &want_z) : OCLIN_OK;
 }
 
 /* ----------------------------------------------------------------------------------------- backward, step */
 
-oclin_status oclin_verify_before(oclin_layer *l, struct oclin_before *before)
+oclin_status oclin_verify_before(oclin_layer *l, int64_t rows, struct oclin_before *before)
 {
+    memset(before, 0, sizeof *before);
+    OCLIN_TRY(oclin_verify_room(l, rows));
     OCLIN_TRY(copy_of(l->w, &before->w));
     OCLIN_TRY(copy_of(l->b, &before->b));
     if (l->dw && !l->dw->cleared) OCLIN_TRY(copy_of(l->dw, &before->dw));
     if (l->db && !l->db->cleared) OCLIN_TRY(copy_of(l->db, &before->db));
     return OCLIN_OK;
-}
-
-void oclin_verify_forget(struct oclin_before *before)
-{
-    free(before->w);
-    free(before->b);
-    free(before->dw);
-    free(before->db);
 }
 
 /* The host side of one backward call. */
@@ -165,14 +180,9 @@ static oclin_status check_dx(const struct oclin_backward_call *call, const struc
                              const float *w)
 {
     struct expectation e;
-    oclin_status status = OCLIN_OK;
-    if (!expect(&e, "backward", "dx", d->c.batch * d->c.in)) status = no_memory(call->layer->ctx);
-    if (status == OCLIN_OK) {
-        oclin_ref_grad_x(&d->c, w, d->dy, d->s, e.want, e.bound);
-        status = compare(call->dx, &e);
-    }
-    forget(&e);
-    return status;
+    OCLIN_TRY(expect(call->layer->ctx, &e, "backward", "dx", d->c.batch * d->c.in));
+    oclin_ref_grad_x(&d->c, w, d->dy, d->s, e.want, e.bound);
+    return compare(call->dx, &e);
 }
 
 /* A gradient of n elements (e holds it) as it arrives: stored, added to what was there, or used for a step.
@@ -183,19 +193,13 @@ static oclin_status check_arrival(const struct oclin_backward_call *call, struct
 {
     struct expectation after;
     if (!call->step && !gradient_before) return compare(gradient, e);
-    oclin_status status = OCLIN_OK;
     const char *name = !call->step ? e->name : parameter == call->layer->w ? "w" : "b";
-    if (!expect(&after, call->step ? "backward_step" : e->operation, name, n))
-        status = no_memory(call->layer->ctx);
-    if (status == OCLIN_OK) {
-        if (call->step)
-            oclin_ref_step(n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
-        else
-            oclin_ref_accumulate(n, gradient_before, e->want, e->bound, after.want, after.bound);
-        status = compare(call->step ? parameter : gradient, &after);
-    }
-    forget(&after);
-    return status;
+    OCLIN_TRY(expect(call->layer->ctx, &after, call->step ? "backward_step" : e->operation, name, n));
+    if (call->step)
+        oclin_ref_step(n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
+    else
+        oclin_ref_accumulate(n, gradient_before, e->want, e->bound, after.want, after.bound);
+    return compare(call->step ? parameter : gradient, &after);
 }
 
 static oclin_status check_dw(const struct oclin_backward_call *call, const struct backward_data *d,
@@ -203,14 +207,9 @@ static oclin_status check_dw(const struct oclin_backward_call *call, const struc
 {
     const oclin_layer *l = call->layer;
     struct expectation e;
-    oclin_status status = OCLIN_OK;
-    if (!expect(&e, "backward", "dw", l->out * l->in)) status = no_memory(l->ctx);
-    if (status == OCLIN_OK) {
-        oclin_ref_grad_w(&d->c, d->x, d->dy, d->s, e.want, e.bound);
-        status = check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
-    }
-    forget(&e);
-    return status;
+    OCLIN_TRY(expect(l->ctx, &e, "backward", "dw", l->out * l->in));
+    oclin_ref_grad_w(&d->c, d->x, d->dy, d->s, e.want, e.bound);
+    return check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
 }
 
 static oclin_status check_db(const struct oclin_backward_call *call, const struct backward_data *d,
@@ -218,50 +217,37 @@ static oclin_status check_db(const struct oclin_backward_call *call, const struc
 {
     const oclin_layer *l = call->layer;
     struct expectation e;
-    oclin_status status = OCLIN_OK;
-    if (!expect(&e, "backward", "db", l->out)) status = no_memory(l->ctx);
-    if (status == OCLIN_OK) {
-        oclin_ref_grad_b(&d->c, d->dy, d->s, e.want, e.bound);
-        status = check_arrival(call, &e, l->out, before->db, before->b, l->db, l->b);
-    }
-    forget(&e);
-    return status;
+    OCLIN_TRY(expect(l->ctx, &e, "backward", "db", l->out));
+    oclin_ref_grad_b(&d->c, d->dy, d->s, e.want, e.bound);
+    return check_arrival(call, &e, l->out, before->db, before->b, l->db, l->b);
 }
 
 oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before)
 {
     const oclin_layer *l = call->layer;
     struct backward_data d = {case_of(l, call->saved->batch), NULL, NULL, NULL};
-    oclin_status status = copy_of(call->saved->x, &d.x);
-    if (status == OCLIN_OK) status = copy_of(call->dy, &d.dy);
-    if (status == OCLIN_OK) status = copy_stored(call, &d.s);
-    if (status == OCLIN_OK && call->dx) status = check_dx(call, &d, before->w);
-    if (status == OCLIN_OK && !(call->step && call->lr == 0.0f)) status = check_dw(call, &d, before);
-    if (status == OCLIN_OK && l->bias && !(call->step && call->lr == 0.0f))
-        status = check_db(call, &d, before);
-    free(d.x);
-    free(d.dy);
-    free(d.s);
-    return status;
+    OCLIN_TRY(copy_of(call->saved->x, &d.x));
+    OCLIN_TRY(copy_of(call->dy, &d.dy));
+    OCLIN_TRY(copy_stored(call, &d.s));
+    if (call->dx) OCLIN_TRY(check_dx(call, &d, before->w));
+    if (call->step && call->lr == 0.0f) return OCLIN_OK;
+    OCLIN_TRY(check_dw(call, &d, before));
+    return l->bias ? check_db(call, &d, before) : OCLIN_OK;
 }
 
 static oclin_status check_step(oclin_tensor *parameter, const float *old, const float *gradient, float lr,
                                const char *name)
 {
     if (!parameter || !gradient) return OCLIN_OK;
+    oclin_context *ctx = oclin_tensor_context(parameter);
     const int64_t n = parameter->rows * parameter->cols;
     struct expectation e;
-    oclin_status status = OCLIN_OK;
-    double *dw = malloc((size_t)n * sizeof *dw);
-    if (!expect(&e, "step", name, n) || !dw) status = no_memory(oclin_tensor_context(parameter));
-    if (status == OCLIN_OK) {
-        for (int64_t i = 0; i < n; i++) dw[i] = (double)gradient[i];
-        oclin_ref_step(n, old, dw, NULL, lr, e.want, e.bound);
-        status = compare(parameter, &e);
-    }
-    free(dw);
-    forget(&e);
-    return status;
+    OCLIN_TRY(expect(ctx, &e, "step", name, n));
+    double *dw = take(ctx, n, sizeof *dw);
+    if (!dw) return no_memory(ctx);
+    for (int64_t i = 0; i < n; i++) dw[i] = (double)gradient[i];
+    oclin_ref_step(n, old, dw, NULL, lr, e.want, e.bound);
+    return compare(parameter, &e);
 }
 
 oclin_status oclin_verify_step(oclin_layer *l, float lr, const struct oclin_before *before)
@@ -274,6 +260,7 @@ oclin_status oclin_verify_step(oclin_layer *l, float lr, const struct oclin_befo
 
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call)
 {
+    OCLIN_TRY(make_room(oclin_tensor_context(call->y), call->y->rows * call->y->cols));
     if (!call->options.accumulate) return OCLIN_OK;
     if (call->loss) OCLIN_TRY(oclin_tensor_read_inside(call->loss, &call->loss_before));
     return call->correct ? oclin_tensor_read_inside(call->correct, &call->correct_before) : OCLIN_OK;
@@ -289,42 +276,28 @@ static oclin_status check_count(const struct oclin_loss_call *call, int64_t corr
                       "cross_entropy: correct[0, 0] is %d, the reference says %lld", got, (long long)want);
 }
 
-static oclin_status check_loss(const struct oclin_loss_call *call, const float *y, const float *target)
+oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
 {
+    oclin_context *ctx = oclin_tensor_context(call->y);
     const int64_t rows = call->y->rows, cols = call->y->cols;
     const int classes = call->target->dtype == OCLIN_I32;
     const char *operation = classes ? "cross_entropy" : "mse";
     struct expectation loss, dy;
+    float *y, *target;
     int64_t correct = 0;
-    oclin_status status = OCLIN_OK;
-    const int enough = expect(&loss, operation, "loss", 1) & expect(&dy, operation, "dy", rows * cols);
-    if (!enough) {
-        status = no_memory(oclin_tensor_context(call->y));
-    } else if (classes) {
+    OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
+    OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
+    OCLIN_TRY(copy_of(call->y, &y));
+    OCLIN_TRY(copy_of(call->target, &target)); /* four bytes an element, whatever they are */
+    if (classes)
         oclin_ref_cross_entropy(rows, cols, y, (const int32_t *)(const void *)target, call->options.reduction,
                                 call->options.scale, loss.want, loss.bound, dy.want, dy.bound, &correct);
-    } else {
+    else
         oclin_ref_mse(rows, cols, y, target, call->options.reduction, call->options.scale, loss.want,
                       loss.bound, dy.want, dy.bound);
-    }
-    if (enough && call->options.accumulate)
+    if (call->options.accumulate)
         oclin_ref_accumulate(1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
-    if (status == OCLIN_OK && call->loss) status = compare(call->loss, &loss);
-    if (status == OCLIN_OK && call->dy && rows > 0) status = compare(call->dy, &dy);
-    if (status == OCLIN_OK && call->correct) status = check_count(call, correct);
-    forget(&loss);
-    forget(&dy);
-    return status;
-}
-
-oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
-{
-    float *y, *target = NULL;
-    oclin_status status = copy_of(call->y, &y);
-    if (status == OCLIN_OK)
-        status = copy_of(call->target, &target); /* four bytes an element, whatever they are */
-    if (status == OCLIN_OK) status = check_loss(call, y, target);
-    free(y);
-    free(target);
-    return status;
+    if (call->loss) OCLIN_TRY(compare(call->loss, &loss));
+    if (call->dy && rows > 0) OCLIN_TRY(compare(call->dy, &dy));
+    return call->correct ? check_count(call, correct) : OCLIN_OK;
 }
