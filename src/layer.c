@@ -332,6 +332,16 @@ static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y
     return status;
 }
 
+/* The check after the operation. Where it cannot read back, the call has failed while it ran. */
+static oclin_status verified_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z)
+{
+    if (!l->ctx->verify || x->rows == 0) return OCLIN_OK;
+    const oclin_status status = oclin_verify_forward(l, x, y, z);
+    if (status == OCLIN_E_CL) oclin_tensor_written(y, status);
+    if (status == OCLIN_E_CL && z) oclin_tensor_written(z, status);
+    return status;
+}
+
 oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
 {
     if (!l) return OCLIN_E_ARG;
@@ -340,7 +350,7 @@ oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
     if (x->rows == 0) return OCLIN_OK;
     if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, x->rows));
     OCLIN_TRY(run_forward(l, x, y, NULL));
-    return l->ctx->verify ? oclin_verify_forward(l, x, y, NULL) : OCLIN_OK;
+    return verified_forward(l, x, y, NULL);
 }
 
 static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *s)
@@ -359,7 +369,7 @@ static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oc
     }
     adopt_z(s, z);
     remember(l, s, x, y);
-    return l->ctx->verify && x->rows > 0 ? oclin_verify_forward(l, x, y, z) : OCLIN_OK;
+    return verified_forward(l, x, y, z);
 }
 
 oclin_status oclin_layer_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
@@ -565,7 +575,12 @@ static oclin_status verified_backward(const struct oclin_backward_call *call)
     struct oclin_before before;
     if (verify) OCLIN_TRY(oclin_verify_before(call->layer, s->z ? s->z->rows : s->batch, &before));
     OCLIN_TRY(run_backward(call));
-    return verify ? oclin_verify_backward(call, &before) : OCLIN_OK;
+    const oclin_status status = verify ? oclin_verify_backward(call, &before) : OCLIN_OK;
+    if (status == OCLIN_E_CL) {
+        dx_written(call, status);
+        dw_written(call, status);
+    }
+    return status;
 }
 
 static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
@@ -682,7 +697,10 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
     struct oclin_before before;
     if (ctx->verify) OCLIN_TRY(oclin_verify_before(l, 0, &before));
     OCLIN_TRY(run_step(l, lr));
-    return ctx->verify ? oclin_verify_step(l, lr, &before) : OCLIN_OK;
+    const oclin_status status = ctx->verify ? oclin_verify_step(l, lr, &before) : OCLIN_OK;
+    if (status == OCLIN_E_CL) oclin_tensor_written(l->w, status);
+    if (status == OCLIN_E_CL && l->b) oclin_tensor_written(l->b, status);
+    return status;
 }
 
 /* -------------------------------------------------------------------------------------- access, workspace */

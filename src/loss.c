@@ -179,6 +179,12 @@ static oclin_status empty_batch(oclin_context *ctx, const struct oclin_loss_call
     return OCLIN_OK;
 }
 
+static void sums_written(const struct oclin_loss_call *c, oclin_status status)
+{
+    if (c->loss) oclin_tensor_written(c->loss, status);
+    if (c->correct) oclin_tensor_written(c->correct, status);
+}
+
 static oclin_status run(oclin_context *ctx, const struct oclin_loss_call *c, int classes)
 {
     const int64_t rows = c->y->rows;
@@ -194,8 +200,7 @@ static oclin_status run(oclin_context *ctx, const struct oclin_loss_call *c, int
     oclin_status status = enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale));
     if (c->dy) oclin_tensor_written(c->dy, status);
     if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, (float)scale);
-    if (c->loss) oclin_tensor_written(c->loss, status);
-    if (c->correct) oclin_tensor_written(c->correct, status);
+    sums_written(c, status);
     return status;
 }
 
@@ -209,7 +214,12 @@ static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_o
     OCLIN_TRY(check_call(ctx, c, classes));
     if (ctx->verify) OCLIN_TRY(oclin_verify_loss_before(c));
     OCLIN_TRY(run(ctx, c, classes));
-    return ctx->verify ? oclin_verify_loss(c) : OCLIN_OK;
+    const oclin_status status = ctx->verify ? oclin_verify_loss(c) : OCLIN_OK;
+    if (status == OCLIN_E_CL) { /* it could not be read back */
+        if (c->dy) oclin_tensor_written(c->dy, status);
+        sums_written(c, status);
+    }
+    return status;
 }
 
 oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
