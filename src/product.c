@@ -81,10 +81,8 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, in
         p->kernel = NULL;
         return OCLIN_OK;
     }
-    const oclin_status status = oclin_scratch(ctx, scratch_of(&p->plan), "packed operands");
-    if (status == OCLIN_OK || ctx->lost) return status;
-    *next = 1; /* whatever keeps the memory away, there is a way without it */
-    return OCLIN_E_MEMORY;
+    *next = 1; /* whatever keeps the memory away, there may be a way without it */
+    return oclin_scratch(ctx, scratch_of(&p->plan), "packed operands");
 }
 
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
@@ -98,7 +96,7 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
             return OCLIN_OK;
         }
         if (status == OCLIN_OK) continue;
-        if (!next || (status != OCLIN_E_MEMORY && status != OCLIN_E_BUILD)) return status;
+        if (!next || ctx->lost) return status;
         failed = status;
     }
     if (failed != OCLIN_OK) return failed;
