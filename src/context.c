@@ -262,12 +262,21 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     return OCLIN_OK;
 }
 
-oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options)
+static oclin_status hand_on(oclin_context *caller, const oclin_context *made, oclin_status status)
 {
-    if (!ctx) return OCLIN_E_ARG;
+    if (!caller) return status;
+    caller->cl_error = made->cl_error;
+    caller->lost |= made->lost;
+    return oclin_fail(caller, status, "%s", made->error);
+}
+
+oclin_status oclin_context_make(oclin_context **ctx, const struct oclin_context_options *options,
+                                oclin_context *caller)
+{
     *ctx = NULL;
     oclin_context *made = calloc(1, sizeof *made);
-    if (!made) return OCLIN_E_MEMORY;
+    if (!made)
+        return caller ? oclin_fail(caller, OCLIN_E_MEMORY, "no host memory for a context") : OCLIN_E_MEMORY;
     made->references = 1;
     made->process = oclin_os_process_id();
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
@@ -279,11 +288,17 @@ oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_contex
     else
         oclin_log(made, "%s: %s", oclin_status_name(status), made->error); /* nobody could listen before */
     if (status != OCLIN_OK) {
+        hand_on(caller, made, status);
         oclin_context_destroy(made);
         return status;
     }
     *ctx = made;
     return OCLIN_OK;
+}
+
+oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options)
+{
+    return ctx ? oclin_context_make(ctx, options, NULL) : OCLIN_E_ARG;
 }
 
 void oclin_context_retain(oclin_context *ctx)

@@ -231,6 +231,9 @@ struct oclin_context {
     size_t verify_room_bytes, verify_room_used;
 };
 
+/* oclin_context_create() for a call on the context `caller`, whose failure it then is, with its sentence; NULL: nobody's. */
+oclin_status oclin_context_make(oclin_context **ctx, const struct oclin_context_options *options,
+                                oclin_context *caller);
 /* Begins a public call: clears the error record, refuses after fork and device loss. */
 oclin_status oclin_enter(oclin_context *ctx);
 /* Clears the error record: a call begins, or has found another way. */

@@ -500,9 +500,7 @@ static oclin_status make_own_context(struct tuner *t)
     o.ignore_environment = 1;
     o.log = pass_line;
     o.log_user = ctx;
-    const oclin_status status = oclin_context_create(&t->own, &o);
-    if (status != OCLIN_OK)
-        return oclin_fail(ctx, status, "no context for tuning could be made; the log says why");
+    OCLIN_TRY(oclin_context_make(&t->own, &o, ctx));
     t->own->device = ctx->device;
     oclin_tuning_free(&t->own->tuning); /* what was tuned before is not the default */
     t->own->cache_read_only = ctx->cache_read_only;
