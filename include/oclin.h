@@ -223,7 +223,8 @@ OCLIN_API oclin_status oclin_context_finish(oclin_context *ctx);
 
 /**
  * Work enqueued after this call starts only when the n events (of any queue of the same cl_context) are
- * complete. Does not block. n = 0 does nothing. OCLIN_OK;  OCLIN_E_ARG: NULL, n < 0, or an event that is NULL
+ * complete. Does not block. n = 0 does nothing. Of an event that ends with an error its owner hears, not oclin: what waits
+ * for it may have run or not. OCLIN_OK;  OCLIN_E_ARG: NULL, n < 0, or an event that is NULL
  * or of another cl_context; OCLIN_E_STATE;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *events);
