@@ -57,9 +57,9 @@ void faults_fail(unsigned kinds, int64_t nth, cl_int code, enum fault_how how)
     begin(kinds, NULL, nth, code, how);
 }
 
-void faults_fail_call(const char *name, int64_t nth, cl_int code)
+void faults_fail_call(const char *name, int64_t nth, cl_int code, enum fault_how how)
 {
-    begin(FAULT_ANY, name, nth, code, strcmp(name, "clFinish") == 0 ? FAULT_AFTER : FAULT_BEFORE);
+    begin(FAULT_ANY, name, nth, code, how);
 }
 
 void faults_count(unsigned kinds)

@@ -35,9 +35,8 @@ enum fault_how {
 /* From now on the nth call (0 is the next) among those of `kinds` fails, once, and has no other effect on the counts than
  * to be counted. OpenCL's answer `code`; the others NULL, a short count, or as their manuals say. */
 void faults_fail(unsigned kinds, int64_t nth, cl_int code, enum fault_how how);
-/* The same for the nth call of this name, and the FAULT_BEFORE of the former functions of tests: clFinish(), which has
- * waited when it fails, and the others, which have done nothing. */
-void faults_fail_call(const char *name, int64_t nth, cl_int code);
+/* The same for the nth call of this name. */
+void faults_fail_call(const char *name, int64_t nth, cl_int code, enum fault_how how);
 /* No call fails any more; those of `kinds` are counted from 0 on. */
 void faults_count(unsigned kinds);
 /* No call fails any more, none is counted. The number since the last of the three above. */

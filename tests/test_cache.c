@@ -2,8 +2,8 @@
  * Kernels on the disk: the second context loads what the first one built, and whatever is wrong with the folder, a file or
  * what the driver makes of it, the kernel is built from its text, nobody sees an error, and the file is made good.
  *
- * The kernel is `fill`, which is small; `forward` where there must be two. The program stands in front of some OpenCL
- * calls, to let them fail.
+ * The kernel is `fill`, which is small; `forward` where there must be two. Calls of OpenCL fail on
+ * purpose: faults.h.
  */
 #define _GNU_SOURCE /* mkdtemp, memmem */
 #include <dirent.h>
@@ -18,77 +18,8 @@
 
 #include "support.h"
 
+#include "faults.h"
 #include "oclin_internal.h"
-
-/* --------------------------------------------------------------------------------------------- the fault */
-
-enum call { GET_INFO, CREATE, CREATE_STATUS, BUILD, CALLS };
-
-/* The fail_after[c]-th call from now on (0 is the next) fails; -1: none does. */
-static int fail_after[CALLS] = {-1, -1, -1, -1};
-
-static int fails(enum call c)
-{
-    return fail_after[c] >= 0 && fail_after[c]-- == 0;
-}
-
-static void no_fault(void)
-{
-    for (int c = 0; c < CALLS; c++) fail_after[c] = -1;
-}
-
-cl_int clGetProgramInfo(cl_program p, cl_program_info what, size_t size, void *value, size_t *needed)
-{
-    cl_int (*real)(cl_program, cl_program_info, size_t, void *, size_t *);
-    find_real("clGetProgramInfo", &real);
-    return fails(GET_INFO) ? CL_OUT_OF_RESOURCES : real(p, what, size, value, needed);
-}
-
-/* Made and not released yet. */
-static int programs_alive;
-
-cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **text, const size_t *length,
-                                     cl_int *e)
-{
-    cl_program (*real)(cl_context, cl_uint, const char **, const size_t *, cl_int *);
-    find_real("clCreateProgramWithSource", &real);
-    cl_program made = real(c, n, text, length, e);
-    programs_alive += made != NULL;
-    return made;
-}
-
-cl_int clReleaseProgram(cl_program p)
-{
-    cl_int (*real)(cl_program);
-    find_real("clReleaseProgram", &real);
-    programs_alive--;
-    return real(p);
-}
-
-cl_program clCreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *d, const size_t *s,
-                                     const unsigned char **b, cl_int *status, cl_int *e)
-{
-    cl_program (*real)(cl_context, cl_uint, const cl_device_id *, const size_t *, const unsigned char **,
-                       cl_int *, cl_int *);
-    find_real("clCreateProgramWithBinary", &real);
-    if (fails(CREATE)) {
-        *e = CL_INVALID_BINARY;
-        return NULL;
-    }
-    cl_program made = real(c, n, d, s, b, status, e);
-    programs_alive += made != NULL;
-    if (fails(CREATE_STATUS)) *status = CL_INVALID_BINARY;
-    return made;
-}
-
-cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *d, const char *o,
-                      void(CL_CALLBACK *f)(cl_program, void *), void *u)
-{
-    cl_int (*real)(cl_program, cl_uint, const cl_device_id *, const char *,
-                   void(CL_CALLBACK *)(cl_program, void *), void *);
-    find_real("clBuildProgram", &real);
-    return fails(BUILD) ? CL_BUILD_PROGRAM_FAILURE : real(p, n, d, o, f, u);
-}
 
 /* --------------------------------------------------------------------------------------------- folders */
 
@@ -124,7 +55,7 @@ static void remove_all(const char *path)
 
 static void free_folder(const struct folder *f)
 {
-    no_fault();
+    faults_end();
     setenv("OCLIN_CACHE_DIR", "", 1);
     remove_all(f->path);
 }
@@ -217,7 +148,7 @@ static void forward(oclin_context *ctx, float *y_out)
     oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 3, 5, x_in), *y = make_tensor(ctx, OCLIN_F32, 3, 7, NULL);
     assert_ok(ctx, oclin_layer_forward(l, x, y));
     assert_ok(ctx, oclin_context_finish(ctx)); /* and not a read: the other way to have waited */
-    no_fault();
+    faults_end();
     assert_ok(ctx, oclin_tensor_read(y, y_out));
     oclin_tensor_destroy(x);
     oclin_tensor_destroy(y);
@@ -233,7 +164,7 @@ static void fill_anew(int from)
     oclin_context *ctx = make_context("plain");
     fill(ctx);
     oclin_context_destroy(ctx);
-    assert_int_equal(programs_alive, 0);
+    assert_int_equal(faults_alive(ALIVE_PROGRAM), 0);
     check_logged("built fill:", from == FROM_TEXT);
     check_logged("loaded fill from ", from == FROM_DISK);
 }
@@ -678,11 +609,16 @@ static void test_binary_refused(void **state)
     (void)state;
     struct folder f = make_folder();
     fill_anew(FROM_TEXT);
-    static const enum call calls[] = {CREATE, CREATE_STATUS, BUILD};
-    for (size_t i = 0; i < COUNT_OF(calls); i++) {
-        fail_after[calls[i]] = 0;
+    static const struct {
+        const char *call;
+        enum fault_how how;
+    } faults[] = {{"clCreateProgramWithBinary", FAULT_BEFORE},
+                  {"clCreateProgramWithBinary", FAULT_AFTER},
+                  {"clBuildProgram", FAULT_BEFORE}};
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        faults_fail_call(faults[i].call, 0, CL_INVALID_BINARY, faults[i].how);
         check_replaced("the driver refuses");
-        assert_int_equal(fail_after[calls[i]], -1); /* it was called */
+        assert_non_null(faults_failed()); /* it was called */
     }
     free_folder(&f);
 }
@@ -694,9 +630,9 @@ static void test_binary_not_given(void **state)
     struct folder f = make_folder();
     char names[FILES][256];
     for (int nth = 0; nth < 4; nth++) {
-        fail_after[GET_INFO] = nth;
+        faults_fail_call("clGetProgramInfo", nth, CL_OUT_OF_RESOURCES, FAULT_BEFORE);
         fill_anew(FROM_TEXT);
-        assert_int_equal(fail_after[GET_INFO], -1);
+        assert_non_null(faults_failed());
         check_logged("the driver gives no binary", 1);
         assert_int_equal(files_in(f.cache, names), 0);
     }
@@ -704,7 +640,7 @@ static void test_binary_not_given(void **state)
     float y[3 * 7];
     clear_context_log();
     oclin_context *ctx = make_context("plain");
-    fail_after[GET_INFO] = 0;
+    faults_fail_call("clGetProgramInfo", 0, CL_OUT_OF_RESOURCES, FAULT_BEFORE);
     forward(ctx, y);
     check_logged("the driver gives no binary", 1);
     oclin_context_destroy(ctx);

@@ -2,7 +2,7 @@
  * A runtime that fails: one OpenCL call of an operation answers an error, once. Inputs stay intact, what was being written
  * is unspecified until it is written or cleared, and the same handles work when the fault is gone.
  *
- * The program defines the calls itself, and hands them on to the loader's.
+ * Chosen cases, one by one, as a program would meet them; test_faults.c lets every call fail in turn.
  */
 #include "support.h"
 
@@ -10,84 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "oclin_internal.h"
-
-/* --------------------------------------------------------------------------------------------- the fault */
-
-enum call { LAUNCH, FINISH, READ, WRITE, CREATE_BUFFER, BUILD, CALLS };
-
-/* The fail_after[c]-th call from now on (0 is the next) answers code; -1: none does. */
-static int fail_after[CALLS] = {-1, -1, -1, -1, -1, -1};
-static cl_int code;
-
-static int fails(enum call c)
-{
-    return fail_after[c] >= 0 && fail_after[c]-- == 0;
-}
-
-static void plan_fault(enum call c, int after, cl_int with)
-{
-    fail_after[c] = after;
-    code = with;
-}
-
-static void no_fault(void)
-{
-    for (int c = 0; c < CALLS; c++) fail_after[c] = -1;
-}
-
-cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint d, const size_t *o, const size_t *g,
-                              const size_t *l, cl_uint n, const cl_event *w, cl_event *e)
-{
-    cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
-                   cl_uint, const cl_event *, cl_event *);
-    find_real("clEnqueueNDRangeKernel", &real);
-    return fails(LAUNCH) ? code : real(q, k, d, o, g, l, n, w, e);
-}
-
-cl_int clFinish(cl_command_queue q)
-{
-    cl_int (*real)(cl_command_queue);
-    find_real("clFinish", &real);
-    const cl_int status = real(q);
-    return fails(FINISH) ? code : status;
-}
-
-cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, void *p, cl_uint n,
-                           const cl_event *w, cl_event *e)
-{
-    cl_int (*real)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *,
-                   cl_event *);
-    find_real("clEnqueueReadBuffer", &real);
-    return fails(READ) ? code : real(q, m, b, o, s, p, n, w, e);
-}
-
-cl_int clEnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, const void *p,
-                            cl_uint n, const cl_event *w, cl_event *e)
-{
-    cl_int (*real)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, const void *, cl_uint, const cl_event *,
-                   cl_event *);
-    find_real("clEnqueueWriteBuffer", &real);
-    return fails(WRITE) ? code : real(q, m, b, o, s, p, n, w, e);
-}
-
-cl_mem clCreateBuffer(cl_context c, cl_mem_flags f, size_t s, void *p, cl_int *e)
-{
-    cl_mem (*real)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
-    find_real("clCreateBuffer", &real);
-    if (!fails(CREATE_BUFFER)) return real(c, f, s, p, e);
-    if (e) *e = code;
-    return NULL;
-}
-
-cl_int clBuildProgram(cl_program p, cl_uint n, const cl_device_id *d, const char *o,
-                      void(CL_CALLBACK *f)(cl_program, void *), void *u)
-{
-    cl_int (*real)(cl_program, cl_uint, const cl_device_id *, const char *,
-                   void(CL_CALLBACK *)(cl_program, void *), void *);
-    find_real("clBuildProgram", &real);
-    return fails(BUILD) ? code : real(p, n, d, o, f, u);
-}
 
 /* --------------------------------------------------------------------------------------------- a layer */
 
@@ -128,7 +52,7 @@ static struct bench make_bench(oclin_activation activation)
 
 static void free_bench(struct bench *b)
 {
-    no_fault();
+    faults_end();
     oclin_tensor *const all[] = {b->x, b->y, b->dy, b->dx, b->labels, b->loss};
     for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
     oclin_layer_destroy(b->layer);
@@ -213,7 +137,7 @@ static void test_launch(void **state)
         if (c->operation == STEP) assert_ok(b.ctx, oclin_layer_backward(b.layer, b.dy, NULL));
         if (c->operation == STEP || c->operation == LOSS)
             assert_ok(b.ctx, operate(&b, c->operation)); /* builds */
-        plan_fault(LAUNCH, c->nth, codes[i]);
+        faults_fail_call("clEnqueueNDRangeKernel", c->nth, codes[i], FAULT_BEFORE);
         assert_status(b.ctx, OCLIN_E_CL, operate(&b, c->operation));
         assert_int_equal(oclin_context_cl_error(b.ctx), codes[i]);
         assert_string_not_equal(oclin_context_error(b.ctx), "");
@@ -232,7 +156,7 @@ static void test_finish(void **state)
     (void)state;
     struct bench b = make_bench(OCLIN_NONE);
     assert_ok(b.ctx, oclin_layer_forward(b.layer, b.x, b.y));
-    plan_fault(FINISH, 0, CL_OUT_OF_RESOURCES);
+    faults_fail_call("clFinish", 0, CL_OUT_OF_RESOURCES, FAULT_AFTER);
     assert_status(b.ctx, OCLIN_E_CL, oclin_context_finish(b.ctx));
     assert_status(b.ctx, OCLIN_E_STATE, state_of(&b, b.y));
     assert_ok(b.ctx, state_of(&b, b.x));
@@ -247,7 +171,7 @@ static void test_lost_z(void **state)
     (void)state;
     struct bench b = make_bench(OCLIN_GELU);
     assert_ok(b.ctx, oclin_layer_forward(b.layer, b.x, b.y));
-    plan_fault(FINISH, 0, CL_OUT_OF_RESOURCES);
+    faults_fail_call("clFinish", 0, CL_OUT_OF_RESOURCES, FAULT_AFTER);
     assert_status(b.ctx, OCLIN_E_CL, oclin_context_finish(b.ctx));
     assert_status(b.ctx, OCLIN_E_STATE, oclin_layer_backward(b.layer, b.dy, b.dx));
     heal(&b);
@@ -261,7 +185,7 @@ static void test_lost_zeros(void **state)
     struct bench b = make_bench(OCLIN_NONE);
     float dw[OUT * IN];
     assert_non_null(oclin_tensor_cl_mem(oclin_layer_dw(b.layer))); /* writes them */
-    plan_fault(FINISH, 0, CL_OUT_OF_RESOURCES);
+    faults_fail_call("clFinish", 0, CL_OUT_OF_RESOURCES, FAULT_AFTER);
     assert_status(b.ctx, OCLIN_E_CL, oclin_context_finish(b.ctx));
     assert_ok(b.ctx, oclin_tensor_read(oclin_layer_dw(b.layer), dw));
     for (int i = 0; i < OUT * IN; i++) assert_true(dw[i] == 0.0f);
@@ -273,7 +197,7 @@ static void test_read(void **state)
     (void)state;
     struct bench b = make_bench(OCLIN_NONE);
     assert_ok(b.ctx, oclin_layer_forward(b.layer, b.x, b.y));
-    plan_fault(READ, 0, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
+    faults_fail_call("clEnqueueReadBuffer", 0, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST, FAULT_BEFORE);
     assert_status(b.ctx, OCLIN_E_CL, state_of(&b, b.y));
     assert_status(b.ctx, OCLIN_E_STATE, state_of(&b, b.y));
     heal(&b);
@@ -285,7 +209,7 @@ static void test_write(void **state)
     (void)state;
     const float host[BATCH * IN] = {0};
     struct bench b = make_bench(OCLIN_NONE);
-    plan_fault(WRITE, 0, CL_OUT_OF_RESOURCES);
+    faults_fail_call("clEnqueueWriteBuffer", 0, CL_OUT_OF_RESOURCES, FAULT_BEFORE);
     assert_status(b.ctx, OCLIN_E_CL, oclin_tensor_write(b.x, host));
     assert_status(b.ctx, OCLIN_E_STATE, oclin_layer_forward(b.layer, b.x, b.y));
     heal(&b);
@@ -296,7 +220,7 @@ static void test_lost_device(void **state)
 {
     (void)state;
     struct bench b = make_bench(OCLIN_NONE);
-    plan_fault(LAUNCH, 0, CL_INVALID_COMMAND_QUEUE);
+    faults_fail_call("clEnqueueNDRangeKernel", 0, CL_INVALID_COMMAND_QUEUE, FAULT_BEFORE);
     assert_status(b.ctx, OCLIN_E_CL, oclin_layer_forward(b.layer, b.x, b.y));
     assert_status(b.ctx, OCLIN_E_STATE, oclin_layer_forward(b.layer, b.x, b.y));
     assert_status(b.ctx, OCLIN_E_STATE, oclin_context_finish(b.ctx));
@@ -311,13 +235,13 @@ static void test_no_memory(void **state)
     struct bench b = make_bench(OCLIN_NONE);
     oclin_tensor *t = b.x;
     oclin_layer *l = b.layer;
-    plan_fault(CREATE_BUFFER, 0, CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    faults_fail_call("clCreateBuffer", 0, CL_MEM_OBJECT_ALLOCATION_FAILURE, FAULT_BEFORE);
     assert_status(b.ctx, OCLIN_E_MEMORY, oclin_tensor_create(&t, b.ctx, OCLIN_F32, 2, 2));
     assert_null(t);
-    plan_fault(CREATE_BUFFER, 1, CL_OUT_OF_HOST_MEMORY); /* w, then b */
+    faults_fail_call("clCreateBuffer", 1, CL_OUT_OF_HOST_MEMORY, FAULT_BEFORE); /* w, then b */
     assert_status(b.ctx, OCLIN_E_MEMORY, oclin_layer_create(&l, b.ctx, IN, OUT, NULL));
     assert_null(l);
-    plan_fault(CREATE_BUFFER, 0, CL_MEM_OBJECT_ALLOCATION_FAILURE);
+    faults_fail_call("clCreateBuffer", 0, CL_MEM_OBJECT_ALLOCATION_FAILURE, FAULT_BEFORE);
     assert_status(b.ctx, OCLIN_E_MEMORY, oclin_loss_reserve(b.ctx, 1000));
     assert_ok(b.ctx, oclin_loss_reserve(b.ctx, 1000));
     assert_status(b.ctx, OCLIN_E_SHAPE, oclin_loss_reserve(b.ctx, (int64_t)1 << 50));
@@ -345,12 +269,12 @@ static void test_build(void **state)
     assert_ok(ctx, oclin_tensor_read(oclin_layer_w(l), old));
     assert_ok(ctx, oclin_tensor_write(oclin_layer_dw(l), gradient));
     assert_ok(ctx, oclin_tensor_write(oclin_layer_db(l), ones));
-    plan_fault(BUILD, 1, CL_BUILD_PROGRAM_FAILURE);
+    faults_fail_call("clBuildProgram", 1, CL_BUILD_PROGRAM_FAILURE, FAULT_BEFORE);
     assert_status(ctx, OCLIN_E_BUILD, oclin_layer_step(l, 1.0f));
     assert_null(strchr(oclin_context_error(ctx), '\n'));
     assert_ok(ctx, oclin_tensor_read(oclin_layer_w(l), now));
     check_same_bits("w after a step that was refused", now, old, OUT * (IN + 1));
-    no_fault();
+    faults_end();
     oclin_tensor_destroy(b_view);
     oclin_tensor_destroy(db_view);
     oclin_tensor_destroy(arena);
@@ -373,7 +297,7 @@ static void test_next_tile(void **state)
     assert_ok(ctx, oclin_tensor_create(&x, ctx, OCLIN_F32, 2, 2));
     assert_ok(ctx, oclin_tensor_create(&y, ctx, OCLIN_F32, 2, 2));
     assert_ok(ctx, oclin_tensor_write(x, ones));
-    plan_fault(BUILD, 0, CL_BUILD_PROGRAM_FAILURE);
+    faults_fail_call("clBuildProgram", 0, CL_BUILD_PROGRAM_FAILURE, FAULT_BEFORE);
     assert_ok(ctx, oclin_layer_forward(l, x, y));
     assert_string_equal(oclin_context_error(ctx), "");
     assert_int_equal(oclin_context_cl_error(ctx), CL_SUCCESS);

@@ -1269,7 +1269,7 @@ static void test_builds(void **state)
             take_image(b, &before);
             for (int times = 0; times < 2; times++) {
                 points.tried++;
-                faults_fail_call(calls[i], 0, said_codes[c]);
+                faults_fail_call(calls[i], 0, said_codes[c], FAULT_BEFORE);
                 assert_refused(b->ctx, OCLIN_E_BUILD, calls[i], do_fill(b));
                 faults_end();
                 assert_int_equal(oclin_context_cl_error(b->ctx), said_codes[c]);
@@ -1290,7 +1290,7 @@ static void test_builds_end(void **state)
     struct bench *b = make_bench(&s);
     set(b);
     for (int times = 0; times < 3; times++) {
-        faults_fail_call("clBuildProgram", 0, CL_BUILD_PROGRAM_FAILURE);
+        faults_fail_call("clBuildProgram", 0, CL_BUILD_PROGRAM_FAILURE, FAULT_BEFORE);
         assert_status(b->ctx, OCLIN_E_BUILD, do_fill(b));
     }
     faults_count(FAULT_CL);

@@ -1,9 +1,6 @@
 /*
  * oclin_tune: what it finds is right, is used, and is found again by the next context; whatever is wrong with the file,
  * a kernel or a call, nobody gets a wrong result, and what the tuner took is given back.
- *
- * The program stands in front of the OpenCL calls that make and drop objects, to count those that are alive, and of some to
- * let them fail.
  */
 #define _GNU_SOURCE /* mkdtemp */
 #include <dirent.h>
@@ -16,131 +13,8 @@
 
 #include "support.h"
 
+#include "faults.h"
 #include "oclin_internal.h"
-
-/* ------------------------------------------------------------------------------------ calls of the driver */
-
-/* Every reference that was taken and not given back. */
-static int alive;
-
-#define COUNTED(function, type, by)  \
-    cl_int function(type object)     \
-    {                                \
-        cl_int (*real)(type);        \
-        find_real(#function, &real); \
-        alive += by;                 \
-        return real(object);         \
-    }
-COUNTED(clRetainMemObject, cl_mem, 1)
-COUNTED(clReleaseMemObject, cl_mem, -1)
-COUNTED(clReleaseKernel, cl_kernel, -1)
-COUNTED(clReleaseProgram, cl_program, -1)
-COUNTED(clRetainContext, cl_context, 1)
-COUNTED(clReleaseContext, cl_context, -1)
-COUNTED(clRetainCommandQueue, cl_command_queue, 1)
-COUNTED(clReleaseCommandQueue, cl_command_queue, -1)
-COUNTED(clRetainDevice, cl_device_id, 1)
-COUNTED(clReleaseDevice, cl_device_id, -1)
-
-enum call { ALLOCATE, ENQUEUE, FINISH, READ, CALLS };
-
-/* The fail_after[c]-th call from now on (0 is the next) fails; -1: none does. */
-static int fail_after[CALLS] = {-1, -1, -1, -1};
-
-static int fails(enum call c)
-{
-    return fail_after[c] >= 0 && fail_after[c]-- == 0;
-}
-
-cl_mem clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size, void *host, cl_int *e)
-{
-    cl_mem (*real)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
-    find_real("clCreateBuffer", &real);
-    if (fails(ALLOCATE)) {
-        *e = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-        return NULL;
-    }
-    cl_mem made = real(c, flags, size, host, e);
-    alive += made != NULL;
-    return made;
-}
-
-cl_context clCreateContext(const cl_context_properties *p, cl_uint n, const cl_device_id *d,
-                           void(CL_CALLBACK *f)(const char *, const void *, size_t, void *), void *user,
-                           cl_int *e)
-{
-    cl_context (*real)(const cl_context_properties *, cl_uint, const cl_device_id *,
-                       void(CL_CALLBACK *)(const char *, const void *, size_t, void *), void *, cl_int *);
-    find_real("clCreateContext", &real);
-    cl_context made = real(p, n, d, f, user, e);
-    alive += made != NULL;
-    return made;
-}
-
-cl_command_queue clCreateCommandQueue(cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *e)
-{
-    cl_command_queue (*real)(cl_context, cl_device_id, cl_command_queue_properties, cl_int *);
-    find_real("clCreateCommandQueue", &real);
-    cl_command_queue made = real(c, d, p, e);
-    alive += made != NULL;
-    return made;
-}
-
-cl_kernel clCreateKernel(cl_program p, const char *name, cl_int *e)
-{
-    cl_kernel (*real)(cl_program, const char *, cl_int *);
-    find_real("clCreateKernel", &real);
-    cl_kernel made = real(p, name, e);
-    alive += made != NULL;
-    return made;
-}
-
-cl_program clCreateProgramWithSource(cl_context c, cl_uint n, const char **text, const size_t *length,
-                                     cl_int *e)
-{
-    cl_program (*real)(cl_context, cl_uint, const char **, const size_t *, cl_int *);
-    find_real("clCreateProgramWithSource", &real);
-    cl_program made = real(c, n, text, length, e);
-    alive += made != NULL;
-    return made;
-}
-
-cl_program clCreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *d, const size_t *s,
-                                     const unsigned char **b, cl_int *status, cl_int *e)
-{
-    cl_program (*real)(cl_context, cl_uint, const cl_device_id *, const size_t *, const unsigned char **,
-                       cl_int *, cl_int *);
-    find_real("clCreateProgramWithBinary", &real);
-    cl_program made = real(c, n, d, s, b, status, e);
-    alive += made != NULL;
-    return made;
-}
-
-cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g,
-                              const size_t *l, cl_uint events, const cl_event *list, cl_event *event)
-{
-    cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
-                   cl_uint, const cl_event *, cl_event *);
-    find_real("clEnqueueNDRangeKernel", &real);
-    return fails(ENQUEUE) ? CL_OUT_OF_RESOURCES : real(q, k, n, o, g, l, events, list, event);
-}
-
-cl_int clFinish(cl_command_queue q)
-{
-    cl_int (*real)(cl_command_queue);
-    find_real("clFinish", &real);
-    const cl_int error = real(q);
-    return fails(FINISH) ? CL_OUT_OF_RESOURCES : error;
-}
-
-cl_int clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t size, void *to,
-                           cl_uint events, const cl_event *list, cl_event *event)
-{
-    cl_int (*real)(cl_command_queue, cl_mem, cl_bool, size_t, size_t, void *, cl_uint, const cl_event *,
-                   cl_event *);
-    find_real("clEnqueueReadBuffer", &real);
-    return fails(READ) ? CL_OUT_OF_RESOURCES : real(q, m, wait, offset, size, to, events, list, event);
-}
 
 /* ---------------------------------------------------------------------------------------- cache folders */
 
@@ -171,7 +45,7 @@ static void free_folder(const struct folder *f)
     if (dir) closedir(dir);
     remove(f->path);
     setenv("OCLIN_CACHE_DIR", "", 1);
-    for (int c = 0; c < CALLS; c++) fail_after[c] = -1;
+    faults_end();
 }
 
 /* The one tuning file there; 0: none. */
@@ -725,7 +599,7 @@ static void test_arguments(void **state)
     (void)state;
     static const double budgets[] = {0.0, -1.0, NAN, INFINITY, -INFINITY};
     oclin_context *ctx = make_context(NULL);
-    const int before = alive;
+    const int64_t before = faults_alive_cl();
     assert_int_equal(oclin_tune(NULL, 4, 4, 4, 1.0, NULL, NULL), OCLIN_E_ARG);
     for (size_t i = 0; i < COUNT_OF(budgets); i++)
         assert_refused(ctx, OCLIN_E_ARG, "a finite number above 0", tune(ctx, small, budgets[i], NULL));
@@ -738,7 +612,7 @@ static void test_arguments(void **state)
                    oclin_tune(ctx, INT64_MAX / 16, INT64_MAX / 16, 4, 1.0, NULL, NULL));
     assert_refused(ctx, OCLIN_E_SHAPE, "largest buffer",
                    oclin_tune(ctx, 1 << 26, 1 << 26, 1, 1.0, NULL, NULL));
-    assert_int_equal(alive, before);
+    assert_int_equal(faults_alive_cl(), before);
     assert_int_equal(ctx->tuning.count, 0);
     check_layer(ctx, small);
     oclin_context_destroy(ctx);
@@ -769,11 +643,11 @@ static void test_cancelled(void **state)
     (void)state;
     struct folder f = make_folder();
     oclin_context *ctx = make_context(NULL);
-    const int before = alive;
+    const int64_t before = faults_alive_cl();
     for (int stop = 1; stop < 30; stop += 7) {
         struct listener h = {{0}, 0, stop, 0, "", ""};
         assert_refused(ctx, OCLIN_E_STATE, "progress function ended", tune(ctx, small, enough, &h));
-        assert_int_equal(alive, before);
+        assert_int_equal(faults_alive_cl(), before);
     }
     assert_int_equal(ctx->tuning.count, 0);
     struct listener h = {{0}, 0, 0, 0, "", ""};
@@ -782,7 +656,7 @@ static void test_cancelled(void **state)
         if (tune(ctx, small, enough, &h) == OCLIN_OK) break;
     assert_true(ctx->tuning.count > 0);
     check_accepted(ctx->tuning.count);
-    assert_int_equal(alive, before);
+    assert_int_equal(faults_alive_cl(), before);
     check_layer(ctx, small);
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -798,11 +672,11 @@ static void test_leaves_nothing(void **state)
     check_layer(ctx, small);
     assert_refused(ctx, OCLIN_E_ARG, "NULL", oclin_tensor_write(t, NULL));
     ctx->verify = 1; /* is for the caller's operations: as timings go it would be a catastrophe */
-    const int before = alive;
+    const int64_t before = faults_alive_cl();
     const size_t scratch = ctx->scratch_bytes;
     const struct oclin_program *programs = ctx->programs;
     assert_ok(ctx, tune(ctx, small, 5.0, NULL));
-    assert_int_equal(alive, before);
+    assert_int_equal(faults_alive_cl(), before);
     assert_int_equal(ctx->scratch_bytes, scratch);
     assert_ptr_equal(ctx->programs, programs);
     assert_int_equal(ctx->verify, 1);
@@ -859,7 +733,7 @@ static void test_wrong_candidate(void **state)
     oclin_context *ctx = context_with_kernels(&f);
     if (is_cpu(ctx)) {
         struct listener h = {{0}, 0, 0, 0, "", ""};
-        const int before = alive;
+        const int64_t before = faults_alive_cl();
         /* grad_x and grad_w have the plain kernels left */
         assert_ok(ctx, tune(ctx, small, enough, &h));
         assert_true(h.events[OCLIN_TUNE_SKIPPED] > 0);
@@ -871,7 +745,7 @@ static void test_wrong_candidate(void **state)
         check_logged("tuning: grad_x with plan default: dx[");
         check_logged("tuning: forward with plan simd-whole: y[");
         assert_int_equal(plan_of(ctx, OCLIN_KERNEL_GRAD_W, small).tile.family, OCLIN_PLAIN);
-        assert_int_equal(alive, before);
+        assert_int_equal(faults_alive_cl(), before);
         check_layer(ctx, small); /* not a wrong kernel among those in use */
         clear_context_log();
         oclin_tuning_store(ctx, &ctx->tuning);
@@ -908,10 +782,10 @@ static void test_all_wrong(void **state)
     write_mistake(&f, "forward.cl", "sum += load_lanes(v, lanes)", "sum += 0.5f");
     write_mistake(&f, "forward_skinny.cl", "MULTIPLY_ADD(", "(1.01f) * MULTIPLY_ADD(");
     oclin_context *ctx = context_with_kernels(&f);
-    const int before = alive;
+    const int64_t before = faults_alive_cl();
     assert_refused(ctx, OCLIN_E_VERIFY, "no plan for forward runs and is right",
                    tune(ctx, small, enough, NULL));
-    assert_int_equal(alive, before);
+    assert_int_equal(faults_alive_cl(), before);
     assert_int_equal(ctx->tuning.count, 0);
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -939,27 +813,35 @@ static void test_does_not_build(void **state)
 static void test_faults(void **state)
 {
     (void)state;
-    static const int last[CALLS] = {12, 24, 8, 8};
+    static const struct {
+        const char *call;
+        cl_int code;
+        enum fault_how how;
+        int last;
+    } faults[] = {{"clCreateBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE, FAULT_BEFORE, 12},
+                  {"clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES, FAULT_BEFORE, 24},
+                  {"clFinish", CL_OUT_OF_RESOURCES, FAULT_AFTER, 8},
+                  {"clEnqueueReadBuffer", CL_OUT_OF_RESOURCES, FAULT_BEFORE, 8}};
     struct folder f = make_folder(); /* kernels need not be built each time */
     oclin_context *ctx = make_context(NULL);
     float host[6] = {1, 2, 3, 4, 5, 6}, got[6];
     oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 2, 3, host);
     check_layer(ctx, small);
-    const int before = alive;
+    const int64_t before = faults_alive_cl();
     int refused = 0;
-    for (int c = 0; c < CALLS; c++)
-        for (int n = 0; n < last[c]; n += n < 8 ? 1 : 4) {
+    for (size_t i = 0; i < COUNT_OF(faults); i++)
+        for (int n = 0; n < faults[i].last; n += n < 8 ? 1 : 4) {
             struct listener h = {{0}, 0, 16, 0, "", ""};
-            fail_after[c] = n;
+            faults_fail_call(faults[i].call, n, faults[i].code, faults[i].how);
             const oclin_status status = tune(ctx, small, enough, &h);
-            fail_after[c] = -1;
+            faults_end();
             refused += status != OCLIN_OK && status != OCLIN_E_STATE;
             if ((oclin_context_error(ctx)[0] != 0) != (status != OCLIN_OK))
-                fail_msg("call %d of %d: %s with '%s'", n, c, oclin_status_name(status),
+                fail_msg("call %d of %s: %s with '%s'", n, faults[i].call, oclin_status_name(status),
                          oclin_context_error(ctx));
-            assert_int_equal(alive, before);
+            assert_int_equal(faults_alive_cl(), before);
             assert_int_equal(ctx->lost, 0);
-            if (c == FINISH && n == 0)
+            if (faults[i].how == FAULT_AFTER && n == 0)
                 assert_ok(ctx, oclin_tensor_write(t, host)); /* the caller's own finish */
             assert_ok(ctx, oclin_tensor_read(t, got));
             check_same_bits("t", got, host, 6);
