@@ -5,6 +5,8 @@
 #   build   library and examples, the OpenCL loader, PoCL (OpenCL on the CPU), the images of the demo
 #   test    the test suite
 #   check   what CI uses besides
+#   runtimes  other OpenCL runtimes that scripts/matrix.sh tests on, and pip
+#   intel   Intel's runtime for CPUs: packages of PyPI, for scripts/install_intel.sh; only to be listed
 #   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
 #   bench   the peers that the benchmarks compare with
 set -eu
@@ -15,6 +17,9 @@ packages() {
         zlib1g-dev libcairo2-dev dataset-fashion-mnist ;;
     test) echo libcmocka-dev ;;
     check) echo g++ binutils clang clang-format oclgrind liboclgrind-dev python3 ;;
+    runtimes) echo oclgrind liboclgrind-dev mesa-opencl-icd python3-pip ;;
+    # the second holds libraries that the first needs and does not ask for
+    intel) echo intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 ;;
     gpu) echo clang-19 libclang-cpp19 libllvm19 libclang-common-19-dev libclc-19 intel-opencl-icd libigc1 libigdfcl1 \
         libopencl-clang14 libllvmspirvlib14 libigdgmm12 ;;
     bench) echo libopenblas-dev libclblast-dev libdnnl-dev python3-torch ;;

@@ -1,0 +1,240 @@
+#!/bin/bash
+# matrix.sh [OPTION]...: the test suite on every OpenCL runtime that is there, and what came of it as a table.
+#   --only NAME,...   of the runtimes below (all)
+#   --part REGEX      of the test programs, by their names in ctest: products_simt-16, loss, ... (all)
+#   --quick           a part of the suite that all runtimes together run in minutes; for CI
+#   --fetch           Intel's runtime is fetched first, where it is not there yet
+#   --markdown FILE   writes the table to FILE as well
+#   --build FOLDER    where the tests are built (build)
+#   --timeout SECONDS for one test program (1200)
+#
+# The runtimes:
+#   pocl                    PoCL
+#   pocl-32k -64 -1         PoCL as a device of 32 KB of local memory; and of work-groups of 64, of 1, besides
+#   rusticl                 Mesa's Rusticl on llvmpipe
+#   intel                   Intel's runtime for CPUs, in $OCLIN_INTEL (FOLDER/intel-opencl); scripts/install_intel.sh
+#   oclgrind                Oclgrind, with 32 KB of local memory: scripts/oclgrind.sh, kernels of all families on small shapes
+#   oclgrind-64 -1          the same with work-groups of 64, of 1
+#
+# Each runs in a process that sees no other runtime: OCL_ICD_VENDORS is a folder with that one in it, and which_device
+# says what a context really gets. tests/known_failures.txt lists what a runtime is known to get wrong; it is shown. The exit
+# status is 0 when all that was found and tried had no failure that is not listed there, and something was.
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+all='pocl pocl-32k pocl-64 pocl-1 rusticl intel oclgrind oclgrind-64 oclgrind-1'
+only=$all part='' quick='' fetch='' markdown='' build=$root/build timeout=1200
+while [ $# -gt 0 ]; do
+    case $1 in
+    --only) only=${2//,/ }; shift ;;
+    --part) part=$2; shift ;;
+    --quick) quick=1 ;;
+    --fetch) fetch=1 ;;
+    --markdown) markdown=$2; shift ;;
+    --build) build=$2; shift ;;
+    --timeout) timeout=$2; shift ;;
+    *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2 ;;
+    esac
+    shift
+done
+for name in $only; do
+    [[ " $all " == *" $name "* ]] || { echo "matrix.sh: there is no runtime $name, only: $all" >&2; exit 2; }
+done
+build=$(cd "$build" && pwd) && [ -x "$build/tests/which_device" ] || {
+    echo "matrix.sh: $build has no tests: scripts/build.sh $build" >&2
+    exit 2
+}
+intel=${OCLIN_INTEL-$build/intel-opencl}
+logs=$build/matrix
+mkdir -p "$logs"
+
+# ------------------------------------------------------------------------------------------------- the runtimes
+
+# icd LIBRARY: a folder that names this driver alone, out of those that are installed
+icd() {
+    local file folder=$logs/vendors-$1
+    file=$(grep -ls "$1" /etc/OpenCL/vendors/*.icd | head -n 1)
+    [ -n "$file" ] || return 1
+    mkdir -p "$folder" && cp "$file" "$folder/only.icd"
+    echo "$folder"
+}
+
+# runtime NAME: its environment in `environment`, its platform's name in `platform`; fails with the reason in `missing`
+runtime() {
+    local vendors
+    environment=(OCLIN_DEVICE= OCLIN_PLAN= LD_PRELOAD=)
+    case $1 in
+    pocl*)
+        platform='Portable Computing Language' missing='no libpocl in /etc/OpenCL/vendors (pocl-opencl-icd)'
+        vendors=$(icd libpocl) || return 1
+        [ "$1" = pocl ] || environment+=("LD_PRELOAD=$build/tests/libsmall_local.so")
+        case $1 in pocl-64 | pocl-1) environment+=("POCL_MAX_WORK_GROUP_SIZE=${1#pocl-}") ;; esac
+        ;;
+    rusticl)
+        platform=rusticl missing='no libRusticlOpenCL in /etc/OpenCL/vendors (mesa-opencl-icd)'
+        vendors=$(icd libRusticlOpenCL) || return 1
+        environment+=(RUSTICL_ENABLE=llvmpipe)
+        ;;
+    intel)
+        platform='Intel(R) OpenCL' missing="nothing in $intel (scripts/install_intel.sh)" vendors=$intel/vendors
+        [ -z "$fetch" ] || [ -e "$vendors/intel.icd" ] || "$root/scripts/install_intel.sh" "$intel" ||
+            missing='it could not be fetched'
+        [ -e "$vendors/intel.icd" ] || return 1
+        ;;
+    oclgrind*)
+        platform=Oclgrind missing='no program oclgrind'
+        command -v oclgrind >/dev/null || return 1
+        return 0
+        ;;
+    esac
+    environment+=("OCL_ICD_VENDORS=$vendors")
+}
+
+# --------------------------------------------------------------------------------------------------- one runtime
+
+# The cases of one log of ctest -V, a line each: "ok PROGRAM:CASE", "bad PROGRAM:CASE"; a program that ended otherwise than by
+# its cases is one that failed.
+cases_of() {
+    awk '
+    /^ *Start +[0-9]+: / { number = $2; sub(":", "", number); program[number] = $3; next }
+    /^[0-9]+: \[       OK \] / || /^[0-9]+: \[  FAILED  \] / {
+        number = $1; sub(":", "", number)
+        good = $0 ~ /^[0-9]+: \[       OK \] /
+        name = $0; sub(/^[0-9]+: \[ +(OK|FAILED) +\] /, "", name)
+        if (name ~ /^[0-9]+ test\(s\)/) next
+        if (good) print "ok " program[number] ":" name
+        else if (!seen[number name]++) { print "bad " program[number] ":" name; failed[number]++ }
+        next
+    }
+    / Test +#[0-9]+: / {
+        number = $0; sub(/.* Test +#/, "", number); sub(/:.*/, "", number)
+        if ($0 ~ / Passed /) next
+        if (failed[number] && $0 ~ /\*\*\*Failed/) next
+        why = $0; sub(/.*\.\.+/, "", why); sub(/ +[0-9.]+ sec.*/, "", why); gsub(/\*|^ +/, "", why)
+        print "bad " program[number] ":(" why ")"
+    }'
+}
+
+# suite NAME LOG PROGRAMS [PATTERN]: these programs of the suite, all their cases or those of a pattern
+suite() {
+    local name=$1 log=$2 programs=$3 pattern=${4-} names
+    names=$(cd "$build" && ctest -N ${part:+-R "$part"} | sed -n 's/^ *Test *#[0-9]*: //p' | grep -E "$programs")
+    [ -n "$names" ] || return 0
+    (cd "$build" && env "${environment[@]}" ${pattern:+OCLIN_TEST="$pattern"} ctest -V -j "$(nproc)" --timeout "$timeout" \
+        -R "^($(echo "$names" | paste -sd'|'))\$") >>"$log" 2>&1
+}
+
+whole='.'
+# For CI: every module that has to do with the driver, and the smallest rows of one plan of each family.
+quick_modules='^(device|context|lifetime|tensor|sharing|layer|layer_args|layer_state|layer_data|loss|program|cache|failure|edges|(math|golden)_plain)$'
+quick_products='^products_(plain|simd-4|simt-16|simt-32)$'
+
+run_suite() {
+    local name=$1 log=$2
+    if [ -z "$quick" ]; then
+        suite "$name" "$log" "$whole"
+    else
+        suite "$name" "$log" "$quick_modules"
+        suite "$name" "$log" "$quick_products" '*/small*'
+    fi
+}
+
+# as suite's log gives them: one line a case
+run_oclgrind() {
+    local limits=(--local-mem-size 32768)
+    [ "$1" = oclgrind ] || limits+=(--max-wgsize "${1#oclgrind-}")
+    OCLIN_PART=$part OCLIN_TIMEOUT=$timeout "$root/scripts/oclgrind.sh" "$build" "${limits[@]}" >"$2" 2>&1
+}
+oclgrind_cases() {
+    awk '/: [0-9]+ cases, empty log$/ { for (i = 0; i < $(NF - 3); i++) print "ok " $0 }
+         /: FAILED \(/ { print "bad " $0 }'
+}
+
+# known NAME RESULTS: the patterns listed for this runtime
+known() { sed -n "s/^$1 *| *\([^|]*[^| ]\) *|.*/\1/p" "$root/tests/known_failures.txt"; }
+
+# judge NAME RESULTS: sets passed, failed, listed (known failures), and adds to notes
+judge() {
+    local name=$1 results=$2 line pattern is_known
+    passed=$(grep -c '^ok ' "$results") failed=0 listed=0
+    while IFS= read -r line; do
+        is_known=
+        while IFS= read -r pattern; do
+            # shellcheck disable=SC2053
+            [[ ${line#bad } == $pattern ]] && is_known=1
+        done < <(known "$name")
+        if [ -n "$is_known" ]; then
+            listed=$((listed + 1)) notes+=("$name, known: ${line#bad }")
+        else
+            failed=$((failed + 1)) notes+=("$name, FAILED: ${line#bad }")
+        fi
+    done < <(grep '^bad ' "$results")
+    # a listed failure that is gone
+    while IFS= read -r pattern; do
+        local good='' bad=''
+        while IFS= read -r line; do
+            # shellcheck disable=SC2053
+            [[ ${line#* } == $pattern ]] && { [ "${line%% *}" = ok ] && good=1 || bad=1; }
+        done < <(grep -F -- "${pattern%%[*?[]*}" "$results")
+        [ -z "$good" ] || [ -n "$bad" ] || notes+=("$name: $pattern is listed as a known failure, and passes")
+    done < <(known "$name")
+}
+
+notes=() rows=() failures=0 found=0
+row() { # NAME DEVICE PASSED FAILED KNOWN TIME
+    rows+=("| $1 | $2 | $3 | $4 | $5 | $6 |")
+    printf '%s: %s: %s passed, %s failed, %s known, %s\n' "$1" "$2" "$3" "$4" "$5" "$6"
+}
+
+test_runtime() {
+    local name=$1 log=$logs/$1.log wrap=() device cpu started=$SECONDS
+    : >"$log"
+    if ! runtime "$name"; then
+        row "$name" "not there: $missing" - - - -
+        return
+    fi
+    found=$((found + 1))
+    [[ $name == oclgrind* ]] && wrap=(oclgrind --local-mem-size 32768)
+    [[ $name == oclgrind-* ]] && wrap+=(--max-wgsize "${name#oclgrind-}")
+    if ! device=$(env "${environment[@]}" "${wrap[@]}" timeout 120 "$build/tests/which_device" "$platform" 2>"$log"); then
+        failures=$((failures + 1))
+        row "$name" "FAILED: $(tail -n 1 "$log")" 0 1 0 -
+        return
+    fi
+    device=$(awk -F'\t' '{ printf "%s, driver %s; %s (%d KB local, groups of %d)", $1, $3, $2, $5 / 1024, $6 }' <<<"$device")
+    local TIMEFORMAT='%U %S'
+    if [[ $name == oclgrind* ]]; then
+        { time run_oclgrind "$name" "$log"; } 2>"$log.time"
+        oclgrind_cases <"$log" >"$log.cases"
+    else
+        { time run_suite "$name" "$log"; } 2>"$log.time"
+        cases_of <"$log" >"$log.cases"
+    fi
+    judge "$name" "$log.cases"
+    if [ $((passed + failed + listed)) = 0 ]; then
+        failed=1
+        notes+=("$name, FAILED: not one case ran: $log")
+    fi
+    cpu=$(tail -n 1 "$log.time" | awk '{ printf "%d", $1 + $2 + 0.5 }')
+    [ "$failed" = 0 ] || failures=$((failures + 1))
+    row "$name" "$device" "$passed" "$failed" "$listed" "$((SECONDS - started)) s ($cpu s of CPU)"
+}
+
+for name in $only; do test_runtime "$name"; done
+
+# ----------------------------------------------------------------------------------------------------- the table
+
+table() {
+    echo "| runtime | device | passed | failed | known | time |"
+    echo "|---|---|---|---|---|---|"
+    printf '%s\n' "${rows[@]}"
+}
+echo
+table
+[ ${#notes[@]} = 0 ] || printf '\n%s' "${notes[@]}"
+echo
+[ -z "$markdown" ] || table >"$markdown"
+if [ $found = 0 ]; then
+    echo "matrix.sh: none of the runtimes is there" >&2
+    exit 1
+fi
+[ $failures = 0 ] || { echo "matrix.sh: $failures of $found runtimes failed; logs are in $logs" >&2; exit 1; }
