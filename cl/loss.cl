@@ -69,7 +69,8 @@ cross_entropy(global const float *y, long y_offset, long y_stride, global const 
     const int item = get_local_id(0);
     y += y_offset + row * y_stride;
     dy += dy_offset + row * dy_stride;
-    const long label = labels[labels_offset + row * labels_stride];
+    /* int, not long: Rusticl on llvmpipe (Mesa 22.3) finds every long that was an int to be >= 0 */
+    const int label = labels[labels_offset + row * labels_stride];
     const int known = label >= 0 && label < cols; /* never an index otherwise */
     const float score = known ? y[label] : NAN;
 

@@ -332,6 +332,9 @@ oclin_status oclin_context_finish(oclin_context *ctx)
 {
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
+    /* Rusticl (Mesa 22.3) waits in clFinish() for what was not flushed before, and returns at once when that is nothing: a
+     * marker is something, and on an in-order queue the last. Should it fail, so will clFinish(). */
+    clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, NULL);
     const cl_int error = clFinish(ctx->queue);
     if (error) oclin_tensors_lose_epoch(ctx);
     ctx->epoch++;

@@ -234,7 +234,9 @@ static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const cha
         error = clGetKernelWorkGroupInfo(p->kernel, device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE,
                                          sizeof required, required, NULL);
     /* Rusticl (Mesa 22.3) reports its sub-group size as the kernel's limit, and runs the group that was
-     * required of the compiler: that it compiled for this size counts as well. */
+     * required of the compiler: that it compiled for this size counts as well. And it reports twice the local memory that
+     * the kernel declares, which oclin has counted itself (plan.c). */
+    if (strcmp(ctx->device.info.platform_name, "rusticl") == 0) local /= 2;
     const int group_fits = (int64_t)group >= p->tile.group || (int64_t)required[0] == p->tile.group;
     p->fits = group_fits && local <= (cl_ulong)ctx->device.info.local_bytes;
     return error;

@@ -263,7 +263,15 @@ static void test_some_handles(void **state)
 static void test_out_of_order_queue(void **state)
 {
     (void)state;
-    const struct own own = make_own(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+    struct own own = make_own(0);
+    cl_command_queue_properties can = 0;
+    clGetDeviceInfo(own.device, CL_DEVICE_QUEUE_PROPERTIES, sizeof can, &can, NULL);
+    release_own(&own);
+    if (!(can & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)) {
+        print_message("this device has no such queues\n");
+        return;
+    }
+    own = make_own(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
     struct oclin_context_options options = options_of(&own);
     check_creation_fails(&options, OCLIN_E_ARG, "out of order");
     assert_int_equal(references(&own, 1), 1);
@@ -289,7 +297,10 @@ static void test_queue_of_another_device(void **state)
     const cl_device_partition_property one_unit[] = {CL_DEVICE_PARTITION_BY_COUNTS, 1,
                                                      CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
     cl_device_id part = NULL;
-    if (clCreateSubDevices(own.device, one_unit, 1, &part, NULL) == CL_SUCCESS) {
+    cl_uint parts = 0;
+    /* asked first: Rusticl (Mesa 22.3) has no clCreateSubDevices() to be called */
+    clGetDeviceInfo(own.device, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof parts, &parts, NULL);
+    if (parts > 0 && clCreateSubDevices(own.device, one_unit, 1, &part, NULL) == CL_SUCCESS) {
         cl_int error;
         const cl_device_id devices[] = {own.device, part};
         struct own both = {clCreateContext(NULL, 2, devices, NULL, NULL, &error), own.device, NULL};
