@@ -17,7 +17,8 @@
 #   oclgrind-64 -1          the same with work-groups of 64, of 1
 #
 # Each runs in a process that sees no other runtime: OCL_ICD_VENDORS is a folder with that one in it, and which_device
-# says what a context really gets. tests/known_failures.txt lists what a runtime is known to get wrong; it is shown. The exit
+# says what a context really gets. "Too large" are cases of plans whose work-groups the device does not allow: they check that
+# oclin says so, and no more. tests/known_failures.txt lists what a runtime is known to get wrong; it is shown. The exit
 # status is 0 when all that was found and tried had no failure that is not listed there, and something was.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -39,8 +40,9 @@ done
 for name in $only; do
     [[ " $all " == *" $name "* ]] || { echo "matrix.sh: there is no runtime $name, only: $all" >&2; exit 2; }
 done
-build=$(cd "$build" && pwd) && [ -x "$build/tests/which_device" ] || {
-    echo "matrix.sh: $build has no tests: scripts/build.sh $build" >&2
+build=$(cd "$build" 2>/dev/null && pwd)
+[ -x "$build/tests/which_device" ] || {
+    echo "matrix.sh: the tests are not built there: scripts/build.sh build" >&2
     exit 2
 }
 intel=${OCLIN_INTEL-$build/intel-opencl}
@@ -91,18 +93,24 @@ runtime() {
 
 # --------------------------------------------------------------------------------------------------- one runtime
 
-# The cases of one log of ctest -V, a line each: "ok PROGRAM:CASE", "bad PROGRAM:CASE"; a program that ended otherwise than by
+# The cases of one log of ctest -V, a line each: "ok PROGRAM:CASE", or "bad", or "skip"; a program that ended otherwise than by
 # its cases is one that failed.
 cases_of() {
     awk '
     /^ *Start +[0-9]+: / { number = $2; sub(":", "", number); program[number] = $3; next }
-    /^[0-9]+: \[       OK \] / || /^[0-9]+: \[  FAILED  \] / {
+    /^[0-9]+: \[ RUN      \] / {
         number = $1; sub(":", "", number)
-        good = $0 ~ /^[0-9]+: \[       OK \] /
-        name = $0; sub(/^[0-9]+: \[ +(OK|FAILED) +\] /, "", name)
-        if (name ~ /^[0-9]+ test\(s\)/) next
-        if (good) print "ok " program[number] ":" name
-        else if (!seen[number name]++) { print "bad " program[number] ":" name; failed[number]++ }
+        running[number] = $0; sub(/^[0-9]+: \[ RUN      \] /, "", running[number])
+        next
+    }
+    /^[0-9]+: \[ +(OK|FAILED|SKIPPED) +\] / {
+        number = $1; sub(":", "", number)
+        what = $0 ~ /^[0-9]+: \[ +OK/ ? "ok" : $0 ~ /^[0-9]+: \[ +FAILED/ ? "bad" : "skip"
+        name = $0; sub(/^[0-9]+: \[ +[A-Z]+ +\] /, "", name)
+        if (name ~ /^[0-9]+ test\(s\)/ || seen[number name]++) next
+        print what " " program[number] ":" name
+        running[number] = ""
+        if (what == "bad") failed[number]++
         next
     }
     / Test +#[0-9]+: / {
@@ -110,7 +118,7 @@ cases_of() {
         if ($0 ~ / Passed /) next
         if (failed[number] && $0 ~ /\*\*\*Failed/) next
         why = $0; sub(/.*\.\.+/, "", why); sub(/ +[0-9.]+ sec.*/, "", why); gsub(/\*|^ +/, "", why)
-        print "bad " program[number] ":(" why ")"
+        print "bad " program[number] ":" (running[number] ? running[number] : "(" why ")")
     }'
 }
 
@@ -119,7 +127,7 @@ suite() {
     local name=$1 log=$2 programs=$3 pattern=${4-} names
     names=$(cd "$build" && ctest -N ${part:+-R "$part"} | sed -n 's/^ *Test *#[0-9]*: //p' | grep -E "$programs")
     [ -n "$names" ] || return 0
-    (cd "$build" && env "${environment[@]}" ${pattern:+OCLIN_TEST="$pattern"} ctest -V -j "$(nproc)" --timeout "$timeout" \
+    (cd "$build" && env "${environment[@]}" "OCLIN_TEST_WITHOUT=$apart" ${pattern:+OCLIN_TEST="$pattern"} ctest -V -j "$(nproc)" --timeout "$timeout" \
         -R "^($(echo "$names" | paste -sd'|'))\$") >>"$log" 2>&1
 }
 
@@ -128,14 +136,20 @@ whole='.'
 quick_modules='^(device|context|lifetime|tensor|sharing|layer|layer_args|layer_state|layer_data|loss|program|cache|failure|edges|(math|golden)_plain)$'
 quick_products='^products_(plain|simd-4|simt-16|simt-32)$'
 
+# What ends its process runs last, one case at a time: what is behind it in its program would not run.
 run_suite() {
-    local name=$1 log=$2
+    local name=$1 log=$2 case
+    apart=$(ending "$name" | cut -d: -f2- | paste -sd';')
     if [ -z "$quick" ]; then
         suite "$name" "$log" "$whole"
     else
         suite "$name" "$log" "$quick_modules"
         suite "$name" "$log" "$quick_products" '*/small*'
     fi
+    apart=''
+    while IFS= read -r case; do
+        suite "$name" "$log" "^${case%%:*}\$" "${case#*:}"
+    done < <(ending "$name")
 }
 
 # as suite's log gives them: one line a case
@@ -145,17 +159,22 @@ run_oclgrind() {
     OCLIN_PART=$part OCLIN_TIMEOUT=$timeout "$root/scripts/oclgrind.sh" "$build" "${limits[@]}" >"$2" 2>&1
 }
 oclgrind_cases() {
-    awk '/: [0-9]+ cases, empty log$/ { for (i = 0; i < $(NF - 3); i++) print "ok " $0 }
+    awk '/: [0-9]+ cases, empty log/ {
+             match($0, /: [0-9]+ cases/); n = substr($0, RSTART + 2) + 0
+             for (i = 0; i < n; i++) print "ok " $0
+             if (match($0, /\([0-9]+ need larger/)) { n = substr($0, RSTART + 1) + 0; while (n-- > 0) print "skip " $0 }
+         }
          /: FAILED \(/ { print "bad " $0 }'
 }
 
-# known NAME RESULTS: the patterns listed for this runtime
+# known NAME: the patterns listed for this runtime; ending NAME: those of them that end the process
+ending() { sed -n "s/^$1 *| *\([^|]*[^| ]\) *| *ends the process.*/\1/p" "$root/tests/known_failures.txt"; }
 known() { sed -n "s/^$1 *| *\([^|]*[^| ]\) *|.*/\1/p" "$root/tests/known_failures.txt"; }
 
-# judge NAME RESULTS: sets passed, failed, listed (known failures), and adds to notes
+# judge NAME RESULTS: sets passed, failed, listed (known failures), skipped, and adds to notes
 judge() {
     local name=$1 results=$2 line pattern is_known
-    passed=$(grep -c '^ok ' "$results") failed=0 listed=0
+    passed=$(grep -c '^ok ' "$results") failed=0 listed=0 skipped=$(grep -c '^skip ' "$results")
     while IFS= read -r line; do
         is_known=
         while IFS= read -r pattern; do
@@ -180,16 +199,16 @@ judge() {
 }
 
 notes=() rows=() failures=0 found=0
-row() { # NAME DEVICE PASSED FAILED KNOWN TIME
-    rows+=("| $1 | $2 | $3 | $4 | $5 | $6 |")
-    printf '%s: %s: %s passed, %s failed, %s known, %s\n' "$1" "$2" "$3" "$4" "$5" "$6"
+row() { # NAME DEVICE PASSED FAILED KNOWN SKIPPED TIME
+    rows+=("| $1 | $2 | $3 | $4 | $5 | $6 | $7 |")
+    printf '%s: %s: %s passed, %s failed, %s known, %s too large, %s\n' "$@"
 }
 
 test_runtime() {
     local name=$1 log=$logs/$1.log wrap=() device cpu started=$SECONDS
     : >"$log"
     if ! runtime "$name"; then
-        row "$name" "not there: $missing" - - - -
+        row "$name" "not there: $missing" - - - - -
         return
     fi
     found=$((found + 1))
@@ -197,7 +216,7 @@ test_runtime() {
     [[ $name == oclgrind-* ]] && wrap+=(--max-wgsize "${name#oclgrind-}")
     if ! device=$(env "${environment[@]}" "${wrap[@]}" timeout 120 "$build/tests/which_device" "$platform" 2>"$log"); then
         failures=$((failures + 1))
-        row "$name" "FAILED: $(tail -n 1 "$log")" 0 1 0 -
+        row "$name" "FAILED: $(tail -n 1 "$log")" 0 1 0 0 -
         return
     fi
     device=$(awk -F'\t' '{ printf "%s, driver %s; %s (%d KB local, groups of %d)", $1, $3, $2, $5 / 1024, $6 }' <<<"$device")
@@ -216,7 +235,7 @@ test_runtime() {
     fi
     cpu=$(tail -n 1 "$log.time" | awk '{ printf "%d", $1 + $2 + 0.5 }')
     [ "$failed" = 0 ] || failures=$((failures + 1))
-    row "$name" "$device" "$passed" "$failed" "$listed" "$((SECONDS - started)) s ($cpu s of CPU)"
+    row "$name" "$device" "$passed" "$failed" "$listed" "$skipped" "$((SECONDS - started)) s ($cpu s of CPU)"
 }
 
 for name in $only; do test_runtime "$name"; done
@@ -224,8 +243,8 @@ for name in $only; do test_runtime "$name"; done
 # ----------------------------------------------------------------------------------------------------- the table
 
 table() {
-    echo "| runtime | device | passed | failed | known | time |"
-    echo "|---|---|---|---|---|---|"
+    echo "| runtime | device | passed | failed | known failures | too large | time |"
+    echo "|---|---|---|---|---|---|---|"
     printf '%s\n' "${rows[@]}"
 }
 echo

@@ -25,6 +25,7 @@ check_with() {
         --build-options '-cl-opt-disable -DOCLIN_USE_SHUFFLE2' "$build/tests/test_$program" "$@" >"$work/out" 2>&1 ||
         status=$?
     local cases
+    local skipped=
     cases=$(sed -n 's/^\[==========\] \([0-9]*\) test(s) run.*/\1/p' "$work/out")
     if [ $status != 0 ] || [ -s "$log" ] || [ "${cases:-0}" = 0 ]; then
         grep -v '^\[ RUN\|^\[       OK' "$work/out" | tail -n 40
@@ -32,7 +33,8 @@ check_with() {
         echo "$name $*: FAILED (exit status $status, $(wc -l <"$log") lines of log)"
         failures=$((failures + 1))
     else
-        echo "$name $*: $cases cases, empty log"
+        skipped=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p' "$work/out")
+        echo "$name $*: $((cases - ${skipped:-0})) cases, empty log${skipped:+ ($skipped need larger work-groups)}"
     fi
 }
 

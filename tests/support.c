@@ -268,17 +268,78 @@ void clear_context_log(void)
     log_text[0] = '\0';
 }
 
+/* Work-items in a group of each plan that needs more than one. */
+static const struct {
+    const char *plan;
+    size_t group;
+} plan_groups[] = {{"simt", 16},       {"simt-16", 16},  {"simt-32", 64},
+                   {"simt-64x32", 64}, {"simt-64", 128}, {"simt-128", 256}};
+
+/* A plan that a test asks for ("": oclin's choice) stands above OCLIN_PLAN, with which the whole suite may be run. */
+static oclin_status create(oclin_context **ctx, const struct oclin_context_options *options)
+{
+    const char *outside = getenv("OCLIN_PLAN");
+    char *kept = outside ? strcpy(new_array(char, strlen(outside) + 1), outside) : NULL;
+    if (options->plan && kept) setenv("OCLIN_PLAN", options->plan, 1);
+    const oclin_status status = oclin_context_create(ctx, options);
+    if (kept) setenv("OCLIN_PLAN", kept, 1);
+    free(kept);
+    return status;
+}
+
+int plan_too_large(const char *plan)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    oclin_context *ctx = NULL;
+    cl_device_id device;
+    size_t largest = 0, need = 1;
+    for (size_t i = 0; plan && i < COUNT_OF(plan_groups); i++)
+        if (strcmp(plan, plan_groups[i].plan) == 0) need = plan_groups[i].group;
+    options.plan = "plain";
+    if (need == 1 || create(&ctx, &options) != OCLIN_OK) return 0;
+    if (oclin_context_cl(ctx, NULL, &device, NULL) == OCLIN_OK)
+        clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof largest, &largest, NULL);
+    oclin_context_destroy(ctx);
+    return largest < need;
+}
+
+static void check_refused(const char *plan)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    struct heard heard = {0};
+    oclin_context *ctx = NULL;
+    options.plan = plan;
+    options.log = hear;
+    options.log_user = &heard;
+    assert_status(NULL, OCLIN_E_DEVICE, create(&ctx, &options));
+    if (!strstr(heard.last, "needs work-groups of")) fail_msg("'%s' does not say why", heard.last);
+}
+
+void needs_plan(const char *plan)
+{
+    if (!plan_too_large(plan)) return;
+    check_refused(plan);
+    skip();
+}
+
+static void test_refused(void **state)
+{
+    check_refused(*state);
+}
+
+int run_refused(const char *plan)
+{
+    const struct CMUnitTest test = {"refused: the device's work-groups are too small", test_refused, NULL,
+                                    NULL, (void *)(uintptr_t)plan};
+    return _cmocka_run_group_tests(plan, &test, 1, NULL, NULL) ? 1 : 0;
+}
+
 oclin_context *make_context_with(struct oclin_context_options options)
 {
     oclin_context *ctx = NULL;
+    needs_plan(options.plan);
     options.log = log_line;
-    /* a plan that a test asks for ("" : oclin's choice) stands above OCLIN_PLAN, with which the whole suite may be run */
-    const char *outside = getenv("OCLIN_PLAN");
-    char *kept = outside ? strcpy(new_array(char, strlen(outside) + 1), outside) : NULL;
-    if (options.plan && kept) setenv("OCLIN_PLAN", options.plan, 1);
-    const oclin_status status = oclin_context_create(&ctx, &options);
-    if (kept) setenv("OCLIN_PLAN", kept, 1);
-    free(kept);
+    const oclin_status status = create(&ctx, &options);
     if (status != OCLIN_OK || !ctx)
         fail_msg("no context, plan %s: %s\n%s", options.plan ? options.plan : "of oclin's choice",
                  oclin_status_name(status), log_text);
@@ -426,14 +487,32 @@ static int matches(const char *pattern, const char *name)
     return (*pattern == '?' || *pattern == *name) && matches(pattern + 1, name + 1);
 }
 
+/* Whether one of the patterns (with ';' between them) matches. */
+static int matches_one(const char *patterns, const char *name)
+{
+    char pattern[160];
+    while (patterns && *patterns) {
+        const size_t length = strcspn(patterns, ";");
+        snprintf(pattern, sizeof pattern, "%.*s", (int)length, patterns);
+        if (matches(pattern, name)) return 1;
+        patterns += length + (patterns[length] == ';');
+    }
+    return 0;
+}
+
 /* Chosen here and not by cmocka's own filter: cmocka reports success when nothing is left. */
 int run_list(const char *group, struct test_list *list, int argc, char **argv)
 {
     const char *pattern = argc > 1 ? argv[1] : getenv("OCLIN_TEST");
     struct CMUnitTest *chosen = calloc(list->count + 1, sizeof *chosen);
     size_t count = 0;
-    for (size_t i = 0; chosen && i < list->count; i++)
-        if (!pattern || matches(pattern, list->tests[i].name)) chosen[count++] = list->tests[i];
+    for (size_t i = 0; chosen && i < list->count; i++) {
+        const char *name = list->tests[i].name;
+        if (matches_one(getenv("OCLIN_TEST_WITHOUT"), name))
+            printf("%s: without %s\n", group, name);
+        else if (!pattern || matches(pattern, name))
+            chosen[count++] = list->tests[i];
+    }
 
     int failed = 1;
     if (count > 0)

@@ -114,6 +114,15 @@ oclin_context *make_context(const char *plan);
 /* With any other options; their log is replaced by the same one. */
 oclin_context *make_context_with(struct oclin_context_options options);
 
+/*
+ * Whether the device's work-groups are smaller than this plan's, by the numbers of the driver and of this file. Then
+ * oclin must refuse the plan; needs_plan() checks that it does and skips the test that is running (make_context() asks it for
+ * every plan), run_refused() makes that check the only test of a program that is about one plan.
+ */
+int plan_too_large(const char *plan);
+void needs_plan(const char *plan);
+int run_refused(const char *plan);
+
 /* Everything that contexts have said since clear_context_log(), one line each, cut when it is too long. */
 const char *context_log(void);
 void clear_context_log(void);
@@ -168,7 +177,8 @@ struct test_list {
 void add_test(struct test_list *list, CMUnitTestFunction test, void *state, const char *format, ...);
 
 /* Runs those whose name matches argv[1], else the environment variable OCLIN_TEST, else all: a pattern with
- * * and ?. Frees the list. Returns the exit code: 0 only if some ran and all passed. */
+ * * and ?. Leaves out, and says so, those that match one of the patterns in OCLIN_TEST_WITHOUT, which have ';' between them:
+ * for scripts/matrix.sh, where a case brings a whole runtime down. Frees the list. Returns the exit code: 0 only if some ran and all passed. */
 int run_list(const char *group, struct test_list *list, int argc, char **argv);
 
 /* ---------------------------------------------------------------------------------------- all pairs */

@@ -467,6 +467,7 @@ static struct variable variables[] = {
 static void test_variable(void **state)
 {
     const struct variable *v = *state;
+    needs_plan(v->want_plan);
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
     options.plan = v->plan;
     options.cl_dir = v->cl_dir;

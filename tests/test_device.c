@@ -159,6 +159,10 @@ cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t size, vo
     find_real("clGetDeviceInfo", &real);
     if (largest_group && what == CL_DEVICE_MAX_WORK_GROUP_SIZE)
         return answer(&largest_group, sizeof largest_group, size, to, size_ret);
+    if (largest_group && what == CL_DEVICE_MAX_WORK_ITEM_SIZES) {
+        const size_t items[3] = {largest_group, largest_group, largest_group};
+        return answer(items, sizeof items, size, to, size_ret);
+    }
     return real(device, what, size, to, size_ret);
 }
 

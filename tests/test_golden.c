@@ -163,6 +163,7 @@ int main(int argc, char **argv)
         return 2;
     }
     plan_name = argv[1];
+    if (plan_too_large(plan_name)) return run_refused(plan_name);
     struct test_list list = {NULL, 0, 0};
     for (size_t i = 0; i < COUNT_OF(golden_cases); i++)
         add_test(&list, test_layer, (void *)(uintptr_t)&golden_cases[i], "%s/layer/%s", plan_name,

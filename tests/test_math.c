@@ -290,6 +290,7 @@ int main(int argc, char **argv)
         return 2;
     }
     plan_name = argv[1];
+    if (plan_too_large(plan_name)) return run_refused(plan_name);
     struct test_list list = {NULL, 0, 0};
     for (size_t t = 0; t < COUNT_OF(tests); t++)
         for (size_t i = 0; i < COUNT_OF(sizes); i++)

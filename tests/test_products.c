@@ -470,6 +470,7 @@ int main(int argc, char **argv)
         return 2;
     }
     plan_name = argv[1];
+    if (plan_too_large(plan_name)) return run_refused(plan_name);
     shared_context = make_context(plan_name);
     const struct oclin_tile t = tile_in_use(shared_context);
     struct rows rows = {NULL, 0, 0};

@@ -318,11 +318,29 @@ static void test_copy(void **state)
     check_same_bits("asynchronous copy", got, sent, n);
     check_canaries("asynchronous copy", &t);
     assert_ok(ctx, oclin_tensor_write_async(t.t, sent, NULL));
+    fill_poison(got, n);
     assert_ok(ctx, oclin_tensor_read_async(t.t, got, NULL));
     assert_ok(ctx, oclin_context_finish(ctx));
+    check_same_bits("copy that finish waited for", got, sent, n);
     for (int i = 0; i < 2; i++) clReleaseEvent(events[i]);
     tensor_release(&t);
     free(sent);
+    free(got);
+}
+
+/* finish waits for a copy that was flushed before and takes a while. */
+static void test_finish_waits(void **state)
+{
+    (void)state;
+    enum { COUNT = 4 << 20 };
+    oclin_context *ctx = context();
+    float *got = new_array(float, COUNT);
+    oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 1, COUNT, NULL);
+    assert_ok(ctx, oclin_tensor_fill(t, 2.0));
+    assert_ok(ctx, oclin_tensor_read_async(t, got, NULL));
+    assert_ok(ctx, oclin_context_finish(ctx));
+    assert_true(got[0] == 2.0f && got[COUNT - 1] == 2.0f);
+    oclin_tensor_destroy(t);
     free(got);
 }
 
@@ -581,6 +599,7 @@ int main(int argc, char **argv)
         add_test(&list, test_copy, &placements[i], "copy/%d x %d, stride %d, offset %d",
                  (int)placements[i].rows, (int)placements[i].cols, (int)placements[i].stride,
                  (int)placements[i].offset);
+    add_test(&list, test_finish_waits, NULL, "copy/finish waits");
     add_test(&list, test_copy_arguments, NULL, "copy/arguments");
     for (size_t i = 0; i < COUNT_OF(fill_cases); i++)
         add_test(&list, test_fill, &fill_cases[i], "fill/%s %.10g", fill_cases[i].dtype ? "i32" : "f32",
