@@ -5,8 +5,8 @@
 #   build   library and examples, the OpenCL loader, PoCL (OpenCL on the CPU), the images of the demo
 #   test    the test suite
 #   check   what CI uses besides
-#   runtimes  other OpenCL runtimes that scripts/matrix.sh tests on, and pip
-#   intel   Intel's runtime for CPUs: packages of PyPI, for scripts/install_intel.sh; only to be listed
+#   runtimes  the OpenCL runtimes that scripts/matrix.sh tests on besides, and pip
+#   intel   Intel's runtime for CPUs, from PyPI, which scripts/install_intel.sh puts into a folder; only to be listed
 #   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
 #   bench   the peers that the benchmarks compare with
 set -eu
