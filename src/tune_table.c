@@ -134,7 +134,7 @@ static int has_file(const oclin_context *ctx)
 static char *next_word(char **line)
 {
     char *word = *line;
-    if (!word || !*word) return NULL;
+    if (!word || !*word || *word == ' ') return NULL;
     char *blank = strchr(word, ' ');
     if (blank) *blank = 0;
     *line = blank ? blank + 1 : NULL;

@@ -514,6 +514,7 @@ static const char *const bad_lines[] = {
     "forward 8 40 24 plain 2e1 10",
     "forward 0x8 40 24 plain 20 10",
     "forward 8  40 24 plain 20 10",
+    "forward 8 40 24  20 10", /* no plan between the blanks */
     "forward 8 40 24 plain 20",
     "forward 8 40 24 plain 20 10 30",
     "forward 8 40 24 plain 20 10 ",
