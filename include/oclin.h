@@ -585,6 +585,7 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
  * `bound`, where it is not NULL, receives for each result how far a device may be from it: a sum of K products in
  * float32, in any order, is within the smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of
  * magnitudes; (16 u) for zero-mean data; errors of activations (OpenCL's limits) and of inputs are carried through.
+ * Inf: the result may overflow, and NaN: where it is Inf it may as well be NaN; then nothing is promised.
  */
 struct oclin_ref_case {
     int64_t batch, in, out;

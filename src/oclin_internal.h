@@ -405,7 +405,7 @@ void oclin_random_fill(uint64_t seed, uint32_t stream, oclin_init init, double l
 /* ------------------------------------------------------------------------------------------- verify.c */
 
 /* How far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by the same; elsewhere a
- * bound that is not finite makes no claim. */
+ * bound that is not finite makes no claim; NaN makes none about an Inf either. */
 double oclin_error_in_bounds(float got, double want, double bound);
 
 /* Takes all the host memory that checking an operation of the layer with so many rows needs, before the operation: its lack

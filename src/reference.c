@@ -41,6 +41,7 @@ struct sum {
     int64_t K;
     double value;
     double S;       /* of magnitudes */
+    double finite;  /* the part of S that is not from an Inf or NaN */
     double carried; /* errors that the operands bring along */
     double largest; /* operand */
 };
@@ -56,14 +57,17 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
 {
     sum->K++;
     sum->value += a * b;
-    sum->S += (fabs(a) + a_bound) * fabs(b);
+    const double magnitude = (fabs(a) + a_bound) * fabs(b);
+    sum->S += magnitude;
+    if (isfinite(magnitude)) sum->finite += magnitude;
     sum->carried += a_bound * fabs(b);
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
 
 static double bound_of(const struct oclin_ref_case *c, const struct sum *sum)
 {
-    if (!isfinite(sum->S)) return 0; /* the result is Inf or NaN, on the device too */
+    /* Inf or NaN, on the device too; unless the finite products may overflow there to the other Inf, which makes NaN */
+    if (!isfinite(sum->S)) return sum->finite < NO_OVERFLOW ? 0 : NAN;
     return sum_bound(c, sum->K, sum->S, sum->largest) + sum->carried;
 }
 
@@ -128,6 +132,7 @@ static double activate_bound(const struct oclin_ref_case *c, double z, double e)
     case OCLIN_TANH:
         return carried + SECOND_ORDER * 10 * U * y + 5 * TINY + flushed;
     case OCLIN_GELU: { /* erfc 32, its product 1; its argument 2, magnified by z erfc'(z) */
+        if (isinf(z)) return e;
         const double farthest = fabs(z) + e, nearest = fmax(0, fabs(z) - e);
         own = 33 * U * y + 2 * U * farthest * farthest * normal_pdf(nearest);
         return carried + SECOND_ORDER * own + (1 + 8 * fabs(z)) * TINY + (1 + fabs(z)) * flushed;
@@ -206,6 +211,7 @@ void oclin_ref_forward(const struct oclin_ref_case *c, const float *x, const flo
             if (b) {
                 sum.value += b[o];
                 sum.S += fabs(b[o]);
+                if (isfinite(b[o])) sum.finite += fabs(b[o]);
             }
             const int64_t at = n * c->out + o;
             const double e = bound_of(c, &sum);

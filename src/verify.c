@@ -96,7 +96,7 @@ double oclin_error_in_bounds(float got, double want, double bound)
 {
     const float rounded = (float)want;
     if (isnan(rounded)) return isnan(got) ? 0.0 : INFINITY;
-    if (isfinite(want) && !isfinite(bound)) return 0.0;
+    if (isnan(bound) || (isfinite(want) && !isfinite(bound))) return 0.0;
     if (isinf(rounded)) return got == rounded ? 0.0 : INFINITY;
     if (got == rounded) return 0.0;
     return isfinite(got) ? fabs((double)got - want) / bound : INFINITY;

@@ -113,6 +113,7 @@ int64_t first_inexact(int64_t rows, int64_t cols, int64_t stride, const float *g
 static double error_in_bounds(float got, double want, double bound)
 {
     if (!isfinite((float)want) && same_number(got, (float)want)) return 0;
+    if (isnan(bound)) return -1;
     if (!isfinite(want)) return INFINITY;
     if (!isfinite(bound)) return -1;
     if (isnan(got)) return INFINITY;

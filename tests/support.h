@@ -71,7 +71,7 @@ struct comparison {
 };
 
 /* NaN and Inf in want (rounded to float) must be met by the same. Elsewhere a bound that is not finite makes
- * no claim (a sum that may overflow), and an Inf in got counts as 2^128. */
+ * no claim (a sum that may overflow; NaN: nor about an Inf), and an Inf in got counts as 2^128. */
 struct comparison compare_bound(int64_t rows, int64_t cols, int64_t stride, const float *got,
                                 const double *want, const double *bound);
 

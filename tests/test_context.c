@@ -505,6 +505,45 @@ static void test_verify_option(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* Verifying looks into buffers that the host may not read, and into those that kernels may only write. */
+static void test_verify_hidden(void **state)
+{
+    (void)state;
+    static const cl_mem_flags flags[] = {CL_MEM_HOST_NO_ACCESS, CL_MEM_HOST_WRITE_ONLY, CL_MEM_WRITE_ONLY};
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    struct oclin_loss_options accumulate = OCLIN_LOSS_OPTIONS_INIT;
+    const float numbers[4] = {1, 2, 3, 4};
+    const int32_t labels[2] = {0, 1};
+    options.plan = "plain";
+    options.verify = accumulate.accumulate = 1;
+    oclin_context *ctx = make_context_with(options);
+    oclin_layer *layer = NULL;
+    assert_ok(ctx, oclin_layer_create(&layer, ctx, 2, 2, NULL));
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 2, 2, numbers),
+                 *t = make_tensor(ctx, OCLIN_I32, 2, 1, labels);
+    cl_context handle;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        cl_mem m = clCreateBuffer(handle, flags[i], 64, NULL, NULL);
+        oclin_tensor *y = NULL, *loss = NULL, *correct = NULL;
+        assert_ok(ctx, oclin_tensor_wrap(&y, ctx, OCLIN_F32, m, 0, 2, 2, 3));
+        assert_ok(ctx, oclin_tensor_wrap(&loss, ctx, OCLIN_F32, m, 7, 1, 1, 1));
+        assert_ok(ctx, oclin_tensor_wrap(&correct, ctx, OCLIN_I32, m, 8, 1, 1, 1));
+        assert_ok(ctx, oclin_layer_forward(layer, x, y));
+        assert_ok(ctx, oclin_loss_cross_entropy(x, t, loss, NULL, correct, NULL));
+        if (flags[i] != CL_MEM_WRITE_ONLY)
+            assert_ok(ctx, oclin_loss_cross_entropy(x, t, loss, NULL, correct, &accumulate));
+        oclin_tensor_destroy(y);
+        oclin_tensor_destroy(loss);
+        oclin_tensor_destroy(correct);
+        clReleaseMemObject(m);
+    }
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(t);
+    oclin_layer_destroy(layer);
+    oclin_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
@@ -521,6 +560,7 @@ int main(int argc, char **argv)
     add_test(&list, test_newer_caller_is_told, NULL, "create/newer caller is told");
     add_test(&list, test_older_caller, NULL, "create/older caller");
     add_test(&list, test_verify_option, NULL, "create/verify");
+    add_test(&list, test_verify_hidden, NULL, "verify/buffers that the host may not read");
     add_test(&list, test_some_handles, NULL, "handles/one or two of three");
     add_test(&list, test_out_of_order_queue, NULL, "handles/out-of-order queue");
     add_test(&list, test_queue_of_another_context, NULL, "handles/queue of another context");

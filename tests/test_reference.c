@@ -616,6 +616,12 @@ static void test_extreme_bounds(void **state)
     oclin_ref_forward(&c, x, w, NULL, NULL, NULL, &y, &bound);
     assert_true(bound == INFINITY);
 
+    for (int overflows = 0; overflows < 2; overflows++) { /* Inf, or Inf and an overflow to -Inf */
+        const float data[3] = {-INFINITY, overflows ? 0x1p127f : 1, 0};
+        oclin_ref_forward(&c, data, w, NULL, NULL, NULL, &y, &bound);
+        assert_true(y == INFINITY && (overflows ? isnan(bound) : bound == 0));
+    }
+
     c.activation = OCLIN_RELU; /* a device that flushes may take this s for 0 */
     const float dy[3] = {3, 3, 3}, s[3] = {0x1p-127f, 0x1p-126f, 0};
     double dz[3], dz_bound[3];
@@ -959,7 +965,9 @@ static void test_compare_bound(void **state)
         {NAN, NAN, 0, 0},
         {1, NAN, 9, INFINITY},
         {INFINITY, INFINITY, NAN, 0},
-        {-INFINITY, INFINITY, NAN, INFINITY},
+        {-INFINITY, INFINITY, 0, INFINITY},
+        {-INFINITY, INFINITY, INFINITY, INFINITY},
+        {-INFINITY, INFINITY, NAN, -1}, /* it may be NaN as well */
         {INFINITY, 1e39, 1, 0},
         {INFINITY, 0x1p128 - 0x1p104, 0x1p105, 0.5},
         {INFINITY, 1, 1, 0x1p128},
