@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,11 @@ static int64_t size(void)
     static const int64_t some[] = {17, 33, 8, 16, 4, 1, 32, 12};
     const unsigned b = byte();
     return b < 208 ? 1 + b % 9 : b < 248 ? some[b % COUNT_OF(some)] : absurd[byte() % COUNT_OF(absurd)];
+}
+
+static int64_t a_little_more(int64_t n)
+{
+    return n > INT64_MAX - 4 ? n : n + byte() % 4;
 }
 
 static float number(unsigned kind, uint32_t *seed)
@@ -295,7 +301,7 @@ static struct tensor *arena;
 static struct tensor *make(oclin_dtype dtype, int64_t rows, int64_t cols)
 {
     const unsigned how = byte();
-    const int64_t stride = cols + how / 8 % 3;
+    const int64_t stride = cols < ARENA ? cols + how / 8 % 3 : cols;
     struct tensor *t = NULL;
     const int fits = rows >= 0 && rows <= 33 && cols >= 1 && cols <= 33 && rows * stride < ARENA;
     if (fits && how % 8 == 7) {
@@ -369,7 +375,7 @@ static void call_view(void)
     if (byte() % 2) {
         const int64_t offset = one_in(16) ? size() : byte() % 24, rows = one_in(8) ? 0 : size(), cols = size();
         const unsigned how = byte();
-        do_view(base, offset, rows, cols, how < 100 && base ? base->stride : how < 230 ? cols + how % 4 : size());
+        do_view(base, offset, rows, cols, how < 100 && base ? base->stride : how < 230 ? a_little_more(cols) : size());
         return;
     }
     const int64_t first = one_in(16) ? size() : byte() % 4, count = one_in(8) ? 0 : size();
@@ -390,7 +396,7 @@ static void call_wrap(void)
     struct buffer *b = some_buffer();
     const oclin_dtype dtype = some_dtype();
     const int64_t offset = one_in(16) ? size() : byte() % 64, rows = one_in(8) ? 0 : size(), cols = size();
-    do_wrap(b, dtype, offset, rows, cols, one_in(8) ? size() : cols + byte() % 4);
+    do_wrap(b, dtype, offset, rows, cols, one_in(8) ? size() : a_little_more(cols));
 }
 
 static void call_destroy(void)
@@ -831,8 +837,18 @@ static void drop_all(unsigned how)
     buffer_count = 0;
 }
 
+/* PoCL's compiler takes the signals away with which libFuzzer notices a crash, and writes the input to a file. */
+static void keep_signals(void)
+{
+    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL};
+    static struct sigaction before[COUNT_OF(signals)];
+    for (size_t i = 0; i < COUNT_OF(signals); i++)
+        sigaction(signals[i], foreign.ctx ? &before[i] : NULL, foreign.ctx ? NULL : &before[i]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size)
 {
+    keep_signals();
     at = data;
     end = data + data_size;
     if (!foreign.ctx) open_foreign();
@@ -844,6 +860,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size)
     const long buffers_before = live_buffers - (place->ctx->scratch != NULL);
     for (int n = 0; at < end && n < MOST_CALLS; n++) {
         foreign.used = 0;
+        keep_signals();
         calls[byte() % COUNT_OF(calls)]();
         check_memories(0);
     }

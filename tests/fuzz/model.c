@@ -227,10 +227,12 @@ static void clear(struct tensor *t)
     t->cleared = 1;
 }
 
+/* From the first to behind the last; -1: its bytes overflow. */
 static int64_t elements(int64_t rows, int64_t cols, int64_t stride)
 {
-    const __int128 n = rows > 0 ? (__int128)(rows - 1) * stride + cols : 0;
-    return n > INT64_MAX / 4 ? -1 : (int64_t)n;
+    const int64_t most = INT64_MAX / 4;
+    if (rows == 0) return 0;
+    return cols > most || rows - 1 > (most - cols) / stride ? -1 : (rows - 1) * stride + cols;
 }
 
 unsigned refusals_create(oclin_dtype dtype, int64_t rows, int64_t cols)
@@ -291,13 +293,13 @@ static struct result result(int64_t n)
     return r;
 }
 
-/* Exact: want rounded to float. A bound that is not finite makes no claim. */
+/* Exact: want rounded to float. A bound that is not finite makes no claim; NaN, not even that an Inf is one. */
 static int right(float got, double want, double bound, int exact)
 {
     const float rounded = (float)want;
     if (isnan(rounded)) return isnan(got);
     if (got == rounded) return 1;
-    if (isfinite(want) && !isfinite(bound)) return 1;
+    if (isnan(bound) || (isfinite(want) && !isfinite(bound))) return 1;
     return !exact && isfinite(got) && !isinf(rounded) && fabs(got - want) <= bound;
 }
 
