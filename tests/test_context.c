@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <math.h>
+
 #include "support.h"
 
 #include "oclin_internal.h"
@@ -544,6 +546,23 @@ static void test_verify_hidden(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* A step of 0 changes nothing, also with a gradient that is not finite. */
+static void test_verify_step_of_0(void **state)
+{
+    (void)state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.plan = "plain";
+    options.verify = 1;
+    oclin_context *ctx = make_context_with(options);
+    oclin_layer *layer = NULL;
+    assert_ok(ctx, oclin_layer_create(&layer, ctx, 2, 2, NULL));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_dw(layer), NAN));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_db(layer), INFINITY));
+    assert_ok(ctx, oclin_layer_step(layer, 0.0f));
+    oclin_layer_destroy(layer);
+    oclin_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
@@ -561,6 +580,7 @@ int main(int argc, char **argv)
     add_test(&list, test_older_caller, NULL, "create/older caller");
     add_test(&list, test_verify_option, NULL, "create/verify");
     add_test(&list, test_verify_hidden, NULL, "verify/buffers that the host may not read");
+    add_test(&list, test_verify_step_of_0, NULL, "verify/a step of 0");
     add_test(&list, test_some_handles, NULL, "handles/one or two of three");
     add_test(&list, test_out_of_order_queue, NULL, "handles/out-of-order queue");
     add_test(&list, test_queue_of_another_context, NULL, "handles/queue of another context");
