@@ -269,7 +269,7 @@ static struct buffer *some_buffer(void)
         const int by_host = how % 16 == 15, count = ARENA / 2;
         *b = (struct buffer){.count = count, .whole = count, .flags = flags[how % COUNT_OF(flags)]};
         if (by_host) b->flags = CL_MEM_READ_WRITE;
-        const unsigned shift = by_host ? byte() % 4 * 2 : 0; /* bytes */
+        const unsigned shift = !by_host ? 0 : one_in(16) ? 2 : 4; /* bytes */
         b->misaligned = shift % 4 != 0;
         char *host = keep((size_t)count + 4, 4);
         memcpy(host + shift, some_data(OCLIN_F32, count), (size_t)count * 4);
@@ -333,14 +333,14 @@ static struct tensor *nth_tensor(unsigned n, int dtype, int64_t rows, int64_t co
 static struct tensor *pick(oclin_dtype dtype, int64_t rows, int64_t cols)
 {
     const unsigned how = byte();
-    if (how < 3) return NULL;
-    if (how < 6 && !foreign.used) {
+    if (how > 253) return NULL;
+    if (how > 251 && !foreign.used) {
         foreign.used = 1;
         return &foreign.tensor;
     }
     struct tensor *t = NULL;
-    if (how < 12) t = nth_tensor(byte(), ANY, ANY, ANY);
-    if (how >= 12 && how < 150) t = nth_tensor(how, (int)dtype, rows, cols);
+    if (how > 246) t = nth_tensor(byte(), ANY, ANY, ANY);
+    if (how < 130) t = nth_tensor(how, (int)dtype, rows, cols);
     if (rows == ANY) rows = one_in(16) ? 0 : 1 + byte() % 9;
     return t ? t : make(dtype, rows, cols);
 }
@@ -349,8 +349,8 @@ static struct tensor *pick(oclin_dtype dtype, int64_t rows, int64_t cols)
 static struct tensor *any_tensor(void)
 {
     const unsigned how = byte();
-    struct tensor *t = how < 4 ? NULL : nth_tensor(how, ANY, ANY, ANY);
-    return t || how < 4 ? t : make(how % 8 ? OCLIN_F32 : OCLIN_I32, how % 4, 1 + how % 5);
+    struct tensor *t = how > 251 ? NULL : nth_tensor(how, ANY, ANY, ANY);
+    return t || how > 251 ? t : make(how % 8 ? OCLIN_F32 : OCLIN_I32, how % 4, 1 + how % 5);
 }
 
 /* ----------------------------------------------------------------------------------------- tensor calls */
@@ -519,14 +519,17 @@ static struct layer *do_layer(int64_t in, int64_t out, int odd)
     return judge_new("layer", world.ctx, no, status, h) ? model_layer(h, in, out, &effective, given) : NULL;
 }
 
+static struct layer *last_layer;
+
 static struct layer *pick_layer(void)
 {
     struct layer *fit[16];
     unsigned count = 0, how = byte();
     for (struct layer *l = world.layers; l && count < COUNT_OF(fit); l = l->next)
         if (l->handle) fit[count++] = l;
-    if (how < 2) return NULL;
-    return count ? fit[how % count] : do_layer(1 + how % 9, 1 + how / 9 % 9, 0);
+    if (how > 253) return NULL;
+    if (how < 128 && last_layer && last_layer->handle) return last_layer;
+    return last_layer = count ? fit[how % count] : do_layer(1 + how % 9, 1 + how / 9 % 9, 0);
 }
 
 static struct saved *pick_saved(void)
@@ -535,8 +538,8 @@ static struct saved *pick_saved(void)
     unsigned count = 0, how = byte();
     for (struct saved *s = world.saved; s && count < COUNT_OF(fit); s = s->next)
         if (s->handle) fit[count++] = s;
-    if (how < 4) return NULL;
-    if (how < 8) return &foreign.saved;
+    if (how > 253) return NULL;
+    if (how > 251) return &foreign.saved;
     if (count && how < 220) return fit[how % count];
     oclin_saved *h = NULL;
     return judge_new("saved", world.ctx, 0, oclin_saved_create(&h, world.ctx), h) ? model_saved(h) : NULL;
@@ -706,7 +709,7 @@ static void call_order(void)
     int n = how % (EVENTS + 1);
     for (int i = 0; i < n; i++) {
         const unsigned which = byte();
-        if (which < 8 || (which < 16 && (events[i] = foreign.event)))
+        if (which > 250 || (which > 245 && (events[i] = foreign.event)))
             no |= ARG;
         else if (judge("mark", world.ctx, 0, oclin_context_mark(world.ctx, &events[i])) && !events[i])
             wrong("mark gives no event");
@@ -857,6 +860,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size)
     if (!place->ctx) open_place(place);
     world_begin(place->ctx, place->queue, place->plan);
     arena = NULL;
+    last_layer = NULL;
     const long buffers_before = live_buffers - (place->ctx->scratch != NULL);
     for (int n = 0; at < end && n < MOST_CALLS; n++) {
         foreign.used = 0;
