@@ -16,6 +16,7 @@ struct oclin_storage {
     int64_t references;
     oclin_context *ctx;
     cl_mem root; /* NULL for tensors of 0 rows */
+    int wrapped; /* the caller's: it may be wrapped again */
     oclin_tensor *tensors;
     struct oclin_storage *next; /* in the context's list */
 };
@@ -95,10 +96,30 @@ oclin_tensor *oclin_tensor_retain(oclin_tensor *t)
     return t;
 }
 
+/* Zeros that are only marked would be forgotten with the last handle of t: they reach memory now if anybody else may look
+ * there, or these are told that they are lost. */
+static void leave_zeros(oclin_tensor *t)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    int seen = t->storage->wrapped;
+    if (!t->zero_pending) return;
+    for (const oclin_tensor *u = t->storage->tensors; u && !seen; u = u->next)
+        seen = u != t && oclin_tensor_overlap(t, u);
+    if (!seen) return;
+    const int usable = !ctx->lost && ctx->process == oclin_os_process_id();
+    const int left = usable && oclin_fill_enqueue(ctx, t, 0) == OCLIN_OK;
+    for (oclin_tensor *u = t->storage->tensors; u; u = u->next) {
+        if (u == t || !oclin_tensor_overlap(t, u)) continue;
+        u->epoch = ctx->epoch;
+        if (!left) u->unspecified = 1;
+    }
+}
+
 void oclin_tensor_destroy(oclin_tensor *t)
 {
     if (!t || --t->references > 0) return;
     struct oclin_storage *storage = t->storage;
+    leave_zeros(t);
     for (oclin_tensor **at = &storage->tensors; *at; at = &(*at)->next)
         if (*at == t) {
             *at = t->next;
@@ -302,7 +323,9 @@ static oclin_status storage_of(oclin_context *ctx, cl_mem root, struct oclin_sto
         if ((*storage)->root == root) return OCLIN_OK;
     const cl_int error = clRetainMemObject(root);
     if (error) return oclin_fail_cl(ctx, error, "clRetainMemObject");
-    return storage_create(storage, ctx, root);
+    OCLIN_TRY(storage_create(storage, ctx, root));
+    (*storage)->wrapped = 1;
+    return OCLIN_OK;
 }
 
 oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, cl_mem buffer,

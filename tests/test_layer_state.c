@@ -564,6 +564,33 @@ static void test_zero_grad_through_arena(void **state)
     oclin_tensor_destroy(arena);
 }
 
+/* A layer is dropped whose gradient is only marked as zero: the zeros stay for who looks at that memory. */
+static void test_zero_grad_and_drop(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    const float numbers[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    cl_context handle;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    for (int wrapped = 0; wrapped < 2; wrapped++) {
+        cl_mem m =
+            clCreateBuffer(handle, CL_MEM_COPY_HOST_PTR, sizeof numbers, (void *)(uintptr_t)numbers, NULL);
+        oclin_tensor *arena = NULL;
+        oclin_layer *l = NULL;
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        assert_ok(ctx, oclin_tensor_wrap(&arena, ctx, OCLIN_F32, m, 0, 1, 8, 8));
+        assert_ok(ctx, oclin_tensor_view(&options.dw, arena, 1, 2, 2, 3));
+        if (wrapped) oclin_tensor_destroy(arena);
+        assert_ok(ctx, oclin_layer_create(&l, ctx, 2, 2, &options));
+        oclin_tensor_destroy(options.dw);
+        oclin_layer_destroy(l);
+        if (wrapped) assert_ok(ctx, oclin_tensor_wrap(&arena, ctx, OCLIN_F32, m, 0, 1, 8, 8));
+        check_sum(arena, NULL, 1, (double[]){1, 0, 0, 4, 0, 0, 7, 8});
+        oclin_tensor_destroy(arena);
+        clReleaseMemObject(m);
+    }
+}
+
 /* Half of a cleared gradient is overwritten: the other half is zero. */
 static void test_write_into_cleared(void **state)
 {
@@ -668,6 +695,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(lr_cases); i++)
         add_test(&list, test_lr, &lr_cases[i], "gradients/lr %s", lr_cases[i].what);
     add_test(&list, test_zero_grad_through_arena, NULL, "zero_grad/through an arena");
+    add_test(&list, test_zero_grad_and_drop, NULL, "zero_grad/and dropped");
     add_test(&list, test_write_into_cleared, &by[0], "zero_grad/partly filled");
     add_test(&list, test_write_into_cleared, &by[1], "zero_grad/partly written");
     add_test(&list, test_cl_mem_is_settled, NULL, "zero_grad/cl_mem");
