@@ -412,10 +412,8 @@ static void call_write(void)
     do_write(any_tensor());
 }
 
-static void call_read(void)
+static void do_read(struct tensor *t, unsigned how)
 {
-    struct tensor *t = any_tensor();
-    const unsigned how = byte();
     uint32_t *host = t && how != 255 ? keep((size_t)(t->rows * t->cols), 4) : NULL;
     const unsigned no = !t || !host || !t->readable || !t->host_readable ? ARG : 0;
     const int async = how % 4 == 0;
@@ -427,6 +425,12 @@ static void call_read(void)
     if (event) clWaitForEvents(1, &event);
     if (event) clReleaseEvent(event);
     if (good) model_read(t, host);
+}
+
+static void call_read(void)
+{
+    struct tensor *t = any_tensor();
+    do_read(t, byte());
 }
 
 static void call_fill(void)
@@ -826,16 +830,32 @@ static void (*const calls[])(void) = {
     call_step,   call_gradients, call_destroy_other, call_reserve, call_loss, call_loss, call_loss, call_order,
     call_context, call_tune, call_null, call_read, call_view, call_destroy};
 
-/* Everything that is left, in an order that the input chooses: by kind, and newest or oldest first. */
+static void drop_tensors(unsigned every)
+{
+    unsigned n = 0;
+    for (struct tensor *t = world.tensors; t; t = t->next)
+        if (t->handle && !t->borrowed && n++ % every == 0) {
+            oclin_tensor_destroy(t->handle);
+            t->handle = NULL;
+        }
+}
+
+/* Everything that is left, in an order that the input chooses. Tensors that survive the first are read. */
 static void drop_all(unsigned how)
 {
-    for (unsigned kind = 0; kind < 3; kind++) {
-        const unsigned which = (kind + how) % 3;
-        for (struct tensor *t = world.tensors; t && which == 0; t = t->next)
-            if (t->handle && !t->borrowed) oclin_tensor_destroy(t->handle);
-        for (struct layer *l = world.layers; l && which == 1; l = l->next) oclin_layer_destroy(l->handle);
-        for (struct saved *s = world.saved; s && which == 2; s = s->next) oclin_saved_destroy(s->handle);
+    if (how % 2) drop_tensors(2);
+    for (unsigned kind = 0; kind < 2; kind++) {
+        for (struct layer *l = world.layers; l && kind == how / 2 % 2; l = l->next)
+            if (l->handle) {
+                oclin_layer_destroy(l->handle);
+                model_drop_layer(l);
+            }
+        for (struct saved *s = world.saved; s && kind != how / 2 % 2; s = s->next) oclin_saved_destroy(s->handle);
     }
+    if (how % 2 == 0) drop_tensors(2);
+    for (struct tensor *t = world.tensors; t; t = t->next)
+        if (t->handle) do_read(t, 1);
+    drop_tensors(1);
     for (size_t i = 0; i < buffer_count; i++) clReleaseMemObject(buffers[i].mem);
     buffer_count = 0;
 }
