@@ -685,13 +685,38 @@ oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
     return status;
 }
 
+/* Zeros that u has only marked, where they do not meet t. */
+static cl_int zero_around(const oclin_tensor *u, const oclin_tensor *t)
+{
+    const cl_uint zero = 0;
+    cl_int error = CL_SUCCESS;
+    for (int64_t r = 0; r < u->rows && !error; r++) {
+        const int64_t row = u->offset + r * u->stride;
+        for (int64_t from = 0, to; from < u->cols && !error; from = to + 1) {
+            for (to = from; to < u->cols; to++) /* as far as t leaves it */
+                if (interval_meets(u->origin + row + to, u->origin + row + to + 1, t)) break;
+            if (to > from)
+                error = clEnqueueFillBuffer(oclin_tensor_context(u)->queue, u->mem, &zero, sizeof zero,
+                                            (size_t)(row + from) * sizeof zero,
+                                            (size_t)(to - from) * sizeof zero, 0, NULL, NULL);
+        }
+    }
+    return error;
+}
+
 oclin_status oclin_tensor_touch(oclin_tensor *t)
 {
     if (!t) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(oclin_tensor_context(t)));
-    OCLIN_TRY(oclin_tensor_settle_others(t));
-    oclin_tensor_written(t, OCLIN_OK);
-    return OCLIN_OK;
+    oclin_context *ctx = oclin_tensor_context(t);
+    OCLIN_TRY(oclin_enter(ctx));
+    oclin_status status = OCLIN_OK;
+    for (oclin_tensor *u = t->storage->tensors; u && status == OCLIN_OK; u = u->next) {
+        if (!u->zero_pending || covers(t, u) || !oclin_tensor_overlap(t, u)) continue;
+        const cl_int error = zero_around(u, t); /* what was written there past oclin stays */
+        if (error) status = oclin_fail_run(ctx, error, "clEnqueueFillBuffer");
+    }
+    oclin_tensor_written(t, status);
+    return status;
 }
 
 /* ----------------------------------------------------------------------------------------------- getters */

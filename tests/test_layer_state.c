@@ -591,6 +591,35 @@ static void test_zero_grad_and_drop(void **state)
     }
 }
 
+/* The same past oclin, and announced: what was written stays, the rest is zero. */
+static void test_touch_in_cleared(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    const float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, sevens[2] = {7, 7};
+    cl_context handle;
+    cl_command_queue queue;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, &queue));
+    cl_mem m = clCreateBuffer(handle, CL_MEM_COPY_HOST_PTR, sizeof ones, (void *)(uintptr_t)ones, NULL);
+    oclin_tensor *all = NULL, *part = NULL;
+    oclin_layer *l = NULL;
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    assert_ok(ctx, oclin_tensor_wrap(&all, ctx, OCLIN_F32, m, 0, 1, 16, 16));
+    assert_ok(ctx, oclin_tensor_wrap(&options.dw, ctx, OCLIN_F32, m, 1, 3, 3, 4)); /* 1-3, 5-7, 9-11 */
+    assert_ok(ctx, oclin_tensor_wrap(&part, ctx, OCLIN_F32, m, 6, 1, 2, 2));
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 3, 3, &options));
+    assert_int_equal(
+        clEnqueueWriteBuffer(queue, m, CL_TRUE, 6 * sizeof(float), sizeof sevens, sevens, 0, NULL, NULL),
+        CL_SUCCESS);
+    assert_ok(ctx, oclin_tensor_touch(part));
+    check_sum(all, NULL, 1, (double[]){1, 0, 0, 0, 1, 0, 7, 7, 1, 0, 0, 0, 1, 1, 1, 1});
+    oclin_layer_destroy(l);
+    oclin_tensor_destroy(options.dw);
+    oclin_tensor_destroy(part);
+    oclin_tensor_destroy(all);
+    clReleaseMemObject(m);
+}
+
 /* Half of a cleared gradient is overwritten: the other half is zero. */
 static void test_write_into_cleared(void **state)
 {
@@ -696,6 +725,7 @@ int main(int argc, char **argv)
         add_test(&list, test_lr, &lr_cases[i], "gradients/lr %s", lr_cases[i].what);
     add_test(&list, test_zero_grad_through_arena, NULL, "zero_grad/through an arena");
     add_test(&list, test_zero_grad_and_drop, NULL, "zero_grad/and dropped");
+    add_test(&list, test_touch_in_cleared, NULL, "zero_grad/partly touched");
     add_test(&list, test_write_into_cleared, &by[0], "zero_grad/partly filled");
     add_test(&list, test_write_into_cleared, &by[1], "zero_grad/partly written");
     add_test(&list, test_cl_mem_is_settled, NULL, "zero_grad/cl_mem");
