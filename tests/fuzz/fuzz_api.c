@@ -21,10 +21,10 @@ enum { MOST_CALLS = 48, ARENA = 320, BUFFERS = 6, EVENTS = 4 };
 
 static long live_buffers;
 
-#define REAL(function, result, ...)                      \
-    static result (*real)(__VA_ARGS__);                  \
-    if (!real) {                                         \
-        void *found = dlsym(RTLD_NEXT, function);        \
+#define REAL(function, result, ...)                         \
+    static result (*real)(__VA_ARGS__);                     \
+    if (!real) {                                            \
+        void *found = dlsym(RTLD_NEXT, function);           \
         memcpy((void *)&real, (void *)&found, sizeof real); \
     }
 
@@ -72,8 +72,18 @@ static int one_in(unsigned n)
     return byte() % n == n - 1;
 }
 
-static const int64_t absurd[] = {0, -1, INT64_MIN, INT64_MAX, INT64_MAX - 3, (int64_t)1 << 62, (int64_t)1 << 61,
-                                 ((int64_t)1 << 61) + 1, (int64_t)1 << 40, -((int64_t)1 << 32), INT64_MAX / 4, 3037000500};
+static const int64_t absurd[] = {0,
+                                 -1,
+                                 INT64_MIN,
+                                 INT64_MAX,
+                                 INT64_MAX - 3,
+                                 (int64_t)1 << 62,
+                                 (int64_t)1 << 61,
+                                 ((int64_t)1 << 61) + 1,
+                                 (int64_t)1 << 40,
+                                 -((int64_t)1 << 32),
+                                 INT64_MAX / 4,
+                                 3037000500};
 
 /* A size: nearly always a small one. */
 static int64_t size(void)
@@ -90,7 +100,8 @@ static int64_t a_little_more(int64_t n)
 
 static float number(unsigned kind, uint32_t *seed)
 {
-    static const float special[] = {NAN, INFINITY, -INFINITY, 1e-40f, -0.0f, 3e38f, -3e38f, 0, 1e20f, -1e-30f, 1, 88.8f};
+    static const float special[] = {NAN,    INFINITY, -INFINITY, 1e-40f,  -0.0f, 3e38f,
+                                    -3e38f, 0,        1e20f,     -1e-30f, 1,     88.8f};
     *seed = *seed * 1664525u + 1013904223u;
     const uint32_t r = *seed >> 8;
     if (kind < 170) return (float)(int)(r % 9) - 4;
@@ -125,9 +136,10 @@ static struct place {
     cl_device_id device;
     cl_command_queue queue;
     long grown;
-} places[] = {{.plan = "plain"}, {.plan = "simt-16"}, {.plan = "simd-8"}, {.plan = "plain", .verify = 1},
-              {.plan = "simd-packed"}, {.plan = "simd-4"}, {.plan = NULL}, {.plan = "simd-skinny"}, {.plan = "simt-32"},
-              {.plan = NULL, .verify = 1}};
+} places[] = {
+    {.plan = "plain"},       {.plan = "simt-16"},        {.plan = "simd-8"}, {.plan = "plain", .verify = 1},
+    {.plan = "simd-packed"}, {.plan = "simd-4"},         {.plan = NULL},     {.plan = "simd-skinny"},
+    {.plan = "simt-32"},     {.plan = NULL, .verify = 1}};
 static struct place *place;
 
 /* Somebody else's objects. */
@@ -155,7 +167,8 @@ static oclin_context *make_context(struct oclin_context_options o, struct place 
     o.cache_dir = "";
     o.log = hear;
     o.log_user = p;
-    if (oclin_context_create(&ctx, &o) != OCLIN_OK) wrong("there is no context for plan '%s'", o.plan ? o.plan : "");
+    if (oclin_context_create(&ctx, &o) != OCLIN_OK)
+        wrong("there is no context for plan '%s'", o.plan ? o.plan : "");
     return ctx;
 }
 
@@ -164,10 +177,12 @@ static void open_foreign(void)
     const struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     foreign.ctx = make_context(o, NULL);
     oclin_context_cl(foreign.ctx, &foreign.cl, NULL, &foreign.queue);
-    foreign.tensor = (struct tensor){.ctx = foreign.ctx, .rows = 3, .cols = 3, .stride = 3, .readable = 1, .writable = 1};
+    foreign.tensor =
+        (struct tensor){.ctx = foreign.ctx, .rows = 3, .cols = 3, .stride = 3, .readable = 1, .writable = 1};
     foreign.saved.ctx = foreign.ctx;
     if (oclin_tensor_create(&foreign.tensor.handle, foreign.ctx, OCLIN_F32, 3, 3) ||
-        oclin_saved_create(&foreign.saved.handle, foreign.ctx) || oclin_context_mark(foreign.ctx, &foreign.event))
+        oclin_saved_create(&foreign.saved.handle, foreign.ctx) ||
+        oclin_context_mark(foreign.ctx, &foreign.event))
         wrong("no objects on another context");
     foreign.buffer = clCreateBuffer(foreign.cl, CL_MEM_READ_WRITE, 64, NULL, NULL);
 }
@@ -202,7 +217,8 @@ static oclin_context *context_of(const struct tensor *t)
 }
 
 /* What must hold for every handle that was made, or was not. */
-static int judge_new(const char *what, oclin_context *of, unsigned refusals, oclin_status status, const void *handle)
+static int judge_new(const char *what, oclin_context *of, unsigned refusals, oclin_status status,
+                     const void *handle)
 {
     const int made = judge(what, of, refusals, status);
     if (made != (handle != NULL)) wrong("%s: status %d and handle %p", what, (int)status, handle);
@@ -221,7 +237,8 @@ static struct tensor *do_view(struct tensor *base, int64_t offset, int64_t rows,
 {
     oclin_tensor *h = (oclin_tensor *)&place;
     const oclin_status status = oclin_tensor_view(&h, handle_of(base), offset, rows, cols, stride);
-    if (!judge_new("view", context_of(base), refusals_view(base, offset, rows, cols, stride), status, h)) return NULL;
+    if (!judge_new("view", context_of(base), refusals_view(base, offset, rows, cols, stride), status, h))
+        return NULL;
     struct tensor *t = model_tensor(h, base->memory, base->dtype, base->first + offset, rows, cols, stride);
     t->readable = base->readable;
     t->writable = base->writable;
@@ -236,10 +253,12 @@ static void do_write(struct tensor *t)
     const uint32_t *host = t && how != 255 ? some_data(t->dtype, t->rows * t->cols) : NULL;
     const unsigned no = !t || !host || !t->writable || !t->host_writable ? ARG : 0;
     cl_event event = NULL;
-    const oclin_status status = how % 4 ? oclin_tensor_write(handle_of(t), host)
-                                        : oclin_tensor_write_async(handle_of(t), host, how % 8 ? &event : NULL);
+    const oclin_status status = how % 4
+                                    ? oclin_tensor_write(handle_of(t), host)
+                                    : oclin_tensor_write_async(handle_of(t), host, how % 8 ? &event : NULL);
     if (judge("write", context_of(t), no, status)) model_write(t, host);
-    if (how % 4 == 0 && how % 8 && (event != NULL) != (no == 0)) wrong("write_async: event %p", (void *)event);
+    if (how % 4 == 0 && how % 8 && (event != NULL) != (no == 0))
+        wrong("write_async: event %p", (void *)event);
     if (event) clReleaseEvent(event);
 }
 
@@ -254,16 +273,21 @@ static size_t buffer_count;
 
 static struct buffer *some_buffer(void)
 {
-    static const cl_mem_flags flags[] = {CL_MEM_READ_WRITE, CL_MEM_READ_WRITE, CL_MEM_READ_WRITE, CL_MEM_READ_ONLY,
-                                         CL_MEM_WRITE_ONLY, CL_MEM_HOST_READ_ONLY, CL_MEM_HOST_WRITE_ONLY, CL_MEM_HOST_NO_ACCESS};
+    static const cl_mem_flags flags[] = {CL_MEM_READ_WRITE,      CL_MEM_READ_WRITE,    CL_MEM_READ_WRITE,
+                                         CL_MEM_READ_ONLY,       CL_MEM_WRITE_ONLY,    CL_MEM_HOST_READ_ONLY,
+                                         CL_MEM_HOST_WRITE_ONLY, CL_MEM_HOST_NO_ACCESS};
     const unsigned how = byte();
     if (buffer_count == BUFFERS || (buffer_count && how < 128)) return &buffers[how % buffer_count];
     struct buffer *b = &buffers[buffer_count], *parent = buffer_count ? &buffers[how % buffer_count] : NULL;
     cl_int error = CL_SUCCESS;
     if (parent && how > 200 && parent->flags == CL_MEM_READ_WRITE && parent->mem == parent->root) {
         const cl_buffer_region region = {128, 128 * 4};
-        *b = (struct buffer){.root = parent->mem, .origin = 32, .count = 128, .whole = parent->count,
-                             .flags = how % 2 ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY, .misaligned = parent->misaligned};
+        *b = (struct buffer){.root = parent->mem,
+                             .origin = 32,
+                             .count = 128,
+                             .whole = parent->count,
+                             .flags = how % 2 ? CL_MEM_READ_WRITE : CL_MEM_READ_ONLY,
+                             .misaligned = parent->misaligned};
         b->mem = clCreateSubBuffer(parent->mem, b->flags, CL_BUFFER_CREATE_TYPE_REGION, &region, &error);
     } else {
         const int by_host = how % 16 == 15, count = ARENA / 2;
@@ -273,21 +297,25 @@ static struct buffer *some_buffer(void)
         b->misaligned = shift % 4 != 0;
         char *host = keep((size_t)count + 4, 4);
         memcpy(host + shift, some_data(OCLIN_F32, count), (size_t)count * 4);
-        b->mem = b->root = clCreateBuffer(place->cl, b->flags | (by_host ? CL_MEM_USE_HOST_PTR : CL_MEM_COPY_HOST_PTR),
-                                          (size_t)count * 4, host + shift, &error);
+        b->mem = b->root =
+            clCreateBuffer(place->cl, b->flags | (by_host ? CL_MEM_USE_HOST_PTR : CL_MEM_COPY_HOST_PTR),
+                           (size_t)count * 4, host + shift, &error);
     }
     if (error) wrong("no buffer (OpenCL error %d)", (int)error);
     buffer_count++;
     return b;
 }
 
-static struct tensor *do_wrap(struct buffer *b, oclin_dtype dtype, int64_t offset, int64_t rows, int64_t cols, int64_t stride)
+static struct tensor *do_wrap(struct buffer *b, oclin_dtype dtype, int64_t offset, int64_t rows, int64_t cols,
+                              int64_t stride)
 {
     oclin_tensor *h = (oclin_tensor *)&place;
-    const unsigned no = refusals_wrap(dtype, b->count, offset, rows, cols, stride) | (b->misaligned ? ARG : 0);
+    const unsigned no =
+        refusals_wrap(dtype, b->count, offset, rows, cols, stride) | (b->misaligned ? ARG : 0);
     const oclin_status status = oclin_tensor_wrap(&h, world.ctx, dtype, b->mem, offset, rows, cols, stride);
     if (!judge_new("wrap", world.ctx, no, status, h)) return NULL;
-    struct tensor *t = model_tensor(h, memory_of(b->root, b->whole), dtype, b->origin + offset, rows, cols, stride);
+    struct tensor *t =
+        model_tensor(h, memory_of(b->root, b->whole), dtype, b->origin + offset, rows, cols, stride);
     t->readable = !(b->flags & CL_MEM_WRITE_ONLY);
     t->writable = !(b->flags & CL_MEM_READ_ONLY);
     t->host_readable = !(b->flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS));
@@ -373,9 +401,13 @@ static void call_view(void)
 {
     struct tensor *base = any_tensor();
     if (byte() % 2) {
-        const int64_t offset = one_in(16) ? size() : byte() % 24, rows = one_in(8) ? 0 : size(), cols = size();
+        const int64_t offset = one_in(16) ? size() : byte() % 24, rows = one_in(8) ? 0 : size(),
+                      cols = size();
         const unsigned how = byte();
-        do_view(base, offset, rows, cols, how < 100 && base ? base->stride : how < 230 ? a_little_more(cols) : size());
+        do_view(base, offset, rows, cols,
+                how < 100 && base ? base->stride
+                : how < 230       ? a_little_more(cols)
+                                  : size());
         return;
     }
     const int64_t first = one_in(16) ? size() : byte() % 4, count = one_in(8) ? 0 : size();
@@ -384,7 +416,9 @@ static void call_view(void)
     const unsigned no = !base ? ARG : inside ? 0 : SHAPE;
     const oclin_status status = oclin_tensor_view_rows(&h, handle_of(base), first, count);
     if (!judge_new("view_rows", context_of(base), no, status, h)) return;
-    struct tensor *t = model_tensor(h, base->memory, base->dtype, base->first + (count ? first * base->stride : 0), count, base->cols, base->stride);
+    struct tensor *t =
+        model_tensor(h, base->memory, base->dtype, base->first + (count ? first * base->stride : 0), count,
+                     base->cols, base->stride);
     t->readable = base->readable;
     t->writable = base->writable;
     t->host_readable = base->host_readable;
@@ -435,7 +469,8 @@ static void call_read(void)
 
 static void call_fill(void)
 {
-    static const double values[] = {0, 1, -3, 0.1, NAN, INFINITY, -INFINITY, 2147483647, 2147483648.0, -2147483648.0, 1e300, -0.0};
+    static const double values[] = {0,         1,          -3,           0.1,           NAN,   INFINITY,
+                                    -INFINITY, 2147483647, 2147483648.0, -2147483648.0, 1e300, -0.0};
     struct tensor *t = any_tensor();
     const double value = values[byte() % COUNT_OF(values)];
     const int no_integer = !(value >= INT32_MIN && value <= INT32_MAX) || value != floor(value);
@@ -466,8 +501,10 @@ static void call_touch(void)
     if (t && how % 8 < 6) oclin_tensor_cl_mem(t->handle); /* puts zeros that are only marked there */
     if (past) write_past(t, t->memory->mem, bits);
     if (!judge("touch", context_of(t), t ? 0 : ARG, oclin_tensor_touch(handle_of(t)))) return;
-    if (past) model_write(t, bits);
-    else model_touch(t);
+    if (past)
+        model_write(t, bits);
+    else
+        model_touch(t);
 }
 
 /* ------------------------------------------------------------------------------------------ layer calls */
@@ -551,7 +588,8 @@ static struct saved *pick_saved(void)
 
 static float some_lr(void)
 {
-    static const float rates[] = {0.5f, 1, 0, 0.01f, 2, 0.25f, -0.0f, 1e-3f, NAN, INFINITY, -1, -INFINITY, 1e30f};
+    static const float rates[] = {0.5f,  1,   0,        0.01f, 2,         0.25f, -0.0f,
+                                  1e-3f, NAN, INFINITY, -1,    -INFINITY, 1e30f};
     return rates[byte() % (one_in(8) ? COUNT_OF(rates) : 8)];
 }
 
@@ -575,17 +613,21 @@ static void call_forward(void)
 {
     struct layer *l = pick_layer();
     const unsigned how = byte() % 8;
-    struct tensor *x = pick(OCLIN_F32, ANY, l ? l->in : 2), *y = pick(OCLIN_F32, x ? x->rows : 3, l ? l->out : 2);
+    struct tensor *x = pick(OCLIN_F32, ANY, l ? l->in : 2),
+                  *y = pick(OCLIN_F32, x ? x->rows : 3, l ? l->out : 2);
     struct saved *s = how > 4 ? pick_saved() : l && how > 0 ? l->saved : NULL;
     unsigned no = refusals_forward(l, x, y);
     oclin_status status;
     if (how > 4) {
         if (!s || s->ctx != world.ctx) no |= ARG;
-        status = oclin_layer_forward_saved(handle_of_layer(l), handle_of(x), handle_of(y), s ? s->handle : NULL);
+        status =
+            oclin_layer_forward_saved(handle_of_layer(l), handle_of(x), handle_of(y), s ? s->handle : NULL);
     } else {
-        status = (how ? oclin_layer_forward : oclin_layer_infer)(handle_of_layer(l), handle_of(x), handle_of(y));
+        status =
+            (how ? oclin_layer_forward : oclin_layer_infer)(handle_of_layer(l), handle_of(x), handle_of(y));
     }
-    if (judge(how > 4 ? "forward_saved" : how ? "forward" : "infer", context_of_layer(l), no, status)) model_forward(l, x, y, s);
+    if (judge(how > 4 ? "forward_saved" : how ? "forward" : "infer", context_of_layer(l), no, status))
+        model_forward(l, x, y, s);
 }
 
 /* backward, or backward_step. */
@@ -602,10 +644,12 @@ static void backward(int step)
     oclin_layer *h = handle_of_layer(l);
     oclin_saved *saved = s ? s->handle : NULL;
     oclin_tensor *hdy = handle_of(dy), *hdx = handle_of(dx);
-    const oclin_status status = how > 5 ? (step ? oclin_layer_backward_step_saved(h, hdy, hdx, lr, saved)
-                                                : oclin_layer_backward_saved(h, hdy, hdx, saved))
-                                        : (step ? oclin_layer_backward_step(h, hdy, hdx, lr) : oclin_layer_backward(h, hdy, hdx));
-    if (judge(step ? "backward_step" : "backward", context_of_layer(l), no, status)) model_backward(l, dy, dx, s, step, lr);
+    const oclin_status status =
+        how > 5 ? (step ? oclin_layer_backward_step_saved(h, hdy, hdx, lr, saved)
+                        : oclin_layer_backward_saved(h, hdy, hdx, saved))
+                : (step ? oclin_layer_backward_step(h, hdy, hdx, lr) : oclin_layer_backward(h, hdy, hdx));
+    if (judge(step ? "backward_step" : "backward", context_of_layer(l), no, status))
+        model_backward(l, dy, dx, s, step, lr);
 }
 
 static void call_backward(void)
@@ -621,21 +665,24 @@ static void call_backward_step(void)
 static void call_zero_grad(void)
 {
     struct layer *l = pick_layer();
-    if (judge("zero_grad", context_of_layer(l), l ? 0 : ARG, oclin_layer_zero_grad(handle_of_layer(l)))) model_zero_grad(l);
+    if (judge("zero_grad", context_of_layer(l), l ? 0 : ARG, oclin_layer_zero_grad(handle_of_layer(l))))
+        model_zero_grad(l);
 }
 
 static void call_step(void)
 {
     struct layer *l = pick_layer();
     const float lr = some_lr();
-    if (judge("step", context_of_layer(l), refusals_step(l, lr), oclin_layer_step(handle_of_layer(l), lr))) model_step(l, lr);
+    if (judge("step", context_of_layer(l), refusals_step(l, lr), oclin_layer_step(handle_of_layer(l), lr)))
+        model_step(l, lr);
 }
 
 static void call_gradients(void)
 {
     struct layer *l = pick_layer();
     oclin_tensor *dw = oclin_layer_dw(handle_of_layer(l)), *db = oclin_layer_db(handle_of_layer(l));
-    if (!l ? dw || db : !dw || (db != NULL) != l->options.bias) wrong("gradients %p and %p", (void *)dw, (void *)db);
+    if (!l ? dw || db : !dw || (db != NULL) != l->options.bias)
+        wrong("gradients %p and %p", (void *)dw, (void *)db);
     if (l) model_gradients(l);
 }
 
@@ -662,11 +709,20 @@ static void call_reserve(void)
     int64_t bytes = -7;
     oclin_status status;
     switch (how) {
-    case 0: status = oclin_layer_reserve(handle_of_layer(l), batch); break;
-    case 1: status = oclin_layer_reserve_step(handle_of_layer(l), batch); break;
-    case 2: status = oclin_layer_workspace(handle_of_layer(l), batch, &bytes); break;
-    case 3: status = oclin_loss_reserve(world.ctx, batch); break;
-    default: status = oclin_loss_workspace(world.ctx, batch, &bytes);
+    case 0:
+        status = oclin_layer_reserve(handle_of_layer(l), batch);
+        break;
+    case 1:
+        status = oclin_layer_reserve_step(handle_of_layer(l), batch);
+        break;
+    case 2:
+        status = oclin_layer_workspace(handle_of_layer(l), batch, &bytes);
+        break;
+    case 3:
+        status = oclin_loss_reserve(world.ctx, batch);
+        break;
+    default:
+        status = oclin_loss_workspace(world.ctx, batch, &bytes);
     }
     const int no_layer = how < 3 && !l;
     const unsigned no = no_layer ? ARG : batch < 0 ? SHAPE : 0;
@@ -696,12 +752,15 @@ static void call_loss(void)
     if (how & 2) c.loss = pick(OCLIN_F32, 1, 1);
     if (how & 4) c.dy = pick(OCLIN_F32, rows, cols);
     if (how & 8 && c.classes) c.correct = pick(OCLIN_I32, 1, 1);
-    const void *options = how & 16 ? odd_size(&o, sizeof o, &c.options) : how & 32 ? NULL : memcpy(&c.options, &o, sizeof o);
+    const void *options = how & 16   ? odd_size(&o, sizeof o, &c.options)
+                          : how & 32 ? NULL
+                                     : memcpy(&c.options, &o, sizeof o);
     oclin_context *of = c.y ? c.y->ctx : context_of(c.target);
     const oclin_status status =
-        c.classes ? oclin_loss_cross_entropy(handle_of(c.y), handle_of(c.target), handle_of(c.loss), handle_of(c.dy),
-                                             handle_of(c.correct), options)
-                  : oclin_loss_mse(handle_of(c.y), handle_of(c.target), handle_of(c.loss), handle_of(c.dy), options);
+        c.classes ? oclin_loss_cross_entropy(handle_of(c.y), handle_of(c.target), handle_of(c.loss),
+                                             handle_of(c.dy), handle_of(c.correct), options)
+                  : oclin_loss_mse(handle_of(c.y), handle_of(c.target), handle_of(c.loss), handle_of(c.dy),
+                                   options);
     if (judge("loss", of, refusals_options(options, sizeof o) | refusals_loss(&c), status)) model_loss(&c);
 }
 
@@ -748,7 +807,8 @@ static void call_context(void)
     if ((int)e->device_type < 0 || (int)e->device_type > 3 || e->device_index < 0 || e->plan) no |= ARG;
     if (!e->cl_context_handle || !e->cl_device || e->cl_queue != place->queue) no |= ARG;
     no |= refusals_options(options, sizeof o);
-    if (!e->cl_context_handle && !e->cl_device && !e->cl_queue) return; /* every device of the machine: others test that */
+    if (!e->cl_context_handle && !e->cl_device && !e->cl_queue)
+        return; /* every device of the machine: others test that */
     oclin_context *ctx = (oclin_context *)&place;
     if (!judge_new("context", NULL, no, oclin_context_create(&ctx, options), ctx)) return;
     oclin_tensor *t = NULL;
@@ -824,11 +884,12 @@ static void call_null(void)
 /* ------------------------------------------------------------------------------------------------ one run */
 
 static void (*const calls[])(void) = {
-    call_create, call_view,    call_wrap,     call_destroy,       call_write,     call_read,  call_fill,
-    call_touch,  call_layer,   call_forward,  call_forward,       call_forward,   call_forward, call_backward,
-    call_backward, call_backward, call_backward_step, call_backward_step, call_zero_grad, call_zero_grad, call_step,
-    call_step,   call_gradients, call_destroy_other, call_reserve, call_loss, call_loss, call_loss, call_order,
-    call_context, call_tune, call_null, call_read, call_view, call_destroy};
+    call_create,    call_view,      call_wrap,     call_destroy,  call_write,         call_read,
+    call_fill,      call_touch,     call_layer,    call_forward,  call_forward,       call_forward,
+    call_forward,   call_backward,  call_backward, call_backward, call_backward_step, call_backward_step,
+    call_zero_grad, call_zero_grad, call_step,     call_step,     call_gradients,     call_destroy_other,
+    call_reserve,   call_loss,      call_loss,     call_loss,     call_order,         call_context,
+    call_tune,      call_null,      call_read,     call_view,     call_destroy};
 
 static void drop_tensors(unsigned every)
 {
@@ -850,7 +911,8 @@ static void drop_all(unsigned how)
                 oclin_layer_destroy(l->handle);
                 model_drop_layer(l);
             }
-        for (struct saved *s = world.saved; s && kind != how / 2 % 2; s = s->next) oclin_saved_destroy(s->handle);
+        for (struct saved *s = world.saved; s && kind != how / 2 % 2; s = s->next)
+            oclin_saved_destroy(s->handle);
     }
     if (how % 2 == 0) drop_tensors(2);
     for (struct tensor *t = world.tensors; t; t = t->next)
@@ -893,7 +955,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size)
     world_end();
     const long left = live_buffers - (place->ctx->scratch != NULL) - buffers_before;
     if (left || place->ctx->storages || place->ctx->references != 1)
-        wrong("%ld buffers, %s storage and %lld references are left", left, place->ctx->storages ? "some" : "no",
-              (long long)place->ctx->references - 1);
+        wrong("%ld buffers, %s storage and %lld references are left", left,
+              place->ctx->storages ? "some" : "no", (long long)place->ctx->references - 1);
     return 0;
 }

@@ -78,7 +78,8 @@ static void learn_head(void)
     oclin_tuning_store(&ctx, &table);
     DIR *files = opendir(folder);
     for (struct dirent *entry; files && (entry = readdir(files));)
-        if (strstr(entry->d_name, "tuning-")) snprintf(tuning_name, sizeof tuning_name, "%.60s", entry->d_name);
+        if (strstr(entry->d_name, "tuning-"))
+            snprintf(tuning_name, sizeof tuning_name, "%.60s", entry->d_name);
     closedir(files);
     tuning_head = (char *)oclin_cache_read(&ctx, tuning_name, 4096, &size);
     char *end = tuning_head ? strstr(tuning_head, last) : NULL;
@@ -115,12 +116,13 @@ static int read_entry(const char *line, struct oclin_tuned *t)
     int n = 0, known = -1;
     int64_t values[5];
     if (strlen(line) >= LINE_BYTES) return 0;
-    if (sscanf(line, "%15[^ ] %23[0-9] %23[0-9] %23[0-9] %255[^ ] %23[0-9] %23[0-9]%n", product, numbers[0], numbers[1],
-               numbers[2], plan, numbers[3], numbers[4], &n) != 7 || line[n])
+    if (sscanf(line, "%15[^ ] %23[0-9] %23[0-9] %23[0-9] %255[^ ] %23[0-9] %23[0-9]%n", product, numbers[0],
+               numbers[1], numbers[2], plan, numbers[3], numbers[4], &n) != 7 ||
+        line[n])
         return 0;
     /* single blanks alone */
-    if ((size_t)n != strlen(product) + strlen(plan) + strlen(numbers[0]) + strlen(numbers[1]) + strlen(numbers[2]) +
-                         strlen(numbers[3]) + strlen(numbers[4]) + 6)
+    if ((size_t)n != strlen(product) + strlen(plan) + strlen(numbers[0]) + strlen(numbers[1]) +
+                         strlen(numbers[2]) + strlen(numbers[3]) + strlen(numbers[4]) + 6)
         return 0;
     for (int i = 0; i < 4; i++)
         if (strcmp(product, products[i]) == 0) known = i;
@@ -145,7 +147,8 @@ static int read_entry(const char *line, struct oclin_tuned *t)
 static int same_entry(const struct oclin_tuned *a, const struct oclin_tuned *b)
 {
     return a->id == b->id && a->shape.batch == b->shape.batch && a->shape.in == b->shape.in &&
-           a->shape.out == b->shape.out && strcmp(a->plan, b->plan) == 0 && a->ns == b->ns && a->plan_ns == b->plan_ns;
+           a->shape.out == b->shape.out && strcmp(a->plan, b->plan) == 0 && a->ns == b->ns &&
+           a->plan_ns == b->plan_ns;
 }
 
 /* The lines of a file whose head and checksum are right against the table that was read. */
@@ -158,10 +161,12 @@ static void check_entries(char *lines, const struct oclin_tuning *table)
         const int good = read_entry(line, &t);
         int again = 0;
         for (int i = 0; good && i < expected; i++)
-            again |= table->entries[i].id == t.id && memcmp(&table->entries[i].shape, &t.shape, sizeof t.shape) == 0;
+            again |= table->entries[i].id == t.id &&
+                     memcmp(&table->entries[i].shape, &t.shape, sizeof t.shape) == 0;
         ignored += !good || again;
         if (!good || again) continue;
-        if (expected >= table->count || !same_entry(&table->entries[expected], &t)) wrong("'%s' is not in the table", line);
+        if (expected >= table->count || !same_entry(&table->entries[expected], &t))
+            wrong("'%s' is not in the table", line);
         expected++;
     }
     if (table->count != expected) wrong("%d entries instead of %d", table->count, expected);
@@ -176,7 +181,8 @@ static void check_round_trip(void)
     put_file(tuning_name, "", 0);
     oclin_tuning_store(&ctx, &before);
     oclin_tuning_load(&ctx);
-    if (ctx.tuning.count != before.count) wrong("%d entries were written, %d are read", before.count, ctx.tuning.count);
+    if (ctx.tuning.count != before.count)
+        wrong("%d entries were written, %d are read", before.count, ctx.tuning.count);
     for (int i = 0; i < before.count; i++)
         if (!same_entry(&before.entries[i], &ctx.tuning.entries[i])) wrong("entry %d comes back changed", i);
     oclin_tuning_free(&before);
@@ -188,8 +194,10 @@ static int is_tuning_file(const char *text, size_t length)
 {
     char expected[64];
     const size_t head = strlen(tuning_head);
-    if (strlen(text) != length || length < head + CHECKSUM_BYTES || strncmp(text, tuning_head, head) != 0) return 0;
-    snprintf(expected, sizeof expected, "checksum %016" PRIx64 "\n", oclin_cache_hash(text, length - CHECKSUM_BYTES));
+    if (strlen(text) != length || length < head + CHECKSUM_BYTES || strncmp(text, tuning_head, head) != 0)
+        return 0;
+    snprintf(expected, sizeof expected, "checksum %016" PRIx64 "\n",
+             oclin_cache_hash(text, length - CHECKSUM_BYTES));
     return text[length - CHECKSUM_BYTES - 1] == '\n' && strcmp(text + length - CHECKSUM_BYTES, expected) == 0;
 }
 
@@ -250,7 +258,8 @@ static int is_record(const unsigned char *file, size_t size, const void *key, si
 {
     if (size < HEADER_BYTES || memcmp(file, "oclinrec", 8) != 0 || get_number(file + 8) != 1) return 0;
     return get_number(file + 16) == key_size && key_size <= size - HEADER_BYTES &&
-           get_number(file + 24) == size - HEADER_BYTES - key_size && get_number(file + 32) == checksum_of(file, size) &&
+           get_number(file + 24) == size - HEADER_BYTES - key_size &&
+           get_number(file + 32) == checksum_of(file, size) &&
            memcmp(file + HEADER_BYTES, key, key_size) == 0;
 }
 
@@ -260,7 +269,8 @@ static void check_load(const char *key, const unsigned char *expected, size_t ex
     size_t size = 0;
     unsigned char *got = oclin_cache_load(&ctx, "kernel", key, strlen(key), &size);
     if (!got != !expected) wrong("a record %s", got ? "that is none is used" : "that is right is refused");
-    if (got && (size != expected_size || memcmp(got, expected, size) != 0)) wrong("%zu bytes of a record are others", size);
+    if (got && (size != expected_size || memcmp(got, expected, size) != 0))
+        wrong("%zu bytes of a record are others", size);
     free(got);
 }
 

@@ -112,8 +112,7 @@ int judge(const char *what, oclin_context *of, unsigned refusals, oclin_status s
     if (trace < 0) trace = getenv("FUZZ_TRACE") != NULL;
     const char *sentence = of ? oclin_context_error(of) : NULL;
     for (struct memory *m = world.memories; m; m = m->next) m->fresh = 0;
-    if (trace)
-        fprintf(stderr, "%s: %s %s\n", what, oclin_status_name(status), sentence ? sentence : "");
+    if (trace) fprintf(stderr, "%s: %s %s\n", what, oclin_status_name(status), sentence ? sentence : "");
     if (status == OCLIN_OK ? refusals != 0 : !(refusals & 1u << status))
         wrong("%s answers %s (%s), expected one of the set 0x%x", what, oclin_status_name(status),
               sentence ? sentence : "", refusals);
@@ -151,18 +150,18 @@ int shares(const struct tensor *t, const struct tensor *u)
 {
     if (!t || !u || !t->memory || t->memory != u->memory || t->rows == 0 || u->rows == 0) return 0;
     const int undecided = has_gaps(t) && has_gaps(u) && t->stride != u->stride;
-    if (undecided)
-        return t->first <= cell(u, size_of(u) - 1) && u->first <= cell(t, size_of(t) - 1);
+    if (undecided) return t->first <= cell(u, size_of(u) - 1) && u->first <= cell(t, size_of(t) - 1);
     for (int64_t i = 0; i < size_of(t); i++)
         if (has_cell(u, cell(t, i))) return 1;
     return 0;
 }
 
-struct tensor *model_tensor(oclin_tensor *handle, struct memory *memory, oclin_dtype dtype, int64_t first, int64_t rows,
-                            int64_t cols, int64_t stride)
+struct tensor *model_tensor(oclin_tensor *handle, struct memory *memory, oclin_dtype dtype, int64_t first,
+                            int64_t rows, int64_t cols, int64_t stride)
 {
     struct tensor *t = keep_array(struct tensor, 1);
-    *t = (struct tensor){handle, world.ctx, memory, dtype, first, rows, cols, stride, 1, 1, 1, 1, 0, 0, 0, world.tensors};
+    *t = (struct tensor){handle, world.ctx, memory, dtype, first, rows, cols, stride,
+                         1,      1,         1,      1,     0,     0,    0,    world.tensors};
     world.tensors = t;
     return t;
 }
@@ -211,8 +210,8 @@ void model_read(struct tensor *t, const uint32_t *got)
     for (int64_t i = 0; i < size_of(t); i++) {
         const uint32_t want = t->memory->bits[cell(t, i)];
         if (got[i] != want)
-            wrong("element %lld of %lld x %lld is read as 0x%08x, 0x%08x is there", (long long)i, (long long)t->rows,
-                  (long long)t->cols, (unsigned)got[i], (unsigned)want);
+            wrong("element %lld of %lld x %lld is read as 0x%08x, 0x%08x is there", (long long)i,
+                  (long long)t->rows, (long long)t->cols, (unsigned)got[i], (unsigned)want);
         t->memory->pending[cell(t, i)] = 0;
     }
 }
@@ -257,7 +256,8 @@ unsigned refusals_view(const struct tensor *base, int64_t offset, int64_t rows, 
     return 0;
 }
 
-unsigned refusals_wrap(oclin_dtype dtype, int64_t holds, int64_t offset, int64_t rows, int64_t cols, int64_t stride)
+unsigned refusals_wrap(oclin_dtype dtype, int64_t holds, int64_t offset, int64_t rows, int64_t cols,
+                       int64_t stride)
 {
     const unsigned no = dtype == OCLIN_F32 || dtype == OCLIN_I32 ? 0 : ARG;
     if (rows < 0 || cols < 1 || stride < cols || offset < 0) return no | SHAPE;
@@ -306,8 +306,8 @@ static int right(float got, double want, double bound, int exact)
 static void compare(const char *name, int64_t i, float got, const struct result *r, int exact)
 {
     if (!right(got, r->want[i], r->bound[i], exact))
-        wrong("%s[%lld] is %.9g, the reference says %.9g within %.3g%s", name, (long long)i, (double)got, r->want[i],
-              r->bound[i], exact ? ", exactly" : "");
+        wrong("%s[%lld] is %.9g, the reference says %.9g within %.3g%s", name, (long long)i, (double)got,
+              r->want[i], r->bound[i], exact ? ", exactly" : "");
 }
 
 /* A call has written t: compared with what it must be, and taken over. */
@@ -359,7 +359,8 @@ unsigned refusals_options(const void *options, size_t known)
 
 /* -------------------------------------------------------------------------------------------- layers */
 
-unsigned refusals_layer(int64_t in, int64_t out, const struct oclin_layer_options *o, struct tensor *const given[4])
+unsigned refusals_layer(int64_t in, int64_t out, const struct oclin_layer_options *o,
+                        struct tensor *const given[4])
 {
     const int64_t rows[4] = {out, 1, out, 1}, cols[4] = {in, out, in, out};
     unsigned no = in < 1 || out < 1 ? SHAPE : 0;
@@ -379,7 +380,8 @@ unsigned refusals_layer(int64_t in, int64_t out, const struct oclin_layer_option
 static struct tensor *own(oclin_tensor *handle)
 {
     const int64_t n = handle->rows * handle->cols;
-    struct tensor *t = model_tensor(handle, memory_of(handle->mem, n), OCLIN_F32, 0, handle->rows, handle->cols, handle->cols);
+    struct tensor *t = model_tensor(handle, memory_of(handle->mem, n), OCLIN_F32, 0, handle->rows,
+                                    handle->cols, handle->cols);
     t->borrowed = 1;
     return t;
 }
@@ -475,7 +477,8 @@ unsigned refusals_forward(const struct layer *l, const struct tensor *x, const s
 static float *accept_z(const struct saved *s, int64_t n, const struct result *z, int exact)
 {
     float *got = keep_array(float, n);
-    clEnqueueReadBuffer(world.queue, s->inside->z->mem, CL_TRUE, 0, (size_t)n * sizeof *got, got, 0, NULL, NULL);
+    clEnqueueReadBuffer(world.queue, s->inside->z->mem, CL_TRUE, 0, (size_t)n * sizeof *got, got, 0, NULL,
+                        NULL);
     for (int64_t i = 0; i < n; i++) compare("z", i, got[i], z, exact);
     return got;
 }
@@ -525,12 +528,14 @@ unsigned refusals_backward(const struct layer *l, const struct tensor *dy, const
         no |= output(dx, OCLIN_F32, known ? s->batch : ANY, l->in) | apart(dx, l->w) | apart(dx, l->b) |
               apart(dx, l->dw) | apart(dx, l->db);
     if (known && dx) no |= apart_from_inputs(dx, dy, s);
-    if (known) no |= apart_from_inputs(step ? l->w : l->dw, dy, s) | apart_from_inputs(step ? l->b : l->db, dy, s);
+    if (known)
+        no |= apart_from_inputs(step ? l->w : l->dw, dy, s) | apart_from_inputs(step ? l->b : l->db, dy, s);
     return no;
 }
 
 /* A gradient, or the parameter that it is subtracted from: what there must be after backward. */
-static struct result updated(const struct tensor *t, const struct result *g, int step, int accumulate, float lr)
+static struct result updated(const struct tensor *t, const struct result *g, int step, int accumulate,
+                             float lr)
 {
     const int64_t n = size_of(t);
     const struct result r = result(n);
@@ -541,7 +546,8 @@ static struct result updated(const struct tensor *t, const struct result *g, int
     return step || accumulate ? r : *g;
 }
 
-void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s, int step, float lr)
+void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s, int step,
+                    float lr)
 {
     if (!step) model_gradients(l);
     if (!step && (!l->dw || (l->options.bias && !l->db))) wrong("no gradients after a backward");
@@ -556,8 +562,9 @@ void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struc
     struct tensor *w = step ? l->w : l->dw, *b = step ? l->b : l->db;
     const int accumulate = !w->cleared || (b && !b->cleared);
     const int exact = l->options.activation <= OCLIN_RELU && whole(DY, size_of(dy));
-    const int exact_dw = exact && !step && l->options.gradient == OCLIN_GRAD_SUM && whole(X, size_of(s->x)) &&
-                         (!accumulate || (whole(dense(w), size_of(w)) && (!b || whole(dense(b), size_of(b)))));
+    const int exact_dw =
+        exact && !step && l->options.gradient == OCLIN_GRAD_SUM && whole(X, size_of(s->x)) &&
+        (!accumulate || (whole(dense(w), size_of(w)) && (!b || whole(dense(b), size_of(b)))));
     dW = updated(w, &dW, step, accumulate, lr);
     if (b) db = updated(b, &db, step, accumulate, lr);
     if (dx) accept("dx", dx, &dX, exact && whole(W, size_of(l->w)));
@@ -611,12 +618,14 @@ void model_step(struct layer *l, float lr)
 unsigned refusals_loss(const struct loss_call *c)
 {
     const struct oclin_loss_options *o = &c->options;
-    unsigned no = !isfinite(o->scale) || o->reserved || (int)o->reduction < 0 || (int)o->reduction > 1 ? ARG : 0;
+    unsigned no =
+        !isfinite(o->scale) || o->reserved || (int)o->reduction < 0 || (int)o->reduction > 1 ? ARG : 0;
     if (!c->y || !c->target) return no | ARG;
     const struct tensor *all[] = {c->y, c->target, c->dy, c->loss, c->correct};
     const int64_t rows[] = {c->y->rows, c->y->rows, c->y->rows, 1, 1}, cols = c->y->cols,
                   widths[] = {cols, c->classes ? 1 : cols, cols, 1, 1};
-    const oclin_dtype dtypes[] = {OCLIN_F32, c->classes ? OCLIN_I32 : OCLIN_F32, OCLIN_F32, OCLIN_F32, OCLIN_I32};
+    const oclin_dtype dtypes[] = {OCLIN_F32, c->classes ? OCLIN_I32 : OCLIN_F32, OCLIN_F32, OCLIN_F32,
+                                  OCLIN_I32};
     for (int i = 0; i < 5; i++) {
         if (!all[i]) continue;
         const int is_read = i < 2 || (i > 2 && o->accumulate);
@@ -651,7 +660,8 @@ void model_loss(const struct loss_call *c)
     if (rows > 0 && c->classes) {
         int32_t *labels = keep_array(int32_t, rows);
         memcpy(labels, t, (size_t)rows * sizeof *labels);
-        oclin_ref_cross_entropy(rows, cols, y, labels, o->reduction, o->scale, loss.want, loss.bound, dy.want, dy.bound, &count);
+        oclin_ref_cross_entropy(rows, cols, y, labels, o->reduction, o->scale, loss.want, loss.bound, dy.want,
+                                dy.bound, &count);
     } else if (rows > 0) {
         oclin_ref_mse(rows, cols, y, t, o->reduction, o->scale, loss.want, loss.bound, dy.want, dy.bound);
     }

@@ -12,7 +12,12 @@
 
 #include "oclin_internal.h"
 
-enum { ARG = 1 << OCLIN_E_ARG, SHAPE = 1 << OCLIN_E_SHAPE, STATE = 1 << OCLIN_E_STATE, DEVICE = 1 << OCLIN_E_DEVICE };
+enum {
+    ARG = 1 << OCLIN_E_ARG,
+    SHAPE = 1 << OCLIN_E_SHAPE,
+    STATE = 1 << OCLIN_E_STATE,
+    DEVICE = 1 << OCLIN_E_DEVICE
+};
 enum { ANY = -1 };
 
 /* A buffer that is no sub-buffer. bits: what oclin promises to be there; pending: zeros that are only marked. */
@@ -55,7 +60,8 @@ struct layer {
     int64_t in, out;
     struct oclin_layer_options options;
     struct tensor *w, *b, *dw, *db;
-    uint64_t dw_written, db_written; /* when they were cleared by the layer itself, and by nobody else since */
+    uint64_t dw_written,
+        db_written; /* when they were cleared by the layer itself, and by nobody else since */
     int computed;
     struct saved *saved;
     struct layer *next;
@@ -92,8 +98,8 @@ int judge(const char *what, oclin_context *of, unsigned refusals, oclin_status s
 void check_memories(int all);
 
 struct memory *memory_of(cl_mem root, int64_t count);
-struct tensor *model_tensor(oclin_tensor *handle, struct memory *memory, oclin_dtype dtype, int64_t first, int64_t rows,
-                            int64_t cols, int64_t stride);
+struct tensor *model_tensor(oclin_tensor *handle, struct memory *memory, oclin_dtype dtype, int64_t first,
+                            int64_t rows, int64_t cols, int64_t stride);
 int shares(const struct tensor *t, const struct tensor *u);
 /* What is in memory becomes the model's: new memory, or a write past the library. */
 void adopt(const struct tensor *t);
@@ -104,10 +110,12 @@ void model_read(struct tensor *t, const uint32_t *got);
 
 unsigned refusals_create(oclin_dtype dtype, int64_t rows, int64_t cols);
 unsigned refusals_view(const struct tensor *base, int64_t offset, int64_t rows, int64_t cols, int64_t stride);
-unsigned refusals_wrap(oclin_dtype dtype, int64_t holds, int64_t offset, int64_t rows, int64_t cols, int64_t stride);
+unsigned refusals_wrap(oclin_dtype dtype, int64_t holds, int64_t offset, int64_t rows, int64_t cols,
+                       int64_t stride);
 
 unsigned refusals_options(const void *options, size_t known);
-unsigned refusals_layer(int64_t in, int64_t out, const struct oclin_layer_options *o, struct tensor *const given[4]);
+unsigned refusals_layer(int64_t in, int64_t out, const struct oclin_layer_options *o,
+                        struct tensor *const given[4]);
 struct layer *model_layer(oclin_layer *handle, int64_t in, int64_t out, const struct oclin_layer_options *o,
                           struct tensor *const given[4]);
 struct saved *model_saved(oclin_saved *handle);
@@ -119,7 +127,8 @@ unsigned refusals_forward(const struct layer *l, const struct tensor *x, const s
 void model_forward(struct layer *l, struct tensor *x, struct tensor *y, struct saved *s); /* s NULL: infer */
 unsigned refusals_backward(const struct layer *l, const struct tensor *dy, const struct tensor *dx,
                            const struct saved *s, int step, float lr);
-void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s, int step, float lr);
+void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s, int step,
+                    float lr);
 void model_zero_grad(struct layer *l);
 unsigned refusals_step(const struct layer *l, float lr);
 void model_step(struct layer *l, float lr);
