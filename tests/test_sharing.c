@@ -6,6 +6,18 @@
 
 #include "oclin_internal.h"
 
+/* Not 0: sub-buffers say that they start at this byte, as those of runtimes do that do not look (Rusticl, Oclgrind). */
+static size_t said_origin;
+
+cl_int clGetMemObjectInfo(cl_mem m, cl_mem_info what, size_t size, void *value, size_t *size_ret)
+{
+    cl_int (*real)(cl_mem, cl_mem_info, size_t, void *, size_t *);
+    find_real("clGetMemObjectInfo", &real);
+    const cl_int status = real(m, what, size, value, size_ret);
+    if (said_origin && what == CL_MEM_OFFSET && value) memcpy(value, &said_origin, sizeof said_origin);
+    return status;
+}
+
 static oclin_context *shared; /* of all tests; the plan does not matter here */
 
 static oclin_context *context(void)
@@ -276,6 +288,33 @@ static void test_part_is_retained(void **state)
     oclin_tensor_destroy(view);
 }
 
+/* Elements have four bytes: a start in between is refused, wherever the tensor would begin. */
+static void test_part_at_odd_byte(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    cl_context handle;
+    cl_int error;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    cl_mem parent = clCreateBuffer(handle, CL_MEM_READ_WRITE, 4096, NULL, &error);
+    const cl_buffer_region region = {1024, 1024};
+    cl_mem part = clCreateSubBuffer(parent, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    for (size_t byte = 1024; byte < 1032; byte++) {
+        oclin_tensor *t = NULL;
+        said_origin = byte;
+        const oclin_status status = oclin_tensor_wrap(&t, ctx, OCLIN_F32, part, 1, 2, 2, 2);
+        said_origin = 0;
+        if (byte % 4 == 0)
+            assert_ok(ctx, status);
+        else
+            assert_refused(ctx, OCLIN_E_ARG, "not a multiple of 4", status);
+        oclin_tensor_destroy(t);
+    }
+    clReleaseMemObject(part);
+    clReleaseMemObject(parent);
+}
+
 /* A part without flags of its own takes those of its parent. */
 static void test_part_of_read_only(void **state)
 {
@@ -344,6 +383,7 @@ int main(int argc, char **argv)
     add_test(&list, test_reads_do_not_count, NULL, "versions/reads do not count");
     add_test(&list, test_parts_of_one_buffer, NULL, "sub-buffers/of one parent");
     add_test(&list, test_part_is_retained, NULL, "sub-buffers/retained");
+    add_test(&list, test_part_at_odd_byte, NULL, "sub-buffers/at an odd byte");
     add_test(&list, test_part_of_read_only, NULL, "sub-buffers/of a read-only parent");
     for (size_t i = 0; i < COUNT_OF(alignment_cases); i++)
         add_test(&list, test_alignment, &alignment_cases[i],
