@@ -126,7 +126,8 @@ const char *oclin_context_build_log(const oclin_context *ctx)
 
 /* --------------------------------------------------------------------------------------------- options */
 
-/* An option struct larger than this was never filled: its size is garbage. */
+/* An option struct larger than this was never filled: its size is garbage. So is one that is no multiple of a size_t, which
+ * all of them begin with: it might cut a pointer in two. */
 enum { LARGEST_OPTIONS = 4096 };
 
 oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size, const void *from)
@@ -134,7 +135,7 @@ oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size,
     if (!from) return OCLIN_OK;
     size_t size;
     memcpy(&size, from, sizeof size);
-    if (size < sizeof size || size > LARGEST_OPTIONS)
+    if (size < sizeof size || size > LARGEST_OPTIONS || size % sizeof size)
         return oclin_fail(ctx, OCLIN_E_ARG,
                           "options.size is %zu, this library knows %zu; fill them with OPTIONS_INIT", size,
                           known_size);

@@ -135,7 +135,13 @@ static void test_wrong_option(void **state)
 static void test_garbage_size(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, sizeof(size_t) - 1, 1u << 20, SIZE_MAX};
+    static const size_t sizes[] = {0,
+                                   1,
+                                   sizeof(size_t) - 1,
+                                   1u << 20,
+                                   SIZE_MAX,
+                                   offsetof(struct oclin_context_options, plan) + sizeof(void *) / 2,
+                                   sizeof(struct oclin_context_options) - 1};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
         options.size = sizes[i];

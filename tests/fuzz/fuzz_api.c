@@ -174,6 +174,8 @@ static oclin_context *make_context(struct oclin_context_options o, struct place 
 
 static void open_foreign(void)
 {
+    static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
+    for (size_t i = 0; i < COUNT_OF(ours); i++) unsetenv(ours[i]);
     const struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     foreign.ctx = make_context(o, NULL);
     oclin_context_cl(foreign.ctx, &foreign.cl, NULL, &foreign.queue);

@@ -351,7 +351,7 @@ unsigned refusals_options(const void *options, size_t known)
     size_t size;
     if (!options) return 0;
     memcpy(&size, options, sizeof size);
-    if (size < sizeof size || size > 4096) return ARG;
+    if (size < sizeof size || size > 4096 || size % sizeof size) return ARG;
     for (size_t i = known; i < size; i++)
         if (((const unsigned char *)options)[i]) return ARG;
     return 0;
