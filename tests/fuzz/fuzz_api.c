@@ -585,14 +585,16 @@ static struct saved *pick_saved(void)
     if (how > 251) return &foreign.saved;
     if (count && how < 220) return fit[how % count];
     oclin_saved *h = NULL;
-    return judge_new("saved", world.ctx, 0, oclin_saved_create(&h, world.ctx), h) ? model_saved(h) : NULL;
+    const oclin_status status = oclin_saved_create(&h, world.ctx);
+    return judge_new("saved", world.ctx, 0, status, h) ? model_saved(h) : NULL;
 }
 
 static float some_lr(void)
 {
     static const float rates[] = {0.5f,  1,   0,        0.01f, 2,         0.25f, -0.0f,
                                   1e-3f, NAN, INFINITY, -1,    -INFINITY, 1e30f};
-    return rates[byte() % (one_in(8) ? COUNT_OF(rates) : 8)];
+    const unsigned how = byte();
+    return rates[how < 224 ? how % 8 : how % COUNT_OF(rates)];
 }
 
 static oclin_layer *handle_of_layer(const struct layer *l)
@@ -744,7 +746,8 @@ static void call_loss(void)
     struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
     static const float scales[] = {1, 0.5f, 0, -2, 3, 1e-3f, NAN, INFINITY};
     o.reduction = (oclin_reduction)one_in(2);
-    o.scale = scales[byte() % (one_in(8) ? 8 : 6)];
+    const unsigned scale = byte();
+    o.scale = scales[scale < 224 ? scale % 6 : scale % 8];
     o.accumulate = one_in(3);
     if (one_in(32)) o.reduction = (oclin_reduction)((int)byte() - 128);
     if (one_in(32)) o.reserved = (int)byte();
@@ -812,7 +815,8 @@ static void call_context(void)
     if (!e->cl_context_handle && !e->cl_device && !e->cl_queue)
         return; /* every device of the machine: others test that */
     oclin_context *ctx = (oclin_context *)&place;
-    if (!judge_new("context", NULL, no, oclin_context_create(&ctx, options), ctx)) return;
+    const oclin_status status = oclin_context_create(&ctx, options);
+    if (!judge_new("context", NULL, no, status, ctx)) return;
     oclin_tensor *t = NULL;
     float number = 3, back = 0;
     judge("create there", ctx, 0, oclin_tensor_create(&t, ctx, OCLIN_F32, 1, 1));
