@@ -16,7 +16,7 @@ packages() {
     build) echo gcc libc6-dev make cmake pkg-config opencl-c-headers ocl-icd-opencl-dev pocl-opencl-icd \
         zlib1g-dev libcairo2-dev dataset-fashion-mnist ;;
     test) echo libcmocka-dev ;;
-    check) echo g++ binutils clang clang-format oclgrind liboclgrind-dev python3 ;;
+    check) echo g++ binutils clang clang-format llvm libclang-rt-dev oclgrind liboclgrind-dev python3 gcovr ;;
     runtimes) echo oclgrind liboclgrind-dev mesa-opencl-icd python3-pip ;;
     # the second holds libraries that the first needs and does not ask for
     intel) echo intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 ;;
