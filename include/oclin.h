@@ -464,7 +464,8 @@ OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oc
  * Belongs to the last forward of the layer, or to the one that filled `saved`; does not consume it: it may be
  * repeated, and then accumulates. W is used as it is now. batch = 0: gradients that were cleared are zero.
  *
- * OCLIN_OK;  OCLIN_E_ARG: as forward;  OCLIN_E_SHAPE: dy is not (batch, out) or dx not (batch, in) of that forward;
+ * OCLIN_OK;  OCLIN_E_ARG: as forward, and y in a CL_MEM_WRITE_ONLY buffer where the activation needs it;  OCLIN_E_SHAPE:
+ * dy is not (batch, out) or dx not (batch, in) of that forward;
  * OCLIN_E_STATE: no forward yet, `saved` is of another layer, x or y was written since, operands unspecified after a
  * failure;  OCLIN_E_MEMORY: room for dW, db;  OCLIN_E_CL;  OCLIN_E_VERIFY.
  */

@@ -527,6 +527,7 @@ unsigned refusals_backward(const struct layer *l, const struct tensor *dy, const
     if (dx)
         no |= output(dx, OCLIN_F32, known ? s->batch : ANY, l->in) | apart(dx, l->w) | apart(dx, l->b) |
               apart(dx, l->dw) | apart(dx, l->db);
+    if (known && s->y && !s->y->readable) no |= ARG; /* its derivative is taken from y */
     if (known && dx) no |= apart_from_inputs(dx, dy, s);
     if (known)
         no |= apart_from_inputs(step ? l->w : l->dw, dy, s) | apart_from_inputs(step ? l->b : l->db, dy, s);
