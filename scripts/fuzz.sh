@@ -55,7 +55,7 @@ for name in $names; do
     fi
     runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$log")
     edges=$(sed -n 's/.*cov: \([0-9]*\) ft: \([0-9]*\).*/\1 edges, \2 features/p' "$log" | tail -n 1)
-    echo "fuzz_$name: ${runs:-?} inputs in $((SECONDS - started)) s, $edges, $(ls "$corpus" | wc -l) inputs kept; $result"
+    echo "fuzz_$name: ${runs:-?} inputs in $((SECONDS - started)) s, ${edges:-nothing reached}, $(ls "$corpus" | wc -l) inputs kept; $result"
 done
 [ -z "$failed" ] || exit 1
 
