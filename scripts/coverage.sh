@@ -5,7 +5,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/..
 build=$root/build-coverage
-"$here/install.sh" build test check
+"$here/install.sh" build test coverage
 "$here/build.sh" "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS="-O1 --coverage" -DOCLIN_BUILD_EXAMPLES=OFF \
     -DOCLIN_BUILD_TOOLS=OFF
 find "$build" -name '*.gcda' -delete

@@ -7,6 +7,7 @@
 #   check   what CI uses besides
 #   runtimes  the OpenCL runtimes that scripts/matrix.sh tests on besides, and pip
 #   intel   Intel's runtime for CPUs, from PyPI, which scripts/install_intel.sh puts into a folder; only to be listed
+#   coverage  what scripts/coverage.sh uses besides
 #   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
 #   bench   the peers that the benchmarks compare with
 set -eu
@@ -16,7 +17,8 @@ packages() {
     build) echo gcc libc6-dev make cmake pkg-config opencl-c-headers ocl-icd-opencl-dev pocl-opencl-icd \
         zlib1g-dev libcairo2-dev dataset-fashion-mnist ;;
     test) echo libcmocka-dev ;;
-    check) echo g++ binutils clang clang-format llvm libclang-rt-dev oclgrind liboclgrind-dev python3 gcovr ;;
+    check) echo g++ binutils clang clang-format llvm libclang-rt-dev oclgrind liboclgrind-dev python3 ;;
+    coverage) echo gcovr ;;
     runtimes) echo oclgrind liboclgrind-dev mesa-opencl-icd python3-pip ;;
     # the second holds libraries that the first needs and does not ask for
     intel) echo intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 ;;
