@@ -447,6 +447,15 @@ COMMAND(clEnqueueMigrateMemObjects,
         (cl_command_queue q, cl_uint count, const cl_mem *m, cl_mem_migration_flags flags, cl_uint n,
          const cl_event *w, cl_event *e),
         (q, count, m, flags, n, w, e))
+COMMAND(clEnqueueFillBuffer,
+        (cl_command_queue q, cl_mem m, const void *pattern, size_t pattern_size, size_t offset, size_t size,
+         cl_uint n, const cl_event *w, cl_event *e),
+        (q, m, pattern, pattern_size, offset, size, n, w, e))
+COMMAND(clEnqueueCopyBufferRect,
+        (cl_command_queue q, cl_mem from, cl_mem to, const size_t *fo, const size_t *to_origin,
+         const size_t *r, size_t fp, size_t fs, size_t tp, size_t ts, cl_uint n, const cl_event *w,
+         cl_event *e),
+        (q, from, to, fo, to_origin, r, fp, fs, tp, ts, n, w, e))
 COMMAND(clEnqueueMarkerWithWaitList, (cl_command_queue q, cl_uint n, const cl_event *w, cl_event *e),
         (q, n, w, e))
 COMMAND(clEnqueueBarrierWithWaitList, (cl_command_queue q, cl_uint n, const cl_event *w, cl_event *e),
