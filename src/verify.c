@@ -57,7 +57,11 @@ static oclin_status read_hidden(oclin_tensor *t, void *host)
     oclin_tensor *open;
     if (t->rows == 0) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_settle(t));
-    OCLIN_TRY(oclin_tensor_make(&open, ctx, t->dtype, t->rows, t->cols));
+    const oclin_status made = oclin_tensor_make(&open, ctx, t->dtype, t->rows, t->cols);
+    /* the operation may have run: no OCLIN_E_MEMORY, which promises that nothing has changed */
+    if (made == OCLIN_E_MEMORY)
+        return oclin_fail_run(ctx, CL_MEM_OBJECT_ALLOCATION_FAILURE, "a buffer to verify through");
+    OCLIN_TRY(made);
     const size_t from[3] = {(size_t)t->offset * sizeof(float), 0, 0}, to[3] = {0, 0, 0};
     const size_t row = (size_t)t->cols * sizeof(float), region[3] = {row, (size_t)t->rows, 1};
     const size_t pitch = t->rows > 1 ? (size_t)t->stride * sizeof(float) : row;
