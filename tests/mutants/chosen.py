@@ -1,0 +1,361 @@
+"""Single mistakes that a person might make, chosen one by one. Every one must be killed.
+
+m(name, what it is, edits, tests): an edit is (file, old text, new text) and must fit in one place, or (..., which of several,
+from 0). tests are commands as in killers.py; one of them must fail. ci=True: also in the subset that CI runs.
+"""
+MUTANTS = []
+
+
+def m(name, what, edits, *tests, ci=False):
+    MUTANTS.append({"name": name, "what": what, "edits": edits, "tests": list(tests), "ci": ci})
+
+
+COMMON, FORWARD, GRAD_X, GRAD_W = "cl/common.cl", "cl/forward.cl", "cl/grad_x.cl", "cl/grad_w.cl"
+PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_simd.cl"
+SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/grads_skinny.cl", "cl/loss.cl", "cl/update.cl",
+                                        "cl/fill.cl")
+LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan.c", "src/product.c", "src/loss.c", "src/program.c"
+TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor.c", "src/cache.c", "src/context.c", "src/tune_table.c",
+                                         "src/random.c")
+
+# A few rows of test_products on one activation: few kernels to compile.
+ON_PLAIN, ON_SIMT, ON_SIMD, ON_SKINNY = ("products %s %s/small/*/none/*" % (p, p)
+                                         for p in ("plain", "simt-16", "simd-8", "simd-skinny"))
+EDGE_PLAIN, EDGE_SIMT, EDGE_SIMD = ("products %s %s/edge/*" % (p, p) for p in ("plain", "simt-16", "simd-8"))
+BLOCK_SIMD, BLOCK_SKINNY = "products simd-8 simd-8/block/*", "products simd-skinny simd-skinny/block/*"
+
+
+def on(plan, activation):
+    return "products %s %s/small/*/%s/*" % (plan, plan, activation)
+
+
+# ---------------------------------------------------------------------------------------------- k dropped or doubled
+
+m("plain: drops the last k", "the sum ends one product early",
+  [(PLAIN, "for (long i = 0; i < k; i++)\n        sum", "for (long i = 0; i < k - 1; i++)\n        sum")], ON_PLAIN, ci=True)
+m("plain: doubles the last k", "the last product is added twice",
+  [(PLAIN, "for (long i = 0; i < k; i++)\n        sum = MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, "
+    "b_stride, i, column), sum);", "for (long j = 0; j <= k; j++) {\n        const long i = min(j, k - 1);\n        sum = "
+    "MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), sum);\n    }")], ON_PLAIN)
+m("plain: db drops the last sample", "the sum over the batch ends one early",
+  [(PLAIN, "for (long i = 0; i < k; i++) sum_a", "for (long i = 0; i < k - 1; i++) sum_a")], ON_PLAIN)
+m("simt: drops the last k of each tile", "the loop over a tile's depth ends one early",
+  [(SIMT, "for (int k = 0; k < OCLIN_TILE_K; k++) {\n        float4 bk", "for (int k = 0; k < OCLIN_TILE_K - 1; k++) {\n        float4 bk")],
+  ON_SIMT)
+m("simt: drops the last tile", "the loop over tiles ends one early",
+  [(SIMT, "for (uint tile = 1; tile < tiles + !OCLIN_PEEL;", "for (uint tile = 1; tile + 1 < tiles + !OCLIN_PEEL;")], ON_SIMT, EDGE_SIMT)
+m("simt: tiles overlap by one k", "the pointers advance one too few after the first tile",
+  [(SIMT, "advance(a_from, a_stride, depth, OF_A)", "advance(a_from, a_stride, depth - 1, OF_A)"),
+   (SIMT, "advance(b_from, b_stride, depth, OF_B)", "advance(b_from, b_stride, depth - 1, OF_B)")], ON_SIMT, EDGE_SIMT)
+m("simd: drops the last k of a block", "the multiplication ends one early",
+  [(SIMD, "for (int k = 0; k < depth; k++, a += OCLIN_ITEM_M", "for (int k = 0; k < depth - 1; k++, a += OCLIN_ITEM_M")], ON_SIMD)
+m("simd: packs one k too few of A", "what is not packed is another block's",
+  [(SIMD, "s_stride, strips, m - row0, depth);", "s_stride, strips, m - row0, depth - 1);")], ON_SIMD, EDGE_SIMD)
+m("simd: db drops what four do not divide", "the rest of a strip's sum is left out",
+  [(SIMD, "for (; k < depth; k++) s0", "for (; k < depth - 1; k++) s0")], ON_SIMD)
+m("simd: only the last block of k counts", "earlier sums are overwritten",
+  [(SIMD, "if (!first) {", "if (0) {")], ON_SIMD, BLOCK_SIMD)
+m("simd: sums are never reset", "what the tile held before is added",
+  [(SIMD, "if (!first) {", "if (1) {")], ON_SIMD, EDGE_SIMD, BLOCK_SIMD)
+m("simd: db only of the last block of k", "earlier sums of A's rows are overwritten",
+  [(SIMD, "first ? part[j] : sums[i + j] + part[j]", "part[j]")], ON_SIMD, BLOCK_SIMD)
+m("forward_skinny: drops the rest of k", "elements that do not fill a vector are left out",
+  [(SKINNY, "if (k < depth) multiply(sum, a_rows, b_rows, k, depth - k);", "")], ON_SKINNY)
+m("forward_skinny: only the last block of k", "earlier sums are overwritten",
+  [(SKINNY, "first ? s : *to + s", "s")], ON_SKINNY, BLOCK_SKINNY)
+m("grads_skinny: dX of the last block of W alone", "dX is reset for each TILE_K rows",
+  [(GRADS, "dx[0] = MULTIPLY_ADD(z03, wr, sum0);", "dx[0] = z03 * wr;")], ON_SKINNY)
+m("grads_skinny: dW drops the last sample", "the sum over samples ends one early",
+  [(GRADS, "for (int i = 0; i < samples; i++, x += TILE_VECTORS", "for (int i = 0; i < samples - 1; i++, x += TILE_VECTORS")], ON_SKINNY)
+
+# --------------------------------------------------------------------------------------------------- indexes, bounds
+
+m("plain: B transposed", "B is read along the wrong index", [(PLAIN, "#if B_ALONG_K", "#if !B_ALONG_K")], ON_PLAIN)
+m("plain: one result too many", "the last work-item has no result", [(PLAIN, "item >= m * n", "item > m * n")],
+  ON_PLAIN, EDGE_PLAIN, "oclgrind products plain plain/small/*/none/*")
+m("plain: stride of s taken for that of dy", "the derivative's operand is read with dY's stride",
+  [(PLAIN, "s[k * s_stride + row]", "s[k * a_stride + row]")], on("plain", "tanh"), "products plain plain/pair/*/tanh/*")
+m("plain: c has no stride", "rows of C lie close", [(PLAIN, "c + c_offset + row * c_stride", "c + c_offset + row * n")], ON_PLAIN, ci=True)
+m("simt: two rows of a quad swapped", "a transposed store goes to the wrong k",
+  [(SIMT, "to[1 * STRIDE(rows)] = quad[q].y", "to[1 * STRIDE(rows)] = quad[q].z"),
+   (SIMT, "to[2 * STRIDE(rows)] = quad[q].z", "to[2 * STRIDE(rows)] = quad[q].y")], ON_SIMT)
+m("simt: stores a row too many", "the row behind the matrix is written", [(SIMT, "r < rows && at", "r <= rows && at")], ON_SIMT, EDGE_SIMT)
+m("simt: db in every column of tiles", "the fused step of b happens more than once",
+  [(SIMT, "if (column == 0 &&", "if (")], ON_SIMT, EDGE_SIMT)
+m("simt: reads rows outside the matrix", "no row inside stands in for those outside",
+  [(SIMT, "return row < rows_inside ? row : 0;", "return row;")], ON_SIMT, EDGE_SIMT, "oclgrind products simt-16 simt-16/small/*/none/*",
+  "oclgrind-data edges tight_end/*")
+m("simd: stores a row too many", "the row behind the block is written",
+  [(SIMD, "for (int row = 0; row < rows; row++) {\n        local", "for (int row = 0; row <= rows; row++) {\n        local")], ON_SIMD)
+m("simd: shuffle takes the wrong half", "two rows of a transposed 4 x 4 are swapped",
+  [(SIMD, "t[1][j] = EVEN_OF_4(o0, o1);\n            t[2][j] = ODD_OF_4(e0, e1);",
+    "t[1][j] = ODD_OF_4(e0, e1);\n            t[2][j] = EVEN_OF_4(o0, o1);")], ON_SIMD)
+m("simd: packs of B's neighbour", "a panel in scratch memory is one too far",
+  [(SIMD, "(k0 / block_k * all_panels + panel) * PANEL_FLOATS", "(k0 / block_k * all_panels + (panel + 1) % all_panels) * PANEL_FLOATS")],
+  "products simd-packed simd-packed/small/*/none/*", "products simd-packed simd-packed/edge/*")
+m("simd: pack ends one block of A early", "the last strips stay as they were in scratch memory",
+  [(SIMD, "if (group_b < 0) {", "if (group_b < -1) {")], "products simd-packed simd-packed/small/*/none/*",
+  "products simd-packed simd-packed/edge/*")
+m("load: one lane too many", "the element behind the row is read",
+  [(COMMON, "part[i] = i < lanes ? p[i]", "part[i] = i <= lanes ? p[i]")], ON_SIMT, EDGE_SIMT,
+  "oclgrind products simt-16 simt-16/edge/?x1*x9*", "oclgrind products simd-8 simd-8/edge/7x1*")
+m("store: one lane too many", "the element behind the row is written", [(COMMON, "if (i < lanes) p[i]", "if (i <= lanes) p[i]")],
+  ON_SIMT, ON_SIMD, ci=True)
+m("forward_skinny: last row twice", "a row past the edge is not another row's but the next",
+  [(SKINNY, "min(i, rows - 1)", "i")], ON_SKINNY, BLOCK_SKINNY, "oclgrind products simd-skinny simd-skinny/small/*/none/*",
+  "oclgrind-data edges tight_end/*")
+m("forward_skinny: rows and columns of blocks exchanged", "the group's row is its column",
+  [(SKINNY, "group / groups_n * block_m, column0 = group % groups_n * block_n", "group % groups_n * block_m, column0 = group / groups_n * block_n")],
+  ON_SKINNY, BLOCK_SKINNY)
+m("grads_skinny: odd sample's companion is not zero", "it is what was there before", [
+    (GRADS, "for (int i = 0; i < samples + samples % 2; i++)", "for (int i = 0; i < samples; i++)")],
+  ON_SKINNY, "oclgrind products simd-skinny simd-skinny/small/*/none/*")
+m("step: one element too many", "update.cl writes behind the row",
+  [(UPDATE, "load_lanes(w + i, lanes)),\n                    lanes);", "load_lanes(w + i, lanes)),\n                    lanes + 1);")],
+  ON_PLAIN, ON_SIMT, ON_SIMD)
+m("fill: one element too many", "fill.cl writes behind the row",
+  [(FILL, "min(first + OCLIN_ITEM_N, cols)", "min(first + OCLIN_ITEM_N, cols + 1)")], "tensor fill/*", "tensor", "layer")
+m("fill: offset ignored", "the beginning of the buffer is filled", [(FILL, "t += t_offset + row", "t += row")], "tensor fill/*", "tensor")
+m("cross_entropy: label = classes accepted", "the element behind the row is the score", [(LOSS_CL, "label < cols", "label <= cols")],
+  "loss plain/*")
+m("cross_entropy: negative label accepted", "an element before the row is the score",
+  [(LOSS_CL, "label >= 0 && label < cols", "label < cols")], "loss plain/*")
+
+# ----------------------------------------------------------------------------- barriers, stale and uninitialised tiles
+
+RACES = "oclgrind products simt-16 simt-16/small/*/none/*"
+for i, where in enumerate(("before the loop", "in the loop", "before a_tile is used once more", "before the sums of A")):
+    m("simt: no barrier %s" % where, "removed", [(SIMT, "barrier(CLK_LOCAL_MEM_FENCE);", "", i)],
+      "oclgrind products simt-32 simt-32/small/*/none/*" if i == 2 else RACES, RACES)
+for i, where in enumerate(("entry of group_sum", "tree of group_sum", "exit of group_sum", "entry of group_max", "tree of group_max",
+                           "exit of group_max")):
+    m("loss: no barrier, %s" % where, "removed", [(LOSS_CL, "barrier(CLK_LOCAL_MEM_FENCE);", "", i)], "oclgrind loss cross_entropy/*")
+m("simt: zeros behind k are missing (along k)", "quads behind the end of k read on",
+  [(SIMT, "quad[q] = load_lanes(from[q], left)", "quad[q] = load_quad(from[q], 3)")], ON_SIMT, EDGE_SIMT)
+m("simt: zeros behind k are missing (across k)", "rows behind the end of k read on",
+  [(SIMT, "left > 0 ? load_quad(from[q], last) : (float4)(0.0f)", "load_quad(from[q], last)")], ON_SIMT, EDGE_SIMT)
+m("simt: tail of a tile uninitialised", "rows behind the end of k are not set",
+  [(SIMT, "            quad[q] = left > 0 ? load_quad(from[q], last) : (float4)(0.0f);",
+    "        {\n            if (left > 0) quad[q] = load_quad(from[q], last);\n        }")], ON_SIMT, RACES)
+m("simt: stale tile", "the same buffer is read again instead of the other", [(SIMT, "front ^= 1;", "front ^= 0;")], ON_SIMT, EDGE_SIMT, RACES)
+m("load: tail uninitialised", "lanes that do not exist are not set to 0",
+  [(COMMON, "part[i] = i < lanes ? p[i] : 0.0f", "if (i < lanes) part[i] = p[i]")], "oclgrind products simt-16 simt-16/edge/?x1*x9*")
+m("simd: sums start with what was there", "the sums of a register tile are not set to 0",
+  [(SIMD, "for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);", "for (int i = 0; i < SUMS; i++) sum[i] = c[i];")], ON_SIMD, EDGE_SIMD)
+m("grads_skinny: dX starts with what was there", "the tile of dX is not set to 0",
+  [(GRADS, "dx_tile[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);", ";")], ON_SKINNY, BLOCK_SKINNY,
+  "oclgrind products simd-skinny simd-skinny/small/*/none/*")
+
+# -------------------------------------------------------------------------- tiles larger and smaller than the NDRange
+
+SIMT_GROUPS = "plan->groups = ceil_divide(p->m, plan->tile.tile_m) * ceil_divide(p->n, plan->tile.tile_n);"
+m("simt: groups for a tile twice as wide", "half of the columns are not computed",
+  [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "(2 * plan->tile.tile_n)"))], EDGE_SIMT)
+m("simt: groups for a tile half as wide", "groups beyond the matrix write there",
+  [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "plan->tile.tile_n / 2"))], EDGE_SIMT)
+SIMD_GROUPS = "plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);"
+m("simd: groups for the largest block", "blocks are smaller: some are not computed",
+  [(PLAN, SIMD_GROUPS, SIMD_GROUPS.replace("plan->block_n", "plan->tile.tile_n"), 0)], EDGE_SIMD, BLOCK_SIMD)
+m("forward_skinny: groups for the largest block", "blocks are smaller: some are not computed",
+  [(PLAN, SIMD_GROUPS, SIMD_GROUPS.replace("plan->block_n", "plan->tile.tile_n"), 1)], BLOCK_SKINNY)
+m("simt: kernel built for a smaller tile than planned", "the NDRange is that of the larger",
+  [(PROGRAM, "t->group, t->vl, t->tile_m, t->tile_n,", "t->group, t->vl, t->tile_m, t->family == OCLIN_SIMT ? t->tile_n / 2 : t->tile_n,")],
+  EDGE_SIMT)
+m("plain: one group too few", "the remainder is not computed", [
+    (PLAN, "ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n / plan->tile.group + (p->m * p->n < plan->tile.group)")],
+  ON_PLAIN, EDGE_PLAIN)
+m("elements: one group too few", "a step or fill ends early",
+  [(PLAN, "ceil_divide(rows * ceil_divide(cols, t->item_n), t->group)", "rows * ceil_divide(cols, t->item_n) / t->group + (rows * ceil_divide(cols, t->item_n) < t->group)")],
+  "layer_state", "tensor", EDGE_SIMT, "products plain plain/extreme/*")
+
+# ------------------------------------------------------------------------------------------------------- bias, scale
+
+m("forward: no bias", "b is not added", [(FORWARD, "if (flags & OCLIN_FLAG_BIAS) sum += load_lanes(v, lanes);", "")], ON_PLAIN, ci=True)
+m("forward: always a bias", "b is added to layers that have none", [(FORWARD, "if (flags & OCLIN_FLAG_BIAS) sum", "sum")],
+  "products plain plain/pair/*/none/no_bias/*", "products simt-16 simt-16/pair/*/none/no_bias/*")
+m("grad_w: db never summed", "(plain)", [(PLAIN, "(flags & OCLIN_FLAG_BIAS)", "0")], ON_PLAIN)
+m("grads_skinny: db by every group", "the fused step of b happens more than once", [(GRADS, "if (column0 == 0 && flags", "if (flags")],
+  ON_SKINNY, BLOCK_SKINNY)
+m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "sum_a * scale", "sum_a")], ON_PLAIN)
+m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "sum * scale", "sum")], ON_PLAIN)
+m("grads_skinny: dX divided by the batch", "the mean is of parameters' gradients alone",
+  [(GRADS, "dx_tile[i * TILE_VECTORS + j / OCLIN_VL],\n", "dx_tile[i * TILE_VECTORS + j / OCLIN_VL] * scale,\n")], ON_SKINNY)
+m("loss: gradient of mse without its 2", "", [(LOSS, "2.0 * scale", "scale")], "loss plain/*")
+m("loss: mean of mse over rows alone", "", [(LOSS, "classes ? (double)rows : (double)rows * (double)c->y->cols", "(double)rows")], "loss plain/*")
+
+# ------------------------------------------------------------------------------------------------ activations
+
+m("relu: derivative 1 at 0", "", [(COMMON, "islessequal(s", "isless(s")], on("plain", "relu"), "products plain plain/pair/*/relu/*",
+  "layer_data", "golden plain")
+m("relu: NaN becomes 0", "fmax loses it", [(COMMON, "select(z, (real)(0.0f), isless(z, (real)(0.0f)))", "fmax(z, (real)(0.0f))")], "layer_data",
+  "math plain")
+m("relu: derivative by multiplication", "Inf * 0 appears",
+  [(COMMON, "select(dy, (real)(0.0f), islessequal(s, (real)(0.0f)))", "dy * select((real)(1.0f), (real)(0.0f), islessequal(s, (real)(0.0f)))")],
+  "layer_data", "math plain")
+m("sigmoid: derivative from z", "s is y, not z", [(COMMON, "dy * (s * (1.0f - s))", "dy * (1.0f / (2.0f + exp(-s) + exp(s)))")], on("plain", "sigmoid"))
+m("tanh: derivative without the square", "", [(COMMON, "dy * (1.0f - s * s)", "dy * (1.0f - s)")], on("plain", "tanh"))
+m("gelu: the tanh approximation", "its value is not the erf form's",
+  [(COMMON, "0.5f * z * erfc(z * -0.70710678118654752f)", "0.5f * z * (1.0f + tanh(0.79788456080286536f * (z + 0.044715f * z * z * z)))")],
+  "products plain plain/small_gelu/*")
+m("gelu: derivative without z pdf(z)", "", [(COMMON, "dy * (cdf + s * pdf)", "dy * cdf")], "products plain plain/small_gelu/*")
+m("gelu: derivative from y", "the layer hands out y instead of z", [(LAYER, "p->activation == OCLIN_GELU ? s->z : s->y", "s->y")],
+  "products plain plain/small_gelu/*")
+m("activation: value in the wrong place", "z is stored after the activation",
+  [(FORWARD, "if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, sum, lanes);\n    store_lanes(c, activate(sum), lanes);",
+    "store_lanes(c, activate(sum), lanes);\n    if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, activate(sum), lanes);")],
+  "products plain plain/small_gelu/*")
+
+# ------------------------------------------------------------------------------- accumulate, overwrite, order, step
+
+m("gradient: overwritten instead of added to", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)")], ON_PLAIN)
+m("gradient: added to instead of overwritten", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else")], ON_PLAIN)
+m("layer: never accumulates", "", [(LAYER, "p.flags |= OCLIN_FLAG_ACCUMULATE;", ";")], "layer_state", ci=True)
+m("layer: accumulates only if both hold something", "",
+  [(LAYER, "!is_cleared(l->dw) || (l->bias && !is_cleared(l->db))", "!is_cleared(l->dw) && (l->bias && !is_cleared(l->db))")], "layer_state", "layer")
+m("layer: marked zeros are not written before they are added to", "",
+  [(LAYER, "if (dw->flags & OCLIN_FLAG_ACCUMULATE) return settle_all((oclin_tensor *[]){l->dw, l->db}, 2);", "")], "layer_state", "layer", "layer_data")
+m("forward: adds to y", "", [(FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, load_lanes(c, lanes) + activate(sum), lanes)")],
+  ON_PLAIN)
+m("dX: adds to what was there", "", [(GRAD_X, "store_lanes(c, sum, lanes)", "store_lanes(c, load_lanes(c, lanes) + sum, lanes)")], ON_PLAIN)
+m("loss: overwritten although it accumulates", "", [(LOSS_CL, "if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];", "")], "loss options/*",
+  "loss")
+m("loss: count overwritten although it accumulates", "",
+  [(LOSS_CL, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
+m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_state")
+m("fused step: wrong sign", "", [(COMMON, "MULTIPLY_ADD((real)(-lr), g", "MULTIPLY_ADD((real)(lr), g")], ON_PLAIN)
+DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
+    dx_written(call, status);
+    if (status != OCLIN_OK || !wants_dw(call)) return status;
+    status = oclin_product_enqueue(ctx, dw);
+    dw_written(call, status);
+    return status;"""
+DW_FIRST = """    oclin_status status = wants_dw(call) ? oclin_product_enqueue(ctx, dw) : OCLIN_OK;
+    dw_written(call, status);
+    if (status != OCLIN_OK || !call->dx) return status;
+    status = oclin_product_enqueue(ctx, &dx);
+    dx_written(call, status);
+    return status;"""
+m("fused step: dX from the new W", "the step is enqueued first", [(LAYER, DX_FIRST, DW_FIRST)], ON_PLAIN, ci=True)
+OLD_W = "    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {\n        local real *dx_i"
+m("grads_skinny: dX from the new W", "the rows are updated first", [
+    (GRADS, """    if (!(flags & OCLIN_FLAG_DW)) return;
+    int done = 0;
+    for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL)
+        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, lr, flags);
+    for (; done < columns; done += OCLIN_VL)
+        for (int r = 0; r < rows; r++)
+            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, lr, flags,
+                      columns - done);
+""", ""),
+    (GRADS, OLD_W, """    if (flags & OCLIN_FLAG_DW)
+        for (int j = 0; j < columns; j += OCLIN_VL)
+            for (int r = 0; r < rows; r++)
+                dw_of_row(dz + r, x + j / OCLIN_VL, dw + r * dw_stride + j, samples, scale, lr, flags, columns - j);
+""" + OLD_W)], ON_SKINNY)
+m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "OCLIN_TRY(status);\n    }\n    return OCLIN_OK;",
+                                                             "OCLIN_TRY(status);\n    }\n    return all[1].w ? oclin_step_enqueue(l->ctx, &all[1]) : OCLIN_OK;")], ON_PLAIN)
+m("layer: backward_step on gradients that hold something", "not refused",
+  [(LAYER, "if (!is_cleared(l->dw) || !is_cleared(l->db))", "if (0)")], "layer_state order/*")
+m("layer: zero_grad forgets db", "", [(LAYER, "return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;", "return OCLIN_OK;")],
+  "layer_state", "layer")
+
+# ------------------------------------------------------------------------------------------- saved states, versions
+
+m("layer: saved x of the wrong forward", "remember() keeps the first x",
+  [(LAYER, "s->x = oclin_tensor_retain(x);", "s->x = old_x ? oclin_tensor_retain(old_x) : oclin_tensor_retain(x);")], "layer_state saved/*",
+  "layer_state")
+m("layer: infer counts as forward", "the saved state follows infer",
+  [(LAYER, "OCLIN_TRY(run_forward(l, x, y, NULL));\n", "OCLIN_TRY(run_forward(l, x, y, NULL));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
+m("layer: version of x not checked", "", [(LAYER, "if (s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
+m("layer: version of y not checked", "", [(LAYER, "if (s->y && s->y->version != s->y_version)", "if (0)")], "layer_state meanwhile/*")
+m("layer: saved of another layer accepted", "", [(LAYER, "if (s->layer != l->id) return", "if (0) return")], "layer_state saved/*", "layer_state")
+m("layer: backward before forward accepted", "", [(LAYER, "if (s->layer == 0) return", "if (0) return")], "layer_state order/*", "layer_state")
+m("layer: reserve replaces z", "a larger z takes the place of the one that backward needs",
+  [(LAYER, "    oclin_tensor_destroy(s->larger_z);\n    s->larger_z = z;", "    oclin_tensor_destroy(s->z);\n    s->z = z;")], "layer_state saved/*",
+  "layer_state")
+m("tensor: views do not share versions", "a write through a view is not seen",
+  [(TENSOR, "if (u != t && !oclin_tensor_overlap(t, u)) continue;\n        u->version++;", "if (u != t) continue;\n        u->version++;")],
+  "sharing versions/*", "layer_state")
+m("tensor: a clear is a write of zeros that nobody does", "the mark is forgotten", [(TENSOR, "t->cleared = t->zero_pending = 1;", "t->cleared = 1;")],
+  "layer_state zero_grad/*", "layer_state")
+
+# ------------------------------------------------------------------------------------------------ refused arguments
+
+m("layer: lr NaN accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr < 0.0f || isinf(lr))")], "layer_state gradients/*")
+m("layer: lr negative accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr != lr || isinf(lr))")], "layer_state gradients/*")
+m("layer: y may be x", "alias check dropped", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", x, "x"));', "")], "layer_args sharing/*")
+m("layer: dx may be w", "alias check dropped", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->w, "w"));', "")],
+  "layer_args sharing/*")
+m("loss: dy may be y", "alias check dropped", [(LOSS, "if (a->output && j != i)", "if (0)")], "loss operand/*")
+m("tensor: of another context accepted", "", [(TENSOR, "if (oclin_tensor_context(t) != ctx)", "if (0)")], "layer_args operand/*", "loss operand/*")
+m("layer: saved of another context accepted", "", [(LAYER, "if (s->ctx != l->ctx) return", "if (0) return")], "layer_args operand/saved", "layer_state")
+m("tensor: wrong shape accepted", "", [(TENSOR, "if (t->rows != rows || t->cols != cols)", "if (t->rows != rows)")], "layer_args operand/*")
+m("tensor: sizes that overflow accepted", "", [(CONTEXT, "if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) return -1;",
+                                                "if (a < 0 || b < 0) return -1;")], "tensor create/*", "tensor", "layer")
+m("tensor: window beyond the buffer accepted", "", [(TENSOR, "offset > holds || wanted > holds - offset", "offset > holds")], "tensor wrap/*")
+m("tensor: view beyond its base accepted", "", [(TENSOR, "offset > within || wanted > within - offset", "offset > within")], "tensor view/*")
+m("tensor: cl_mem of another cl_context accepted", "", [(TENSOR, "if (of != ctx->cl) return", "if (0) return")], "tensor wrap/*")
+m("context: out-of-order queue accepted", "", [(CONTEXT, "if (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)", "if (0)")],
+  "context handles/*")
+m("context: forked child accepted", "", [(CONTEXT, "if (ctx->process != oclin_os_process_id())\n        return oclin_fail", "if (0)\n        return oclin_fail")],
+  "lifetime fork")
+m("context: larger options of a newer caller accepted", "unknown options are dropped in silence",
+  [(CONTEXT, "for (size_t i = known_size; i < size; i++)", "for (size_t i = size; i < size; i++)")], "context create/*")
+m("layer: workspace that overflows accepted", "",
+  [(LAYER, "oclin_multiply(oclin_multiply(batch + 256, widest + 256), 4 * (int64_t)sizeof(float)) < 0", "0")], "layer", "layer_args", "edges", "failure")
+
+# --------------------------------------------------------------------------------------------------- cache and tuning
+
+KEY = 'd->info.platform_name, d->platform_version, d->info.name,\n                    d->info.vendor, d->info.version, d->info.driver, name, options, text);'
+for field, old, new in (
+        ("driver", "d->info.driver, name", '"", name'), ("device", "d->info.name,", '"",'),
+        ("options", "name, options, text", 'name, "", text'), ("text", "options, text)", 'options, "")'),
+        ("kernel's name", "driver, name,", 'driver, "",')):
+    m("cache: key without the %s" % field, "", [(PROGRAM, KEY, KEY.replace(old, new))], "cache key/*", "cache second*", "cache")
+m("cache: checksum not compared", "", [(CACHE, "if (get_number(file + CHECKSUM_AT) != checksum(file, size))", "if (0)")], "cache file/*", ci=True)
+m("cache: checksum without the header", "", [(CACHE, "hash_more(hash_more(hash_start, record, CHECKSUM_AT), record", "hash_more(hash_start, record")],
+  "cache file/*", "cache files/*", "cache")
+m("cache: key not compared", "the name's hash is believed", [
+    (CACHE, "if (of_key != key_size || memcmp(file + HEADER_BYTES, key, key_size) != 0)", "if (0)")], "cache file/*", "cache files/*")
+m("cache: sizes not compared", "", [(CACHE, "if (of_key > all || of_data != all - of_key)", "if (0)")], "cache file/*")
+m("cache: what could not be written whole is put in place", "",
+  [(CACHE, "if (written && closed && oclin_os_replace(temporary, path)) return 1;", "if (closed && oclin_os_replace(temporary, path)) return 1;")],
+  "cache files/*")
+m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("checksum "), expected, 16) != 0)', "if (0)")], "tune *file*", "tune")
+m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune *file*", "tune")
+m("tuning: a plan of any name is believed", "", [(TABLE, "if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune *file*", "tune")
+m("program: a kernel of another activation", "the list of built kernels forgets it",
+  [(PROGRAM, "p->id == id && p->activation == activation &&", "p->id == id &&")], "products plain plain/small/*")
+m("program: a kernel of another tile", "the list of built kernels forgets it",
+  [(PROGRAM, "a->stage == b->stage", "1")], "products simd-packed simd-packed/small/*/none/*")
+
+# ---------------------------------------------------------------------------------------------------------- the rest
+
+m("loss: label off by one in the gradient", "", [(LOSS_CL, "i == label ? p", "i == label + 1 ? p")], "loss plain/*")
+m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = group_max(part, largest);", "largest = 0.0f;")], "loss plain/*")
+m("loss: of equal scores the last is right", "", [(LOSS_CL, "i >= label", "i <= label")], "loss plain/*")
+m("loss: no compensation over rows", "", [(LOSS_CL, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "loss")
+m("loss: scratch memory a row short", "", [(LOSS, "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), \"a loss\"));",
+                                           "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows) - 8, \"a loss\"));")],
+  "loss plain/*", "oclgrind loss mse/*")
+m("product: sum in 12 bits", "a half-precision accumulator", [
+    (PLAIN, "    store_product(sum,", "    sum = as_float(as_uint(sum) & 0xFFFFF000u);\n    store_product(sum,")], ON_PLAIN)
+m("product: operands in 11 bits", "TF32", [(PLAIN, "load_b(b, b_stride, i, column), sum)",
+                                           "as_float(as_uint(load_b(b, b_stride, i, column)) & 0xFFFFE000u), sum)")], ON_PLAIN, "products plain plain/pair/*")
+m("product: a launch is left out", "dX is not enqueued", [
+    (PRODUCT, "    if (!p->packing_kernel) return", "    if (p->id == OCLIN_KERNEL_GRAD_X) return OCLIN_OK;\n    if (!p->packing_kernel) return")], ON_PLAIN)
+m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 0 && p->n % 4 == 0;", "return 1;")], ON_SIMT, EDGE_SIMT)
+m("tensor: unaligned start taken for aligned", "", [(TENSOR, "base_aligned && start && rows", "base_aligned && rows")], "sharing *align*", "sharing",
+  "tensor")
+m("random: nine rounds of Philox", "", [(RANDOM, "ROUNDS = 10", "ROUNDS = 9")], "random")
+m("random: W and b from one stream", "", [(LAYER, "take_parameter(l, &l->b, o->b, 1, l->out, 1, o)", "take_parameter(l, &l->b, o->b, 1, l->out, 0, o)")],
+  "random", "layer")
+m("random: each piece begins with number 0", "", [(LAYER, "limit, (uint64_t)first, count, piece)", "limit, 0, count, piece)")], "random", "layer")
+m("context: state after a failed finish", "what was written is not called unspecified", [(CONTEXT, "if (error) oclin_tensors_lose_epoch(ctx);", "")],
+  "failure")
+m("layer: an object leaks when creation fails", "", [(LAYER, "    if (status != OCLIN_OK) {\n        oclin_layer_destroy(l);\n        return status;",
+                                                      "    if (status != OCLIN_OK) {\n        return status;")], "failure", "asan failure", "asan layer_args")
+m("context: a buffer leaks when its migration fails", "", [(CONTEXT, "        clReleaseMemObject(made);\n        return oclin_fail_cl", "        return oclin_fail_cl")],
+  "failure", "lifetime", "asan failure")
+m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = take_binary(ctx, p, options, binary, size);\n    free(binary);",
+                                            "    const cl_int error = take_binary(ctx, p, options, binary, size);")], "asan cache second*")

@@ -1,0 +1,76 @@
+"""Which commands are asked about a mechanical mutant of a file: cheapest and likeliest first, all that could notice last.
+
+A command is [TOOL] PROGRAM [PLAN] [PATTERN], for tests/test_PROGRAM; TOOL is
+  oclgrind        under Oclgrind, whose log must be empty: races, uninitialised values, accesses out of bounds
+  oclgrind-data   the same without uninitialised values, for which scripts/oclgrind.sh has the reason
+  asan            built with AddressSanitizer, LeakSanitizer and UBSan
+"""
+
+# Functions of plan.c that only choose between plans each of which gives right results: a mistake in them costs time and
+# nothing else, which benchmarks see and tests do not. All others of plan.c are in the sample.
+SPEED_ONLY = {
+    "holds_large_items": "whether 8 x 8 results of a work-item fit registers, or spill",
+    "simt_suits": "which tiles leave lanes of a wave idle",
+    "simt_tuned": "hints to the compiler: unrolling, peeling, width of sub-groups",
+    "simd_cost": "an estimate of time",
+    "few_columns": "from where on one product is faster in another kernel",
+    "is_worth_trying": "which candidates the tuner does not measure",
+}
+
+
+def products(plan, *patterns):
+    return ["products %s %s/%s" % (plan, plan, pattern) for pattern in patterns]
+
+
+# Kernels of one activation first: each other one is a compilation more.
+PLAIN = products("plain", "small/*/none/*", "edge/*", "small/*", "pair/*")
+SIMT = (products("simt-16", "small/*/none/*", "edge/*", "small/*", "pair/*") + products("simt-64x32", "edge/*") +
+        products("simt-128", "small/*/none/*", "pair/*"))
+# simd-8 and not simd, which takes other kernels for small batches.
+SIMD = (products("simd-8", "small/*/none/*", "edge/*", "small/*/tanh/*") + products("simd-packed", "edge/*") +
+        products("simd-8", "block/*", "pair/*") + products("simd-4", "edge/*") + products("simd-16", "edge/*", "small/*"))
+SKINNY = products("simd-skinny", "small/*/none/*", "block/*", "edge/*", "small/*", "pair/*")
+MATH = ["math plain", "math simd", "math simt-16", "golden plain", "golden simd", "golden simt-16"]
+OCLGRIND = {
+    "plain": ["oclgrind products plain plain/small/*", "oclgrind-data products plain plain/small_gelu/*"],
+    "simt": ["oclgrind products simt-16 simt-16/small/*", "oclgrind products simt-16 simt-16/edge/?x1*x9*"],
+    "simd": ["oclgrind products simd-4 simd-4/small/*", "oclgrind products simd-8 simd-8/edge/7x1*",
+             "oclgrind-data products simd-packed simd-packed/small/*"],
+    "skinny": ["oclgrind products simd-skinny simd-skinny/small/*", "oclgrind-data products simd-skinny simd-skinny/small_gelu/*"],
+    "loss": ["oclgrind loss cross_entropy/*", "oclgrind loss mse/*"],
+    "elements": ["oclgrind-data edges tight_end/*"],
+}
+
+OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] + OCLGRIND["plain"] + OCLGRIND["simt"][:1] +
+                   OCLGRIND["simd"][:1] + OCLGRIND["elements"])
+
+LAYER = (["layer_state", "layer_args", "layer", "layer_data", "sharing", "math simd", "products simd-8 simd-8/small/*/none/*",
+          "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime", "failure", "edges", "random", "tensor",
+          "tune"] + products("plain", "pair/*") + ["asan layer_state", "asan layer", "asan failure"])
+
+KILLERS = {
+    "cl/common.cl": OF_ALL_PRODUCTS,
+    "cl/forward.cl": OF_ALL_PRODUCTS,
+    "cl/grad_x.cl": OF_ALL_PRODUCTS,
+    "cl/grad_w.cl": OF_ALL_PRODUCTS,
+    "cl/product_plain.cl": PLAIN + ["math plain", "golden plain", "edges"] + OCLGRIND["plain"],
+    "cl/product_simt.cl": SIMT + ["math simt-16", "golden simt-16", "edges"] + OCLGRIND["simt"],
+    "cl/product_simd.cl": SIMD + ["math simd", "golden simd", "edges"] + OCLGRIND["simd"],
+    "cl/forward_skinny.cl": SKINNY + ["math simd", "edges"] + OCLGRIND["skinny"],
+    "cl/grads_skinny.cl": SKINNY + ["math simd", "edges"] + OCLGRIND["skinny"],
+    "cl/loss.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
+    "cl/fill.cl": ["tensor", "layer", "edges"] + OCLGRIND["elements"],
+    "cl/update.cl": ["layer_state", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],
+    "src/layer.c": LAYER,
+    "src/loss.c": ["loss", "golden simd", "failure", "edges", "lifetime", "asan loss"],
+    "src/product.c": ["layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
+                      "tensor", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune", "cache"],
+    "src/plan.c": (products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*", "edge/*") +
+                   products("plain", "edge/*") + products("simd-skinny", "block/*", "small/*/none/*") + ["layer_state", "program"] +
+                   products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
+                   ["context", "tensor", "layer", "layer_data", "failure", "edges", "loss", "tune", "self_check"]),
+}
+
+
+def of(path):
+    return KILLERS[path]
