@@ -1,0 +1,491 @@
+/*
+ * Plans of devices that are not there: whatever the device and the shape, a plan covers the product once, fits the device,
+ * and is one that its kernel can be built for. And some of the choices that plan.c's comments promise, by name: which tile
+ * a GPU gets, when a CPU packs, when backward is one pass. Nothing is run.
+ */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oclin_internal.h"
+
+/* ------------------------------------------------------------------------------------- devices and shapes */
+
+static const struct made_up {
+    const char *name, *vendor;
+    oclin_device_type type;
+    int64_t units, width, items, local_bytes, max_allocation, wave, sub_group;
+} made_up[] = {
+    {"two cores", "AuthenticAMD", OCLIN_DEVICE_CPU, 2, 8, 4096, 512 << 10, INT64_C(4) << 30, 0, 0},
+    {"64 cores", "GenuineIntel", OCLIN_DEVICE_CPU, 64, 16, 8192, 1 << 20, INT64_C(16) << 30, 0, 0},
+    {"ARM core", "ARM", OCLIN_DEVICE_CPU, 1, 4, 4096, 32 << 10, 128 << 20, 0, 0},
+    {"few bytes", "nobody", OCLIN_DEVICE_CPU, 3, 1, 1, 16 << 10, 1 << 20, 0, 0},
+    {"NVIDIA", "NVIDIA Corporation", OCLIN_DEVICE_GPU, 108, 1, 1024, 48 << 10, INT64_C(10) << 30, 32, 0},
+    {"AMD", "Advanced Micro Devices, Inc.", OCLIN_DEVICE_GPU, 36, 1, 256, 32 << 10, INT64_C(4) << 30, 64, 0},
+    {"Intel", "Intel(R) Corporation", OCLIN_DEVICE_GPU, 24, 1, 256, 64 << 10, INT64_C(4) << 30, 0, 8},
+    {"Mali", "ARM", OCLIN_DEVICE_GPU, 8, 4, 384, 32 << 10, INT64_C(1) << 30, 0, 0},
+    {"small groups", "nobody", OCLIN_DEVICE_GPU, 4, 1, 16, 64 << 10, 64 << 20, 0, 0},
+    {"no groups", "nobody", OCLIN_DEVICE_ACCELERATOR, 1, 1, 1, 8 << 10, 64 << 20, 0, 0},
+};
+
+static const char *const plans[] = {"",        "plain",      "simd",        "simd-4",      "simd-8",
+                                    "simd-16", "simd-whole", "simd-packed", "simd-skinny", "simt",
+                                    "simt-16", "simt-32",    "simt-64x32",  "simt-64",     "simt-128"};
+
+static const int64_t sizes[] = {1, 2, 3, 7, 16, 17, 33, 48, 64, 65, 200, 257, 784, 2048, 10001};
+
+/* Without an OpenCL context: plans ask for facts alone. */
+static oclin_context *context_of(const struct made_up *d, const char *plan)
+{
+    oclin_context *ctx = new_array(oclin_context, 1);
+    struct oclin_device_facts *f = &ctx->device;
+    f->info.type = d->type;
+    strcpy(f->info.name, d->name);
+    strcpy(f->info.vendor, d->vendor);
+    f->info.compute_units = d->units;
+    f->info.vector_width = d->width;
+    f->info.max_work_group = f->max_items = d->items;
+    f->info.local_bytes = d->local_bytes;
+    f->info.max_allocation = d->max_allocation;
+    f->wave = d->wave;
+    f->sub_group = d->sub_group;
+    strcpy(ctx->plan.name, plan);
+    return ctx;
+}
+
+static struct oclin_product product_of(enum oclin_kernel_id id, int64_t batch, int64_t in, int64_t out)
+{
+    const struct oclin_shape shape = {batch, in, out};
+    return oclin_plan_shaped(id, shape);
+}
+
+static int64_t ceil_divide(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* -------------------------------------------------------------------------------------------- invariants */
+
+/* What is being looked at, for the sentence of a failure. */
+static char looked_at[400];
+
+#define must(condition)                                           \
+    do {                                                          \
+        if (!(condition)) fail_msg("%s: " #condition, looked_at); \
+    } while (0)
+
+static void check_plain(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    must(plan->tile.vl == 1);
+    must(plan->groups == ceil_divide(p->m * p->n, plan->tile.group));
+}
+
+static int64_t bytes_of(int64_t floats)
+{
+    return floats * (int64_t)sizeof(float);
+}
+
+static void check_simt(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    must(OCLIN_SIMT_TILE_OK(t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n));
+    must(t->vl == 4 && t->unroll_k > 0 && t->tile_k % t->unroll_k == 0);
+    must(t->group == OCLIN_SIMT_ITEMS(t->tile_m, t->tile_n, t->item_m, t->item_n));
+    must(bytes_of(OCLIN_SIMT_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k)) <=
+         ctx->device.info.local_bytes);
+    must(plan->groups == ceil_divide(p->m, t->tile_m) * ceil_divide(p->n, t->tile_n));
+    must(t->sub_group == ctx->device.sub_group);
+}
+
+/* The first of two launches packs every block of k of A and B, into memory that has room for them. */
+static void check_packing(const oclin_context *ctx, const struct oclin_product *p,
+                          const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    struct oclin_plan packing;
+    oclin_plan_packing(p, plan, &packing);
+    must(packing.tile.stage == OCLIN_STAGE_PACK);
+    must(packing.block_m > 0 && packing.block_m % t->item_m == 0);
+    must(packing.block_n > 0 && packing.block_n % (OCLIN_SIMD_PANELS * t->item_n) == 0);
+    must(packing.block_k == plan->block_k);
+    const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
+    must(packing.groups ==
+         blocks_k * (ceil_divide(p->m, packing.block_m) + ceil_divide(p->n, packing.block_n)));
+    must(plan->packed_a ==
+         blocks_k * ceil_divide(p->m, t->item_m) * (t->item_m * (int64_t)t->tile_k + t->vl));
+    must(plan->packed_b == blocks_k * ceil_divide(p->n, t->item_n) * t->item_n * t->tile_k);
+    must(bytes_of(plan->packed_a + plan->packed_b) <= oclin_plan_scratch(ctx, p) ||
+         strcmp(ctx->plan.name, "simd-packed") == 0);
+}
+
+static void check_simd(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    must(t->vl == 4 || t->vl == 8 || t->vl == 16);
+    must(t->group == 1);
+    must(OCLIN_SIMD_TILE_OK(t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl));
+    must(t->item_m * t->item_n == (t->vl == 16 ? 24 : 12) * t->vl); /* so many sums fit the registers */
+    const int64_t floats =
+        OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
+    must(bytes_of(floats) <= ctx->device.info.local_bytes ||
+         t->tile_k == t->vl); /* or there is nothing smaller */
+    must(plan->block_m > 0 && plan->block_m <= t->tile_m && plan->block_m % t->item_m == 0);
+    must(plan->block_n > 0 && plan->block_n <= t->tile_n && plan->block_n % t->item_n == 0);
+    must(plan->block_k > 0 && plan->block_k <= t->tile_k && plan->block_k % t->vl == 0);
+    must(plan->groups == ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
+    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT);
+    if (t->stage == OCLIN_STAGE_PRODUCT)
+        check_packing(ctx, p, plan);
+    else
+        must(plan->packed_a == 0 && plan->packed_b == 0);
+}
+
+static void check_skinny(const oclin_context *ctx, const struct oclin_product *p,
+                         const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    const int64_t floats = OCLIN_SKINNY_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
+    must(t->group == 1 && plan->packed_a == 0 && plan->packed_b == 0);
+    must(bytes_of(floats) <= ctx->device.info.local_bytes || p->id == OCLIN_KERNEL_FORWARD);
+    must(plan->block_n > 0 && plan->block_n <= t->tile_n && t->tile_n % t->vl == 0);
+    must(plan->block_k > 0 && plan->block_k % t->vl == 0);
+    if (p->id == OCLIN_KERNEL_FORWARD) {
+        must(t->item_m == (p->m <= 2 ? 2 : 4) && t->item_m * t->item_n == 12); /* sums in registers */
+        must(plan->block_m > 0 && plan->block_m <= t->tile_m);
+        must(plan->block_m * (plan->block_k - t->vl) < 32768); /* 128 KB of X */
+        must(plan->groups == ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
+    } else {
+        must(p->m <= t->tile_m && t->tile_m % 2 == 0);
+        must(t->tile_k % t->vl == 0 && t->tile_k % 4 == 0);
+        must(plan->block_n % 64 == 0 && p->m * plan->block_n <= 16384); /* 128 KB of X and dX */
+        must(plan->groups == ceil_divide(p->n, plan->block_n));
+    }
+}
+
+static void check_plan(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    must(plan->tile.group > 0 && plan->tile.group <= ctx->device.max_items);
+    must(plan->groups > 0);
+    if (plan->tile.family == OCLIN_PLAIN) check_plain(p, plan);
+    if (plan->tile.family == OCLIN_SIMT) check_simt(ctx, p, plan);
+    if (plan->tile.family == OCLIN_SIMD) check_simd(ctx, p, plan);
+    if (plan->tile.family == OCLIN_SKINNY) check_skinny(ctx, p, plan);
+}
+
+/* All choices for one product; without a forced plan the last one runs anywhere. */
+static void check_choices(const oclin_context *ctx, const struct oclin_product *p)
+{
+    struct oclin_plan plan;
+    int attempts = 0;
+    for (; attempts < 20 && oclin_plan_product(ctx, p, attempts, &plan); attempts++) {
+        snprintf(looked_at, sizeof looked_at, "%s, plan '%s', product %d of %lld x %lld x %lld, attempt %d",
+                 ctx->device.info.name, ctx->plan.name, (int)p->id, (long long)p->m, (long long)p->n,
+                 (long long)p->k, attempts);
+        check_plan(ctx, p, &plan);
+    }
+    must(attempts > 0 && attempts < 20);
+    if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
+}
+
+static void test_every_device(void **state)
+{
+    const struct made_up *d = *state;
+    struct rng rng = {42};
+    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+        oclin_context *ctx = context_of(d, "");
+        if (oclin_plan_choose(ctx, plans[name]) == OCLIN_OK)
+            for (int i = 0; i < 150; i++) {
+                const int64_t batch = sizes[rng_below(&rng, COUNT_OF(sizes))],
+                              in = sizes[rng_below(&rng, COUNT_OF(sizes))],
+                              out = sizes[rng_below(&rng, COUNT_OF(sizes))];
+                for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++) {
+                    const struct oclin_product p = product_of((enum oclin_kernel_id)id, batch, in, out);
+                    check_choices(ctx, &p);
+                }
+                const struct oclin_product grads = product_of(OCLIN_KERNEL_GRADS, batch, in, out);
+                struct oclin_plan plan;
+                if (oclin_plan_one_pass(ctx, &grads) && oclin_plan_product(ctx, &grads, 0, &plan))
+                    check_plan(ctx, &grads, &plan);
+            }
+        free(ctx);
+    }
+}
+
+/* Memory that was reserved for a batch is enough for each smaller one. */
+static void test_scratch_grows(void **state)
+{
+    const struct made_up *d = *state;
+    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+        oclin_context *ctx = context_of(d, plans[name]);
+        for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++)
+            for (size_t i = 0; i < COUNT_OF(sizes); i += 2)
+                for (size_t o = 1; o < COUNT_OF(sizes); o += 2) {
+                    int64_t most = 0;
+                    for (int64_t batch = 1; batch <= 4096; batch += 1 + batch / 2) {
+                        const struct oclin_product p =
+                            product_of((enum oclin_kernel_id)id, batch, sizes[i], sizes[o]);
+                        const int64_t bytes = oclin_plan_scratch(ctx, &p);
+                        snprintf(looked_at, sizeof looked_at,
+                                 "%s, plan '%s', product %d of batch %lld, %lld to %lld features", d->name,
+                                 plans[name], id, (long long)batch, (long long)sizes[i], (long long)sizes[o]);
+                        must(bytes >= most);
+                        must(bytes <= d->max_allocation);
+                        most = bytes;
+                    }
+                }
+        free(ctx);
+    }
+}
+
+static void test_elements_and_rows(void **state)
+{
+    const struct made_up *d = *state;
+    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+        oclin_context *ctx = context_of(d, plans[name]);
+        for (int most = OCLIN_LARGEST_GROUP; most > 0; most /= 2)
+            for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(sizes); i++) {
+                const int64_t rows = sizes[i / COUNT_OF(sizes)], cols = sizes[i % COUNT_OF(sizes)];
+                struct oclin_plan plan;
+                snprintf(looked_at, sizeof looked_at, "%s, plan '%s', %lld x %lld elements, groups of %d",
+                         d->name, plans[name], (long long)rows, (long long)cols, most);
+                oclin_plan_elements(ctx, rows, cols, 0, most, &plan);
+                const struct oclin_tile *t = &plan.tile;
+                must(t->group > 0 && t->group <= most && t->group <= d->items);
+                must(t->item_n > 0 && t->item_n % t->vl == 0);
+                must(plan.groups == ceil_divide(rows * ceil_divide(cols, t->item_n), t->group));
+                oclin_plan_rows(ctx, rows, most, &plan);
+                must(plan.groups == rows);
+                must(t->group > 0 && t->group <= most && t->group <= d->items &&
+                     (t->group & (t->group - 1)) == 0);
+                must(2 * t->group > most || 2 * t->group > d->items ||
+                     t->family == OCLIN_SIMD); /* the largest there is */
+            }
+        free(ctx);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------- choices */
+
+/* The tile of the first choice; stage of simd. A GPU's: hints besides. */
+static const struct choice {
+    const char *device;
+    enum oclin_kernel_id id;
+    int64_t batch, in, out;
+    int family, vl, tile_m, tile_n, stage, unroll_k, peel;
+    oclin_activation activation;
+} choices[] = {
+    /* the largest tile that gives every compute unit a group; whole loops for NVIDIA's grad_w, peeled where a wave is told */
+    {"NVIDIA", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 4, 1, OCLIN_GELU},
+    {"NVIDIA", OCLIN_KERNEL_GRAD_W, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 8, 1, OCLIN_GELU},
+    {"NVIDIA", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 4, 1, OCLIN_GELU},
+    {"NVIDIA", OCLIN_KERNEL_FORWARD, 128, 784, 256, OCLIN_SIMT, 4, 32, 32, 0, 4, 1,
+     OCLIN_NONE}, /* 16 is half a wave */
+    {"NVIDIA", OCLIN_KERNEL_FORWARD, 768, 784, 768, OCLIN_SIMT, 4, 64, 64, 0, 4, 1, OCLIN_NONE},
+    {"AMD", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 4, 1,
+     OCLIN_NONE}, /* 32 KB, and many registers */
+    {"AMD", OCLIN_KERNEL_GRAD_W, 128, 784, 256, OCLIN_SIMT, 4, 64, 64, 0, 4, 1, OCLIN_NONE},
+    /* half the registers: 8 x 8 results only of quads that are loaded whole, and without an activation but forward's simple ones */
+    {"Intel", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 8, 1, OCLIN_TANH},
+    {"Intel", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 8, 1, OCLIN_GELU},
+    {"Intel", OCLIN_KERNEL_FORWARD, 2048, 2047, 2048, OCLIN_SIMT, 4, 64, 64, 0, 8, 1, OCLIN_NONE},
+    {"Intel", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 8, 0, OCLIN_NONE},
+    {"Intel", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 8, 0, OCLIN_TANH},
+    /* 32 KB: few registers */
+    {"Mali", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 4, 1, OCLIN_NONE},
+    {"Mali", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 4, 0, OCLIN_NONE},
+    {"Mali", OCLIN_KERNEL_FORWARD, 16, 64, 10, OCLIN_SIMT, 4, 16, 16, 0, 4, 1,
+     OCLIN_NONE}, /* none is enough: the smallest */
+    {"small groups", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 16, 16, 0, 4, 1, OCLIN_NONE},
+    {"no groups", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_PLAIN, 1, 1, 1, 0, 0, 0, OCLIN_NONE},
+    /* large products in two launches, small ones in one; blocks of half the height behind packing */
+    {"two cores", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_GRAD_W, 2048, 2048, 2048, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 100, 200, 100, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    /* small batches, and few outs with a long sum */
+    {"two cores", OCLIN_KERNEL_FORWARD, 32, 784, 256, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 33, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 48, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 500, 255, 48, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 49, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    /* other widths, and less memory */
+    {"64 cores", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMD, 16, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"ARM core", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMD, 4, 18, 64, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"few bytes", OCLIN_KERNEL_GRAD_X, 48, 48, 48, OCLIN_SIMD, 4, 42, 32, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+};
+
+static const struct made_up *device_named(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(made_up); i++)
+        if (strcmp(made_up[i].name, name) == 0) return &made_up[i];
+    fail_msg("no device is called %s", name);
+    return NULL;
+}
+
+static void test_choice(void **state)
+{
+    const struct choice *c = *state;
+    oclin_context *ctx = context_of(device_named(c->device), "");
+    struct oclin_product p = product_of(c->id, c->batch, c->in, c->out);
+    struct oclin_plan plan;
+    p.activation = c->activation;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    assert_int_equal(plan.tile.family, c->family);
+    assert_int_equal(plan.tile.vl, c->vl);
+    assert_int_equal(plan.tile.tile_m, c->tile_m);
+    assert_int_equal(plan.tile.tile_n, c->tile_n);
+    assert_int_equal(plan.tile.stage, c->stage);
+    assert_int_equal(plan.tile.unroll_k, c->unroll_k);
+    assert_int_equal(plan.tile.peel, c->peel);
+    free(ctx);
+}
+
+/* Backward in one pass over W. */
+static const struct pass {
+    const char *device, *plan;
+    int64_t batch, in, out;
+    int one;
+} passes[] = {
+    {"two cores", "", 16, 784, 256, 1},      {"two cores", "", 17, 784, 256, 0},
+    {"two cores", "", 64, 78, 64, 1},        {"two cores", "", 64, 98, 64, 0},
+    {"two cores", "", 65, 8, 8, 0},          {"two cores", "simd-skinny", 8, 784, 256, 1},
+    {"two cores", "simd-8", 8, 784, 256, 0}, {"two cores", "plain", 8, 784, 256, 0},
+    {"NVIDIA", "", 8, 784, 256, 0},          {"64 cores", "", 16, 4096, 1024, 1},
+    {"64 cores", "", 16, 700, 1024, 0},      {"64 cores", "", 16, 1024, 1024, 1},
+    {"64 cores", "", 16, 64, 16, 1},         {"few bytes", "", 8, 784, 256, 1},
+};
+
+static void test_pass(void **state)
+{
+    const struct pass *s = *state;
+    oclin_context *ctx = context_of(device_named(s->device), s->plan);
+    const struct oclin_product p = product_of(OCLIN_KERNEL_GRADS, s->batch, s->in, s->out);
+    assert_int_equal(oclin_plan_one_pass(ctx, &p), s->one);
+    free(ctx);
+}
+
+/* What a plan's name stands for. */
+static const struct meaning {
+    const char *device, *plan;
+    int64_t batch, in, out;
+    int family, vl, tile_m, stage;
+} meanings[] = {
+    {"two cores", "plain", 100, 100, 100, OCLIN_PLAIN, 1, 1, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd", 100, 100, 100, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd", 8, 100, 100, OCLIN_SKINNY, 8, 64, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-4", 8, 100, 100, OCLIN_SIMD, 4, 192, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-8", 8, 100, 100, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-16", 8, 100, 100, OCLIN_SIMD, 16, 180, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-whole", 2048, 2048, 2048, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-packed", 8, 100, 100, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
+    {"two cores", "simd-skinny", 64, 784, 256, OCLIN_SKINNY, 8, 64, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-skinny", 65, 784, 256, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
+    {"AMD", "simt", 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 0},
+    {"AMD", "simt-16", 2048, 2048, 2048, OCLIN_SIMT, 4, 16, 0},
+    {"AMD", "simt-32", 2048, 2048, 2048, OCLIN_SIMT, 4, 32, 0},
+    {"AMD", "simt-64x32", 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 0},
+    {"AMD", "simt-64", 16, 16, 16, OCLIN_SIMT, 4, 64, 0},
+    {"AMD", "simt-128", 16, 16, 16, OCLIN_SIMT, 4, 128, 0},
+};
+
+static void test_meaning(void **state)
+{
+    const struct meaning *n = *state;
+    oclin_context *ctx = context_of(device_named(n->device), "");
+    assert_ok(ctx, oclin_plan_choose(ctx, n->plan));
+    const struct oclin_product p = product_of(OCLIN_KERNEL_FORWARD, n->batch, n->in, n->out);
+    struct oclin_plan plan;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    assert_int_equal(plan.tile.family, n->family);
+    assert_int_equal(plan.tile.vl, n->vl);
+    assert_int_equal(plan.tile.tile_m, n->tile_m);
+    assert_int_equal(plan.tile.stage, n->stage);
+    free(ctx);
+}
+
+/* Refused: no such plan, and one that the device has no room for. The context stays as it was. */
+static void test_refused(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context_of(device_named("small groups"), "");
+    assert_refused(ctx, OCLIN_E_ARG, "simt-128", oclin_plan_choose(ctx, "simt-17"));
+    assert_refused(ctx, OCLIN_E_ARG, "simd-packed", oclin_plan_choose(ctx, "simd-9"));
+    assert_refused(ctx, OCLIN_E_DEVICE, "16 work-items", oclin_plan_choose(ctx, "simt-32"));
+    assert_string_equal(ctx->plan.name, "");
+    free(ctx);
+}
+
+/* What tuning compares: no plan twice, none of the other kind of device, none that takes for ever. */
+static const struct comparison_of {
+    const char *device;
+    enum oclin_kernel_id id;
+    int64_t batch, in, out;
+    const char *names; /* behind the default, with a blank before each */
+} comparisons[] = {
+    {"two cores", OCLIN_KERNEL_FORWARD, 128, 784, 256, " simd-whole simd-4"},
+    {"two cores", OCLIN_KERNEL_FORWARD, 8, 40, 24, " simd-whole simd-packed simd-4 plain"},
+    {"two cores", OCLIN_KERNEL_GRADS, 8, 40, 24, " two-products"},
+    {"two cores", OCLIN_KERNEL_GRADS, 64, 784, 256, " one-pass"},
+    {"two cores", OCLIN_KERNEL_GRADS, 65, 784, 256, NULL},
+    {"NVIDIA", OCLIN_KERNEL_GRAD_X, 128, 784, 256, " simt-128 simt-64 simt-64x32 simt-16"},
+    {"NVIDIA", OCLIN_KERNEL_GRADS, 8, 40, 24, NULL},
+};
+
+static void test_comparison(void **state)
+{
+    const struct comparison_of *c = *state;
+    oclin_context *ctx = context_of(device_named(c->device), "");
+    const struct oclin_shape shape = {c->batch, c->in, c->out};
+    const char *names[OCLIN_MOST_CANDIDATES];
+    const int count = oclin_plan_candidates(ctx, c->id, shape, names);
+    char all[200] = "";
+    for (int i = 1; i < count; i++) snprintf(all + strlen(all), sizeof all - strlen(all), " %s", names[i]);
+    assert_int_equal(count > 0, c->names != NULL);
+    if (c->names) {
+        assert_string_equal(names[0], "");
+        assert_string_equal(all, c->names);
+    }
+    free(ctx);
+}
+
+int main(int argc, char **argv)
+{
+    struct test_list list = {0};
+    for (size_t i = 0; i < COUNT_OF(made_up); i++) {
+        void *d = (void *)(uintptr_t)&made_up[i];
+        add_test(&list, test_every_device, d, "invariants/%s", made_up[i].name);
+        add_test(&list, test_scratch_grows, d, "scratch/%s", made_up[i].name);
+        add_test(&list, test_elements_and_rows, d, "elements/%s", made_up[i].name);
+    }
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        const struct choice *c = &choices[i];
+        add_test(&list, test_choice, (void *)(uintptr_t)c,
+                 "choice/%s, product %d of %lldx%lldx%lld, activation %d", c->device, (int)c->id,
+                 (long long)c->batch, (long long)c->in, (long long)c->out, (int)c->activation);
+    }
+    for (size_t i = 0; i < COUNT_OF(passes); i++) {
+        const struct pass *s = &passes[i];
+        add_test(&list, test_pass, (void *)(uintptr_t)s, "pass/%s, plan '%s', %lldx%lldx%lld", s->device,
+                 s->plan, (long long)s->batch, (long long)s->in, (long long)s->out);
+    }
+    for (size_t i = 0; i < COUNT_OF(meanings); i++)
+        add_test(&list, test_meaning, (void *)(uintptr_t)&meanings[i], "names/%s, batch %lld",
+                 meanings[i].plan, (long long)meanings[i].batch);
+    add_test(&list, test_refused, NULL, "names/refused");
+    for (size_t i = 0; i < COUNT_OF(comparisons); i++)
+        add_test(&list, test_comparison, (void *)(uintptr_t)&comparisons[i],
+                 "candidates/%s, product %d of %lldx%lldx%lld", comparisons[i].device, (int)comparisons[i].id,
+                 (long long)comparisons[i].batch, (long long)comparisons[i].in,
+                 (long long)comparisons[i].out);
+    return run_list("plan", &list, argc, argv);
+}
