@@ -20,8 +20,9 @@ PLAIN = products("plain", "small/*/none/*", "edge/*", "small/*", "pair/*")
 SIMT = (products("simt-16", "small/*/none/*", "edge/*", "small/*", "pair/*") + products("simt-64x32", "edge/*") +
         products("simt-128", "small/*/none/*", "pair/*"))
 # simd-8 and not simd, which takes other kernels for small batches.
-SIMD = (products("simd-8", "small/*/none/*", "edge/*", "small/*/tanh/*") + products("simd-packed", "edge/*") +
-        products("simd-8", "block/*", "pair/*") + products("simd-4", "edge/*") + products("simd-16", "edge/*", "small/*"))
+SIMD = (products("simd-8", "small/*/none/*", "edge/*") + products("simd-packed", "edge/*") +
+        products("simd-8", "block/*", "small/*/tanh/*") + products("simd-packed", "block/*", "pair/*") +
+        products("simd-8", "pair/*") + products("simd-4", "edge/*") + products("simd-16", "edge/*", "small/*"))
 SKINNY = products("simd-skinny", "small/*/none/*", "block/*", "edge/*", "small/*", "pair/*")
 MATH = ["math plain", "math simd", "math simt-16", "golden plain", "golden simd", "golden simt-16"]
 OCLGRIND = {
@@ -55,11 +56,11 @@ KILLERS = {
     "cl/fill.cl": ["tensor", "layer", "edges"] + OCLGRIND["elements"],
     "cl/update.cl": ["layer_state", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],
     "src/layer.c": LAYER,
-    "src/loss.c": ["loss", "golden simd", "failure", "edges", "lifetime", "asan loss"],
+    "src/loss.c": ["loss", "golden simd", "fit", "failure", "edges", "lifetime", "asan loss"],
     "src/product.c": ["layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
-                      "tensor", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune", "cache"],
+                      "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune", "cache"],
     "src/plan.c": (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
-                   products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "program", "failure"] +
+                   products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "fit", "program", "failure"] +
                    products("plain", "edge/*") + products("simt-16", "edge/*") +
                    products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
                    ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune", "self_check"]),
