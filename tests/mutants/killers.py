@@ -38,9 +38,10 @@ OCLGRIND = {
 OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] + OCLGRIND["plain"] + OCLGRIND["simt"][:1] +
                    OCLGRIND["simd"][:1] + OCLGRIND["elements"])
 
-LAYER = (["layer_state", "layer_args", "layer", "layer_data", "sharing", "math simd", "products simd-8 simd-8/small/*/none/*",
-          "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime", "failure", "edges", "random", "tensor",
-          "tune"] + products("plain", "pair/*") + ["asan layer_state", "asan layer", "asan failure"])
+LAYER = (["layer_state", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure", "layer_data", "sharing",
+          "products simd-8 simd-8/small/*/none/*", "math simd", "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime",
+          "fit", "edges", "random", "tensor"] + products("plain", "small/*", "pair/*") +
+         ["tune", "asan layer_state", "asan layer", "asan failure"])
 
 KILLERS = {
     "cl/common.cl": OF_ALL_PRODUCTS,

@@ -39,10 +39,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 TREE = HERE.parent.parent
 SURVIVORS = HERE / "survivors.md"
 
-# A mutant may loop for ever: seconds of CPU time beyond ten times what the command took unbroken. A deadlock uses none:
-# seconds on the clock beside that.
-CPU_SECONDS, CLOCK_SECONDS = 40, 240
-MEMORY, FILE_SIZE = 24 << 30, 1 << 30
+# A mutant may loop for ever: seconds of CPU time beyond ten times what the command took unbroken. Or it waits for ever: so
+# many seconds without any CPU time.
+CPU_SECONDS, IDLE_SECONDS = 40, 30
+FILE_SIZE = 1 << 30
 
 
 class Broken(Exception):
@@ -165,29 +165,45 @@ def limits(cpu):
     return set_limits
 
 
+def cpu_time(pid):
+    """Of all threads, in ticks."""
+    try:
+        fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 def run_until_failure(command, environment, cpu):
     """(code, the output up to the first test that failed, whether it was ended by a limit)"""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, errors="replace", preexec_fn=limits(cpu), cwd="/tmp")
     late = threading.Event()
 
-    def end(because_late=True):
-        if because_late:
-            late.set()
+    def end():
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    timer = threading.Timer(cpu + CLOCK_SECONDS, end)
-    timer.start()
+
+    def watch():
+        used, idle = -1.0, 0
+        while process.poll() is None:
+            time.sleep(2)
+            now = cpu_time(process.pid)
+            idle = idle + 2 if now == used else 0
+            used = now
+            if idle >= IDLE_SECONDS:
+                late.set()
+                return end()
+    threading.Thread(target=watch, daemon=True).start()
     output, failed = [], False
     for line in process.stdout:
         output.append(line)
         if line.startswith("[  FAILED  ]") and not failed:
             failed = True
-            end(False)
+            end()
     process.wait()
-    timer.cancel()
     return 1 if failed else process.returncode, output, late.is_set() or process.returncode == -signal.SIGXCPU
 
 
