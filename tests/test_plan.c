@@ -157,7 +157,7 @@ static void check_skinny(const oclin_context *ctx, const struct oclin_product *p
         must(plan->block_m * (plan->block_k - t->vl) < 32768); /* 128 KB of X */
         must(plan->groups == ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
     } else {
-        must(p->m <= t->tile_m && t->tile_m % 2 == 0);
+        must(t->tile_m == (p->m <= 16 ? 16 : 64) && p->m <= t->tile_m);
         must(t->tile_k % t->vl == 0 && t->tile_k % 4 == 0);
         must(plan->block_n % 64 == 0 && p->m * plan->block_n <= 16384); /* 128 KB of X and dX */
         must(plan->groups == ceil_divide(p->n, plan->block_n));

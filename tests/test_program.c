@@ -315,6 +315,20 @@ static void test_built_once(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* A small batch on a CPU: backward is the one kernel that reads W once, and not the two products that would do as well. */
+static void test_one_pass(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context(NULL);
+    const int cpu = ctx->device.info.type == OCLIN_DEVICE_CPU;
+    clear_context_log();
+    train_once(ctx, 4, 5);
+    assert_int_equal(times_logged("built grads_skinny:"), cpu);
+    assert_int_equal(times_logged("built grad_x_"), !cpu);
+    assert_int_equal(times_logged("built grad_w_"), !cpu);
+    oclin_context_destroy(ctx);
+}
+
 /* The options that the runtime was given, asked back from it: the language, and nothing that gives up IEEE.
  */
 static void check_build_options(oclin_context *ctx, cl_kernel kernel)
@@ -377,6 +391,7 @@ int main(int argc, char **argv)
     add_test(&list, test_kernel_is_missing, NULL, "error/no such kernel");
     add_test(&list, test_verify_sees_it, NULL, "verify/a wrong kernel");
     add_test(&list, test_built_once, NULL, "build/once");
+    add_test(&list, test_one_pass, NULL, "build/one pass");
     add_test(&list, test_no_fast_math, plain, "build/no fast math, plain");
     add_test(&list, test_no_fast_math, simd, "build/no fast math, simd");
     add_test(&list, test_no_fast_math, simt, "build/no fast math, simt-16");
