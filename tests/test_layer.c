@@ -434,6 +434,21 @@ static void test_scratch(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* Where every product is packed, one of no samples is none. */
+static void test_no_scratch_for_no_samples(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("simd-packed");
+    oclin_layer *l;
+    int64_t none = -1, one = -1;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, NULL));
+    assert_ok(ctx, oclin_layer_workspace(l, 0, &none));
+    assert_ok(ctx, oclin_layer_workspace(l, 1, &one));
+    assert_true(none == 0 && one > 0);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
 /* A device whose largest buffer holds the operands, but not both of them packed, multiplies without packing. */
 static void test_no_room_for_scratch(void **state)
 {
@@ -499,6 +514,7 @@ int main(int argc, char **argv)
         add_test(&list, test_reserve, &memory_cases[i], "memory/reserve, %s", name);
     }
     add_test(&list, test_scratch, NULL, "memory/scratch of packed operands");
+    add_test(&list, test_no_scratch_for_no_samples, NULL, "memory/scratch of no samples");
     add_test(&list, test_no_room_for_scratch, NULL, "memory/no room for packed operands");
     add_test(&list, test_gradients_are_lazy, NULL, "memory/gradients are lazy");
     const int code = run_list("layer", &list, argc, argv);
