@@ -5,6 +5,7 @@
     run.py --sample 160 --seed 1 mechanical ones (sample.py), until so many have compiled
     run.py --only PATTERN        chosen or mechanical ones by name, * and ? allowed
     run.py --ci                  a few of chosen.py: under a minute
+    run.py ... --with COMMAND    asks this one first
     run.py ... --first 4         only with the first four commands of each: a quick look
     run.py ... --report FILE     writes the table
 
@@ -221,8 +222,8 @@ def first_words(output):
 
 
 class Run:
-    def __init__(self, work, jobs, first):
-        self.first = first
+    def __init__(self, work, jobs, first, more):
+        self.first, self.more = first, more
         self.work = pathlib.Path(work).resolve()
         self.work.mkdir(parents=True, exist_ok=True)
         self.results_file = self.work / "results.jsonl"
@@ -293,7 +294,8 @@ class Run:
     def test(self, worker, mutant):
         """killed, survived or no build; the command, the test and what it said."""
         worker.copy_tree()
-        cpu = {command: self.check_unbroken(worker, command) for command in mutant.commands[:1]}
+        commands = self.more + mutant.commands[:self.first]
+        cpu = {command: self.check_unbroken(worker, command) for command in commands[:1]}
         kernels = None
         if mutant.of_kernel:
             kernels = worker.folder / "cl"
@@ -301,7 +303,7 @@ class Run:
             kernels.mkdir()
             for path, text in mutant.texts.items():
                 (kernels / os.path.basename(path)).write_text(text)
-        for command in mutant.commands[:self.first]:
+        for command in commands:
             if command not in cpu:
                 worker.copy_tree()
                 cpu[command] = self.check_unbroken(worker, command)
@@ -413,15 +415,18 @@ def main():
     p.add_argument("--sample", type=int, metavar="N")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--only", action="append", metavar="PATTERN")
-    p.add_argument("--again", choices=("survived", "all"), help="forgets those results first")
+    p.add_argument("--again", choices=("survived", "all"), help="forgets those results first, but for survivors that are argued")
     p.add_argument("--first", type=int, metavar="N")
+    p.add_argument("--with", dest="more", action="append", default=[], metavar="COMMAND")
     p.add_argument("--report", metavar="FILE")
     p.add_argument("--work", default=str(TREE / "build" / "mutants"))
     p.add_argument("-j", "--jobs", type=int, default=1)
     o = p.parse_args()
-    run = Run(o.work, o.jobs, o.first)
+    run = Run(o.work, o.jobs, o.first, o.more)
     if o.again:
-        run.results = {n: r for n, r in run.results.items() if o.again == "survived" and r["outcome"] != "survived"}
+        kept = argued() if o.again == "survived" else ()
+        run.results = {n: r for n, r in run.results.items()
+                       if o.again == "survived" and (r["outcome"] != "survived" or n in kept)}
     if o.only:
         everything = chosen_mutants() + sampled_mutants(o.seed)
         some = [m for m in everything if any(fnmatch.fnmatch(m.name, pattern) for pattern in o.only)]
