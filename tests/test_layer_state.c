@@ -657,6 +657,78 @@ static void test_cl_mem_is_settled(void **state)
     release(&b);
 }
 
+/* A gradient of rows x cols that holds sevens in memory and is marked as cleared: a tensor like any other, for others to
+ * read. */
+static oclin_tensor *cleared_gradient(oclin_context *ctx, oclin_layer **owner, int64_t rows, int64_t cols)
+{
+    assert_ok(ctx, oclin_layer_create(owner, ctx, cols, rows, NULL));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_dw(*owner), 7.0));
+    assert_ok(ctx, oclin_layer_zero_grad(*owner));
+    assert_true(oclin_layer_dw(*owner)->zero_pending);
+    return oclin_layer_dw(*owner);
+}
+
+static void check_zeros(oclin_tensor *t)
+{
+    float got[NX];
+    assert_true(t->rows * t->cols <= NX);
+    assert_ok(oclin_tensor_context(t), oclin_tensor_read(t, got));
+    for (int64_t i = 0; i < t->rows * t->cols; i++) assert_true(got[i] == 0.0f);
+}
+
+/* Whoever reads a cleared gradient of another layer reads zeros, and not what memory still holds. */
+static void test_cleared_is_read(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    oclin_layer *owner, *of_given;
+    oclin_tensor *loss = make_tensor(b.ctx, OCLIN_F32, 1, 1, NULL);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    /* as dy, of backward and of its fused step */
+    forward(&b);
+    oclin_tensor *dy = cleared_gradient(b.ctx, &owner, BATCH, OUT);
+    assert_ok(b.ctx, oclin_layer_backward(b.l, dy, b.dx));
+    check_zeros(b.dx);
+    check_zeros(oclin_layer_dw(b.l));
+    check_zeros(oclin_layer_db(b.l));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    oclin_layer_destroy(owner);
+    dy = cleared_gradient(b.ctx, &owner, BATCH, OUT);
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, dy, b.dx, 1.0f));
+    check_zeros(b.dx);
+    oclin_layer_destroy(owner);
+    /* as x */
+    oclin_tensor *x = cleared_gradient(b.ctx, &owner, BATCH, IN);
+    options.bias = 0;
+    assert_ok(b.ctx, oclin_layer_create(&of_given, b.ctx, IN, OUT, &options));
+    assert_ok(b.ctx, oclin_layer_forward(of_given, x, b.y));
+    check_zeros(b.y);
+    oclin_layer_destroy(of_given);
+    oclin_layer_destroy(owner);
+    /* as w */
+    options.w = cleared_gradient(b.ctx, &owner, OUT, IN);
+    assert_ok(b.ctx, oclin_layer_create(&of_given, b.ctx, IN, OUT, &options));
+    assert_ok(b.ctx, oclin_layer_infer(of_given, b.x, b.y));
+    check_zeros(b.y);
+    oclin_layer_destroy(of_given);
+    oclin_layer_destroy(owner);
+    /* as both operands of a loss */
+    oclin_tensor *y = cleared_gradient(b.ctx, &owner, BATCH, OUT);
+    assert_ok(b.ctx, oclin_tensor_fill(b.y, 0.0));
+    assert_ok(b.ctx, oclin_loss_mse(y, b.y, loss, b.dy, NULL));
+    check_zeros(loss);
+    check_zeros(b.dy);
+    assert_ok(b.ctx, oclin_layer_zero_grad(owner));
+    assert_ok(b.ctx, oclin_tensor_fill(y, 7.0));
+    assert_ok(b.ctx, oclin_layer_zero_grad(owner));
+    assert_ok(b.ctx, oclin_loss_mse(b.y, y, loss, b.dy, NULL));
+    check_zeros(loss);
+    check_zeros(b.dy);
+    oclin_layer_destroy(owner);
+    oclin_tensor_destroy(loss);
+    release(&b);
+}
+
 /* ------------------------------------------------------------------------------------------ empty batches */
 
 static void test_no_samples(void **state)
@@ -729,6 +801,7 @@ int main(int argc, char **argv)
     add_test(&list, test_write_into_cleared, &by[0], "zero_grad/partly filled");
     add_test(&list, test_write_into_cleared, &by[1], "zero_grad/partly written");
     add_test(&list, test_cl_mem_is_settled, NULL, "zero_grad/cl_mem");
+    add_test(&list, test_cleared_is_read, NULL, "zero_grad/read by others");
     add_test(&list, test_no_samples, &relu, "no samples, relu");
     add_test(&list, test_no_samples, &gelu, "no samples, gelu");
     const int code = run_list("layer_state", &list, argc, argv);
