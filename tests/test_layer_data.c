@@ -195,6 +195,40 @@ static void test_step_with_nan(void **state)
     release(&b);
 }
 
+/* Rows that are computed in pieces, whose last vectors are full or not: Inf stays Inf in each piece, since nothing that is
+ * not there is multiplied by it. */
+static void test_inf_in_pieces(void **state)
+{
+    static const int64_t widths[] = {520, 600, 603};
+    const char *plan = *state;
+    oclin_context *ctx = make_context(plan);
+    for (size_t i = 0; i < COUNT_OF(widths); i++) {
+        const int64_t in = widths[i];
+        const float dy[2 * 3] = {INFINITY, 1.0f, 1.0f, 1.0f, 2.0f, 3.0f};
+        oclin_layer *l;
+        assert_ok(ctx, oclin_layer_create(&l, ctx, in, 3, NULL));
+        oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 2, in, NULL),
+                     *y = make_tensor(ctx, OCLIN_F32, 2, 3, NULL);
+        oclin_tensor *dx = make_tensor(ctx, OCLIN_F32, 2, in, NULL),
+                     *t = make_tensor(ctx, OCLIN_F32, 2, 3, dy);
+        float *got = new_array(float, 2 * in);
+        assert_ok(ctx, oclin_tensor_fill(x, 1.0));
+        assert_ok(ctx, oclin_tensor_fill(oclin_layer_w(l), 1.0));
+        assert_ok(ctx, oclin_layer_forward(l, x, y));
+        assert_ok(ctx, oclin_layer_backward(l, t, dx));
+        assert_ok(ctx, oclin_tensor_read(dx, got));
+        for (int64_t j = 0; j < in; j++)
+            if (!(got[j] == INFINITY && got[in + j] == 6.0f))
+                fail_msg("column %lld of %lld: %g, %g", (long long)j, (long long)in, (double)got[j],
+                         (double)got[in + j]);
+        oclin_tensor *const all[] = {x, y, dx, t};
+        for (size_t k = 0; k < COUNT_OF(all); k++) oclin_tensor_destroy(all[k]);
+        oclin_layer_destroy(l);
+        free(got);
+    }
+    oclin_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
     static int numbers[PLANS];
@@ -206,6 +240,10 @@ int main(int argc, char **argv)
         add_test(&list, test_relu_switches_off, &numbers[i], "%s/ReLU switches off", plans[i]);
         add_test(&list, test_samples_are_apart, &numbers[i], "%s/samples are apart", plans[i]);
         add_test(&list, test_step_with_nan, &numbers[i], "%s/step with NaN", plans[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        static char skinny[] = "simd-skinny", whole[] = "simd-8";
+        add_test(&list, test_inf_in_pieces, i ? whole : skinny, "%s/Inf in pieces", i ? whole : skinny);
     }
     const int code = run_list("layer_data", &list, argc, argv);
     for (int i = 0; i < PLANS; i++) oclin_context_destroy(contexts[i]);
