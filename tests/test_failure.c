@@ -175,6 +175,19 @@ static void test_lost_z(void **state)
     assert_status(b.ctx, OCLIN_E_CL, oclin_context_finish(b.ctx));
     assert_status(b.ctx, OCLIN_E_STATE, oclin_layer_backward(b.layer, b.dy, b.dx));
     heal(&b);
+    /* of one sample, too */
+    oclin_tensor *x, *y, *dy;
+    assert_ok(b.ctx, oclin_tensor_view_rows(&x, b.x, 0, 1));
+    assert_ok(b.ctx, oclin_tensor_view_rows(&y, b.y, 0, 1));
+    assert_ok(b.ctx, oclin_tensor_view_rows(&dy, b.dy, 0, 1));
+    assert_ok(b.ctx, oclin_context_finish(b.ctx));
+    assert_ok(b.ctx, oclin_layer_forward(b.layer, x, y));
+    plan_fault(FINISH, 0, CL_OUT_OF_RESOURCES);
+    assert_status(b.ctx, OCLIN_E_CL, oclin_context_finish(b.ctx));
+    assert_refused(b.ctx, OCLIN_E_STATE, "z is", oclin_layer_backward(b.layer, dy, NULL));
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_tensor_destroy(dy);
     free_bench(&b);
 }
 
