@@ -79,7 +79,9 @@ void fill_labels(struct rng *rng, int32_t *labels, int64_t n, int32_t classes)
     for (int64_t i = 0; i < n; i++) labels[i] = (int32_t)rng_below(rng, classes);
 }
 
-static const uint32_t poison_bits = 0x7fca9a57u;
+/* Signalling: whatever is computed from it becomes quiet. Of a quiet NaN, sums keep the bits: what read poison and wrote it
+ * outside was not found. */
+static const uint32_t poison_bits = 0x7f8a9a57u;
 
 void fill_poison(float *p, int64_t n)
 {

@@ -81,25 +81,26 @@ struct operands {
     oclin_layer *layer;
 };
 
-static struct placed place(oclin_context *ctx, const struct row *r, int64_t rows, int64_t cols,
+/* Each operand has a stride and an offset of its own (`which` times the row's): none may be taken for another's. */
+static struct placed place(oclin_context *ctx, const struct row *r, int which, int64_t rows, int64_t cols,
                            const float *host)
 {
-    return tensor_from(ctx, rows, cols, cols + r->pad, r->offset, host);
+    return tensor_from(ctx, rows, cols, cols + which * r->pad, which * r->offset, host);
 }
 
 static struct operands make_operands(oclin_context *ctx, const struct row *r, const struct host_data *h)
 {
     struct operands o;
     memset(&o, 0, sizeof o);
-    o.x = place(ctx, r, r->batch, r->in, h->x);
-    o.w = place(ctx, r, r->out, r->in, h->w);
-    o.b = place(ctx, r, 1, r->out, h->b);
-    o.dy = place(ctx, r, r->batch, r->out, h->dy);
+    o.x = place(ctx, r, 1, r->batch, r->in, h->x);
+    o.w = place(ctx, r, 2, r->out, r->in, h->w);
+    o.b = place(ctx, r, 1, 1, r->out, h->b);
+    o.dy = place(ctx, r, 1, r->batch, r->out, h->dy);
     /* outputs hold NaN: whoever reads what it should overwrite shows it */
-    o.dw = place(ctx, r, r->out, r->in, NULL);
-    o.db = place(ctx, r, 1, r->out, NULL);
-    o.y = place(ctx, r, r->batch, r->out, NULL);
-    o.dx = place(ctx, r, r->batch, r->in, NULL);
+    o.dw = place(ctx, r, 3, r->out, r->in, NULL);
+    o.db = place(ctx, r, 2, 1, r->out, NULL);
+    o.y = place(ctx, r, 2, r->batch, r->out, NULL);
+    o.dx = place(ctx, r, 4, r->batch, r->in, NULL);
     struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
     options.activation = r->activation;
     options.gradient = r->gradient;
