@@ -129,11 +129,10 @@ static oclin_tensor *tight(oclin_context *ctx, int64_t rows, int64_t cols)
     return t;
 }
 
-static void run_tight(oclin_context *ctx, int64_t in, int64_t out)
+static void run_tight(oclin_context *ctx, int64_t batch, int64_t in, int64_t out)
 {
-    enum { BATCH = 4 };
-    oclin_tensor *x = tight(ctx, BATCH, in), *y = tight(ctx, BATCH, out), *dy = tight(ctx, BATCH, out);
-    oclin_tensor *dx = tight(ctx, BATCH, in);
+    oclin_tensor *x = tight(ctx, batch, in), *y = tight(ctx, batch, out), *dy = tight(ctx, batch, out);
+    oclin_tensor *dx = tight(ctx, batch, in);
     struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
     options.bias = 0;
     options.w = tight(ctx, out, in);
@@ -143,7 +142,7 @@ static void run_tight(oclin_context *ctx, int64_t in, int64_t out)
     assert_ok(ctx, oclin_layer_forward(l, x, y));
     assert_ok(ctx, oclin_layer_backward(l, dy, dx));
     oclin_tensor *const results[] = {y, dx, options.dw};
-    const float want[] = {(float)in, (float)out, (float)BATCH};
+    const float want[] = {(float)in, (float)out, (float)batch};
     for (int i = 0; i < 3; i++) {
         const int64_t n = oclin_tensor_rows(results[i]) * oclin_tensor_cols(results[i]);
         float *got = new_array(float, n);
@@ -160,8 +159,9 @@ static void run_tight(oclin_context *ctx, int64_t in, int64_t out)
 static void test_tight_end(void **state)
 {
     oclin_context *ctx = make_context(plan_of(state));
-    run_tight(ctx, 8, 5);
-    run_tight(ctx, 5, 8);
+    run_tight(ctx, 4, 8, 5);
+    run_tight(ctx, 4, 5, 8);
+    run_tight(ctx, 5, 8, 5); /* a row more than a register tile has */
     oclin_context_destroy(ctx);
 }
 
