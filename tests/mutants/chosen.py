@@ -83,8 +83,7 @@ m("simt: stores a row too many", "the row behind the matrix is written", [(SIMT,
 m("simt: db in every column of tiles", "the fused step of b happens more than once",
   [(SIMT, "if (column == 0 &&", "if (")], ON_SIMT, EDGE_SIMT)
 m("simt: reads rows outside the matrix", "no row inside stands in for those outside",
-  [(SIMT, "return row < rows_inside ? row : 0;", "return row;")], ON_SIMT, EDGE_SIMT, "oclgrind products simt-16 simt-16/small/*/none/*",
-  "oclgrind-data edges tight_end/*")
+  [(SIMT, "return row < rows_inside ? row : 0;", "return row;")], ON_SIMT, EDGE_SIMT, "oclgrind-data edges tight_end/simt-16")
 m("simd: stores a row too many", "the row behind the block is written",
   [(SIMD, "for (int row = 0; row < rows; row++) {\n        local", "for (int row = 0; row <= rows; row++) {\n        local")], ON_SIMD)
 m("simd: shuffle takes the wrong half", "two rows of a transposed 4 x 4 are swapped",
@@ -114,7 +113,7 @@ m("step: one element too many", "update.cl writes behind the row",
   [(UPDATE, "load_lanes(w + i, lanes)),\n                    lanes);", "load_lanes(w + i, lanes)),\n                    lanes + 1);")],
   ON_PLAIN, ON_SIMT, ON_SIMD)
 m("fill: one element too many", "fill.cl writes behind the row",
-  [(FILL, "min(first + OCLIN_ITEM_N, cols)", "min(first + OCLIN_ITEM_N, cols + 1)")], "tensor fill/*", "tensor", "layer")
+  [(FILL, "min(first + OCLIN_ITEM_N, cols)", "min(first + OCLIN_ITEM_N, cols + 1)")], "edges fill/*")
 m("fill: offset ignored", "the beginning of the buffer is filled", [(FILL, "t += t_offset + row", "t += row")], "tensor fill/*", "tensor")
 m("cross_entropy: label = classes accepted", "the element behind the row is the score", [(LOSS_CL, "label < cols", "label <= cols")],
   "loss plain/*")
