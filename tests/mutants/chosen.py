@@ -149,8 +149,9 @@ m("grads_skinny: dX starts with what was there", "the tile of dX is not set to 0
 SIMT_GROUPS = "plan->groups = ceil_divide(p->m, plan->tile.tile_m) * ceil_divide(p->n, plan->tile.tile_n);"
 m("simt: groups for a tile twice as wide", "half of the columns are not computed",
   [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "(2 * plan->tile.tile_n)"))], EDGE_SIMT)
-m("simt: groups for a tile half as wide", "groups beyond the matrix write there",
-  [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "plan->tile.tile_n / 2"))], EDGE_SIMT)
+m("simt: groups for a tile half as wide", "groups beyond the matrix read there",
+  [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "plan->tile.tile_n / 2"))],
+  EDGE_SIMT, "plan", "oclgrind-data edges tight_end/simt-16")
 SIMD_GROUPS = "plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);"
 m("simd: groups for the largest block", "blocks are smaller: some are not computed",
   [(PLAN, SIMD_GROUPS, SIMD_GROUPS.replace("plan->block_n", "plan->tile.tile_n"), 0)], EDGE_SIMD, BLOCK_SIMD)
