@@ -437,9 +437,18 @@ static void test_reserve_keeps_saved(void **state)
 {
     const oclin_activation activation = *(oclin_activation *)*state;
     struct bench b = make_bench(activation);
+    float dx[NX], dx_again[NX], dw[NW], dw_again[NW];
     forward(&b);
+    backward(&b);
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, dx));
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_dw(b.l), dw));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
     assert_ok(b.ctx, oclin_layer_reserve(b.l, 10 * BATCH));
     backward(&b);
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, dx_again));
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_dw(b.l), dw_again));
+    check_same_bits("dx", dx_again, dx, NX);
+    check_same_bits("dw", dw_again, dw, NW);
     release(&b);
 }
 
