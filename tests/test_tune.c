@@ -495,6 +495,32 @@ static void test_foreign(void **state)
     free_folder(&f);
 }
 
+/* What is known of another device or driver does not count here: each fact is part of the key. */
+static void test_facts_are_key(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    const struct oclin_tuned entry = {OCLIN_KERNEL_FORWARD, small, "plain", 20, 10};
+    store(&entry, 1);
+    oclin_context *ctx = make_context(NULL);
+    struct oclin_device_facts *d = &ctx->device;
+    char *const facts[] = {d->info.name,          d->info.vendor,      d->info.version,
+                           d->info.platform_name, d->platform_version, d->info.driver};
+    for (size_t i = 0; i <= COUNT_OF(facts); i++)
+        for (int other = 1; other >= 0; other--) {
+            oclin_tuning_free(&ctx->tuning);
+            if (i < COUNT_OF(facts))
+                facts[i][strlen(facts[i]) - 1] ^= other;
+            else
+                d->info.compute_units += other ? 1 : -1;
+            oclin_tuning_load(ctx);
+            if (i < COUNT_OF(facts)) facts[i][strlen(facts[i]) - 1] ^= other;
+            if (ctx->tuning.count != !other) fail_msg("fact %d, changed %d", (int)i, other);
+        }
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
 /* Each of these alone between two good lines: those are used, it is not. */
 static const char *const bad_lines[] = {
     "forward 8 40 24 simd-warp 20 10",
@@ -866,6 +892,7 @@ int main(int argc, char **argv)
     add_test(&list, test_workspace, NULL, "workspace");
     add_test(&list, test_damaged, NULL, "file/damaged");
     add_test(&list, test_foreign, NULL, "file/foreign");
+    add_test(&list, test_facts_are_key, NULL, "file/facts are the key");
     add_test(&list, test_bad_lines, NULL, "file/bad lines");
     add_test(&list, test_does_not_fit, NULL, "file/does not fit");
     add_test(&list, test_no_folder, NULL, "file/no folder");
