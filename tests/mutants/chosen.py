@@ -309,7 +309,7 @@ KEY = 'd->info.platform_name, d->platform_version, d->info.name,\n              
 for field, old, new in (
         ("driver", "d->info.driver, name", '"", name'), ("device", "d->info.name,", '"",'),
         ("options", "name, options, text", 'name, "", text'), ("text", "options, text)", 'options, "")'),
-        ("kernel's name", "driver, name,", 'driver, "",')):
+        ("platform's version", "d->platform_version,", '"",')):
     m("cache: key without the %s" % field, "", [(PROGRAM, KEY, KEY.replace(old, new))], "cache key/*", "cache second*", "cache")
 m("cache: checksum not compared", "", [(CACHE, "if (get_number(file + CHECKSUM_AT) != checksum(file, size))", "if (0)")], "cache file/*", ci=True)
 m("cache: checksum without the header", "", [(CACHE, "hash_more(hash_more(hash_start, record, CHECKSUM_AT), record", "hash_more(hash_start, record")],
@@ -321,7 +321,7 @@ m("cache: what could not be written whole is put in place", "",
   [(CACHE, "if (written && closed && oclin_os_replace(temporary, path)) return 1;", "if (closed && oclin_os_replace(temporary, path)) return 1;")],
   "cache files/*")
 m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("checksum "), expected, 16) != 0)', "if (0)")], "tune *file*", "tune")
-m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune *file*", "tune")
+m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune file/facts*")
 m("tuning: a plan of any name is believed", "", [(TABLE, "if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune *file*", "tune")
 m("program: a kernel of another activation", "the list of built kernels forgets it",
   [(PROGRAM, "p->id == id && p->activation == activation &&", "p->id == id &&")], "products plain plain/small/*")
@@ -333,7 +333,7 @@ m("program: a kernel of another tile", "the list of built kernels forgets it",
 m("loss: label off by one in the gradient", "", [(LOSS_CL, "i == label ? p", "i == label + 1 ? p")], "loss plain/*")
 m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = group_max(part, largest);", "largest = 0.0f;")], "loss plain/*")
 m("loss: of equal scores the last is right", "", [(LOSS_CL, "i >= label", "i <= label")], "loss plain/*")
-m("loss: no compensation over rows", "", [(LOSS_CL, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "loss")
+m("loss: no compensation over rows", "", [(LOSS_CL, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
 m("loss: scratch memory a row short", "", [(LOSS, "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), \"a loss\"));",
                                            "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows) - 8, \"a loss\"));")],
   "loss plain/*", "oclgrind loss mse/*")
@@ -343,7 +343,7 @@ m("product: operands in 11 bits", "TF32", [(PLAIN, "load_b(b, b_stride, i, colum
                                            "as_float(as_uint(load_b(b, b_stride, i, column)) & 0xFFFFE000u), sum)")], ON_PLAIN, "products plain plain/pair/*")
 m("product: a launch is left out", "dX is not enqueued", [
     (PRODUCT, "    if (!p->packing_kernel) return", "    if (p->id == OCLIN_KERNEL_GRAD_X) return OCLIN_OK;\n    if (!p->packing_kernel) return")], ON_PLAIN)
-m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 0 && p->n % 4 == 0;", "return 1;")], ON_SIMT, EDGE_SIMT)
+m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 0 && p->n % 4 == 0;", "return 1;")], "oclgrind-data edges tight_end/simt-16")
 m("tensor: unaligned start taken for aligned", "", [(TENSOR, "base_aligned && start && rows", "base_aligned && rows")], "sharing *align*", "sharing",
   "tensor")
 m("random: nine rounds of Philox", "", [(RANDOM, "ROUNDS = 10", "ROUNDS = 9")], "random")
