@@ -324,7 +324,7 @@ m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("
 m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune file/facts*")
 m("tuning: a plan of any name is believed", "", [(TABLE, "if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune *file*", "tune")
 m("program: a kernel of another activation", "the list of built kernels forgets it",
-  [(PROGRAM, "p->id == id && p->activation == activation &&", "p->id == id &&")], "products plain plain/small/*")
+  [(PROGRAM, "p->id != id || p->activation != activation ||", "p->id != id ||")], "products plain plain/small/*")
 m("program: a kernel of another tile", "the list of built kernels forgets it",
   [(PROGRAM, "a->stage == b->stage", "1")], "products simd-packed simd-packed/small/*/none/*")
 
@@ -354,5 +354,7 @@ m("context: state after a failed finish", "what was written is not called unspec
   "failure")
 m("layer: an object leaks when creation fails", "", [(LAYER, "    if (status != OCLIN_OK) {\n        oclin_layer_destroy(l);\n        return status;",
                                                       "    if (status != OCLIN_OK) {\n        return status;")], "failure", "asan failure", "asan layer_args")
+m("context: a buffer leaks when its migration fails", "", [(CONTEXT, "        clReleaseMemObject(made);\n        return oclin_fail_cl", "        return oclin_fail_cl")],
+  "faults")
 m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = take_binary(ctx, p, options, binary, size);\n    free(binary);",
                                             "    const cl_int error = take_binary(ctx, p, options, binary, size);")], "asan cache second*")
