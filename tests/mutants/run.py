@@ -313,7 +313,7 @@ class Run:
             failed = self.try_command(worker, command, str(kernels) if kernels else None, CPU_SECONDS + 10 * cpu[command])
             if failed:
                 test, said = failed
-                no_build = test == "(build)" or "OCLIN_E_BUILD" in said
+                no_build = test == "(build)" or (mutant.of_kernel and "OCLIN_E_BUILD" in said)
                 return "no build" if no_build else "killed", command, test, said
         return "survived", "", "", ""
 
