@@ -182,7 +182,7 @@ static void test_lost_z(void **state)
     assert_ok(b.ctx, oclin_tensor_view_rows(&dy, b.dy, 0, 1));
     assert_ok(b.ctx, oclin_context_finish(b.ctx));
     assert_ok(b.ctx, oclin_layer_forward(b.layer, x, y));
-    plan_fault(FINISH, 0, CL_OUT_OF_RESOURCES);
+    faults_fail_call("clFinish", 0, CL_OUT_OF_RESOURCES, FAULT_AFTER);
     assert_status(b.ctx, OCLIN_E_CL, oclin_context_finish(b.ctx));
     assert_refused(b.ctx, OCLIN_E_STATE, "z is", oclin_layer_backward(b.layer, dy, NULL));
     oclin_tensor_destroy(x);

@@ -313,6 +313,8 @@ class Run:
             failed = self.try_command(worker, command, str(kernels) if kernels else None, CPU_SECONDS + 10 * cpu[command])
             if failed:
                 test, said = failed
+                if test == "(build)" and not any(os.path.basename(path) in said for path in mutant.texts):
+                    raise Broken("the build fails elsewhere: %s" % said)
                 no_build = test == "(build)" or (mutant.of_kernel and "OCLIN_E_BUILD" in said)
                 return "no build" if no_build else "killed", command, test, said
         return "survived", "", "", ""
