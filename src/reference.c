@@ -41,7 +41,7 @@ struct sum {
     int64_t K;
     double value;
     double S;       /* of magnitudes */
-    double finite;  /* the part of S that is not from an Inf or NaN */
+    double finite;  /* the part of S that is not from an Inf or NaN; Inf: nothing is known */
     double carried; /* errors that the operands bring along */
     double largest; /* operand */
 };
@@ -60,13 +60,15 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     const double magnitude = (fabs(a) + a_bound) * fabs(b);
     sum->S += magnitude;
     if (isfinite(magnitude)) sum->finite += magnitude;
+    if (isinf(b) && fabs(a) <= a_bound) sum->finite = INFINITY; /* a may be 0 there, and 0 Inf is NaN */
     sum->carried += a_bound * fabs(b);
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
 
 static double bound_of(const struct oclin_ref_case *c, const struct sum *sum)
 {
-    /* Inf or NaN, on the device too; unless the finite products may overflow there to the other Inf, which makes NaN */
+    /* Inf or NaN, on the device too; unless the finite products may overflow there to the other Inf, which makes NaN, or a
+     * factor of the Inf may underflow */
     if (!isfinite(sum->S)) return sum->finite < NO_OVERFLOW ? 0 : NAN;
     return sum_bound(c, sum->K, sum->S, sum->largest) + sum->carried;
 }

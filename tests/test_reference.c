@@ -622,6 +622,14 @@ static void test_extreme_bounds(void **state)
         assert_true(y == INFINITY && (overflows ? isnan(bound) : bound == 0));
     }
 
+    const float far_left = -20, one = 1, inf = INFINITY; /* gelu'(-20) is no float but 0, and 0 Inf is NaN */
+    struct oclin_ref_case gelu = OCLIN_REF_CASE_INIT(1, 1, 1);
+    gelu.activation = OCLIN_GELU;
+    oclin_ref_grad_w(&gelu, &inf, &one, &far_left, &y, &bound);
+    assert_true(y == -INFINITY && isnan(bound));
+    oclin_ref_grad_w(&gelu, &inf, &one, &one, &y, &bound);
+    assert_true(y == INFINITY && bound == 0);
+
     c.activation = OCLIN_RELU; /* a device that flushes may take this s for 0 */
     const float dy[3] = {3, 3, 3}, s[3] = {0x1p-127f, 0x1p-126f, 0};
     double dz[3], dz_bound[3];
