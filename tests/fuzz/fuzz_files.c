@@ -115,7 +115,7 @@ static int read_entry(const char *line, struct oclin_tuned *t)
     char product[16], plan[LINE_BYTES], numbers[5][24];
     int n = 0, known = -1;
     int64_t values[5];
-    if (strlen(line) >= LINE_BYTES) return 0;
+    if (strlen(line) >= LINE_BYTES || strpbrk(line, "\t\v\f\r")) return 0; /* sscanf takes them for blanks */
     if (sscanf(line, "%15[^ ] %23[0-9] %23[0-9] %23[0-9] %255[^ ] %23[0-9] %23[0-9]%n", product, numbers[0],
                numbers[1], numbers[2], plan, numbers[3], numbers[4], &n) != 7 ||
         line[n])
