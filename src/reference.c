@@ -60,7 +60,8 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     const double magnitude = (fabs(a) + a_bound) * fabs(b);
     sum->S += magnitude;
     if (isfinite(magnitude)) sum->finite += magnitude;
-    if (isinf(b) && fabs(a) <= a_bound) sum->finite = INFINITY; /* a may be 0 there, and 0 Inf is NaN */
+    /* a may be NaN there; or 0, and 0 Inf is NaN */
+    if (isnan(a_bound) || (isinf(b) && fabs(a) <= a_bound)) sum->finite = INFINITY;
     sum->carried += a_bound * fabs(b);
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
@@ -167,7 +168,8 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
     double own, tiny; /* error of act' from roundings, and from underflow in units of the smallest denormal */
     switch (c->activation) {
     case OCLIN_RELU:
-        return s > 0 && s < flushed ? fabs(dy) : 0; /* s may count as 0 */
+        if (!(s > 0 && s < flushed)) return 0;
+        return isinf(dy) ? NAN : fabs(dy); /* s may count as 0 */
     case OCLIN_SIGMOID:
         own = 3 * U * fabs(s * (1 - s));
         tiny = 1;
@@ -187,6 +189,9 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
     default:
         return 0;
     }
+    /* act' may be 0 on the device: 0 Inf is NaN */
+    if (isinf(dy) && fabs(grad_z(c->activation, 1, s)) <= SECOND_ORDER * own + tiny * (TINY + flushed))
+        return NAN;
     return SECOND_ORDER * own * fabs(dy) + tiny * (TINY + flushed) * fabs(dy) + TINY + flushed;
 }
 

@@ -627,6 +627,10 @@ static void test_extreme_bounds(void **state)
     gelu.activation = OCLIN_GELU;
     oclin_ref_grad_w(&gelu, &inf, &one, &far_left, &y, &bound);
     assert_true(y == -INFINITY && isnan(bound));
+    oclin_ref_grad_w(&gelu, &one, &inf, &far_left, &y, &bound);
+    assert_true(y == -INFINITY && isnan(bound));
+    oclin_ref_grad_w(&gelu, &one, &inf, &one, &y, &bound);
+    assert_true(y == INFINITY && bound == 0);
     oclin_ref_grad_w(&gelu, &inf, &one, &one, &y, &bound);
     assert_true(y == INFINITY && bound == 0);
 
