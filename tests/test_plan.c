@@ -458,6 +458,39 @@ static void test_comparison(void **state)
     free(ctx);
 }
 
+/* Which plans oclin_self_check() runs: all that may be chosen, and where one is asked for that one. */
+static const struct check {
+    const char *device, *plan, *rounds[OCLIN_CHECK_ROUNDS][OCLIN_CHECK_RUNS];
+} checks[] = {
+    {"two cores",
+     "",
+     {{"simd-whole", "simd-packed", "simd-whole", "simd-packed", "simd-whole"},
+      {"simd-skinny", "simd-skinny", "simd-skinny", "simd-skinny", "simd-skinny"}}},
+    {"two cores",
+     "simd-8",
+     {{"simd-8", "simd-8", "simd-8", "simd-8", "simd-8"},
+      {"simd-8", "simd-8", "simd-8", "simd-8", "simd-8"}}},
+    {"AMD",
+     "simt",
+     {{"simt-128", "simt-64", "simt-64x32", "simt-32", "simt-128"},
+      {"simt-64x32", "simt-32", "simt-128", "simt-64", "simt-64x32"}}},
+    {"Intel",
+     "",
+     {{"simt-128", "simt-64", "simt-64x32", "simt-32", "simt-16"},
+      {"simt-64x32", "simt-32", "simt-16", "simt-128", "simt-64"}}},
+    {"no groups", "", {{"", "", "", "", ""}, {"", "", "", "", ""}}},
+};
+
+static void test_to_check(void **state)
+{
+    const struct check *c = *state;
+    oclin_context *ctx = context_of(device_named(c->device), c->plan);
+    for (int round = 0; round < OCLIN_CHECK_ROUNDS; round++)
+        for (int run = 0; run < OCLIN_CHECK_RUNS; run++)
+            assert_string_equal(oclin_plan_to_check(ctx, round, run), c->rounds[round][run]);
+    free(ctx);
+}
+
 int main(int argc, char **argv)
 {
     struct test_list list = {0};
@@ -487,5 +520,8 @@ int main(int argc, char **argv)
                  "candidates/%s, product %d of %lldx%lldx%lld", comparisons[i].device, (int)comparisons[i].id,
                  (long long)comparisons[i].batch, (long long)comparisons[i].in,
                  (long long)comparisons[i].out);
+    for (size_t i = 0; i < COUNT_OF(checks); i++)
+        add_test(&list, test_to_check, (void *)(uintptr_t)&checks[i], "self-check/%s, plan '%s'",
+                 checks[i].device, checks[i].plan);
     return run_list("plan", &list, argc, argv);
 }

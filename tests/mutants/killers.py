@@ -40,7 +40,7 @@ OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] +
 
 LAYER = (["layer_state", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure", "layer_data", "sharing",
           "products simd-8 simd-8/small/*/none/*", "math simd", "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime",
-          "fit", "edges", "random", "tensor"] + products("plain", "small/*", "pair/*") +
+          "fit", "program", "edges", "random", "tensor"] + products("plain", "small/*", "pair/*") +
          ["tune", "asan layer_state", "asan layer", "asan failure"])
 
 KILLERS = {
