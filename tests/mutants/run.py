@@ -18,6 +18,7 @@ passed on the unchanged tree before it counts.
 The exit code is 0 only if all were killed, or argued in survivors.md to change nothing that may be seen.
 """
 import argparse
+import fcntl
 import fnmatch
 import json
 import os
@@ -226,6 +227,11 @@ class Run:
         self.first, self.more = first, more
         self.work = pathlib.Path(work).resolve()
         self.work.mkdir(parents=True, exist_ok=True)
+        self.lock_file = open(self.work / "lock", "w")
+        try:
+            fcntl.flock(self.lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Broken("another run works in %s" % self.work)
         self.results_file = self.work / "results.jsonl"
         self.lock = threading.Lock()
         self.results, self.passed = {}, {}
