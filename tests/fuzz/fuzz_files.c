@@ -108,39 +108,49 @@ static void set_up(void)
 
 /* ------------------------------------------------------------------------------------------- tuning file */
 
-/* One line as oclin.h's manual and tune_table.c have it, read in another way. */
-static int read_entry(const char *line, struct oclin_tuned *t)
+/* The words of a line between single blanks; their number, 0 if one is empty or there are too many. */
+static int split(char *line, char *words[], int most)
+{
+    int count = 0;
+    for (char *at = line; at; count++) {
+        char *blank = strchr(at, ' ');
+        if (count == most || *at == ' ' || !*at) return 0;
+        words[count] = at;
+        if (blank) *blank++ = 0;
+        at = blank;
+    }
+    return count;
+}
+
+static int read_number(const char *word, int64_t least, int64_t *number)
+{
+    *number = 0;
+    for (; *word; word++) {
+        if (*word < '0' || *word > '9') return 0;
+        *number = *number * 10 + (*word - '0');
+        if (*number > LARGEST_NUMBER) return 0;
+    }
+    return *number >= least;
+}
+
+/* One line as tune_table.c has it, read in another way. */
+static int read_entry(const char *text, struct oclin_tuned *t)
 {
     static const char *const products[] = {"forward", "grad_x", "grad_w", "backward"};
-    char product[16], plan[LINE_BYTES], numbers[5][24];
-    int n = 0, known = -1;
-    int64_t values[5];
-    if (strlen(line) >= LINE_BYTES || strpbrk(line, "\t\v\f\r")) return 0; /* sscanf takes them for blanks */
-    if (sscanf(line, "%15[^ ] %23[0-9] %23[0-9] %23[0-9] %255[^ ] %23[0-9] %23[0-9]%n", product, numbers[0],
-               numbers[1], numbers[2], plan, numbers[3], numbers[4], &n) != 7 ||
-        line[n])
-        return 0;
-    /* single blanks alone */
-    if ((size_t)n != strlen(product) + strlen(plan) + strlen(numbers[0]) + strlen(numbers[1]) +
-                         strlen(numbers[2]) + strlen(numbers[3]) + strlen(numbers[4]) + 6)
-        return 0;
-    for (int i = 0; i < 4; i++)
-        if (strcmp(product, products[i]) == 0) known = i;
-    for (int i = 0; i < 5; i++) {
-        values[i] = 0;
-        for (const char *c = numbers[i]; *c; c++) {
-            values[i] = values[i] * 10 + (*c - '0');
-            if (values[i] > LARGEST_NUMBER) return 0;
-        }
-        if (values[i] < (i == 3 ? 0 : 1)) return 0;
-    }
-    if (known < 0 || strlen(plan) >= sizeof t->plan) return 0;
+    char line[LINE_BYTES], *words[7];
+    int known = -1;
     memset(t, 0, sizeof *t);
+    if (strlen(text) >= LINE_BYTES) return 0;
+    strcpy(line, text);
+    if (split(line, words, 7) != 7 || strlen(words[4]) >= sizeof t->plan) return 0;
+    for (int i = 0; i < 4; i++)
+        if (strcmp(words[0], products[i]) == 0) known = i;
+    if (known < 0 || !read_number(words[1], 1, &t->shape.batch) || !read_number(words[2], 1, &t->shape.in) ||
+        !read_number(words[3], 1, &t->shape.out) || !read_number(words[5], 0, &t->ns) ||
+        !read_number(words[6], 1, &t->plan_ns))
+        return 0;
     t->id = (enum oclin_kernel_id)known;
-    t->shape = (struct oclin_shape){values[0], values[1], values[2]};
-    if (strcmp(plan, "default") != 0) strcpy(t->plan, plan);
-    t->ns = values[3];
-    t->plan_ns = values[4];
+    if (strcmp(words[4], "default") != 0) strcpy(t->plan, words[4]);
     return oclin_plan_tunable(&ctx, t->id, t->shape, t->plan);
 }
 
