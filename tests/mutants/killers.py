@@ -27,15 +27,15 @@ SKINNY = products("simd-skinny", "small/*/none/*", "block/*", "edge/*", "small/*
 MATH = ["math plain", "math simd", "math simt-16", "golden plain", "golden simd", "golden simt-16"]
 OCLGRIND = {
     "plain": ["oclgrind products plain plain/small/*", "oclgrind-data products plain plain/small_gelu/*"],
-    "simt": ["oclgrind products simt-16 simt-16/small/*", "oclgrind products simt-16 simt-16/edge/?x1*x9*"],
+    "simt": ["oclgrind-data edges tight_end/simt-16", "oclgrind products simt-16 simt-16/small/*", "oclgrind products simt-16 simt-16/edge/?x1*x9*"],
     "simd": ["oclgrind products simd-4 simd-4/small/*", "oclgrind products simd-8 simd-8/edge/7x1*",
              "oclgrind-data products simd-packed simd-packed/small/*"],
-    "skinny": ["oclgrind products simd-skinny simd-skinny/small/*", "oclgrind-data products simd-skinny simd-skinny/small_gelu/*"],
+    "skinny": ["oclgrind-data edges tight_end/simd", "oclgrind products simd-skinny simd-skinny/small/*", "oclgrind-data products simd-skinny simd-skinny/small_gelu/*"],
     "loss": ["oclgrind loss cross_entropy/*", "oclgrind loss mse/*"],
-    "elements": ["oclgrind-data edges tight_end/*"],
+    "elements": ["oclgrind-data edges tight_end/%s" % plan for plan in ("plain", "simd", "simt-16")],
 }
 
-OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] + OCLGRIND["plain"] + OCLGRIND["simt"][:1] +
+OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] + OCLGRIND["plain"] + OCLGRIND["simt"][1:2] +
                    OCLGRIND["simd"][:1] + OCLGRIND["elements"])
 
 LAYER = (["layer_state", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure", "layer_data", "sharing",
