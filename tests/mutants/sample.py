@@ -1,6 +1,7 @@
 """Mechanical mutants: every place in a C or OpenCL C text where one small change can be made.
 
-candidates(path, text) lists them. Comments, strings and preprocessor lines are left alone. A candidate's key depends on the
+candidates(path, text) lists them. Comments, strings, preprocessor lines
+and declarations of types are left alone. A candidate's key depends on the
 file, the words of its line and the change, not on the line's number: it stays the same when other lines change, so that
 survivors.md and a seed keep their meaning. sample() takes the candidates whose hash with the seed is smallest: a change of
 the tree changes few of those chosen.
@@ -90,14 +91,16 @@ def is_statement(t, i, opener):
 def changes(text):
     """(kind, start, end, new)"""
     t = tokens(text)
-    open_brackets, closes = [], {}
+    open_brackets, closes, skipped = [], {}, 0
     for i in range(1, len(t) - 1):
         if t[i].text in ("(", "[", "{"):
             open_brackets.append(i)
         if t[i].text in (")", "]", "}"):
             closes[i] = open_brackets.pop()
+        if t[i].text == "typedef":  # checks at compile time
+            skipped = next(j for j in range(i, len(t)) if t[j].text == ";")
         around = [t[j].text for j in open_brackets]
-        if "{" not in around:
+        if "{" not in around or i < skipped:
             continue  # declarations
         if t[i].kind == "number":
             for new in other_numbers(t[i].text):
