@@ -6,7 +6,7 @@
 #   --fetch           Intel's runtime is fetched first, where it is not there yet
 #   --markdown FILE   writes the table to FILE as well
 #   --build FOLDER    where the tests are built (build)
-#   --timeout SECONDS for one test program (1200)
+#   --timeout SECONDS for one test program (3600, with --quick 600; Rusticl compiles some kernels for minutes)
 #
 # The runtimes:
 #   pocl                    PoCL
@@ -23,7 +23,7 @@
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 all='pocl pocl-32k pocl-64 pocl-1 rusticl intel oclgrind oclgrind-64 oclgrind-1'
-only=$all part='' quick='' fetch='' markdown='' build=$root/build timeout=1200
+only=$all part='' quick='' fetch='' markdown='' build=$root/build timeout=''
 while [ $# -gt 0 ]; do
     case $1 in
     --only) only=${2//,/ }; shift ;;
@@ -45,6 +45,7 @@ build=$(cd "$build" 2>/dev/null && pwd)
     echo "matrix.sh: the tests are not built there: scripts/build.sh build" >&2
     exit 2
 }
+[ -n "$timeout" ] || timeout=$([ -n "$quick" ] && echo 600 || echo 3600)
 intel=${OCLIN_INTEL-$build/intel-opencl}
 logs=$build/matrix
 mkdir -p "$logs"
