@@ -155,6 +155,7 @@ static void make_handles(struct bench *b)
 
 static struct bench *make_bench(const struct scenario *s)
 {
+    needs_plan(options_of(s).plan);
     struct bench *b = new_array(struct bench, 1);
     b->s = s;
     b->fresh = 1;
