@@ -299,6 +299,12 @@ void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const floa
 
 /* ---------------------------------------------------------------------------------------------- updates */
 
+/* A finite addend, known to within e, may be Inf on a device; beside the other Inf that makes NaN, and nothing is known. */
+static int unknown_beside_inf(float old, double addend, double e)
+{
+    return isinf(old) && isfinite(addend) && !(fabs(addend) + e < NO_OVERFLOW);
+}
+
 /* Neither function is told whether the device flushes denormals: operands and results may each be flushed. */
 void oclin_ref_accumulate(int64_t n, const float *old, const double *dw, const double *dw_bound, double *sum,
                           double *bound)
@@ -307,6 +313,7 @@ void oclin_ref_accumulate(int64_t n, const float *old, const double *dw, const d
         const double e = dw_bound ? dw_bound[i] : 0;
         sum[i] = old[i] + dw[i];
         if (bound) bound[i] = e + U * (fabs(sum[i]) + e) + 3 * FLUSH;
+        if (bound && unknown_beside_inf(old[i], dw[i], e)) bound[i] = NAN;
     }
 }
 
@@ -317,6 +324,7 @@ void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *d
         const double e = dw_bound ? dw_bound[i] : 0, lr_dw = (double)lr * dw[i];
         w_new[i] = w[i] - lr_dw;
         if (bound) bound[i] = 2 * U * (fabs(w[i]) + fabs(lr_dw)) + SECOND_ORDER * lr * e + (3 + lr) * FLUSH;
+        if (bound && unknown_beside_inf(w[i], lr_dw, lr * e)) bound[i] = NAN;
     }
 }
 

@@ -634,6 +634,15 @@ static void test_extreme_bounds(void **state)
     oclin_ref_grad_w(&gelu, &inf, &one, &one, &y, &bound);
     assert_true(y == INFINITY && bound == 0);
 
+    const float old = -INFINITY; /* and a gradient that is finite here, but Inf on a device */
+    for (int overflows = 0; overflows < 2; overflows++) {
+        const double dw = overflows ? 0x1p130 : 1, e = overflows ? INFINITY : 0x1p-20;
+        oclin_ref_accumulate(1, &old, &dw, &e, &y, &bound);
+        assert_true(y == -INFINITY && (overflows ? isnan(bound) : bound == INFINITY));
+        oclin_ref_step(1, &old, &dw, NULL, 1.0f, &y, &bound);
+        assert_true(y == -INFINITY && (overflows ? isnan(bound) : bound == INFINITY));
+    }
+
     c.activation = OCLIN_RELU; /* a device that flushes may take this s for 0 */
     const float dy[3] = {3, 3, 3}, s[3] = {0x1p-127f, 0x1p-126f, 0};
     double dz[3], dz_bound[3];
