@@ -121,10 +121,10 @@ static void test_wide_step(void **state)
 /* rows x cols with aligned rows, in a buffer that ends with the last element: who reads whole quads leaves it. */
 static oclin_tensor *tight(oclin_context *ctx, int64_t rows, int64_t cols)
 {
-    enum { STRIDE = 8 };
-    oclin_tensor *t, *base = make_tensor(ctx, OCLIN_F32, 1, (rows - 1) * STRIDE + cols, NULL);
+    const int64_t stride = cols < 8 ? 8 : cols;
+    oclin_tensor *t, *base = make_tensor(ctx, OCLIN_F32, 1, (rows - 1) * stride + cols, NULL);
     assert_ok(ctx, oclin_tensor_fill(base, 1.0));
-    assert_ok(ctx, oclin_tensor_view(&t, base, 0, rows, cols, STRIDE));
+    assert_ok(ctx, oclin_tensor_view(&t, base, 0, rows, cols, stride));
     oclin_tensor_destroy(base); /* the view keeps the memory */
     return t;
 }
@@ -161,7 +161,8 @@ static void test_tight_end(void **state)
     oclin_context *ctx = make_context(plan_of(state));
     run_tight(ctx, 4, 8, 5);
     run_tight(ctx, 4, 5, 8);
-    run_tight(ctx, 5, 8, 5); /* a row more than a register tile has */
+    run_tight(ctx, 5, 8, 5);   /* a row more than a register tile has */
+    run_tight(ctx, 3, 128, 3); /* whole panels, as many as are packed together */
     oclin_context_destroy(ctx);
 }
 
@@ -206,5 +207,9 @@ int main(int argc, char **argv)
     for (size_t t = 0; t < COUNT_OF(tests); t++)
         for (size_t i = 0; i < COUNT_OF(plans); i++)
             add_test(&list, tests[t].run, (void *)(uintptr_t)&plans[i], "%s/%s", tests[t].name, plans[i]);
+    /* what "simd" does not take for few rows */
+    static const char *const whole = "simd-whole", *const packed = "simd-packed";
+    add_test(&list, test_tight_end, (void *)(uintptr_t)&whole, "tight_end/%s", whole);
+    add_test(&list, test_tight_end, (void *)(uintptr_t)&packed, "tight_end/%s", packed);
     return run_list("edges", &list, argc, argv);
 }

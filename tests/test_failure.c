@@ -188,6 +188,13 @@ static void test_lost_z(void **state)
     oclin_tensor_destroy(x);
     oclin_tensor_destroy(y);
     oclin_tensor_destroy(dy);
+    heal(&b);
+    /* and when it could not be read back to be verified */
+    b.ctx->verify = 1;
+    faults_fail_call("clEnqueueReadBuffer", 0, CL_OUT_OF_RESOURCES, FAULT_BEFORE);
+    assert_status(b.ctx, OCLIN_E_CL, oclin_layer_forward(b.layer, b.x, b.y));
+    b.ctx->verify = 0;
+    assert_refused(b.ctx, OCLIN_E_STATE, "z is", oclin_layer_backward(b.layer, b.dy, NULL));
     free_bench(&b);
 }
 

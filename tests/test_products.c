@@ -435,7 +435,10 @@ static void add_extremes(struct rows *rows)
     const struct row wide = {2, 3, 3001, OCLIN_NONE, 1, OCLIN_GRAD_SUM, 0, 0, EXACT};
     const struct row deep = {2, 3001, 3, OCLIN_NONE, 0, OCLIN_GRAD_SUM, 0, 3, ZERO_MEAN};
     const struct row fashion = {128, 784, 10, OCLIN_NONE, 1, OCLIN_GRAD_MEAN, 0, 0, ZERO_MEAN};
+    /* in dX and dW: several blocks of rows, and of the sum, of an A that has an s beside it */
+    const struct row blocks = {300, 40, 300, OCLIN_SIGMOID, 1, OCLIN_GRAD_SUM, 3, 1, ZERO_MEAN};
     add_row(rows, &tall);
+    add_row(rows, &blocks);
     add_row(rows, &wide);
     add_row(rows, &deep);
     add_row(rows, &fashion);
