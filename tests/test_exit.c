@@ -114,8 +114,8 @@ static void library_closed(void)
     oclin_status (*create)(oclin_context **, const struct oclin_context_options *) = NULL;
     oclin_status (*tensor)(oclin_tensor **, oclin_context *, oclin_dtype, int64_t, int64_t) = NULL;
     oclin_status (*fill)(oclin_tensor *, double) = NULL;
-    oclin_context *its = NULL;
-    oclin_tensor *t = NULL;
+    static oclin_context *its; /* alive until the process ends: nothing leaks */
+    static oclin_tensor *t;
     if (!library) _exit(11);
     find_in(library, "oclin_context_create", &create);
     find_in(library, "oclin_tensor_create", &tensor);
