@@ -21,7 +21,7 @@ SIMT = (products("simt-16", "small/*/none/*", "edge/*", "small/*", "pair/*") + p
         products("simt-128", "small/*/none/*", "pair/*"))
 # simd-8 and not simd, which takes other kernels for small batches.
 SIMD = (products("simd-8", "small/*/none/*", "edge/*") + products("simd-packed", "edge/*") +
-        products("simd-8", "block/*", "small/*/tanh/*") + products("simd-packed", "block/*", "pair/*") +
+        products("simd-8", "block/*", "small/*/tanh/*") + products("simd-packed", "block/*", "extreme/300x40*", "pair/*") +
         products("simd-8", "pair/*") + products("simd-4", "edge/*") + products("simd-16", "edge/*", "small/*"))
 SKINNY = products("simd-skinny", "small/*/none/*", "block/*", "edge/*", "small/*", "pair/*")
 MATH = ["math plain", "math simd", "math simt-16", "golden plain", "golden simd", "golden simt-16"]
@@ -29,7 +29,7 @@ OCLGRIND = {
     "plain": ["oclgrind products plain plain/small/*", "oclgrind-data products plain plain/small_gelu/*"],
     "simt": ["oclgrind-data edges tight_end/simt-16", "oclgrind products simt-16 simt-16/small/*", "oclgrind products simt-16 simt-16/edge/?x1*x9*"],
     "simd": ["oclgrind products simd-4 simd-4/small/*", "oclgrind products simd-8 simd-8/edge/7x1*",
-             "oclgrind-data products simd-packed simd-packed/small/*"],
+             "oclgrind-data products simd-packed simd-packed/small/*", "oclgrind-data edges tight_end/simd-whole"],
     "skinny": ["oclgrind-data edges tight_end/simd", "oclgrind products simd-skinny simd-skinny/small/*", "oclgrind-data products simd-skinny simd-skinny/small_gelu/*"],
     "loss": ["oclgrind loss cross_entropy/*", "oclgrind loss mse/*"],
     "elements": ["oclgrind-data edges tight_end/%s" % plan for plan in ("plain", "simd", "simt-16")],
