@@ -89,7 +89,7 @@ static const struct mistake mistakes[] = {
     {"packing into the first strips", "simd-packed", "product_simd.cl",
      "(k0 * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(k0 * strips) * STRIP_FLOATS", "forward: y["},
     {"packed panels of another block of k", "simd-packed", "product_simd.cl", "(k0 / block_k * all_panels",
-     "(0 * all_panels", "forward: y["},
+     "(0 * all_panels", NULL},
     {"a skinny forward of its last block of k", "simd", "forward_skinny.cl", "first ? s : *to + s", "s",
      "forward: y["},
     {"dx in one pass without its last row", "simd", "grads_skinny.cl", "dx[0] = MULTIPLY_ADD(z03, wr, sum0)",
@@ -130,6 +130,17 @@ static void write_mistake(const char *folder, const struct mistake *m)
     free(text);
 }
 
+/* A mistake in the second block of k is seen in the first product that has one: of the first shapes forward's sum is 36 long,
+ * dX's 140. How deep a block is depends on the local memory. */
+static const char *first_of_two_blocks(const oclin_context *ctx)
+{
+    const struct oclin_product p =
+        oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){300, 300, 300});
+    struct oclin_plan plan;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    return plan.tile.tile_k < 36 ? "forward: y[" : plan.tile.tile_k < 140 ? "backward: dx[" : "forward: y[";
+}
+
 static void test_mistake(void **state)
 {
     const struct mistake *m = *state;
@@ -142,11 +153,12 @@ static void test_mistake(void **state)
     oclin_context *ctx = make_context_with(o);
     double worst = 0.0;
     assert_status(ctx, OCLIN_E_VERIFY, oclin_self_check(ctx, &worst));
-    if (!strstr(oclin_context_error(ctx), m->says))
-        fail_msg("'%s' does not name %s", oclin_context_error(ctx), m->says);
+    const char *says = m->says ? m->says : first_of_two_blocks(ctx);
+    if (!strstr(oclin_context_error(ctx), says))
+        fail_msg("'%s' does not name %s", oclin_context_error(ctx), says);
     assert_non_null(strstr(oclin_context_error(ctx), ", the reference says "));
     assert_non_null(strstr(oclin_context_error(ctx), ", plan ")); /* and where it was */
-    if (!strstr(m->says, "correct")) assert_true(worst > 1.0);
+    if (!strstr(says, "correct")) assert_true(worst > 1.0);
     oclin_context_destroy(ctx);
     snprintf(path, sizeof path, "%s/%s", folder, m->file);
     remove(path);
@@ -162,6 +174,19 @@ static void test_right_device(void **state)
     assert_true(worst > 0.0 && worst <= 1.0);
     assert_int_equal(ctx->verify, 0); /* it leaves the context as it was */
     oclin_context_destroy(ctx);
+}
+
+/* Whether the device is too small for this tile of simt ("tile 16 x 16 x 8, item 4 x 4"), or for this one of the kernels for
+ * small batches ("tile 16 x 2048"). Items of more than 32 results are for devices of more than 32 KB of local memory. */
+static int is_too_large(const oclin_context *ctx, const char *tile)
+{
+    const struct oclin_device_facts *d = &ctx->device;
+    int m, n, item_m, item_n;
+    const int numbers = sscanf(tile, "tile %d x %d x 8, item %d x %d", &m, &n, &item_m, &item_n);
+    if (numbers == 4)
+        return m * n / (item_m * item_n) > d->max_items ||
+               (item_m * item_n > 32 && d->info.local_bytes <= 32 * 1024);
+    return numbers == 2 && OCLIN_SKINNY_LOCAL_FLOATS(m, n, 8) * (int64_t)sizeof(float) > d->info.local_bytes;
 }
 
 /* Every tile that oclin may choose runs, and every activation in every product: what the log says was built. */
@@ -183,11 +208,12 @@ static void test_all_tiles(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(families); i++) {
         clear_context_log();
+        if (plan_too_large(families[i].plan)) continue;
         oclin_context *ctx = make_context(families[i].plan);
         assert_ok(ctx, oclin_self_check(ctx, NULL));
         assert_string_equal(ctx->plan.name, families[i].plan); /* it leaves the context as it was */
         for (size_t j = 0; j < COUNT_OF(families[i].built) && families[i].built[j]; j++)
-            if (!strstr(context_log(), families[i].built[j]))
+            if (!strstr(context_log(), families[i].built[j]) && !is_too_large(ctx, families[i].built[j]))
                 fail_msg("%s: '%s' is not in\n%s", families[i].plan, families[i].built[j], context_log());
         oclin_context_destroy(ctx);
     }

@@ -58,6 +58,7 @@ static struct job job_of(int thread, const char *cache_dir)
     static const char *const plans[] = {"", "plain", "simd", "simt-16"};
     struct job j = {0};
     j.plan = plans[thread % COUNT_OF(plans)];
+    if (plan_too_large(j.plan)) j.plan = "";
     j.cache_dir = cache_dir;
     j.activation = (oclin_activation)(thread % (OCLIN_GELU + 1));
     j.seed = (uint64_t)thread;

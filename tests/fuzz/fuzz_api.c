@@ -167,8 +167,12 @@ static oclin_context *make_context(struct oclin_context_options o, struct place 
     o.cache_dir = "";
     o.log = hear;
     o.log_user = p;
-    if (oclin_context_create(&ctx, &o) != OCLIN_OK)
-        wrong("there is no context for plan '%s'", o.plan ? o.plan : "");
+    oclin_status status = oclin_context_create(&ctx, &o);
+    if (status == OCLIN_E_DEVICE && o.plan) { /* the device's work-groups are too small for it */
+        o.plan = "plain";
+        status = oclin_context_create(&ctx, &o);
+    }
+    if (status != OCLIN_OK) wrong("there is no context for plan '%s'", o.plan ? o.plan : "");
     return ctx;
 }
 
