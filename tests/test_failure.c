@@ -189,12 +189,20 @@ static void test_lost_z(void **state)
     oclin_tensor_destroy(y);
     oclin_tensor_destroy(dy);
     heal(&b);
-    /* and when it could not be read back to be verified */
+    /* and where the y beside it, which the host may not read, could not be copied to be verified */
+    cl_context context;
+    cl_int error;
+    assert_ok(b.ctx, oclin_context_cl(b.ctx, &context, NULL, NULL));
+    cl_mem hidden = clCreateBuffer(context, CL_MEM_HOST_NO_ACCESS, BATCH * OUT * sizeof(float), NULL, &error);
+    assert_ok(b.ctx, oclin_tensor_wrap(&y, b.ctx, OCLIN_F32, hidden, 0, BATCH, OUT, OUT));
+    assert_ok(b.ctx, oclin_layer_forward(b.layer, b.x, y));
     b.ctx->verify = 1;
-    faults_fail_call("clEnqueueReadBuffer", 0, CL_OUT_OF_RESOURCES, FAULT_BEFORE);
-    assert_status(b.ctx, OCLIN_E_CL, oclin_layer_forward(b.layer, b.x, b.y));
+    faults_fail_call("clEnqueueCopyBufferRect", 0, CL_OUT_OF_RESOURCES, FAULT_BEFORE);
+    assert_status(b.ctx, OCLIN_E_CL, oclin_layer_forward(b.layer, b.x, y));
     b.ctx->verify = 0;
     assert_refused(b.ctx, OCLIN_E_STATE, "z is", oclin_layer_backward(b.layer, b.dy, NULL));
+    oclin_tensor_destroy(y);
+    clReleaseMemObject(hidden);
     free_bench(&b);
 }
 

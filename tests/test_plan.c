@@ -71,9 +71,9 @@ static int64_t ceil_divide(int64_t a, int64_t b)
 /* What is being looked at, for the sentence of a failure. */
 static char looked_at[400];
 
-#define must(condition)                                           \
-    do {                                                          \
-        if (!(condition)) fail_msg("%s: " #condition, looked_at); \
+#define must(condition)                                              \
+    do {                                                             \
+        if (!(condition)) fail_msg("%s: %s", looked_at, #condition); \
     } while (0)
 
 static void check_plain(const struct oclin_product *p, const struct oclin_plan *plan)
