@@ -1,14 +1,15 @@
 #!/bin/bash
-# fuzz.sh [--seconds N] [--keep FOLDER] [api|files|all]: builds tests/fuzz with clang, ASan and UBSan in build-fuzz, lets each
+# fuzz.sh [--seconds N] [--seed N] [--keep FOLDER] [api|files|all]: builds tests/fuzz with clang, ASan and UBSan in build-fuzz, lets each
 # fuzzer run for N seconds (30) from its corpus on PoCL, and says how many inputs it ran, what it reached, and how many
 # lines of src/ the inputs that it kept reach. What is found stays as build-fuzz/find-NAME-..., and the script fails.
-# --keep: new inputs are kept there, for the next time.
+# --seed: the same inputs in the same order each time; 0: new ones. --keep: new inputs are kept there, for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=30 keep= names="api files"
+seconds=30 seed=0 keep= names="api files"
 while [ $# -gt 0 ]; do
     case $1 in
     --seconds) seconds=$2 && shift ;;
+    --seed) seed=$2 && shift ;;
     --keep) keep=$(mkdir -p "$2" && cd "$2" && pwd) && shift ;;
     api | files) names=$1 ;;
     all) names="api files" ;;
@@ -45,7 +46,7 @@ for name in $names; do
     mkdir -p "$corpus"
     log=$build/fuzz-$name.log
     started=$SECONDS
-    if "$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=512 -len_control=0 -detect_leaks=0 -timeout=60 \
+    if "$build/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -seed="$seed" -max_len=512 -len_control=0 -detect_leaks=0 -timeout=60 \
         -print_final_stats=1 -artifact_prefix="$build/find-$name-" "$corpus" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
         result="nothing found"
     else
