@@ -211,7 +211,8 @@ struct oclin_context_options {
  */
 OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
 
-/* Gives back the caller's hold on it. Work already enqueued completes. NULL is fine. */
+/* Gives back the caller's hold on it. Work already enqueued completes, and is not waited for (but on Mesa's Rusticl, which
+ * does not survive the end of a process that has work left). NULL is fine. */
 OCLIN_API void oclin_context_destroy(oclin_context *ctx);
 
 /**

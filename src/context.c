@@ -307,12 +307,29 @@ void oclin_context_retain(oclin_context *ctx)
     ctx->references++;
 }
 
+/* clFinish(), such that it waits. Rusticl (Mesa 22.3) waits in clFinish() for what was not flushed before, and returns at
+ * once when that is nothing: a marker is something, and on an in-order queue the last. Should it fail, so will clFinish(). */
+static cl_int finish(cl_command_queue queue)
+{
+    clEnqueueMarkerWithWaitList(queue, 0, NULL, NULL);
+    return clFinish(queue);
+}
+
+/* Rusticl (Mesa 22.3) corrupts the heap where a program ends while a queue that was given back still has work: its exit
+ * handlers free what the queue's thread uses. So there the work is waited for; nowhere else, since it may never end. */
+static void await_rusticl(const oclin_context *ctx)
+{
+    const int is_own = ctx->queue && !ctx->retained;
+    if (is_own && !ctx->lost && strcmp(ctx->device.info.platform_name, "rusticl") == 0) finish(ctx->queue);
+}
+
 void oclin_context_destroy(oclin_context *ctx)
 {
     if (!ctx || --ctx->references > 0) return;
     /* In a forked child the runtime's threads are gone: its objects are left alone, only memory is given
      * back. */
     if (ctx->process == oclin_os_process_id()) {
+        await_rusticl(ctx);
         oclin_program_free_all(ctx);
         if (ctx->scratch) clReleaseMemObject(ctx->scratch);
         if (ctx->queue) clReleaseCommandQueue(ctx->queue);
@@ -333,10 +350,7 @@ oclin_status oclin_context_finish(oclin_context *ctx)
 {
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
-    /* Rusticl (Mesa 22.3) waits in clFinish() for what was not flushed before, and returns at once when that is nothing: a
-     * marker is something, and on an in-order queue the last. Should it fail, so will clFinish(). */
-    clEnqueueMarkerWithWaitList(ctx->queue, 0, NULL, NULL);
-    const cl_int error = clFinish(ctx->queue);
+    const cl_int error = finish(ctx->queue);
     if (error) oclin_tensors_lose_epoch(ctx);
     ctx->epoch++;
     if (error) return oclin_fail_run(ctx, error, "clFinish");
