@@ -20,6 +20,9 @@
  *            for each two samples: dX's rows += dz W        8 products for two loads and stores of dX
  *            dW = dz^T X, two vectors of columns at a time  8 sums in registers
  *
+ * While dW is computed, memory is asked for the rows of W that come next (OCLIN_PREFETCH: steps on a W larger than the cache
+ * are 1.1 to 1.2 times as fast).
+ *
  * Where rows are multiples of 4 KB apart, as they often are, lines below each other share the few places of an L1 set:
  * hence 4 rows at a time and not 8 (half as fast), a copy of X, and rows of the copies that are PAD apart.
  *
@@ -128,10 +131,10 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global f
     store_gradient(sum * scale, dw, lr, flags, lanes);
 }
 
-/* One chunk of columns of up to four rows of W: dX first, it needs the old W. */
+/* One chunk of columns of up to four rows of W: dX first, it needs the old W. ahead: the chunk that comes next. */
 OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const float *w,
                           long w_stride, global float *dw, long dw_stride, int samples, int columns, int rows,
-                          float scale, float lr, int flags)
+                          float scale, float lr, int flags, global const float *ahead)
 {
     for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {
         local real *dx_i = dx + i * TILE_VECTORS;
@@ -142,8 +145,10 @@ OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float
     }
     if (!(flags & OCLIN_FLAG_DW)) return;
     int done = 0;
-    for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL)
+    for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
+        for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
         dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, lr, flags);
+    }
     for (; done < columns; done += OCLIN_VL)
         for (int r = 0; r < rows; r++)
             dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, lr, flags,
@@ -192,11 +197,16 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
         load_dz(dz_tile, a + k0, a_stride, s + k0, s_stride, samples, rows);
         if (column0 == 0 && flags & OCLIN_FLAG_DW && flags & OCLIN_FLAG_BIAS)
             store_db(dz, v + v_offset + k0, samples, rows, scale, lr, flags);
+        global const float *w_rows = w + k0 * w_stride;
         for (int j = 0; j < columns; j += block_k)
-            for (int r = 0; r < rows; r += ROWS)
-                do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w + (k0 + r) * w_stride + j,
+            for (int r = 0; r < rows; r += ROWS) {
+                global const float *ahead = r + ROWS < rows         ? w_rows + (r + ROWS) * w_stride + j
+                                            : j + block_k < columns ? w_rows + j + block_k
+                                                                    : w_rows + OCLIN_TILE_K * w_stride;
+                do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w_rows + r * w_stride + j,
                         w_stride, dw + (k0 + r) * z_stride + j, z_stride, samples, min(columns - j, block_k),
-                        min(rows - r, ROWS), scale, lr, flags);
+                        min(rows - r, ROWS), scale, lr, flags, ahead);
+            }
     }
 
     c += c_offset + column0;

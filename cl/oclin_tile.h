@@ -18,6 +18,7 @@
  *   OCLIN_PEEL        1: the last tile is multiplied behind the loop over tiles, which then has no conditions (simt);
  *                     changes no result
  *   OCLIN_SUB_GROUP   width of a sub-group that Intel's compiler is told to use, 0: its own choice (simt); changes no result
+ *   OCLIN_PREFETCH    1: memory is asked for what comes next, by __builtin_prefetch() (simd, skinny); changes no result
  *   OCLIN_ACTIVATION  the activation whose value (forward) or derivative (grad_x, grad_w) is fused
  */
 #ifndef OCLIN_TILE_H

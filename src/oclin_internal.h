@@ -28,6 +28,8 @@ struct oclin_device_facts {
     int denormals;     /* float32 keeps them */
     int64_t wave;      /* work-items that run in step, where the driver tells (NVIDIA, AMD); 0 elsewhere */
     int64_t sub_group; /* the narrowest sub-group that a kernel can require; 0: it cannot */
+    int64_t cache;  /* bytes of its largest cache, as far as the driver tells: some name the second largest */
+    int prefetches; /* its compiler is known to make __builtin_prefetch() an instruction */
     char platform_version[128];
 };
 
@@ -56,6 +58,7 @@ struct oclin_tile {
     int peel;      /* simt: the last tile is multiplied behind the loop over tiles */
     int sub_group; /* simt: the width of sub-groups that Intel's compiler is told to use; 0: its own choice */
     int stage;     /* simd: OCLIN_STAGE_... */
+    int prefetch;  /* simd, skinny: memory is asked for what comes next */
 };
 
 struct oclin_plan {

@@ -218,23 +218,27 @@ static int64_t part(int64_t x, int64_t parts, int64_t item)
 
 /* Costs on a CPU, in multiplications of one core. Measured on Zen 3; only their ratios matter, and those roughly. */
 #define COST_PACKED 20.0  /* to pack an element, from memory into a cache */
-#define COST_READ 2.0     /* to read a packed one once more */
+#define COST_COPIED 10.0  /* the same where B lies along n: no transposing */
+#define COST_ACROSS 20.0  /* besides, where A lies across k: its strips are parts of cache lines */
+#define COST_READ 4.0     /* to read a packed one once more */
+#define COST_SPILLED 40.0 /* besides, where no cache holds all that is packed: it goes through memory */
 #define COST_LAUNCH 2.5e6 /* a launch, with the waking of sleeping cores: 50 us */
 
 /* What a launch in blocks of m x n costs, for each k: a block is computed, and its rows of A and columns of B are packed or
  * read. Cores do not start together (one that slept is woken in up to 0.1 ms): the others take its groups meanwhile, and
  * the last group of all is waited for. So not one group a core, but some more. */
-static double simd_cost(const struct oclin_product *p, int64_t units, int64_t m, int64_t n, double each)
+static double simd_cost(const struct oclin_product *p, int64_t units, int64_t m, int64_t n, double each_a,
+                        double each_b)
 {
     const int64_t groups = ceil_divide(p->m, m) * ceil_divide(p->n, n);
-    const double block = (double)m * (double)n + each * (double)(m + n);
+    const double block = (double)m * (double)n + each_a * (double)m + each_b * (double)n;
     return block * (double)(groups + units - 1) / (double)units;
 }
 
 /* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
- * n that give 1 to 4 groups a core. `each`: the cost of an element of A or B in a block. */
-static double simd_blocks(const struct oclin_device_facts *d, const struct oclin_product *p, double each,
-                          struct oclin_plan *plan)
+ * n that give 1 to 4 groups a core. each_a, each_b: the cost of an element of A or B in a block. */
+static double simd_blocks(const struct oclin_device_facts *d, const struct oclin_product *p, double each_a,
+                          double each_b, struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
     const int64_t units = d->info.compute_units;
@@ -245,7 +249,7 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
             int64_t parts_n = ceil_divide(rounds * units, parts_m);
             if (parts_n < fewest_n) parts_n = fewest_n;
             const int64_t m = part(p->m, parts_m, t->item_m), n = part(p->n, parts_n, t->item_n);
-            const double cost = simd_cost(p, units, m, n, each);
+            const double cost = simd_cost(p, units, m, n, each_a, each_b);
             if (best != 0.0 && cost >= best) continue;
             best = cost;
             plan->block_m = (int)m;
@@ -256,11 +260,32 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
     return best * (double)p->k;
 }
 
+/* Whether so many floats pass through the device's caches and back to memory. */
+static int exceeds_caches(const struct oclin_device_facts *d, int64_t floats)
+{
+    const int64_t some_have = 8 << 20; /* a driver that tells of less may mean the L2 */
+    return floats > (d->cache > some_have ? d->cache : some_have) / (int64_t)sizeof(float);
+}
+
+/* A long B that few rows of A are multiplied with is read once, and waited for: the deep dW. */
+static int is_stream(const struct oclin_device_facts *d, const struct oclin_product *p,
+                     const struct oclin_tile *t)
+{
+    return p->id == OCLIN_KERNEL_GRAD_W && p->m <= 2 * t->item_m && exceeds_caches(d, 2 * p->k * p->n);
+}
+
+static double cost_of_b(const struct oclin_product *p)
+{
+    return p->id == OCLIN_KERNEL_FORWARD ? COST_PACKED : COST_COPIED;
+}
+
 static double simd_whole(const struct oclin_device_facts *d, const struct oclin_product *p,
                          struct oclin_plan *plan)
 {
     plan->tile.stage = OCLIN_STAGE_WHOLE;
-    return simd_blocks(d, p, COST_PACKED, plan);
+    plan->tile.prefetch = d->prefetches && is_stream(d, p, &plan->tile);
+    const double across = p->id == OCLIN_KERNEL_GRAD_W ? COST_ACROSS : 0.0;
+    return simd_blocks(d, p, COST_PACKED + across, cost_of_b(p), plan);
 }
 
 /* In two launches, the first of which packs. Blocks of half the height: what is packed no longer depends on
@@ -271,14 +296,16 @@ static double simd_packed(const struct oclin_device_facts *d, const struct oclin
     struct oclin_tile *t = &plan->tile;
     t->stage = OCLIN_STAGE_PRODUCT;
     if (t->tile_m >= 2 * t->item_m) t->tile_m = t->tile_m / 2 / t->item_m * t->item_m;
-    const double cost = simd_blocks(d, p, COST_READ, plan);
+    const double cost = simd_blocks(d, p, COST_READ, COST_READ, plan);
     const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
     plan->packed_a = blocks_k * ceil_divide(p->m, t->item_m) *
                      OCLIN_SIMD_STRIP_FLOATS((int64_t)t->tile_k, t->item_m, t->vl);
     plan->packed_b =
         blocks_k * ceil_divide(p->n, t->item_n) * OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
-    return cost + COST_LAUNCH +
-           COST_PACKED * (double)p->k * (double)(p->m + p->n) / (double)d->info.compute_units;
+    const int64_t packed = plan->packed_a + plan->packed_b; /* and as much is read for it */
+    const double spilled = exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0;
+    const double packing = (COST_PACKED + spilled) * (double)p->m + (cost_of_b(p) + spilled) * (double)p->n;
+    return cost + COST_LAUNCH + packing * (double)p->k / (double)d->info.compute_units;
 }
 
 /* Chunks of about 100 KB. */
@@ -363,7 +390,8 @@ static int skinny_allowed(const oclin_context *ctx, const char *name)
 
 static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, const struct oclin_product *p)
 {
-    struct oclin_tile t = {.family = OCLIN_SKINNY, .vl = simd_tile(d, 0).vl, .group = 1};
+    struct oclin_tile t = {
+        .family = OCLIN_SKINNY, .vl = simd_tile(d, 0).vl, .group = 1, .prefetch = d->prefetches};
     if (p->id == OCLIN_KERNEL_FORWARD) {
         t.tile_m = 64;
         t.tile_n = 192;

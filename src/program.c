@@ -160,9 +160,9 @@ oclin_status oclin_program_source(oclin_context *ctx, enum oclin_kernel_id id, c
         options, OCLIN_OPTIONS_SIZE,
         "-cl-std=CL1.2 -DOCLIN_GROUP=%d -DOCLIN_VL=%d -DOCLIN_TILE_M=%d -DOCLIN_TILE_N=%d -DOCLIN_TILE_K=%d "
         "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_PEEL=%d "
-        "-DOCLIN_SUB_GROUP=%d -DOCLIN_STAGE=%d -DOCLIN_ACTIVATION=%d",
+        "-DOCLIN_SUB_GROUP=%d -DOCLIN_STAGE=%d -DOCLIN_PREFETCH=%d -DOCLIN_ACTIVATION=%d",
         t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned, t->unroll_k,
-        t->peel, t->sub_group, t->stage, (int)activation);
+        t->peel, t->sub_group, t->stage, t->prefetch, (int)activation);
     struct text joined = {NULL, 0};
     const oclin_status status = join(ctx, id, t->family, &joined);
     if (status != OCLIN_OK) {
@@ -432,7 +432,8 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
     return a->family == b->family && a->vl == b->vl && a->group == b->group && a->tile_m == b->tile_m &&
            a->tile_n == b->tile_n && a->tile_k == b->tile_k && a->item_m == b->item_m &&
            a->item_n == b->item_n && a->aligned == b->aligned && a->unroll_k == b->unroll_k &&
-           a->peel == b->peel && a->sub_group == b->sub_group && a->stage == b->stage;
+           a->peel == b->peel && a->sub_group == b->sub_group && a->stage == b->stage &&
+           a->prefetch == b->prefetch;
 }
 
 /* Of the two launches of a packed product only one has the activation in it: forward's second, which stores Y, and the

@@ -51,6 +51,7 @@ static oclin_context *context_of(const struct made_up *d, const char *plan)
     f->info.max_allocation = d->max_allocation;
     f->wave = d->wave;
     f->sub_group = d->sub_group;
+    f->cache = 32 << 20;
     strcpy(ctx->plan.name, plan);
     return ctx;
 }
@@ -315,6 +316,18 @@ static const struct choice {
      OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 49, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
      OCLIN_NONE},
+    /* long and narrow: A is packed once in one launch as well; a dW packs it across k again and again, and reads an X that no
+     * cache holds as it comes */
+    {"two cores", OCLIN_KERNEL_FORWARD, 8192, 128, 64, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_GRAD_X, 8192, 128, 64, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_GRAD_W, 8192, 128, 64, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_GRAD_W, 4096, 200, 10, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
     /* other widths, and less memory */
     {"64 cores", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMD, 16, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
      OCLIN_NONE},
@@ -347,6 +360,41 @@ static void test_choice(void **state)
     assert_int_equal(plan.tile.stage, c->stage);
     assert_int_equal(plan.tile.unroll_k, c->unroll_k);
     assert_int_equal(plan.tile.peel, c->peel);
+    free(ctx);
+}
+
+/* Memory is asked ahead for what waits for it, where the compiler can. */
+static const struct ahead {
+    const char *plan;
+    enum oclin_kernel_id id;
+    int64_t batch, in, out, cache;
+    int can, prefetch;
+} aheads[] = {
+    {"", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, 32 << 20, 1, 1}, /* X is read once, from memory */
+    {"", OCLIN_KERNEL_GRAD_W, 10000, 784, 12, 32 << 20, 1, 1}, /* two strips of A */
+    {"simd-whole", OCLIN_KERNEL_GRAD_W, 10000, 784, 13, 32 << 20, 1, 0},
+    {"simd-whole", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, 64 << 20, 1, 0}, /* X and as much stay in the cache */
+    {"simd-whole", OCLIN_KERNEL_GRAD_W, 1300, 784, 10, 512 << 10, 1, 0}, /* a small one is taken for 8 MB */
+    {"simd-whole", OCLIN_KERNEL_GRAD_W, 1400, 784, 10, 512 << 10, 1, 1},
+    {"simd-whole", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, 32 << 20, 0, 0},
+    {"simd-whole", OCLIN_KERNEL_GRAD_X, 10, 784, 10000, 32 << 20, 1, 0},
+    {"", OCLIN_KERNEL_FORWARD, 8, 784, 256, 32 << 20, 1, 1},
+    {"", OCLIN_KERNEL_FORWARD, 8, 784, 256, 32 << 20, 0, 0},
+    {"", OCLIN_KERNEL_FORWARD, 128, 784, 256, 32 << 20, 1, 0},
+    {"", OCLIN_KERNEL_GRADS, 8, 784, 256, 32 << 20, 1, 1},
+    {"", OCLIN_KERNEL_GRADS, 8, 784, 256, 32 << 20, 0, 0},
+};
+
+static void test_ahead(void **state)
+{
+    const struct ahead *s = *state;
+    oclin_context *ctx = context_of(device_named("two cores"), s->plan);
+    ctx->device.cache = s->cache;
+    ctx->device.prefetches = s->can;
+    const struct oclin_product p = product_of(s->id, s->batch, s->in, s->out);
+    struct oclin_plan plan;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    assert_int_equal(plan.tile.prefetch, s->prefetch);
     free(ctx);
 }
 
@@ -389,7 +437,8 @@ static const struct meaning {
     {"two cores", "simd-whole", 2048, 2048, 2048, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
     {"two cores", "simd-packed", 8, 100, 100, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
     {"two cores", "simd-skinny", 64, 784, 256, OCLIN_SKINNY, 8, 64, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-skinny", 65, 784, 256, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
+    {"two cores", "simd-skinny", 65, 784, 256, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-skinny", 512, 1024, 1024, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
     {"AMD", "simt", 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 0},
     {"AMD", "simt-16", 2048, 2048, 2048, OCLIN_SIMT, 4, 16, 0},
     {"AMD", "simt-32", 2048, 2048, 2048, OCLIN_SIMT, 4, 32, 0},
@@ -505,6 +554,12 @@ int main(int argc, char **argv)
         add_test(&list, test_choice, (void *)(uintptr_t)c,
                  "choice/%s, product %d of %lldx%lldx%lld, activation %d", c->device, (int)c->id,
                  (long long)c->batch, (long long)c->in, (long long)c->out, (int)c->activation);
+    }
+    for (size_t i = 0; i < COUNT_OF(aheads); i++) {
+        const struct ahead *s = &aheads[i];
+        add_test(&list, test_ahead, (void *)(uintptr_t)s,
+                 "ahead/plan '%s', product %d of %lldx%lldx%lld, %lld, %d", s->plan, (int)s->id,
+                 (long long)s->batch, (long long)s->in, (long long)s->out, (long long)s->cache, s->can);
     }
     for (size_t i = 0; i < COUNT_OF(passes); i++) {
         const struct pass *s = &passes[i];

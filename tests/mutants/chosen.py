@@ -85,12 +85,34 @@ m("simt: db in every column of tiles", "the fused step of b happens more than on
 m("simt: reads rows outside the matrix", "no row inside stands in for those outside",
   [(SIMT, "return row < rows_inside ? row : 0;", "return row;")], ON_SIMT, EDGE_SIMT, "oclgrind-data edges tight_end/simt-16")
 m("simd: stores a row too many", "the row behind the block is written",
-  [(SIMD, "for (int row = 0; row < rows; row++) {\n        local", "for (int row = 0; row <= rows; row++) {\n        local")], ON_SIMD)
+  [(SIMD, "row < min(rows, OCLIN_ITEM_M); row++, c", "row < min(rows + 1, OCLIN_ITEM_M); row++, c")], ON_SIMD)
+m("simd: stores whole tiles only", "columns behind the matrix are written",
+  [(SIMD, "if (columns >= OCLIN_ITEM_N)\n", "if (1)\n")], ON_SIMD)
+m("simd: a tile's sums in the first one's place", "blocks of k are added to those of another tile",
+  [(SIMD, "k <= block_k ? c_tile :", "1 ? c_tile :")], BLOCK_SIMD, ON_SIMD)
+m("simd: stores before the last block of k", "what is not yet the sum is stored, and in the fused step applied",
+  [(SIMD, "if (k0 + block_k >= k)", "if (1)")], BLOCK_SIMD, ON_SIMD)
+m("simd: strips and panels change places where sums are short", "some tiles are computed twice and others never",
+  [(SIMD, "by_rows ? i / count : i % strips", "by_rows ? i / strips : i % strips")], ON_SIMD, EDGE_SIMD)
+m("simd: more panels together than there is room for", "they overwrite what lies behind",
+  [(SIMD, "together = OCLIN_TILE_K / depth * PANELS,", "together = OCLIN_TILE_K / depth * PANELS * 8,")],
+  BLOCK_SIMD, ON_SIMD, EDGE_SIMD)
+m("simd: the second panels that are packed together are the first", "a step of the loop over them is lost",
+  [(SIMD, "const int column = (panel0 + j) * OCLIN_ITEM_N;\n                pack_b(", "const int column = panel0 * OCLIN_ITEM_N;\n                pack_b(")],
+  ON_SIMD, EDGE_SIMD, BLOCK_SIMD)
+m("simd: dX's first rows again for all", "where a block's rows begin is left out",
+  [(SIMD, "c += c_offset + row0 * c_stride + column0;\n    v", "c += c_offset + column0;\n    v")], ON_SIMD, BLOCK_SIMD)
+m("simd: db of a later block of rows goes to the first", "where the block's rows begin is left out",
+  [(SIMD, "sums_to = v + v_offset + row0;", "sums_to = v + v_offset;")], ON_SIMD, BLOCK_SIMD)
+m("plan: packs what no cache holds as if one did", "large packed operands go through memory",
+  [(PLAN, "exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0", "exceeds_caches(d, 2 * packed) ? 0.0 : 0.0")], "plan")
+m("plan: asks ahead where the compiler cannot", "__builtin_prefetch() ends the build on other compilers",
+  [(PLAN, "tile.prefetch = d->prefetches &&", "tile.prefetch =")], "plan")
 m("simd: shuffle takes the wrong half", "two rows of a transposed 4 x 4 are swapped",
   [(SIMD, "t[1][j] = EVEN_OF_4(o0, o1);\n            t[2][j] = ODD_OF_4(e0, e1);",
     "t[1][j] = ODD_OF_4(e0, e1);\n            t[2][j] = EVEN_OF_4(o0, o1);")], ON_SIMD)
 m("simd: packs of B's neighbour", "a panel in scratch memory is one too far",
-  [(SIMD, "(k0 / block_k * all_panels + panel) * PANEL_FLOATS", "(k0 / block_k * all_panels + (panel + 1) % all_panels) * PANEL_FLOATS")],
+  [(SIMD, "b_packed + j * panel_floats, sums", "b_packed + (j + 1) % count * panel_floats, sums")],
   "products simd-packed simd-packed/small/*/none/*", "products simd-packed simd-packed/edge/*")
 m("simd: pack ends one block of A early", "the last strips stay as they were in scratch memory",
   [(SIMD, "if (group_b < 0) {", "if (group_b < -1) {")], "products simd-packed simd-packed/small/*/none/*",
@@ -238,8 +260,10 @@ OLD_W = "    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {\n  
 m("grads_skinny: dX from the new W", "the rows are updated first", [
     (GRADS, """    if (!(flags & OCLIN_FLAG_DW)) return;
     int done = 0;
-    for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL)
+    for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
+        for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
         dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, lr, flags);
+    }
     for (; done < columns; done += OCLIN_VL)
         for (int r = 0; r < rows; r++)
             dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, lr, flags,
