@@ -86,6 +86,9 @@ m("simt: reads rows outside the matrix", "no row inside stands in for those outs
   [(SIMT, "return row < rows_inside ? row : 0;", "return row;")], ON_SIMT, EDGE_SIMT, "oclgrind-data edges tight_end/simt-16")
 m("simd: stores a row too many", "the row behind the block is written",
   [(SIMD, "row < min(rows, OCLIN_ITEM_M); row++, c", "row < min(rows + 1, OCLIN_ITEM_M); row++, c")], ON_SIMD)
+m("simd: multiplies with the neighbour's panel", "of the panels that are packed together the next one",
+  [(SIMD, "b_packed + j * panel_floats, sums", "b_packed + (j + 1) % count * panel_floats, sums")],
+  ON_SIMD, BLOCK_SIMD, "products simd-packed simd-packed/block/*")
 m("simd: stores whole tiles only", "columns behind the matrix are written",
   [(SIMD, "if (columns >= OCLIN_ITEM_N)\n", "if (1)\n")], ON_SIMD)
 m("simd: a tile's sums in the first one's place", "blocks of k are added to those of another tile",
@@ -112,7 +115,7 @@ m("simd: shuffle takes the wrong half", "two rows of a transposed 4 x 4 are swap
   [(SIMD, "t[1][j] = EVEN_OF_4(o0, o1);\n            t[2][j] = ODD_OF_4(e0, e1);",
     "t[1][j] = ODD_OF_4(e0, e1);\n            t[2][j] = EVEN_OF_4(o0, o1);")], ON_SIMD)
 m("simd: packs of B's neighbour", "a panel in scratch memory is one too far",
-  [(SIMD, "b_packed + j * panel_floats, sums", "b_packed + (j + 1) % count * panel_floats, sums")],
+  [(SIMD, "b + k0 / block_k * all_panels * PANEL_FLOATS", "b + (k0 / block_k * all_panels + 1) * PANEL_FLOATS")],
   "products simd-packed simd-packed/small/*/none/*", "products simd-packed simd-packed/edge/*")
 m("simd: pack ends one block of A early", "the last strips stay as they were in scratch memory",
   [(SIMD, "if (group_b < 0) {", "if (group_b < -1) {")], "products simd-packed simd-packed/small/*/none/*",
