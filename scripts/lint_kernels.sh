@@ -40,6 +40,12 @@ for act in 0 1 2 3 4; do
             lint "$(tile 1 8 192 256 256 6 16 0) $define" common.cl $equation.cl product_simd.cl
             lint "$(tile 1 16 192 256 256 12 32 0) $define" common.cl $equation.cl product_simd.cl
         done
+        if [ $equation = forward ]; then
+            narrow="-DOCLIN_ACTIVATION=$act -DOCLIN_STAGE=3"
+            lint "$(tile 1 4 192 256 256 6 8 0) $narrow" common.cl forward.cl product_simd.cl
+            lint "$(tile 1 8 192 256 256 6 16 0) $narrow" common.cl forward.cl product_simd.cl
+            lint "$(tile 1 16 192 256 256 12 32 0) $narrow" common.cl forward.cl product_simd.cl
+        fi
         lint "$(tile 64 4 32 32 8 4 4 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl
         lint "$(tile 16 4 16 16 8 4 4 1) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl
         lint "$(tile 128 4 64 64 8 8 4 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_simt.cl

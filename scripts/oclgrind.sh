@@ -46,7 +46,7 @@ check_without_uninitialized() { check_with '' "$@"; }
 
 check products plain 'plain/edge/*'
 check products simd-8 'simd-8/edge/7x1*'
-for plan in plain simd-4 simd-skinny simt-16 simt-32; do
+for plan in plain simd-4 simd-skinny simd-narrow simt-16 simt-32; do
     check products $plan "$plan/small/*"
     check_without_uninitialized products $plan "$plan/small_gelu/*"
 done
@@ -55,7 +55,7 @@ check_without_uninitialized products simd-packed 'simd-packed/small/*'
 check loss 'cross_entropy/*'
 check loss 'mse/*'
 # one at a time: a buffer that takes the place of a larger one that was freed has no end that Oclgrind 21.10 sees
-for plan in plain simd simd-whole simd-packed simt-16; do
+for plan in plain simd simd-whole simd-packed simd-narrow simt-16; do
     check_without_uninitialized edges "tight_end/$plan"
 done
 exit $((failures > 0))

@@ -108,7 +108,7 @@ static const struct named_tile {
     SIMT_TILE("simt-64x32", 64, 32, 8, 8, 4), SIMT_TILE("simt-32", 32, 32, 8, 4, 4),
     SIMT_TILE("simt-16", 16, 16, 8, 4, 4),
 };
-enum { SIMT_TILES = sizeof simt_tiles / sizeof *simt_tiles, MOST_TILES = SIMT_TILES + 3 };
+enum { SIMT_TILES = sizeof simt_tiles / sizeof *simt_tiles, MOST_TILES = SIMT_TILES + 4 };
 
 static int is_of(const struct oclin_device_facts *d, const char *vendor)
 {
@@ -376,6 +376,33 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
     return most;
 }
 
+/* ------------------------------------------------------------------------------- narrow: W is read in place */
+
+/* Batches up to which this beats packing W; NARROW_LEAST columns a group outweigh that each one packs X. */
+enum { NARROW_MOST = 64, NARROW_LEAST = 96, NARROW_DEPTH = 512 };
+
+static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
+                        struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    const int64_t width = round_up(p->m, t->item_n);
+    const int64_t most = (int64_t)t->tile_m * t->tile_n / width / t->item_m * t->item_m;
+    const int64_t parts = least(4 * d->info.compute_units, ceil_divide(p->n, NARROW_LEAST));
+    const int64_t depth = least(NARROW_DEPTH, (int64_t)t->tile_m * t->tile_k / width / t->vl * t->vl);
+    plan->block_m = (int)width;
+    plan->block_n = (int)least(part(p->n, parts, t->item_m), most);
+    plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
+    plan->groups = ceil_divide(p->n, plan->block_n);
+}
+
+/* Whether the tile's memory takes the samples at all. */
+static int may_narrow(const struct oclin_product *p, const struct oclin_tile *t)
+{
+    const int64_t width = round_up(p->m, t->item_n);
+    return p->id == OCLIN_KERNEL_FORWARD && p->m <= NARROW_MOST && width * t->vl <= t->tile_m * t->tile_k &&
+           width * t->item_m <= t->tile_m * t->tile_n;
+}
+
 /* ----------------------------------------------------------------------- skinny, for small batches on CPUs */
 
 /* Largest batches, measured: above them packing pays (SKINNY_NAMED: where forward is asked for by name, a whole tile); and
@@ -413,6 +440,16 @@ static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, const s
 static int few_columns(const struct oclin_product *p)
 {
     return p->n <= (p->k >= 256 ? SKINNY_OUT : SKINNY_OUT / 3);
+}
+
+/* Whether forward goes by the narrow form: by default where its panels are nearly full, since it computes whole ones. */
+static int is_narrow(const oclin_context *ctx, const struct oclin_product *p, const char *name,
+                     const struct oclin_tile *t)
+{
+    if (!may_narrow(p, t)) return 0;
+    if (strcmp(name, "simd-narrow") == 0) return 1;
+    return skinny_allowed(ctx, name) && strcmp(name, "simd-skinny") != 0 && !few_columns(p) &&
+           10 * p->m >= 9 * round_up(p->m, t->item_n);
 }
 
 /* Is a kernel for small batches the right one for this product? */
@@ -476,9 +513,11 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p, c
     const struct oclin_device_facts *d = &ctx->device;
     int count = 0;
     if (family_of(ctx, name) == OCLIN_SIMD) {
+        const struct oclin_tile simd = simd_tile(d, number_of(name));
+        if (is_narrow(ctx, p, name, &simd)) tiles[count] = simd, tiles[count++].stage = OCLIN_STAGE_NARROW;
         if (is_skinny(ctx, p, name)) tiles[count++] = skinny_tile(d, p);
         if (p->id == OCLIN_KERNEL_GRADS) return count;
-        tiles[count] = tiles[count + 1] = simd_tile(d, number_of(name));
+        tiles[count] = tiles[count + 1] = simd;
         if (may_pack(name, p, &tiles[count])) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
         if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
     } else if (family_of(ctx, name) == OCLIN_SIMT) {
@@ -512,7 +551,10 @@ static int plan_named(const oclin_context *ctx, const struct oclin_product *p, c
     plan->tile = tiles[attempt];
     switch (plan->tile.family) {
     case OCLIN_SIMD:
-        simd_plan(ctx, p, name, plan);
+        if (plan->tile.stage == OCLIN_STAGE_NARROW)
+            narrow_plan(&ctx->device, p, plan);
+        else
+            simd_plan(ctx, p, name, plan);
         break;
     case OCLIN_SKINNY:
         if (p->id == OCLIN_KERNEL_FORWARD)
@@ -580,7 +622,7 @@ static int tile_named(const oclin_context *ctx, const char *name, struct oclin_t
     if (strcmp(name, "plain") == 0) return 1;
     if (strcmp(name, "simd") == 0 || strcmp(name, "simd-4") == 0 || strcmp(name, "simd-8") == 0 ||
         strcmp(name, "simd-16") == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-skinny") == 0 ||
-        strcmp(name, "simd-packed") == 0) {
+        strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-narrow") == 0) {
         *tile = simd_tile(&ctx->device, number_of(name));
         return 1;
     }
@@ -599,7 +641,8 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
     struct oclin_tile tile;
     if (!name || !*name) return OCLIN_OK;
     if (!tile_named(ctx, name, &tile)) {
-        char known[200] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simd-skinny, simt";
+        char known[200] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simd-skinny, "
+                          "simd-narrow, simt";
         for (int i = 0; i < SIMT_TILES; i++)
             snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", simt_tiles[i].name);
         return oclin_fail(ctx, OCLIN_E_ARG, "plan '%.40s' is not known: %s", name, known);
@@ -658,8 +701,8 @@ static int is_double(const oclin_context *ctx, const struct oclin_product *p, co
 int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                           const char *names[OCLIN_MOST_CANDIDATES])
 {
-    static const char *const all[] = {"simd-whole", "simd-packed", "simd-skinny", "simd-8",
-                                      "simd-16",    "simd-4",      "plain"};
+    static const char *const all[] = {"simd-whole", "simd-packed", "simd-skinny", "simd-narrow",
+                                      "simd-8",     "simd-16",     "simd-4",      "plain"};
     enum { OTHERS = sizeof all / sizeof *all };
     typedef char room_for_all[1 + OTHERS + SIMT_TILES <= OCLIN_MOST_CANDIDATES ? 1 : -1];
     const struct oclin_product p = oclin_plan_shaped(id, shape);
@@ -699,7 +742,8 @@ const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run)
     (void)sizeof(a_round_has_all_tiles);
     if (asked[0] && strcmp(asked, "simd") != 0 && strcmp(asked, "simt") != 0) return asked;
     if (family_of(ctx, asked) == OCLIN_SIMD)
-        return round == 1 ? "simd-skinny" : run % 2 == 1 ? "simd-packed" : "simd-whole";
+        return round == 1 ? (run % 2 == 1 ? "simd-narrow" : "simd-skinny")
+                          : (run % 2 == 1 ? "simd-packed" : "simd-whole");
     const int count = simt_choices(&ctx->device, tiles);
     return count ? tiles[(run + 2 * round) % count] : asked; /* another activation in the second round */
 }

@@ -38,8 +38,10 @@ static const struct {
 };
 
 static const char *const family_names[OCLIN_FAMILY_COUNT] = {"plain", "simt", "simd", "skinny"};
-static const char *const stage_names[] = {
-    [OCLIN_STAGE_WHOLE] = "", [OCLIN_STAGE_PACK] = " (packing)", [OCLIN_STAGE_PRODUCT] = " (packed)"};
+static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",
+                                          [OCLIN_STAGE_PACK] = " (packing)",
+                                          [OCLIN_STAGE_PRODUCT] = " (packed)",
+                                          [OCLIN_STAGE_NARROW] = " (narrow)"};
 
 /* The first four of enum oclin_kernel_id. */
 static int is_product(enum oclin_kernel_id id)
@@ -440,7 +442,7 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
  * gradients' first, which packs dZ. The other one is the same kernel for all. */
 static int has_activation(enum oclin_kernel_id id, const struct oclin_tile *t)
 {
-    if (t->family != OCLIN_SIMD || t->stage == OCLIN_STAGE_WHOLE) return 1;
+    if (t->family != OCLIN_SIMD || t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_NARROW) return 1;
     return (id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
 }
 

@@ -208,8 +208,8 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < COUNT_OF(plans); i++)
             add_test(&list, tests[t].run, (void *)(uintptr_t)&plans[i], "%s/%s", tests[t].name, plans[i]);
     /* what "simd" does not take for few rows */
-    static const char *const whole = "simd-whole", *const packed = "simd-packed";
-    add_test(&list, test_tight_end, (void *)(uintptr_t)&whole, "tight_end/%s", whole);
-    add_test(&list, test_tight_end, (void *)(uintptr_t)&packed, "tight_end/%s", packed);
+    static const char *const others[] = {"simd-whole", "simd-packed", "simd-narrow"};
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        add_test(&list, test_tight_end, (void *)(uintptr_t)&others[i], "tight_end/%s", others[i]);
     return run_list("edges", &list, argc, argv);
 }

@@ -31,8 +31,9 @@ static const struct made_up {
 };
 
 static const char *const plans[] = {"",        "plain",      "simd",        "simd-4",      "simd-8",
-                                    "simd-16", "simd-whole", "simd-packed", "simd-skinny", "simt",
-                                    "simt-16", "simt-32",    "simt-64x32",  "simt-64",     "simt-128"};
+                                    "simd-16", "simd-whole", "simd-packed", "simd-skinny", "simd-narrow",
+                                    "simt",    "simt-16",    "simt-32",     "simt-64x32",  "simt-64",
+                                    "simt-128"};
 
 static const int64_t sizes[] = {1, 2, 3, 7, 16, 17, 33, 48, 64, 65, 200, 257, 784, 2048, 10001};
 
@@ -121,6 +122,22 @@ static void check_packing(const oclin_context *ctx, const struct oclin_product *
          strcmp(ctx->plan.name, "simd-packed") == 0);
 }
 
+/* All samples in whole panels; columns in whole rows of the register tile, so many as the memory of A's block and of C's takes. */
+static void check_narrow(const oclin_context *ctx, const struct oclin_product *p,
+                         const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    must(p->id == OCLIN_KERNEL_FORWARD && p->m <= 64);
+    must(strcmp(ctx->plan.name, "simd-narrow") == 0 || 10 * p->m >= 9 * plan->block_m);
+    must(plan->block_m == ceil_divide(p->m, t->item_n) * t->item_n);
+    must(plan->block_n > 0 && plan->block_n % t->item_m == 0);
+    must(plan->block_k > 0 && plan->block_k % t->vl == 0);
+    must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n);
+    must((int64_t)plan->block_m * plan->block_k <= (int64_t)t->tile_m * t->tile_k);
+    must(plan->groups == ceil_divide(p->n, plan->block_n));
+    must(plan->packed_a == 0 && plan->packed_b == 0);
+}
+
 static void check_simd(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
@@ -132,11 +149,15 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
         OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
     must(bytes_of(floats) <= ctx->device.info.local_bytes ||
          t->tile_k == t->vl); /* or there is nothing smaller */
+    if (t->stage == OCLIN_STAGE_NARROW) {
+        check_narrow(ctx, p, plan);
+        return;
+    }
     must(plan->block_m > 0 && plan->block_m <= t->tile_m && plan->block_m % t->item_m == 0);
     must(plan->block_n > 0 && plan->block_n <= t->tile_n && plan->block_n % t->item_n == 0);
     must(plan->block_k > 0 && plan->block_k <= t->tile_k && plan->block_k % t->vl == 0);
     must(plan->groups == ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
-    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT);
+    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT || t->stage == OCLIN_STAGE_NARROW);
     if (t->stage == OCLIN_STAGE_PRODUCT)
         check_packing(ctx, p, plan);
     else
@@ -308,7 +329,16 @@ static const struct choice {
     {"two cores", OCLIN_KERNEL_FORWARD, 100, 200, 100, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
     /* small batches, and few outs with a long sum */
-    {"two cores", OCLIN_KERNEL_FORWARD, 32, 784, 256, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 28, 784, 256, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 29, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_NARROW, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 64, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_NARROW, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 64, 784, 48, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_FORWARD, 65, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_GRAD_X, 64, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_FORWARD, 33, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 48, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
@@ -437,6 +467,9 @@ static const struct meaning {
     {"two cores", "simd-whole", 2048, 2048, 2048, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
     {"two cores", "simd-packed", 8, 100, 100, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
     {"two cores", "simd-skinny", 64, 784, 256, OCLIN_SKINNY, 8, 64, OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-narrow", 5, 784, 256, OCLIN_SIMD, 8, 192, OCLIN_STAGE_NARROW},
+    {"two cores", "simd-narrow", 64, 784, 8, OCLIN_SIMD, 8, 192, OCLIN_STAGE_NARROW},
+    {"two cores", "simd-narrow", 65, 784, 8, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
     {"two cores", "simd-skinny", 65, 784, 256, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
     {"two cores", "simd-skinny", 512, 1024, 1024, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
     {"AMD", "simt", 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 0},
@@ -482,7 +515,7 @@ static const struct comparison_of {
     const char *names; /* behind the default, with a blank before each */
 } comparisons[] = {
     {"two cores", OCLIN_KERNEL_FORWARD, 128, 784, 256, " simd-whole simd-4"},
-    {"two cores", OCLIN_KERNEL_FORWARD, 8, 40, 24, " simd-whole simd-packed simd-4 plain"},
+    {"two cores", OCLIN_KERNEL_FORWARD, 8, 40, 24, " simd-whole simd-packed simd-narrow simd-4 plain"},
     {"two cores", OCLIN_KERNEL_GRADS, 8, 40, 24, " two-products"},
     {"two cores", OCLIN_KERNEL_GRADS, 64, 784, 256, " one-pass"},
     {"two cores", OCLIN_KERNEL_GRADS, 65, 784, 256, NULL},
@@ -514,7 +547,7 @@ static const struct check {
     {"two cores",
      "",
      {{"simd-whole", "simd-packed", "simd-whole", "simd-packed", "simd-whole"},
-      {"simd-skinny", "simd-skinny", "simd-skinny", "simd-skinny", "simd-skinny"}}},
+      {"simd-skinny", "simd-narrow", "simd-skinny", "simd-narrow", "simd-skinny"}}},
     {"two cores",
      "simd-8",
      {{"simd-8", "simd-8", "simd-8", "simd-8", "simd-8"},

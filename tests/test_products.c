@@ -386,11 +386,11 @@ static void add_block_edges(struct rows *rows, const struct oclin_tile *t)
     }
 }
 
-/* The kernels for small batches: one sample more or less than a pair and than the largest batch, columns and rows on the
+/* The kernels for small batches: one sample more or less than a pair, than a panel and than the largest batch, columns and rows on the
  * edges of their chunks, more than one group, and more than one block of k. */
 static void add_skinny(struct rows *rows)
 {
-    static const int64_t batches[] = {1, 2, 3, 16, 17, 33, 130}, widths[] = {7, 8, 255, 257, 1041, 2100};
+    static const int64_t batches[] = {1, 2, 3, 16, 17, 33, 64, 130}, widths[] = {7, 8, 255, 257, 1041, 2100};
     static const int64_t outs[] = {1, 3, 4, 7, 9, 12, 195, 400};
     for (size_t i = 0; i < COUNT_OF(batches); i++)
         for (size_t j = 0; j < COUNT_OF(widths); j++) {
@@ -486,7 +486,7 @@ int main(int argc, char **argv)
     add_cube(&rows, sizes, edges(&t, sizes));
     kinds[0] = (struct kind){"edge", rows.count};
     if (t.family == OCLIN_SIMD) add_block_edges(&rows, &t);
-    if (strcmp(plan_name, "simd-skinny") == 0) add_skinny(&rows);
+    if (strcmp(plan_name, "simd-skinny") == 0 || strcmp(plan_name, "simd-narrow") == 0) add_skinny(&rows);
     kinds[1] = (struct kind){"block", rows.count};
     add_pairs(&rows, &t);
     kinds[2] = (struct kind){"pair", rows.count};

@@ -138,7 +138,7 @@ static struct place {
     long grown;
 } places[] = {
     {.plan = "plain"},       {.plan = "simt-16"},        {.plan = "simd-8"}, {.plan = "plain", .verify = 1},
-    {.plan = "simd-packed"}, {.plan = "simd-4"},         {.plan = NULL},     {.plan = "simd-skinny"},
+    {.plan = "simd-packed"}, {.plan = "simd-narrow"},    {.plan = NULL},     {.plan = "simd-skinny"},
     {.plan = "simt-32"},     {.plan = NULL, .verify = 1}};
 static struct place *place;
 

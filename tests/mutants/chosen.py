@@ -107,6 +107,27 @@ m("simd: dX's first rows again for all", "where a block's rows begin is left out
   [(SIMD, "c += c_offset + row0 * c_stride + column0;\n    v", "c += c_offset + column0;\n    v")], ON_SIMD, BLOCK_SIMD)
 m("simd: db of a later block of rows goes to the first", "where the block's rows begin is left out",
   [(SIMD, "sums_to = v + v_offset + row0;", "sums_to = v + v_offset;")], ON_SIMD, BLOCK_SIMD)
+ON_NARROW, BLOCK_NARROW = ("products simd-narrow simd-narrow/%s" % rows for rows in ("small/*/none/*", "block/*"))
+m("narrow: drops the last k of a block", "the multiplication ends one early",
+  [(SIMD, "k < depth; k++, x += OCLIN_ITEM_N", "k < depth - 1; k++, x += OCLIN_ITEM_N")], ON_NARROW)
+m("narrow: only the last block of k counts", "earlier sums are overwritten",
+  [(SIMD, "*to = first ? sum[i] : *to + sum[i];", "*to = sum[i];")], ON_NARROW, BLOCK_NARROW)
+m("narrow: the first row of W for all", "the rows of a strip are not told apart",
+  [(SIMD, "w_row[i] = w + min(i, rows - 1) * w_stride", "w_row[i] = w")], ON_NARROW)
+m("narrow: reads behind the last row of W", "no row inside stands in for those outside",
+  [(SIMD, "w_row[i] = w + min(i, rows - 1) * w_stride", "w_row[i] = w + i * w_stride")],
+  "oclgrind-data edges tight_end/simd-narrow")
+m("narrow: later panels multiply the first one's samples", "the panel is left out",
+  [(SIMD, "x + panel * panel_floats", "x")], ON_NARROW, BLOCK_NARROW)
+m("narrow: later groups read the first one's rows of W", "where a group's columns begin is left out",
+  [(SIMD, "b += b_offset + column0 * b_stride;\n\n", "b += b_offset;\n\n")], ON_NARROW, BLOCK_NARROW)
+m("narrow: a sample's neighbour is stored", "sums of the sample beside it", [(SIMD, "* width + sample]", "* width + (sample + 1) % samples]")],
+  ON_NARROW)
+m("narrow: the last columns of a group are the first again", "what stands in for columns outside the group",
+  [(SIMD, "sums[min(column + j, columns - 1) * width", "sums[min(j, columns - 1) * width")], BLOCK_NARROW, ON_NARROW)
+m("plan: narrow for half a panel", "most of what it computes is not wanted", [(PLAN, "10 * p->m >= 9 * round_up", "10 * p->m >= 5 * round_up")], "plan")
+m("plan: narrow blocks of more columns than there is room for", "the sums overwrite what lies behind",
+  [(PLAN, "(int)least(part(p->n, parts, t->item_m), most)", "(int)part(p->n, parts, t->item_m)")], "plan")
 m("plan: packs what no cache holds as if one did", "large packed operands go through memory",
   [(PLAN, "exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0", "exceeds_caches(d, 2 * packed) ? 0.0 : 0.0")], "plan")
 m("plan: asks ahead where the compiler cannot", "__builtin_prefetch() ends the build on other compilers",
@@ -163,7 +184,7 @@ m("simt: stale tile", "the same buffer is read again instead of the other", [(SI
 m("load: tail uninitialised", "lanes that do not exist are not set to 0",
   [(COMMON, "part[i] = i < lanes ? p[i] : 0.0f", "if (i < lanes) part[i] = p[i]")], "oclgrind products simt-16 simt-16/edge/?x1*x9*")
 m("simd: sums start with what was there", "the sums of a register tile are not set to 0",
-  [(SIMD, "for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);", "for (int i = 0; i < SUMS; i++) sum[i] = c[i];")], ON_SIMD, EDGE_SIMD)
+  [(SIMD, "for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);", "for (int i = 0; i < SUMS; i++) sum[i] = c[i];", 0)], ON_SIMD, EDGE_SIMD)
 m("grads_skinny: dX starts with what was there", "the tile of dX is not set to 0",
   [(GRADS, "dx_tile[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);", ";")], ON_SKINNY, BLOCK_SKINNY,
   "oclgrind products simd-skinny simd-skinny/small/*/none/*")

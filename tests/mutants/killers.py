@@ -29,7 +29,7 @@ OCLGRIND = {
     "plain": ["oclgrind products plain plain/small/*", "oclgrind-data products plain plain/small_gelu/*"],
     "simt": ["oclgrind-data edges tight_end/simt-16", "oclgrind products simt-16 simt-16/small/*", "oclgrind products simt-16 simt-16/edge/?x1*x9*"],
     "simd": ["oclgrind products simd-4 simd-4/small/*", "oclgrind products simd-8 simd-8/edge/7x1*",
-             "oclgrind-data products simd-packed simd-packed/small/*", "oclgrind-data edges tight_end/simd-whole"],
+             "oclgrind-data products simd-packed simd-packed/small/*", "oclgrind-data edges tight_end/simd-whole", "oclgrind-data edges tight_end/simd-narrow"],
     "skinny": ["oclgrind-data edges tight_end/simd", "oclgrind products simd-skinny simd-skinny/small/*", "oclgrind-data products simd-skinny simd-skinny/small_gelu/*"],
     "loss": ["oclgrind loss cross_entropy/*", "oclgrind loss mse/*"],
     "elements": ["oclgrind-data edges tight_end/%s" % plan for plan in ("plain", "simd", "simt-16")],
