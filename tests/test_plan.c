@@ -160,6 +160,9 @@ static void check_skinny(const oclin_context *ctx, const struct oclin_product *p
         must(t->tile_m == (p->m <= 16 ? 16 : 64) && p->m <= t->tile_m);
         must(t->tile_k % t->vl == 0 && t->tile_k % 4 == 0);
         must(plan->block_n % 64 == 0 && p->m * plan->block_n <= 16384); /* 128 KB of X and dX */
+        /* as wide as that, the tile, and a core's share of the columns leave it */
+        must(p->m * (plan->block_n + 64) > 16384 || plan->block_n == t->tile_n ||
+             plan->block_n >= ceil_divide(p->n, ctx->device.info.compute_units));
         must(plan->groups == ceil_divide(p->n, plan->block_n));
     }
 }
