@@ -189,6 +189,9 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
         check_plan(ctx, p, &plan);
     }
     must(attempts > 0 && attempts < 20);
+    const char *name = ctx->plan.name;
+    if (strncmp(name, "simt-", 5) == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-packed") == 0)
+        must(attempts == 1 && plan.tile.family != OCLIN_PLAIN); /* it, or nothing */
     if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
 }
 
