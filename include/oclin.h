@@ -342,8 +342,8 @@ OCLIN_API oclin_status oclin_tensor_read_async(oclin_tensor *tensor, void *host,
  */
 OCLIN_API oclin_status oclin_tensor_fill(oclin_tensor *tensor, double value);
 
-/* Says that the memory was written past oclin (the caller's own kernel, a map): it now counts as written.
- * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE. */
+/* Says that the memory was written past oclin (the caller's own kernel, a map): it now counts as written, also
+ * with 0 rows. OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE. */
 OCLIN_API oclin_status oclin_tensor_touch(oclin_tensor *tensor);
 
 /* What it is; 0 or NULL for a NULL tensor. The cl_mem is borrowed; zeros that a zero_grad has only marked are

@@ -386,6 +386,23 @@ static void test_workspace(void **state)
     oclin_layer_destroy(l);
 }
 
+/* The last batch for which the bytes of four operands, 256 rows and columns larger for rounding up, have a number. */
+static void test_largest_batch(void **state)
+{
+    (void)state;
+    static const int64_t features[][2] = {{1, 1}, {3, 1}, {1, 1000}};
+    for (size_t i = 0; i < COUNT_OF(features); i++) {
+        const int64_t in = features[i][0], out = features[i][1], widest = in > out ? in : out;
+        const int64_t largest = INT64_MAX / 16 / (widest + 256) - 256;
+        oclin_layer *l = make_layer(in, out, NULL);
+        int64_t bytes = -1;
+        assert_ok(context(), oclin_layer_workspace(l, largest, &bytes));
+        assert_true(bytes >= 0);
+        assert_refused(context(), OCLIN_E_SHAPE, "overflows", oclin_layer_workspace(l, largest + 1, &bytes));
+        oclin_layer_destroy(l);
+    }
+}
+
 /* After reserve no call up to that batch grows anything; the first beyond it says so. */
 static void test_reserve(void **state)
 {
@@ -513,6 +530,7 @@ int main(int argc, char **argv)
         add_test(&list, test_workspace, &memory_cases[i], "memory/workspace, %s", name);
         add_test(&list, test_reserve, &memory_cases[i], "memory/reserve, %s", name);
     }
+    add_test(&list, test_largest_batch, NULL, "memory/largest batch");
     add_test(&list, test_scratch, NULL, "memory/scratch of packed operands");
     add_test(&list, test_no_scratch_for_no_samples, NULL, "memory/scratch of no samples");
     add_test(&list, test_no_room_for_scratch, NULL, "memory/no room for packed operands");

@@ -773,6 +773,35 @@ static void test_no_samples(void **state)
     release(&b);
 }
 
+/* Of a tensor without rows: write and fill have nothing to write; touch says that it was written, whatever there is. */
+static void test_no_samples_meanwhile(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_RELU);
+    oclin_tensor *x, *y, *dy = make_tensor(b.ctx, OCLIN_F32, 0, OUT, NULL);
+    assert_ok(b.ctx, oclin_tensor_view_rows(&x, b.x, BATCH, 0)); /* with memory of others behind it */
+    assert_ok(b.ctx, oclin_tensor_view_rows(&y, b.y, 1, 0));
+    assert_ok(b.ctx, oclin_layer_forward(b.l, x, y));
+    oclin_tensor *const both[] = {x, y};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(b.ctx, oclin_tensor_write(both[i], host_x));
+        assert_ok(b.ctx, oclin_tensor_write_async(both[i], host_x, NULL));
+        assert_ok(b.ctx, oclin_tensor_fill(both[i], 1.0));
+    }
+    assert_ok(b.ctx, oclin_tensor_write(b.x, host_x)); /* they share no element with anybody */
+    assert_ok(b.ctx, oclin_tensor_touch(b.y));
+    assert_ok(b.ctx, oclin_layer_backward(b.l, dy, NULL));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(b.ctx, oclin_layer_forward(b.l, x, y));
+        assert_ok(b.ctx, oclin_tensor_touch(both[i]));
+        assert_refused(b.ctx, OCLIN_E_STATE, i ? "y was written 1 times" : "x was written 1 times",
+                       oclin_layer_backward(b.l, dy, NULL));
+    }
+    oclin_tensor *const all[] = {x, y, dy};
+    for (int i = 0; i < 3; i++) oclin_tensor_destroy(all[i]);
+    release(&b);
+}
+
 int main(int argc, char **argv)
 {
     static oclin_activation relu = OCLIN_RELU, gelu = OCLIN_GELU;
@@ -813,6 +842,7 @@ int main(int argc, char **argv)
     add_test(&list, test_cleared_is_read, NULL, "zero_grad/read by others");
     add_test(&list, test_no_samples, &relu, "no samples, relu");
     add_test(&list, test_no_samples, &gelu, "no samples, gelu");
+    add_test(&list, test_no_samples_meanwhile, NULL, "no samples, meanwhile");
     const int code = run_list("layer_state", &list, argc, argv);
     oclin_context_destroy(shared);
     return code;

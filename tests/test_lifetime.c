@@ -10,6 +10,7 @@
 #include "support.h"
 
 #include "faults.h"
+#include "oclin_internal.h"
 
 /* --------------------------------------------------------------------------------------------- ordering */
 
@@ -229,6 +230,75 @@ static void test_two_contexts(void **state)
     oclin_context_destroy(ctx[1]);
 }
 
+/* What the last destruction waits for: the work in an own queue on Rusticl, and nothing else. Other drivers are told the
+ * name: what is called depends on it alone. */
+static const struct parting {
+    const char *what, *platform;
+    int of_caller, lost, elsewhere; /* elsewhere: in a forked child */
+    cl_int failure;                 /* of clFinish() */
+    int waits;
+} partings[] = {{"rusticl", "rusticl", 0, 0, 0, CL_SUCCESS, 1},
+                {"rusticl, which fails", "rusticl", 0, 0, 0, CL_OUT_OF_RESOURCES, 1},
+                {"rusticl, the caller's queue", "rusticl", 1, 0, 0, CL_SUCCESS, 0},
+                {"rusticl, lost", "rusticl", 0, 1, 0, CL_SUCCESS, 0},
+                {"rusticl, in a child", "rusticl", 0, 0, 1, CL_SUCCESS, 0},
+                {"another", "Portable Computing Language", 0, 0, 0, CL_SUCCESS, 0},
+                {"a longer name", "rusticl 2", 0, 0, 0, CL_SUCCESS, 0},
+                {"a shorter name", "rustic", 0, 0, 0, CL_SUCCESS, 0},
+                {"no name", "", 0, 0, 0, CL_SUCCESS, 0}};
+
+/* Where the call comes among those that faults_count() has seen; -1: nowhere. */
+static int64_t place_of(const char *name, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (strcmp(faults_called(i), name) == 0) return i;
+    return -1;
+}
+
+static void test_parting(void **state)
+{
+    const struct parting *p = *state;
+    const int64_t alive = faults_alive_cl();
+    oclin_context *home = make_context("plain"), *ctx = home;
+    cl_context cl;
+    cl_command_queue queue;
+    if (p->of_caller) {
+        struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+        options.plan = "plain";
+        assert_ok(home,
+                  oclin_context_cl(home, &options.cl_context_handle, &options.cl_device, &options.cl_queue));
+        ctx = make_context_with(options);
+    }
+    assert_ok(ctx, oclin_context_cl(ctx, &cl, NULL, &queue));
+    oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 1, 1, (float[]){1});
+    cl_mem memory = oclin_tensor_cl_mem(t);
+    strcpy(ctx->device.info.platform_name, p->platform);
+    ctx->lost = p->lost;
+    ctx->process += p->elsewhere;
+
+    const int64_t finishes = faults_calls("clFinish"), markers = faults_calls("clEnqueueMarkerWithWaitList");
+    oclin_context_destroy(ctx); /* the tensor has it */
+    assert_int_equal(faults_calls("clFinish"), finishes);
+    faults_count(FAULT_CL);
+    if (p->failure) faults_fail_call("clFinish", 0, p->failure, FAULT_BEFORE);
+    oclin_tensor_destroy(t);
+    const int64_t calls = faults_end();
+    assert_int_equal(faults_calls("clFinish"), finishes + p->waits);
+    assert_int_equal(faults_calls("clEnqueueMarkerWithWaitList"), markers + p->waits);
+    if (p->waits && !p->failure) {
+        const int64_t waited = place_of("clFinish", calls);
+        assert_true(place_of("clEnqueueMarkerWithWaitList", calls) < waited);
+        assert_true(waited < place_of("clReleaseCommandQueue", calls));
+    }
+    if (p->elsewhere) { /* where they are left alone */
+        clReleaseMemObject(memory);
+        clReleaseCommandQueue(queue);
+        clReleaseContext(cl);
+    }
+    if (p->of_caller) oclin_context_destroy(home);
+    assert_int_equal(faults_alive_cl(), alive);
+}
+
 /* ------------------------------------------------------------------------------------------------- fork */
 
 /* Everything that the child may try. */
@@ -336,6 +406,8 @@ int main(int argc, char **argv)
     add_test(&list, test_mark_waits, NULL, "order/mark stands behind what came before");
     add_test(&list, test_any_order_of_destruction, NULL, "any order of destruction");
     add_test(&list, test_two_contexts, NULL, "two contexts");
+    for (size_t i = 0; i < COUNT_OF(partings); i++)
+        add_test(&list, test_parting, (void *)(uintptr_t)&partings[i], "parting/%s", partings[i].what);
     add_test(&list, test_fork, NULL, "fork");
     return run_list("lifetime", &list, argc, argv);
 }

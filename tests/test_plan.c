@@ -182,6 +182,9 @@ static void check_skinny(const oclin_context *ctx, const struct oclin_product *p
         must(t->tile_m == (p->m <= 16 ? 16 : 64) && p->m <= t->tile_m);
         must(t->tile_k % t->vl == 0 && t->tile_k % 4 == 0);
         must(plan->block_n % 64 == 0 && p->m * plan->block_n <= 16384); /* 128 KB of X and dX */
+        /* as wide as that, the tile, and a core's share of the columns leave it */
+        must(p->m * (plan->block_n + 64) > 16384 || plan->block_n == t->tile_n ||
+             plan->block_n >= ceil_divide(p->n, ctx->device.info.compute_units));
         must(plan->groups == ceil_divide(p->n, plan->block_n));
     }
 }
@@ -208,6 +211,9 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
         check_plan(ctx, p, &plan);
     }
     must(attempts > 0 && attempts < 20);
+    const char *name = ctx->plan.name;
+    if (strncmp(name, "simt-", 5) == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-packed") == 0)
+        must(attempts == 1 && plan.tile.family != OCLIN_PLAIN); /* it, or nothing */
     if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
 }
 

@@ -880,6 +880,61 @@ static void test_faults(void **state)
     free_folder(&f);
 }
 
+/* Fails the first build behind grad_w's second plan, and hears what comes of it. */
+struct stumble {
+    int checked, event;
+    const char *failed; /* NULL: not yet */
+    char product[32], plan[32];
+};
+
+static int stumble(void *user, const struct oclin_tune_progress *p)
+{
+    struct stumble *h = user;
+    if (h->checked == 2) {
+        h->failed = faults_failed();
+        faults_end();
+        h->event = (int)p->event;
+        snprintf(h->product, sizeof h->product, "%s", p->product);
+        snprintf(h->plan, sizeof h->plan, "%s", p->plan);
+        return 1; /* that is all */
+    }
+    h->checked += p->event == OCLIN_TUNE_CHECKED && strcmp(p->product, "grad_w") == 0;
+    if (h->checked == 2) faults_fail_call("clBuildProgram", 0, CL_BUILD_PROGRAM_FAILURE, FAULT_BEFORE);
+    return 0;
+}
+
+/* Whether the device has the local memory for it. */
+static int may_be_one_pass(oclin_context *ctx, struct oclin_shape s)
+{
+    const struct oclin_tuned named = {OCLIN_KERNEL_GRADS, s, "one-pass", 2, 1};
+    assert_true(oclin_tuning_put(&ctx->tuning, &named));
+    const int may = one_pass(ctx, s);
+    oclin_tuning_free(&ctx->tuning);
+    return may;
+}
+
+/* One pass that cannot be built is two products also where plans with names were tried before: nobody has named this one. */
+static void test_backward_does_not_build(void **state)
+{
+    (void)state;
+    const struct oclin_shape s = {32, 128, 128};
+    oclin_context *ctx = make_context(NULL);
+    if (is_cpu(ctx) && may_be_one_pass(ctx, s)) {
+        struct stumble h = {0, -1, NULL, "", ""};
+        assert_int_equal(one_pass(ctx, s), 0); /* so that it is tried behind others */
+        clear_context_log();
+        assert_refused(ctx, OCLIN_E_STATE, "", oclin_tune(ctx, s.in, s.out, s.batch, enough, stumble, &h));
+        assert_string_equal(h.product, "backward");
+        assert_string_equal(h.plan, "one-pass");
+        assert_non_null(h.failed);
+        check_logged("grads_skinny");
+        assert_int_equal(h.event, OCLIN_TUNE_CHECKED);
+        check_layer(ctx, s);
+    }
+    oclin_context_destroy(ctx);
+    faults_end();
+}
+
 int main(int argc, char **argv)
 {
     unsetenv("OCLIN_PLAN"); /* with it there is nothing to tune */
@@ -904,6 +959,7 @@ int main(int argc, char **argv)
     add_test(&list, test_wrong_default, NULL, "wrong/default");
     add_test(&list, test_all_wrong, NULL, "wrong/all");
     add_test(&list, test_does_not_build, NULL, "wrong/does not build");
+    add_test(&list, test_backward_does_not_build, NULL, "wrong/backward does not build");
     add_test(&list, test_faults, NULL, "faults");
     return run_list("tune", &list, argc, argv);
 }

@@ -502,7 +502,8 @@ static void call_touch(void)
 {
     struct tensor *t = any_tensor();
     const unsigned how = byte();
-    const int past = t && how % 4 && t->memory && t->writable && t->host_writable && t->host_readable;
+    const int past =
+        t && t->rows > 0 && how % 4 && t->memory && t->writable && t->host_writable && t->host_readable;
     const uint32_t *bits = past ? some_data(t->dtype, t->rows * t->cols) : NULL;
     if (t && how % 8 < 6) oclin_tensor_cl_mem(t->handle); /* puts zeros that are only marked there */
     if (past) write_past(t, t->memory->mem, bits);
@@ -510,7 +511,7 @@ static void call_touch(void)
     if (past)
         model_write(t, bits);
     else
-        model_touch(t);
+        model_touch(t); /* without rows as well: what is said to be written counts */
 }
 
 /* ------------------------------------------------------------------------------------------ layer calls */
