@@ -37,7 +37,7 @@ static const char *const tensor_names[] = {"x",    "y",       "dy", "dx", "t",  
                                            "loss", "correct", "w",  "b",  "dw", "db"};
 #define BIT(tensor) (1u << (tensor))
 
-enum { MOST = 320 * 260 };
+enum { MOST = 440 * 440 };
 
 /* How a scenario's context and call are special. */
 enum {
@@ -159,9 +159,9 @@ static struct bench *make_bench(const struct scenario *s)
     struct bench *b = new_array(struct bench, 1);
     b->s = s;
     b->fresh = 1;
-    b->batch = s->how & LARGE ? 240 : 4;
-    b->in = s->how & LARGE ? 320 : 3;
-    b->out = s->how & LARGE ? 260 : 2;
+    b->batch = s->how & LARGE ? 440 : 4;
+    b->in = s->how & LARGE ? 440 : 3;
+    b->out = s->how & LARGE ? 440 : 2;
     make_handles(b);
     if (s->how & NO_CONTEXT) return b;
     const struct oclin_context_options o = options_of(s);
