@@ -147,8 +147,8 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
  *   grad_w   dZ^T of dY     y or z              X           dW or W       db or b      -
  *
  * Operands that a product has no use for are given as some valid buffer, and not touched.
- * block_m, block_n, block_k: the part of the tile that this launch uses (simd only; multiples of its register
- * tile).
+ * block_m, block_n, block_k: the part of the tile that this launch uses (simd: multiples of its register tile; its narrow form
+ * and the skinny kernels: see there).
  */
 #define PRODUCT_ARGUMENTS                                                                                    \
     global const float *restrict a, long a_offset, long a_stride, global const float *restrict s,            \

@@ -7,11 +7,11 @@
  *   OCLIN_STAGE_PRODUCT   the second: reads what the first has packed
  *   OCLIN_STAGE_NARROW    forward for small batches: packs X alone and reads W in place; see there
  *
- * Packing costs about as much as 20 multiplications an element, and in one launch an element of A is packed
+ * Packing costs about as much as 20 multiplications an element (plan.c has it by operand), and in one launch an element of A is packed
  * n / block_n times, one of B m / block_m times: large products are 10 to 20 % faster in two. (Measured with
  * 1024^3 on a Zen 3 core: 0.75 of the FMA peak in one, 0.97 if nothing had to be packed.)
  *
- * 1-D range, local size 1: group g computes block (g % groups_m, g / groups_m), groups_m = ceil(m / block_m).
+ * 1-D range, local size 1: group g of a product computes block (g % groups_m, g / groups_m), groups_m = ceil(m / block_m).
  * Groups side by side share columns of B: a panel of B is read at the speed of the multiplications, A more slowly.
  *
  *      for each block_k of k                       a_block (in L2)              b_panels (in L1)
@@ -372,6 +372,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
  *
  *   x_panels  as b_panels
  *   y_tile    (column, sample) at column * width + sample, width: all samples, rounded up to ITEM_N
+ *
+ * Of the tile it takes the room of A's block and of C's (width * block_k and block_n * width floats), not their sides.
  */
 OCLIN_INLINE void multiply_rows(global const float *w, long w_stride, int rows, local const float *x,
                                 local real *y, int y_step, int depth, int first)
@@ -496,6 +498,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
                 pack_b(b_packed + j * panel_floats, panel_floats, from + column * (B_ALONG_K ? b_stride : 1),
                        b_stride, min(count - j, PANELS), n - column0 - column, depth);
             }
+            /* what B along n has next; asked for only where the plan says so, which is in grad_w */
             ahead = panel0 + together < panels ? from + (panel0 + together) * OCLIN_ITEM_N
                                                : b + (k0 + block_k) * b_stride;
 #else

@@ -211,8 +211,9 @@ struct oclin_context_options {
  */
 OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
 
-/* Gives back the caller's hold on it. Work already enqueued completes, and is not waited for (but on Mesa's Rusticl, which
- * does not survive the end of a process that has work left). NULL is fine. */
+/* Gives back the caller's hold on it. Work already enqueued completes, and is not waited for; but on Mesa's Rusticl, which does
+ * not survive the end of a process that has work left, whoever gives back the last hold (a tensor's or layer's is one, too)
+ * waits for a queue that oclin made. NULL is fine. */
 OCLIN_API void oclin_context_destroy(oclin_context *ctx);
 
 /**

@@ -7,8 +7,17 @@ text=$(mktemp)
 trap 'rm -f "$text"' EXIT
 count=0
 
-# lint DEFINES FILE...: what program.c would build
+# lint DEFINES FILE...: what program.c would build; on CPUs, where work-groups have one item, with OCLIN_PREFETCH as well
 lint() {
+    all=$1
+    shift
+    case $all in
+    *OCLIN_GROUP=1\ *) lint_one "$all -DOCLIN_PREFETCH=1" "$@" ;;
+    esac
+    lint_one "$all -DOCLIN_PREFETCH=0" "$@"
+}
+
+lint_one() {
     defines=$1
     shift
     cat oclin_tile.h "$@" >"$text"
@@ -24,7 +33,7 @@ lint() {
 
 tile() { # GROUP VL TILE_M TILE_N TILE_K ITEM_M ITEM_N ALIGNED
     echo "-DOCLIN_GROUP=$1 -DOCLIN_VL=$2 -DOCLIN_TILE_M=$3 -DOCLIN_TILE_N=$4 -DOCLIN_TILE_K=$5 -DOCLIN_ITEM_M=$6" \
-        "-DOCLIN_ITEM_N=$7 -DOCLIN_ALIGNED=$8 -DOCLIN_UNROLL_K=4 -DOCLIN_PEEL=$8 -DOCLIN_SUB_GROUP=0 -DOCLIN_PREFETCH=$(($1 == 1))"
+        "-DOCLIN_ITEM_N=$7 -DOCLIN_ALIGNED=$8 -DOCLIN_UNROLL_K=4 -DOCLIN_PEEL=$8 -DOCLIN_SUB_GROUP=0"
 }
 
 for act in 0 1 2 3 4; do

@@ -121,7 +121,8 @@ enum { OCLIN_MOST_CANDIDATES = 16 };
 int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                           const char *names[OCLIN_MOST_CANDIDATES]);
 /* The plan for each run of oclin_self_check(): OCLIN_CHECK_RUNS in each of two rounds. Those of a round use every tile that
- * oclin, or the plan that is asked for, may choose for it. Borrowed. */
+ * oclin, or the plan that is asked for, may choose for it, but for one that differs only in asking memory ahead (a dW whose X no
+ * cache holds). Borrowed. */
 enum { OCLIN_CHECK_ROUNDS = 2, OCLIN_CHECK_RUNS = 5 };
 const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run);
 /* Whether a tuning file may name this plan: it is known, and the device can run it. */

@@ -274,6 +274,12 @@ static int is_stream(const struct oclin_device_facts *d, const struct oclin_prod
     return p->id == OCLIN_KERNEL_GRAD_W && p->m <= 2 * t->item_m && exceeds_caches(d, 2 * p->k * p->n);
 }
 
+/* To pack an element. */
+static double cost_of_a(const struct oclin_product *p)
+{
+    return p->id == OCLIN_KERNEL_GRAD_W ? COST_PACKED + COST_ACROSS : COST_PACKED;
+}
+
 static double cost_of_b(const struct oclin_product *p)
 {
     return p->id == OCLIN_KERNEL_FORWARD ? COST_PACKED : COST_COPIED;
@@ -284,8 +290,7 @@ static double simd_whole(const struct oclin_device_facts *d, const struct oclin_
 {
     plan->tile.stage = OCLIN_STAGE_WHOLE;
     plan->tile.prefetch = d->prefetches && is_stream(d, p, &plan->tile);
-    const double across = p->id == OCLIN_KERNEL_GRAD_W ? COST_ACROSS : 0.0;
-    return simd_blocks(d, p, COST_PACKED + across, cost_of_b(p), plan);
+    return simd_blocks(d, p, cost_of_a(p), cost_of_b(p), plan);
 }
 
 /* In two launches, the first of which packs. Blocks of half the height: what is packed no longer depends on
@@ -295,6 +300,7 @@ static double simd_packed(const struct oclin_device_facts *d, const struct oclin
 {
     struct oclin_tile *t = &plan->tile;
     t->stage = OCLIN_STAGE_PRODUCT;
+    t->prefetch = 0;
     if (t->tile_m >= 2 * t->item_m) t->tile_m = t->tile_m / 2 / t->item_m * t->item_m;
     const double cost = simd_blocks(d, p, COST_READ, COST_READ, plan);
     const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
@@ -304,7 +310,7 @@ static double simd_packed(const struct oclin_device_facts *d, const struct oclin
         blocks_k * ceil_divide(p->n, t->item_n) * OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
     const int64_t packed = plan->packed_a + plan->packed_b; /* and as much is read for it */
     const double spilled = exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0;
-    const double packing = (COST_PACKED + spilled) * (double)p->m + (cost_of_b(p) + spilled) * (double)p->n;
+    const double packing = (cost_of_a(p) + spilled) * (double)p->m + (cost_of_b(p) + spilled) * (double)p->n;
     return cost + COST_LAUNCH + packing * (double)p->k / (double)d->info.compute_units;
 }
 
@@ -378,7 +384,8 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
 
 /* ------------------------------------------------------------------------------- narrow: W is read in place */
 
-/* Batches up to which this beats packing W; NARROW_LEAST columns a group outweigh that each one packs X. */
+/* Batches up to which this beats packing W; the columns of a group that outweigh its packing of X; the depth at which a panel
+ * of X is as large as a 32 KB L1 (measured: 256 and 1024 are slower). */
 enum { NARROW_MOST = 64, NARROW_LEAST = 96, NARROW_DEPTH = 512 };
 
 static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
@@ -387,7 +394,10 @@ static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_p
     const struct oclin_tile *t = &plan->tile;
     const int64_t width = round_up(p->m, t->item_n);
     const int64_t most = (int64_t)t->tile_m * t->tile_n / width / t->item_m * t->item_m;
-    const int64_t parts = least(4 * d->info.compute_units, ceil_divide(p->n, NARROW_LEAST));
+    /* as many for each core, so that all finish together */
+    const int64_t units = d->info.compute_units, rounds = least(4, p->n / NARROW_LEAST / units);
+    int64_t parts = rounds > 0 ? rounds * units : ceil_divide(p->n, NARROW_LEAST);
+    if (parts < ceil_divide(p->n, most)) parts = ceil_divide(p->n, most);
     const int64_t depth = least(NARROW_DEPTH, (int64_t)t->tile_m * t->tile_k / width / t->vl * t->vl);
     plan->block_m = (int)width;
     plan->block_n = (int)least(part(p->n, parts, t->item_m), most);
@@ -399,13 +409,13 @@ static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_p
 static int may_narrow(const struct oclin_product *p, const struct oclin_tile *t)
 {
     const int64_t width = round_up(p->m, t->item_n);
-    return p->id == OCLIN_KERNEL_FORWARD && p->m <= NARROW_MOST && width * t->vl <= t->tile_m * t->tile_k &&
-           width * t->item_m <= t->tile_m * t->tile_n;
+    return p->id == OCLIN_KERNEL_FORWARD && p->m > 0 && p->m <= NARROW_MOST &&
+           width * t->vl <= t->tile_m * t->tile_k && width * t->item_m <= t->tile_m * t->tile_n;
 }
 
 /* ----------------------------------------------------------------------- skinny, for small batches on CPUs */
 
-/* Largest batches, measured: above them packing pays (SKINNY_NAMED: where forward is asked for by name, a whole tile); and
+/* Largest batches, measured: above them packing pays, or the narrow form (SKINNY_NAMED: where forward is asked for by name, a whole tile); and
  * largest outs, where the sum is long. Small products take the one launch of grads up to TINY_GRADS. */
 enum { SKINNY_FORWARD = 32, SKINNY_NAMED = 64, SKINNY_OUT = 48, SKINNY_GRADS = 16, TINY_GRADS = 64 };
 
@@ -442,13 +452,15 @@ static int few_columns(const struct oclin_product *p)
     return p->n <= (p->k >= 256 ? SKINNY_OUT : SKINNY_OUT / 3);
 }
 
-/* Whether forward goes by the narrow form: by default where its panels are nearly full, since it computes whole ones. */
+/* Whether forward goes by the narrow form: by default where its panels are nearly full, since it computes whole ones, and where
+ * there are columns for all cores. */
 static int is_narrow(const oclin_context *ctx, const struct oclin_product *p, const char *name,
                      const struct oclin_tile *t)
 {
     if (!may_narrow(p, t)) return 0;
     if (strcmp(name, "simd-narrow") == 0) return 1;
     return skinny_allowed(ctx, name) && strcmp(name, "simd-skinny") != 0 && !few_columns(p) &&
+           p->n >= NARROW_LEAST * ctx->device.info.compute_units &&
            10 * p->m >= 9 * round_up(p->m, t->item_n);
 }
 

@@ -442,7 +442,8 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
  * gradients' first, which packs dZ. The other one is the same kernel for all. */
 static int has_activation(enum oclin_kernel_id id, const struct oclin_tile *t)
 {
-    if (t->family != OCLIN_SIMD || t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_NARROW) return 1;
+    if (t->family != OCLIN_SIMD || (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PRODUCT))
+        return 1;
     return (id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
 }
 

@@ -166,6 +166,52 @@ static void test_tight_end(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* Small whole numbers, so that every sum is exact; different in each row and column. */
+static float *numbers(int64_t rows, int64_t cols, int step)
+{
+    float *all = new_array(float, rows *cols);
+    for (int64_t i = 0; i < rows * cols; i++) all[i] = (float)((i / cols * step + i % cols * 5) % 7 - 3);
+    return all;
+}
+
+/* The kernels that take the device's vectors, at widths that it does not have: another machine's. More than one block of k and
+ * more than one group. */
+static void test_widths(void **state)
+{
+    enum { BATCH = 33, IN = 1301, OUT = 205 };
+    static const int widths[] = {4, 8, 16};
+    float *x = numbers(BATCH, IN, 3), *w = numbers(OUT, IN, 2), *got = new_array(float, BATCH *OUT);
+    for (size_t i = 0; i < COUNT_OF(widths); i++) {
+        oclin_context *ctx = make_context(plan_of(state));
+        ctx->device.info.vector_width = widths[i];
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        options.bias = 0;
+        options.w = make_tensor(ctx, OCLIN_F32, OUT, IN, w);
+        oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, BATCH, IN, x),
+                     *ty = make_tensor(ctx, OCLIN_F32, BATCH, OUT, NULL);
+        oclin_layer *l;
+        assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, &options));
+        assert_ok(ctx, oclin_layer_forward(l, tx, ty));
+        assert_ok(ctx, oclin_tensor_read(ty, got));
+        for (int64_t row = 0; row < BATCH; row++)
+            for (int64_t column = 0; column < OUT; column++) {
+                float want = 0.0f;
+                for (int64_t k = 0; k < IN; k++) want += x[row * IN + k] * w[column * IN + k];
+                if (got[row * OUT + column] != want)
+                    fail_msg("width %d: y[%d][%d] is %g, must be %g", widths[i], (int)row, (int)column,
+                             (double)got[row * OUT + column], (double)want);
+            }
+        oclin_layer_destroy(l);
+        oclin_tensor_destroy(options.w);
+        oclin_tensor_destroy(tx);
+        oclin_tensor_destroy(ty);
+        oclin_context_destroy(ctx);
+    }
+    free(x);
+    free(w);
+    free(got);
+}
+
 /* Cleared gradients are overwritten, not filled first; and operands that are aligned get the aligned kernel. */
 static void test_no_needless_work(void **state)
 {
@@ -211,5 +257,8 @@ int main(int argc, char **argv)
     static const char *const others[] = {"simd-whole", "simd-packed", "simd-narrow"};
     for (size_t i = 0; i < COUNT_OF(others); i++)
         add_test(&list, test_tight_end, (void *)(uintptr_t)&others[i], "tight_end/%s", others[i]);
+    static const char *const small[] = {"simd-narrow", "simd-skinny"};
+    for (size_t i = 0; i < COUNT_OF(small); i++)
+        add_test(&list, test_widths, (void *)(uintptr_t)&small[i], "widths/%s", small[i]);
     return run_list("edges", &list, argc, argv);
 }

@@ -157,7 +157,7 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
     must(plan->block_n > 0 && plan->block_n <= t->tile_n && plan->block_n % t->item_n == 0);
     must(plan->block_k > 0 && plan->block_k <= t->tile_k && plan->block_k % t->vl == 0);
     must(plan->groups == ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
-    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT || t->stage == OCLIN_STAGE_NARROW);
+    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT);
     if (t->stage == OCLIN_STAGE_PRODUCT)
         check_packing(ctx, p, plan);
     else
@@ -340,6 +340,10 @@ static const struct choice {
      OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_FORWARD, 64, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_NARROW, 0, 0,
      OCLIN_NONE},
+    {"64 cores", OCLIN_KERNEL_FORWARD, 64, 784, 4096, OCLIN_SIMD, 16, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE}, /* fewer columns than all cores want */
+    {"64 cores", OCLIN_KERNEL_FORWARD, 64, 784, 6144, OCLIN_SIMD, 16, 192, 256, OCLIN_STAGE_NARROW, 0, 0,
+     OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_FORWARD, 64, 784, 48, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_FORWARD, 65, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
@@ -432,6 +436,25 @@ static void test_ahead(void **state)
     assert_true(oclin_plan_product(ctx, &p, 0, &plan));
     assert_int_equal(plan.tile.prefetch, s->prefetch);
     free(ctx);
+}
+
+/* The narrow form has as many groups for each core. */
+static void test_narrow_groups(void **state)
+{
+    static const struct {
+        const char *device;
+        int64_t batch, out, groups;
+    } rows[] = {{"two cores", 64, 191, 2}, {"two cores", 64, 256, 2},  {"two cores", 64, 384, 4},
+                {"two cores", 64, 784, 8}, {"two cores", 16, 4096, 8}, {"64 cores", 64, 6144, 64}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        oclin_context *ctx = context_of(device_named(rows[i].device), "simd-narrow");
+        const struct oclin_product p = product_of(OCLIN_KERNEL_FORWARD, rows[i].batch, 784, rows[i].out);
+        struct oclin_plan plan;
+        assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+        assert_int_equal(plan.groups, rows[i].groups);
+        free(ctx);
+    }
 }
 
 /* Backward in one pass over W. */
@@ -608,6 +631,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(meanings); i++)
         add_test(&list, test_meaning, (void *)(uintptr_t)&meanings[i], "names/%s, batch %lld",
                  meanings[i].plan, (long long)meanings[i].batch);
+    add_test(&list, test_narrow_groups, NULL, "narrow/groups");
     add_test(&list, test_refused, NULL, "names/refused");
     for (size_t i = 0; i < COUNT_OF(comparisons); i++)
         add_test(&list, test_comparison, (void *)(uintptr_t)&comparisons[i],
