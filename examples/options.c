@@ -40,7 +40,7 @@ static void print_help(void)
            "  --seed N          of the first weights and the order of the images (%llu)\n"
            "  --samples N       train on the first N images only\n"
            "  --device D        gpu, cpu, accelerator, a number, or part of a name (the best device);\n"
-           "                    the environment variable OCLIN_DEVICE, where set, overrides it\n"
+           "                    without it the environment variable OCLIN_DEVICE chooses\n"
            "  --verify          compare every operation with the reference; slow, see --samples\n"
            "  --data DIR        the four .gz files (%s)\n"
            "  --out DIR         where the PNG images go (the current folder)\n"

@@ -711,8 +711,8 @@ OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, i
  * product; not every activation with every tile, which would be many more kernels to compile. (OCLIN_VERIFY=1 checks
  * just those that your program uses.) Waits for the device. Uses tensors of its own, and scratch memory of the context.
  *
- * Nearly all of its time is compiling: 33 kernels for a CPU, 36 for most GPUs. With PoCL 3.1 on two cores it takes 0.3 s of CPU
- * time where oclin's cache has the kernels from an earlier run, 1.7 s with PoCL's cache alone, and 24 s the first time.
+ * Nearly all of its time is compiling: 35 kernels for a CPU, 36 for most GPUs. With PoCL 3.1 on two cores it takes 0.5 s of CPU
+ * time where oclin's cache has the kernels from an earlier run, 1.4 to 2 s with PoCL's cache alone, and 24 s the first time.
  *
  * worst  receives the largest error seen, in units of its bound (at most 1 when all is well); may be NULL
  *

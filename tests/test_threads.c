@@ -8,8 +8,10 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "training.h"
@@ -84,8 +86,8 @@ static void test_eight(void **state)
     pthread_t threads[THREADS];
     pthread_barrier_t start;
     struct job together[THREADS], alone[THREADS];
-    /* Alone first: PoCL 3.1 may abort (pocl_release_dlhandle_cache) where threads compile the same kernel at once for the first
-     * time. Together they build and load it all the same, from what PoCL has on the disk. */
+    /* Alone first, since PoCL 3.1 aborts most where threads compile the same kernel at once for the first time. Together they
+     * build and load it all the same, from what PoCL has on the disk. */
     for (int i = 0; i < THREADS; i++) {
         alone[i] = job_of(i, "");
         run(&alone[i]);
@@ -113,6 +115,57 @@ static void test_eight(void **state)
         assert_true(alone[i].result.loss > 0.0f &&
                     alone[i].result.loss < 1.7f); /* it trained: ln 5 is 1.61 */
     }
+}
+
+static const char *self; /* argv[0] */
+
+/* Runs this program with the option; how it ended, and what it wrote, as far as there is room. */
+static int run_self(const char *option, char *wrote, size_t size)
+{
+    int ends[2], ended = 0;
+    size_t length = 0;
+    char rest[256];
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], 1);
+        dup2(ends[1], 2);
+        close(ends[0]);
+        close(ends[1]);
+        execl(self, self, option, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    for (ssize_t got = 1; got > 0; length += (size_t)got)
+        if ((got = read(ends[0], wrote + length, size - 1 - length)) <= 0) break;
+    while (read(ends[0], rest, sizeof rest) > 0) continue;
+    wrote[length] = 0;
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    return ended;
+}
+
+/*
+ * The eight in a process of their own. PoCL 3.1 counts the uses of a kernel that several contexts have compiled wrongly, now
+ * and then, where their threads run it at once, and ends the process by an assertion: no library can prevent that. It is
+ * told by the function's name, and then, and only then, they are tried again.
+ */
+static void test_eight_apart(void **state)
+{
+    enum { TRIES = 8 };
+    static char wrote[1 << 16];
+    (void)state;
+    for (int i = 0; i < TRIES; i++) {
+        const int ended = run_self("--eight", wrote, sizeof wrote);
+        if (WIFEXITED(ended) && WEXITSTATUS(ended) == 0) return;
+        print_error("%s", wrote);
+        if (!WIFSIGNALED(ended) || WTERMSIG(ended) != SIGABRT ||
+            !strstr(wrote, "pocl_release_dlhandle_cache"))
+            fail_msg("the process ended with code %d, signal %d", WIFEXITED(ended) ? WEXITSTATUS(ended) : 0,
+                     WIFSIGNALED(ended) ? WTERMSIG(ended) : 0);
+    }
+    fail_msg("PoCL ended all of %d tries", TRIES);
 }
 
 /* One context goes from thread to thread: allowed as long as they take turns. */
@@ -154,7 +207,12 @@ int main(int argc, char **argv)
     unsetenv("OCLIN_PLAN");
     unsetenv("OCLIN_CACHE_DIR");
     struct test_list list = {0};
-    add_test(&list, test_eight, NULL, "eight contexts on one device");
+    self = argv[0];
+    if (argc == 2 && strcmp(argv[1], "--eight") == 0) {
+        add_test(&list, test_eight, NULL, "eight contexts on one device, in a process of their own");
+        return run_list("eight", &list, 1, argv);
+    }
+    add_test(&list, test_eight_apart, NULL, "eight contexts on one device");
     add_test(&list, test_taking_turns, NULL, "one context, threads in turn");
     return run_list("threads", &list, argc, argv);
 }
