@@ -178,7 +178,7 @@ static float *numbers(int64_t rows, int64_t cols, int step)
  * more than one group. */
 static void test_widths(void **state)
 {
-    enum { BATCH = 33, IN = 601, OUT = 205 };
+    enum { BATCH = 17, IN = 601, OUT = 205 };
     static const int widths[] = {4, 8, 16};
     float *x = numbers(BATCH, IN, 3), *w = numbers(OUT, IN, 2), *got = new_array(float, BATCH *OUT);
     for (size_t i = 0; i < COUNT_OF(widths); i++) {
