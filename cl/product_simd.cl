@@ -29,8 +29,8 @@
  *             six, which prefetchers follow badly: forward at 2048^3 ran at 0.6 of grad_w's rate)
  *   b_panels  (k, column) at k * ITEM_N + column; PANELS of them, more where depth is small
  *   c_tile    panel by panel, in it strip by strip, in it row by row of ITEM_N; where k is one block, sums need no place
- *             of their own: it is the first one's for all, and stays in the L1 (dW at 1024^3 with batches of 64 to 256:
- *             1.1 times as fast)
+ *             of their own: it is the first one's for all, and stays in the L1 (dW of 1024 x 1024, batches of 64 to
+ *             256: 1.1 to 1.2 times as fast)
  *
  * In scratch memory: for each block_k of k all strips of A; then for each block_k all panels of B. For
  * OCLIN_STAGE_PACK, C is that memory; for OCLIN_STAGE_PRODUCT, A and B lie there.
