@@ -156,3 +156,49 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
         global float *c, long c_offset, long c_stride, global float *v, long v_offset, global float *z,      \
         long z_offset, long z_stride, long m, long n, long k, float scale, float lr, int flags, int block_m, \
         int block_n, int block_k
+/* The same in a call. */
+#define PRODUCT_VALUES                                                                                       \
+    a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, v, v_offset, \
+        z, z_offset, z_stride, m, n, k, scale, lr, flags, block_m, block_n, block_k
+
+#if OCLIN_QUEUE
+/*
+ * A queue of work (OCLIN_QUEUE): one group a core is launched, and each takes part after part, by tickets, until there are
+ * none. PoCL hands out groups in chunks, half of all to the first core that asks: one that wakes up late (0.1 ms and more), or
+ * that another program slows down, would be waited for, and a second launch for what depends on the first costs 0.1 ms more.
+ * (Step of 784-256, batch 128, on two cores: 1.1 to 1.2 times as fast.)
+ *
+ * Tickets are taken in order, each by a group that runs already and goes on to the end of its part. So who waits for what was
+ * packed with earlier tickets waits for threads that are at work, however many of the groups run at the same time.
+ *
+ * The counters are 0 between launches: who takes the last ticket of all sees to that, when nobody else has work any more.
+ */
+OCLIN_INLINE long next_ticket(volatile global uint *queue, long tickets)
+{
+    const long ticket = atomic_inc(queue);
+    if (ticket == tickets + (long)get_num_groups(0) - 1) queue[0] = queue[OCLIN_QUEUE_PACKED] = 0;
+    return ticket;
+}
+
+/* The i-th of `count` parts, such that groups begin, and mostly stay, in regions of their own: a line that two cores read at the
+ * same time comes more slowly out of the other's cache than out of a common one. */
+OCLIN_INLINE long spread(long i, long count)
+{
+    const long groups = get_num_groups(0), each = count / groups, group = i % groups;
+    return group * each + min(group, count % groups) + i / groups;
+}
+
+/* OpenCL 1.2 has no fence between groups; the compilers that OCLIN_QUEUE is for have this one. */
+OCLIN_INLINE void tell_packed(volatile global uint *queue)
+{
+    __sync_synchronize();
+    atomic_inc(queue + OCLIN_QUEUE_PACKED);
+}
+
+OCLIN_INLINE void await_packed(volatile global uint *queue, long parts)
+{
+    while (queue[OCLIN_QUEUE_PACKED] < parts) {
+    }
+    __sync_synchronize();
+}
+#endif

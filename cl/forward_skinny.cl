@@ -2,7 +2,8 @@
  * The product C = A B on CPUs with few rows of X or few of W, A and B both along k (forward.cl): every result is a product
  * of a row of X with a row of W, and nothing is packed. The larger of X and W is read once, as fast as memory gives it.
  *
- * 1-D range, local size 1: group g computes block_m rows and block_n columns of C: block (g / groups_n, g % groups_n).
+ * 1-D range, local size 1: group i computes block_m rows and block_n columns of C, block (i / blocks_n, i % blocks_n); with
+ * a queue (OCLIN_QUEUE, common.cl) each takes block after block.
  *
  *      for each block_k of k
  *        for each ITEM_N rows of W and ITEM_M rows of X
@@ -75,11 +76,10 @@ OCLIN_INLINE void dot_products(local float *c, global const float *a, long a_str
     }
 }
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(skinny)(PRODUCT_ARGUMENTS)
+OCLIN_INLINE void compute_block(long block, local float *c_tile, PRODUCT_ARGUMENTS)
 {
-    local float c_tile[OCLIN_TILE_M * OCLIN_TILE_N];
-    const long group = get_group_id(0), groups_n = (n + block_n - 1) / block_n;
-    const long row0 = group / groups_n * block_m, column0 = group % groups_n * block_n;
+    const long blocks_n = (n + block_n - 1) / block_n;
+    const long row0 = block / blocks_n * block_m, column0 = block % blocks_n * block_n;
     if (row0 >= m) return;
     const int rows = (int)min(m - row0, (long)block_m), columns = (int)min(n - column0, (long)block_n);
     const int tiles_m = (rows + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M,
@@ -114,4 +114,17 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(skinny)(PRODU
             store_product(LOAD_REAL(sums + column), c + column, v + column, z + column, scale, lr, flags,
                           min(columns - column, OCLIN_VL));
     }
+}
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(skinny)(PRODUCT_ARGUMENTS,
+                                                                           volatile global uint *queue)
+{
+    local float c_tile[OCLIN_TILE_M * OCLIN_TILE_N];
+#if OCLIN_QUEUE
+    const long blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n);
+    for (long ticket; (ticket = next_ticket(queue, blocks)) < blocks;)
+        compute_block(ticket, c_tile, PRODUCT_VALUES);
+#else
+    compute_block(get_group_id(0), c_tile, PRODUCT_VALUES);
+#endif
 }

@@ -19,6 +19,8 @@
  *                     changes no result
  *   OCLIN_SUB_GROUP   width of a sub-group that Intel's compiler is told to use, 0: its own choice (simt); changes no result
  *   OCLIN_PREFETCH    1: memory is asked for what comes next, by __builtin_prefetch() (simd, skinny); changes no result
+ *   OCLIN_QUEUE       1: a group for each core, and each takes its work from a queue (simd, skinny); see common.cl; changes no
+ *                     result
  *   OCLIN_ACTIVATION  the activation whose value (forward) or derivative (grad_x, grad_w) is fused
  */
 #ifndef OCLIN_TILE_H
@@ -61,6 +63,10 @@
      ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
      ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
 
+/* Counters of a queue: tickets given out, and, a cache line behind, parts that are packed. */
+#define OCLIN_QUEUE_PACKED 16
+#define OCLIN_QUEUE_COUNTERS 32
+
 #define OCLIN_STAGE_WHOLE 0
 #define OCLIN_STAGE_PACK 1
 #define OCLIN_STAGE_PRODUCT 2
@@ -70,6 +76,9 @@
  * The last 256 floats are slack: PoCL pads each array, and ends the process by an assertion when they do not
  * fit together. */
 #define OCLIN_SIMD_PANELS 4 /* panels of B that are packed together, at most */
+/* Rows of A, and columns of B, that are packed as one part of the work: about 100 KB with tile_k = 256. */
+#define OCLIN_SIMD_PACK_M(item_m) (16 * (item_m))
+#define OCLIN_SIMD_PACK_N(item_n) (OCLIN_SIMD_PANELS * (item_n))
 #define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_m, item_n, vl)                       \
     ((tile_m) * (tile_k) + (tile_m) / (item_m) * (vl) + OCLIN_SIMD_PANELS * (item_n) * (tile_k) + \
      (tile_m) * (tile_n) + (tile_m) + 256)

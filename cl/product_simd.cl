@@ -3,16 +3,18 @@
  * local memory is the core's cache. Built in one of four forms (OCLIN_STAGE):
  *
  *   OCLIN_STAGE_WHOLE     one launch; every group packs the rows of A and the columns of B that it needs
- *   OCLIN_STAGE_PACK      the first of two launches: packs all of A and B, once, into scratch memory
- *   OCLIN_STAGE_PRODUCT   the second: reads what the first has packed
+ *   OCLIN_STAGE_PRODUCT   reads what was packed of all of A and B, once, into scratch memory: before, in the same launch, where
+ *                         groups have a queue (common.cl), else in the launch before
+ *   OCLIN_STAGE_PACK      that launch
  *   OCLIN_STAGE_NARROW    forward for small batches: packs X alone and reads W in place; see there
  *
- * Packing costs about as much as 20 multiplications an element (plan.c has it by operand), and in one launch an element of A is packed
- * n / block_n times, one of B m / block_m times: large products are 10 to 20 % faster in two. (Measured with
- * 1024^3 on a Zen 3 core: 0.75 of the FMA peak in one, 0.97 if nothing had to be packed.)
+ * Packing costs about as much as 20 multiplications an element (plan.c has it by operand), and where every group packs, an
+ * element of A is packed n / block_n times, one of B m / block_m times: large products are 10 to 20 % faster where it is done
+ * once. (Measured with 1024^3 on a Zen 3 core: 0.75 of the FMA peak, 0.97 if nothing had to be packed.)
  *
- * 1-D range, local size 1: group g of a product computes block (g % groups_m, g / groups_m), groups_m = ceil(m / block_m).
- * Groups side by side share columns of B: a panel of B is read at the speed of the multiplications, A more slowly.
+ * 1-D range, local size 1. Block i of a product is (i % blocks_m, i / blocks_m), blocks_m = ceil(m / block_m): those that follow
+ * each other share columns of B: a panel of B is read at the speed of the multiplications, A more slowly. Group i computes block
+ * i; with a queue (OCLIN_QUEUE) there is a group for each core, and each packs and computes what is next until all is done.
  *
  *      for each block_k of k                       a_block (in L2)              b_panels (in L1)
  *        pack A's block                                    k ->                      ITEM_N
@@ -32,8 +34,7 @@
  *             of their own: it is the first one's for all, and stays in the L1 (dW of 1024 x 1024, batches of 64 to
  *             256: 1.1 to 1.2 times as fast)
  *
- * In scratch memory: for each block_k of k all strips of A; then for each block_k all panels of B. For
- * OCLIN_STAGE_PACK, C is that memory; for OCLIN_STAGE_PRODUCT, A and B lie there.
+ * In scratch memory (`packed`): for each block_k of k all strips of A; then for each block_k all panels of B.
  *
  * The register tile is always computed whole. Rows and columns past the edges of C hold 0 or another row's
  * or column's numbers; their results are not stored. Nothing is added up past k.
@@ -41,7 +42,7 @@
  * OCLIN_VL        lanes of `real`: 4, 8, 16
  * OCLIN_ITEM_M    rows of the register tile: 6, 8, 12
  * OCLIN_ITEM_N    its columns: 2 * OCLIN_VL leaves registers for a row of B and an element of A
- * OCLIN_TILE_M/N  largest block of C: multiples of OCLIN_ITEM_M/N, e.g. 192 x 256
+ * OCLIN_TILE_M/N  largest block of C: multiples of OCLIN_ITEM_M/N, e.g. 192 x 256; a flat one may be wider, at that size
  * OCLIN_TILE_K    largest depth: a multiple of OCLIN_VL, e.g. 256: a panel is then half of a 32 KiB L1
  */
 #if !OCLIN_SIMD_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N, OCLIN_VL)
@@ -62,6 +63,14 @@
  * from the next; four in a row: products 4 to 19 % faster. Where it lies along k there is nothing to gain. */
 #define PANELS (B_ALONG_K ? 1 : OCLIN_SIMD_PANELS)
 #define BY_ROWS 64 /* the largest depth of sums that are short */
+#define PACK_M OCLIN_SIMD_PACK_M(OCLIN_ITEM_M)
+#define PACK_N OCLIN_SIMD_PACK_N(OCLIN_ITEM_N)
+
+/* Where in `packed` the panels of B begin. */
+OCLIN_INLINE long packed_b(long m, long k, int block_k)
+{
+    return (k + block_k - 1) / block_k * ((m + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M) * STRIP_FLOATS;
+}
 
 /* Where strips and panels lie. */
 #if OCLIN_STAGE == OCLIN_STAGE_WHOLE || OCLIN_STAGE == OCLIN_STAGE_NARROW
@@ -332,43 +341,52 @@ OCLIN_INLINE void sum_strip(PACKED const float *a, local float *sums, int depth,
 }
 #endif
 
-#if OCLIN_STAGE == OCLIN_STAGE_PACK
-/* 1-D range, local size 1. For each block_k, a group for every block_m rows of A; then, for each block_k, a group for
- * every block_n columns of B. */
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT_ARGUMENTS)
+#if OCLIN_STAGE == OCLIN_STAGE_PACK || OCLIN_STAGE == OCLIN_STAGE_PRODUCT
+/* Parts of what is packed: for each block_k of k, one for every PACK_M rows of A; then, for each block_k, one for every PACK_N
+ * columns of B. */
+OCLIN_INLINE long parts_of_a(long m, long k, int block_k)
 {
-    const long groups_m = (m + block_m - 1) / block_m, groups_n = (n + block_n - 1) / block_n;
-    const long blocks_k = (k + block_k - 1) / block_k;
+    return (m + PACK_M - 1) / PACK_M * ((k + block_k - 1) / block_k);
+}
+
+OCLIN_INLINE long parts_of_b(long n, long k, int block_k)
+{
+    return (n + PACK_N - 1) / PACK_N * ((k + block_k - 1) / block_k);
+}
+
+OCLIN_INLINE void pack_part(long part, PRODUCT_ARGUMENTS, global float *packed)
+{
+    const long parts_m = (m + PACK_M - 1) / PACK_M, parts_n = (n + PACK_N - 1) / PACK_N;
     const long strips = (m + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M, panels = (n + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N;
-    const long group = get_group_id(0), group_b = group - groups_m * blocks_k;
-    c += c_offset;
-    if (group_b < 0) {
-        const long k0 = group / groups_m, row0 = group % groups_m * block_m;
-        const int depth = (int)min(k - k0 * block_k, (long)block_k);
-        const int rows = (int)min(m - row0, (long)block_m);
-        a += a_offset + row0 * (A_ALONG_K ? a_stride : 1) + k0 * block_k * (A_ALONG_K ? 1 : a_stride);
-        s += s_offset + row0 * (A_ALONG_K ? s_stride : 1) + k0 * block_k * (A_ALONG_K ? 1 : s_stride);
-        pack_a(c + (k0 * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS, a, a_stride, s, s_stride,
+    const long of_a = parts_of_a(m, k, block_k), part_b = part - of_a;
+    if (part < of_a) {
+        const long block = part / parts_m, k0 = block * block_k, row0 = part % parts_m * PACK_M;
+        const int depth = (int)min(k - k0, (long)block_k), rows = (int)min(m - row0, (long)PACK_M);
+        a += a_offset + row0 * (A_ALONG_K ? a_stride : 1) + k0 * (A_ALONG_K ? 1 : a_stride);
+        s += s_offset + row0 * (A_ALONG_K ? s_stride : 1) + k0 * (A_ALONG_K ? 1 : s_stride);
+        pack_a(packed + (block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS, a, a_stride, s, s_stride,
                (rows + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M, m - row0, depth);
-    } else if (group_b < groups_n * blocks_k) {
-        const long k0 = group_b / groups_n, column0 = group_b % groups_n * block_n;
-        const int depth = (int)min(k - k0 * block_k, (long)block_k);
-        const int columns = (int)min(n - column0, (long)block_n);
-        b += b_offset + column0 * (B_ALONG_K ? b_stride : 1) + k0 * block_k * (B_ALONG_K ? 1 : b_stride);
-        c += blocks_k * strips * STRIP_FLOATS + (k0 * panels + column0 / OCLIN_ITEM_N) * PANEL_FLOATS;
+    } else if (part_b < parts_of_b(n, k, block_k)) {
+        const long block = part_b / parts_n, k0 = block * block_k, column0 = part_b % parts_n * PACK_N;
+        const int depth = (int)min(k - k0, (long)block_k), columns = (int)min(n - column0, (long)PACK_N);
+        b += b_offset + column0 * (B_ALONG_K ? b_stride : 1) + k0 * (B_ALONG_K ? 1 : b_stride);
+        packed += packed_b(m, k, block_k) + (block * panels + column0 / OCLIN_ITEM_N) * PANEL_FLOATS;
         for (int column = 0; column < columns; column += PANELS * OCLIN_ITEM_N)
-            pack_b(c + column * OCLIN_TILE_K, PANEL_FLOATS, b + column * (B_ALONG_K ? b_stride : 1), b_stride,
-                   min((columns - column + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N, PANELS), n - column0 - column,
-                   depth);
+            pack_b(packed + column * OCLIN_TILE_K, PANEL_FLOATS, b + column * (B_ALONG_K ? b_stride : 1),
+                   b_stride, min((columns - column + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N, PANELS),
+                   n - column0 - column, depth);
     }
 }
-#elif OCLIN_STAGE == OCLIN_STAGE_NARROW
+#endif
+
+#if OCLIN_STAGE == OCLIN_STAGE_NARROW
 /*
  * Forward for small batches, where packing W would cost as much as multiplying with it: it computes Y^T = W X^T. W takes the
  * place of A, and is read in place, ITEM_M rows side by side, each once; X takes that of B, and every group packs it: a panel
  * holds ITEM_N samples. (Batches of 16, 32, 48, 64: 1.1 to 1.3 times as fast as by the other forms and forward_skinny.cl.)
  *
- * 1-D range, local size 1: group g computes columns g * block_n ... of Y, for all samples; block_n is a multiple of ITEM_M.
+ * Block i is columns i * block_n ... of Y, for all samples; block_n is a multiple of ITEM_M. It takes no queue: with one,
+ * LLVM 14 computes addresses of rows in the inner loop (0.7 times as fast).
  *
  *   x_panels  as b_panels
  *   y_tile    (column, sample) at column * width + sample, width: all samples, rounded up to ITEM_N
@@ -401,11 +419,10 @@ OCLIN_INLINE void multiply_rows(global const float *w, long w_stride, int rows, 
     }
 }
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT_ARGUMENTS)
+OCLIN_INLINE void compute_block(long block, local real *x_panels, local real *b_panels, local real *y_tile,
+                                local float *a_sums, PRODUCT_ARGUMENTS, global const float *packed)
 {
-    local real x_panels[OCLIN_TILE_M * OCLIN_TILE_K / OCLIN_VL],
-        y_tile[OCLIN_TILE_M * OCLIN_TILE_N / OCLIN_VL];
-    const long column0 = get_group_id(0) * block_n;
+    const long column0 = block * block_n;
     if (column0 >= n) return;
     const int columns = (int)min(n - column0, (long)block_n), samples = (int)m;
     const int panels = (samples + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N, width = panels * OCLIN_ITEM_N;
@@ -436,18 +453,13 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
                           min(columns - column, OCLIN_VL));
         }
 }
-#else
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT_ARGUMENTS)
+#elif OCLIN_STAGE != OCLIN_STAGE_PACK
+OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_panels, local real *c_tile,
+                                local float *a_sums, PRODUCT_ARGUMENTS, global const float *packed)
 {
-#if OCLIN_STAGE == OCLIN_STAGE_WHOLE
-    local real a_block[OCLIN_TILE_M / OCLIN_ITEM_M * STRIP_FLOATS / OCLIN_VL];
-    local real b_panels[PANELS * PANEL_FLOATS / OCLIN_VL];
-#endif
-    local real c_tile[OCLIN_TILE_M * OCLIN_TILE_N / OCLIN_VL];
-    const long groups_m = (m + block_m - 1) / block_m;
-    const long row0 = get_group_id(0) % groups_m * block_m, column0 = get_group_id(0) / groups_m * block_n;
+    const long blocks_m = (m + block_m - 1) / block_m;
+    const long row0 = block % blocks_m * block_m, column0 = block / blocks_m * block_n;
 #if SUM_A_OVER_K
-    local float a_sums[OCLIN_TILE_M];
     const int sum_a = flags & OCLIN_FLAG_BIAS && column0 == 0;
 #endif
     if (column0 >= n) return;
@@ -461,8 +473,9 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
 #else
     const long all_strips = (m + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M,
                all_panels = (n + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N;
-    a += a_offset + row0 / OCLIN_ITEM_M * STRIP_FLOATS;
-    b += b_offset + column0 / OCLIN_ITEM_N * PANEL_FLOATS;
+    global const float *strips_from = packed + row0 / OCLIN_ITEM_M * STRIP_FLOATS;
+    global const float *panels_from =
+        packed + packed_b(m, k, block_k) + column0 / OCLIN_ITEM_N * PANEL_FLOATS;
 #endif
 
 #if SUM_A_OVER_K
@@ -480,7 +493,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
                s_stride, strips, m - row0, depth);
         const int together = OCLIN_TILE_K / depth * PANELS, panel_floats = depth * OCLIN_ITEM_N;
 #else
-        global const float *a_strips = a + k0 / block_k * all_strips * STRIP_FLOATS;
+        global const float *a_strips = strips_from + k0 / block_k * all_strips * STRIP_FLOATS;
         const int together = panels, panel_floats = PANEL_FLOATS;
 #endif
 #if SUM_A_OVER_K
@@ -502,7 +515,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
             ahead = panel0 + together < panels ? from + (panel0 + together) * OCLIN_ITEM_N
                                                : b + (k0 + block_k) * b_stride;
 #else
-            global const float *b_packed = b + k0 / block_k * all_panels * PANEL_FLOATS;
+            global const float *b_packed = panels_from + k0 / block_k * all_panels * PANEL_FLOATS;
 #endif
             const int by_rows = depth <= BY_ROWS;
             for (int i = 0; i < count * strips; i++) {
@@ -522,3 +535,48 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void PRODUCT(simd)(PRODUCT
 #endif
 }
 #endif
+
+/* Vectors of local memory, by what the form keeps there. */
+#if OCLIN_STAGE == OCLIN_STAGE_WHOLE
+#define A_VECTORS (OCLIN_TILE_M / OCLIN_ITEM_M * STRIP_FLOATS / OCLIN_VL)
+#define B_VECTORS (PANELS * PANEL_FLOATS / OCLIN_VL)
+#elif OCLIN_STAGE == OCLIN_STAGE_NARROW
+#define A_VECTORS (OCLIN_TILE_M * OCLIN_TILE_K / OCLIN_VL)
+#define B_VECTORS 1
+#else
+#define A_VECTORS 1
+#define B_VECTORS 1
+#endif
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+PRODUCT(simd)(PRODUCT_ARGUMENTS, volatile global uint *queue, global float *packed)
+{
+#if OCLIN_STAGE == OCLIN_STAGE_PACK
+    pack_part(get_group_id(0), PRODUCT_VALUES, packed);
+#else
+    local real a_block[A_VECTORS], b_panels[B_VECTORS], c_tile[OCLIN_TILE_M * OCLIN_TILE_N / OCLIN_VL];
+    local float a_sums[OCLIN_TILE_M];
+#if OCLIN_QUEUE
+    const long blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n);
+#if OCLIN_STAGE == OCLIN_STAGE_PRODUCT
+    const long parts = parts_of_a(m, k, block_k) + parts_of_b(n, k, block_k);
+#else
+    const long parts = 0;
+#endif
+    for (long ticket; (ticket = next_ticket(queue, parts + blocks)) < parts + blocks;) {
+#if OCLIN_STAGE == OCLIN_STAGE_PRODUCT
+        if (ticket < parts) {
+            pack_part(spread(ticket, parts), PRODUCT_VALUES, packed);
+            tell_packed(queue);
+            continue;
+        }
+        await_packed(queue, parts);
+#endif
+        compute_block(spread(ticket - parts, blocks), a_block, b_panels, c_tile, a_sums, PRODUCT_VALUES,
+                      packed);
+    }
+#else
+    compute_block(get_group_id(0), a_block, b_panels, c_tile, a_sums, PRODUCT_VALUES, packed);
+#endif
+#endif
+}

@@ -7,14 +7,14 @@ text=$(mktemp)
 trap 'rm -f "$text"' EXIT
 count=0
 
-# lint DEFINES FILE...: what program.c would build; on CPUs, where work-groups have one item, with OCLIN_PREFETCH as well
+# lint DEFINES FILE...: what program.c would build; on CPUs, where work-groups have one item, with a clang's builtins as well
 lint() {
     all=$1
     shift
     case $all in
-    *OCLIN_GROUP=1\ *) lint_one "$all -DOCLIN_PREFETCH=1" "$@" ;;
+    *OCLIN_GROUP=1\ *) lint_one "$all -DOCLIN_PREFETCH=1 -DOCLIN_QUEUE=1" "$@" ;;
     esac
-    lint_one "$all -DOCLIN_PREFETCH=0" "$@"
+    lint_one "$all -DOCLIN_PREFETCH=0 -DOCLIN_QUEUE=0" "$@"
 }
 
 lint_one() {

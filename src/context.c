@@ -212,6 +212,15 @@ static oclin_status make_own(oclin_context *ctx, const struct oclin_context_opti
     return OCLIN_OK;
 }
 
+static oclin_status make_tickets(oclin_context *ctx)
+{
+    cl_uint zeros[OCLIN_QUEUE_COUNTERS] = {0};
+    cl_int error;
+    ctx->tickets =
+        clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof zeros, zeros, &error);
+    return error ? oclin_fail_cl(ctx, error, "clCreateBuffer") : OCLIN_OK;
+}
+
 /* An environment variable, unless it is unset, empty, or not to be looked at. */
 static const char *environment(const struct oclin_context_options *o, const char *name, const char *otherwise)
 {
@@ -250,6 +259,7 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     const int adopted = o->cl_context_handle || o->cl_device || o->cl_queue;
     OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
     oclin_device_facts_read(device, &ctx->device);
+    if (ctx->device.queues) OCLIN_TRY(make_tickets(ctx));
     OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
     OCLIN_TRY(choose_cache(ctx, o));
     const char *verify = environment(o, "OCLIN_VERIFY", "0");
@@ -332,6 +342,7 @@ void oclin_context_destroy(oclin_context *ctx)
         await_rusticl(ctx);
         oclin_program_free_all(ctx);
         if (ctx->scratch) clReleaseMemObject(ctx->scratch);
+        if (ctx->tickets) clReleaseMemObject(ctx->tickets);
         if (ctx->queue) clReleaseCommandQueue(ctx->queue);
         if (ctx->cl) clReleaseContext(ctx->cl);
         if (ctx->retained) clReleaseDevice(ctx->retained);

@@ -105,8 +105,9 @@ static int64_t read_sub_group(cl_device_id device)
     return (int64_t)narrowest;
 }
 
-/* Compilers that hand kernels on as SPIR-V (Rusticl) or interpret them (Oclgrind) end the build at it. */
-static int prefetches(const struct oclin_device_info *info)
+/* CPUs whose groups run on threads, each to its end, and whose compilers are a clang with its builtins; those that hand kernels
+ * on as SPIR-V (Rusticl) or interpret them (Oclgrind) end the build at one. */
+static int is_clang_on_threads(const struct oclin_device_info *info)
 {
     return info->type == OCLIN_DEVICE_CPU &&
            (strcmp(info->platform_name, "Portable Computing Language") == 0 ||
@@ -123,7 +124,7 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
     facts->wave = read_wave(device);
     facts->sub_group = read_sub_group(device);
     facts->cache = read_number(device, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, sizeof(cl_ulong));
-    facts->prefetches = prefetches(&facts->info);
+    facts->prefetches = facts->queues = is_clang_on_threads(&facts->info);
     read_platform_text(facts->info.platform, CL_PLATFORM_VERSION, facts->platform_version,
                        sizeof facts->platform_version);
     size_t items[16] = {0};

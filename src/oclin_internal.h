@@ -30,6 +30,7 @@ struct oclin_device_facts {
     int64_t sub_group; /* the narrowest sub-group that a kernel can require; 0: it cannot */
     int64_t cache;  /* bytes of its largest cache, as far as the driver tells: some name the second largest */
     int prefetches; /* its compiler is known to make __builtin_prefetch() an instruction */
+    int queues; /* its groups are known to run on threads, and its compiler to have __sync_synchronize() */
     char platform_version[128];
 };
 
@@ -59,6 +60,7 @@ struct oclin_tile {
     int sub_group; /* simt: the width of sub-groups that Intel's compiler is told to use; 0: its own choice */
     int stage;     /* simd: OCLIN_STAGE_... */
     int prefetch;  /* simd, skinny: memory is asked for what comes next */
+    int queue;     /* simd, skinny: groups, one a core, take the parts of the work from a queue */
 };
 
 struct oclin_plan {
@@ -223,7 +225,8 @@ struct oclin_context {
     cl_int cl_error;
     char *build_log;
     struct oclin_program *programs;
-    int unstored; /* programs that were built, and are not on the disk yet */
+    int unstored;   /* programs that were built, and are not on the disk yet */
+    cl_mem tickets; /* the counters of queues, all 0 between launches; NULL where the device does not queue */
     cl_mem scratch;
     size_t scratch_bytes;
     struct oclin_storage *storages;

@@ -221,18 +221,29 @@ static int64_t part(int64_t x, int64_t parts, int64_t item)
 #define COST_COPIED 10.0  /* the same where B lies along n: no transposing */
 #define COST_ACROSS 20.0  /* besides, where A lies across k: its strips are parts of cache lines */
 #define COST_READ 4.0     /* to read a packed one once more */
-#define COST_SPILLED 40.0 /* besides, where no cache holds all that is packed: it goes through memory */
+#define COST_SPILLED 25.0 /* besides, where no cache holds all that is packed: it goes through memory */
+#define COST_WAIT 2e5     /* until all that is packed is there: 4 us */
 #define COST_LAUNCH 2.5e6 /* a launch, with the waking of sleeping cores: 50 us */
 
-/* What a launch in blocks of m x n costs, for each k: a block is computed, and its rows of A and columns of B are packed or
- * read. Cores do not start together (one that slept is woken in up to 0.1 ms): the others take its groups meanwhile, and
- * the last group of all is waited for. So not one group a core, but some more. */
-static double simd_cost(const struct oclin_product *p, int64_t units, int64_t m, int64_t n, double each_a,
-                        double each_b)
+/* What a launch in blocks of m x n costs, for each k: the blocks are computed, and for each its rows of A and columns of B
+ * are packed or read. Cores do not start together (one that slept is woken in up to 0.1 ms), nor run equally fast: the
+ * others take its blocks meanwhile, and the last block of all is waited for. So not one block a core, but some more. */
+static double simd_cost(const struct oclin_product *p, const struct oclin_tile *t, int64_t units, int64_t m,
+                        int64_t n, double each_a, double each_b)
 {
-    const int64_t groups = ceil_divide(p->m, m) * ceil_divide(p->n, n);
-    const double block = (double)m * (double)n + each_a * (double)m + each_b * (double)n;
-    return block * (double)(groups + units - 1) / (double)units;
+    const double last = (double)m * (double)n + each_a * (double)m + each_b * (double)n;
+    const double all = (double)round_up(p->m, t->item_m) * (double)round_up(p->n, t->item_n) +
+                       each_a * (double)p->m * (double)ceil_divide(p->n, n) +
+                       each_b * (double)p->n * (double)ceil_divide(p->m, m);
+    return (all + (double)(units - 1) * last) / (double)units;
+}
+
+/* The parts of a launch: each a group, or taken from a queue by as many groups as there are cores. */
+static void set_groups(const struct oclin_device_facts *d, struct oclin_plan *plan, int64_t parts)
+{
+    const int64_t most = INT32_MAX - d->info.compute_units; /* the queue counts in 32 bits */
+    plan->tile.queue = plan->tile.queue && parts <= most;
+    plan->groups = plan->tile.queue ? least(parts, d->info.compute_units) : parts;
 }
 
 /* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
@@ -242,21 +253,23 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
 {
     const struct oclin_tile *t = &plan->tile;
     const int64_t units = d->info.compute_units;
-    const int64_t fewest_m = ceil_divide(p->m, t->tile_m), fewest_n = ceil_divide(p->n, t->tile_n);
+    const int64_t fewest_m = ceil_divide(p->m, t->tile_m);
     double best = 0.0;
     for (int64_t parts_m = fewest_m; parts_m <= fewest_m * 4 * units; parts_m *= 2)
         for (int64_t rounds = 0; rounds <= 4; rounds++) {
+            const int64_t m = part(p->m, parts_m, t->item_m);
+            /* a flat block may be wider than the tile */
+            const int64_t widest = (int64_t)t->tile_m * t->tile_n / m / t->item_n * t->item_n;
             int64_t parts_n = ceil_divide(rounds * units, parts_m);
-            if (parts_n < fewest_n) parts_n = fewest_n;
-            const int64_t m = part(p->m, parts_m, t->item_m), n = part(p->n, parts_n, t->item_n);
-            const double cost = simd_cost(p, units, m, n, each_a, each_b);
+            if (parts_n < ceil_divide(p->n, widest)) parts_n = ceil_divide(p->n, widest);
+            const int64_t n = part(p->n, parts_n, t->item_n);
+            const double cost = simd_cost(p, t, units, m, n, each_a, each_b);
             if (best != 0.0 && cost >= best) continue;
             best = cost;
             plan->block_m = (int)m;
             plan->block_n = (int)n;
         }
     plan->block_k = (int)part(p->k, ceil_divide(p->k, t->tile_k), t->vl);
-    plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
     return best * (double)p->k;
 }
 
@@ -285,16 +298,31 @@ static double cost_of_b(const struct oclin_product *p)
     return p->id == OCLIN_KERNEL_FORWARD ? COST_PACKED : COST_COPIED;
 }
 
+static int64_t blocks_of(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
+}
+
 static double simd_whole(const struct oclin_device_facts *d, const struct oclin_product *p,
                          struct oclin_plan *plan)
 {
     plan->tile.stage = OCLIN_STAGE_WHOLE;
     plan->tile.prefetch = d->prefetches && is_stream(d, p, &plan->tile);
-    return simd_blocks(d, p, cost_of_a(p), cost_of_b(p), plan);
+    const double cost = simd_blocks(d, p, cost_of_a(p), cost_of_b(p), plan);
+    set_groups(d, plan, blocks_of(p, plan));
+    return cost;
 }
 
-/* In two launches, the first of which packs. Blocks of half the height: what is packed no longer depends on
- * it, and A's block and the sums then leave room in the cache for what streams through. */
+static int64_t parts_to_pack(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    return ceil_divide(p->k, plan->block_k) * (ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)t->item_m)) +
+                                               ceil_divide(p->n, OCLIN_SIMD_PACK_N((int64_t)t->item_n)));
+}
+
+/* Packed once, before: first in the same launch where there is a queue, else in a launch of its own. Blocks of half the
+ * height: what is packed no longer depends on it, and A's block and the sums then leave room in the cache for what streams
+ * through. */
 static double simd_packed(const struct oclin_device_facts *d, const struct oclin_product *p,
                           struct oclin_plan *plan)
 {
@@ -308,30 +336,39 @@ static double simd_packed(const struct oclin_device_facts *d, const struct oclin
                      OCLIN_SIMD_STRIP_FLOATS((int64_t)t->tile_k, t->item_m, t->vl);
     plan->packed_b =
         blocks_k * ceil_divide(p->n, t->item_n) * OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
+    set_groups(d, plan, blocks_of(p, plan) + (t->queue ? parts_to_pack(p, plan) : 0));
     const int64_t packed = plan->packed_a + plan->packed_b; /* and as much is read for it */
     const double spilled = exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0;
     const double packing = (cost_of_a(p) + spilled) * (double)p->m + (cost_of_b(p) + spilled) * (double)p->n;
-    return cost + COST_LAUNCH + packing * (double)p->k / (double)d->info.compute_units;
+    return cost + (t->queue ? COST_WAIT : COST_LAUNCH) +
+           packing * (double)p->k / (double)d->info.compute_units;
 }
 
-/* Chunks of about 100 KB. */
 void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *product,
                         struct oclin_plan *plan)
 {
     *plan = *product;
-    const struct oclin_tile *t = &plan->tile;
     plan->tile.stage = OCLIN_STAGE_PACK;
-    plan->block_m = 16 * t->item_m;
-    plan->block_n = OCLIN_SIMD_PANELS * t->item_n;
-    plan->groups = ceil_divide(p->k, plan->block_k) *
-                   (ceil_divide(p->m, plan->block_m) + ceil_divide(p->n, plan->block_n));
+    plan->tile.queue = 0;
+    plan->groups = parts_to_pack(p, product);
+}
+
+static int packs_always(const char *name)
+{
+    return strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-staged") == 0;
+}
+
+/* Whether groups take their work from a queue: not where packing is asked for as a launch of its own. */
+static int queues(const oclin_context *ctx, const char *name)
+{
+    return ctx->device.queues && strcmp(name, "simd-staged") != 0;
 }
 
 /* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is enough for all
  * smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at least. */
 static int may_pack(const char *name, const struct oclin_product *p, const struct oclin_tile *t)
 {
-    if (strcmp(name, "simd-packed") == 0) return 1;
+    if (packs_always(name)) return 1;
     return strcmp(name, "simd-whole") != 0 && 2 * p->k >= t->tile_k &&
            (double)p->m * (double)p->n * (double)p->k >= 4e6;
 }
@@ -350,8 +387,7 @@ static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, c
     const double cost = simd_whole(&ctx->device, p, plan);
     if (!packing_allowed) return;
     const int cheaper = simd_packed(&ctx->device, p, &packed) < cost;
-    if (strcmp(name, "simd-packed") == 0 ||
-        (cheaper && scratch_bytes(&packed) <= ctx->device.info.max_allocation))
+    if (packs_always(name) || (cheaper && scratch_bytes(&packed) <= ctx->device.info.max_allocation))
         *plan = packed;
 }
 
@@ -359,6 +395,7 @@ static int64_t scratch_named(const oclin_context *ctx, const struct oclin_produc
 {
     if (family_of(ctx, name) != OCLIN_SIMD) return 0;
     struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(name))};
+    plan.tile.queue = queues(ctx, name);
     if (!may_pack(name, p, &plan.tile)) return 0;
     simd_packed(&ctx->device, p, &plan);
     /* a product that needs more does without, one of a smaller batch may not */
@@ -430,6 +467,7 @@ static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, const s
     struct oclin_tile t = {
         .family = OCLIN_SKINNY, .vl = simd_tile(d, 0).vl, .group = 1, .prefetch = d->prefetches};
     if (p->id == OCLIN_KERNEL_FORWARD) {
+        t.queue = d->queues;
         t.tile_m = 64;
         t.tile_n = 192;
         /* more rows of W side by side where X leaves room: rows a multiple of 4 KB apart share the places of an L1 set */
@@ -499,7 +537,7 @@ static void skinny_forward_plan(const struct oclin_device_facts *d, const struct
     const int64_t n = by_rows ? p->n : part(p->n, parts, t->item_n);
     plan->block_m = (int)least(m, t->tile_m);
     plan->block_n = (int)least(n, t->tile_n);
-    plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
+    set_groups(d, plan, blocks_of(p, plan));
     const int64_t depth = 32768 / plan->block_m; /* X's block takes 128 KB of L2 */
     plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
 }
@@ -525,13 +563,16 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p, c
     const struct oclin_device_facts *d = &ctx->device;
     int count = 0;
     if (family_of(ctx, name) == OCLIN_SIMD) {
-        const struct oclin_tile simd = simd_tile(d, number_of(name));
+        struct oclin_tile simd = simd_tile(d, number_of(name));
         if (is_narrow(ctx, p, name, &simd)) tiles[count] = simd, tiles[count++].stage = OCLIN_STAGE_NARROW;
+        simd.queue = queues(ctx, name);
         if (is_skinny(ctx, p, name)) tiles[count++] = skinny_tile(d, p);
         if (p->id == OCLIN_KERNEL_GRADS) return count;
         tiles[count] = tiles[count + 1] = simd;
         if (may_pack(name, p, &tiles[count])) tiles[count++].stage = OCLIN_STAGE_PRODUCT;
-        if (strcmp(name, "simd-packed") != 0) tiles[count++].stage = OCLIN_STAGE_WHOLE;
+        if (!packs_always(name)) tiles[count++].stage = OCLIN_STAGE_WHOLE;
+        /* should the compiler refuse what a queue needs after all */
+        if (simd.queue && !name[0]) tiles[count] = simd, tiles[count++].queue = 0;
     } else if (family_of(ctx, name) == OCLIN_SIMT) {
         count = simt_candidates(d, p, number_of(name) ? name : NULL, tiles);
     }
@@ -634,7 +675,8 @@ static int tile_named(const oclin_context *ctx, const char *name, struct oclin_t
     if (strcmp(name, "plain") == 0) return 1;
     if (strcmp(name, "simd") == 0 || strcmp(name, "simd-4") == 0 || strcmp(name, "simd-8") == 0 ||
         strcmp(name, "simd-16") == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-skinny") == 0 ||
-        strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-narrow") == 0) {
+        strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-narrow") == 0 ||
+        strcmp(name, "simd-staged") == 0) {
         *tile = simd_tile(&ctx->device, number_of(name));
         return 1;
     }
@@ -653,8 +695,8 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
     struct oclin_tile tile;
     if (!name || !*name) return OCLIN_OK;
     if (!tile_named(ctx, name, &tile)) {
-        char known[200] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simd-skinny, "
-                          "simd-narrow, simt";
+        char known[240] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simd-skinny, "
+                          "simd-narrow, simd-staged, simt";
         for (int i = 0; i < SIMT_TILES; i++)
             snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", simt_tiles[i].name);
         return oclin_fail(ctx, OCLIN_E_ARG, "plan '%.40s' is not known: %s", name, known);

@@ -75,11 +75,13 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, in
     p->packing_kernel = NULL;
     OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel));
     if (!p->kernel || scratch_of(&p->plan) == 0) return OCLIN_OK;
-    oclin_plan_packing(p, &p->plan, &p->packing);
-    OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->packing.tile, p->activation, &p->packing_kernel));
-    if (!p->packing_kernel) {
-        p->kernel = NULL;
-        return OCLIN_OK;
+    if (!p->plan.tile.queue) {
+        oclin_plan_packing(p, &p->plan, &p->packing);
+        OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->packing.tile, p->activation, &p->packing_kernel));
+        if (!p->packing_kernel) {
+            p->kernel = NULL;
+            return OCLIN_OK;
+        }
     }
     *next = 1; /* whatever keeps the memory away, there may be a way without it */
     return oclin_scratch(ctx, scratch_of(&p->plan), "packed operands");
@@ -105,19 +107,29 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
                       ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
-/* One launch with these operands; p says the rest. */
-static oclin_status enqueue_with(oclin_context *ctx, const struct oclin_product *p, cl_kernel kernel,
-                                 const struct oclin_plan *plan, const struct oclin_operand *a,
-                                 const struct oclin_operand *b, const struct oclin_operand *c)
+/* What the family's kernels take besides. */
+static void argument_extras(struct oclin_arguments *arguments, const oclin_context *ctx,
+                            const struct oclin_product *p, int family)
+{
+    if (p->id == OCLIN_KERNEL_GRADS)
+        oclin_argument_operand(arguments, p->x.mem ? &p->x : &p->a, 1);
+    else if (family == OCLIN_SIMD || family == OCLIN_SKINNY)
+        oclin_argument(arguments, sizeof ctx->tickets, ctx->tickets ? &ctx->tickets : &p->c.mem);
+    if (family == OCLIN_SIMD)
+        oclin_argument(arguments, sizeof ctx->scratch, ctx->scratch ? &ctx->scratch : &p->c.mem);
+}
+
+static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *p, cl_kernel kernel,
+                                const struct oclin_plan *plan)
 {
     /* an operand that is not used still needs a valid buffer: not every driver takes NULL */
-    const struct oclin_operand *s = p->s.mem ? &p->s : a, *v = p->v.mem ? &p->v : c,
-                               *z = p->z.mem ? &p->z : c;
+    const struct oclin_operand *s = p->s.mem ? &p->s : &p->a, *v = p->v.mem ? &p->v : &p->c,
+                               *z = p->z.mem ? &p->z : &p->c;
     struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
-    oclin_argument_operand(&arguments, a, 1);
+    oclin_argument_operand(&arguments, &p->a, 1);
     oclin_argument_operand(&arguments, s, 1);
-    oclin_argument_operand(&arguments, b, 1);
-    oclin_argument_operand(&arguments, c, 1);
+    oclin_argument_operand(&arguments, &p->b, 1);
+    oclin_argument_operand(&arguments, &p->c, 1);
     oclin_argument_operand(&arguments, v, 0);
     oclin_argument_operand(&arguments, z, 1);
     argument_long(&arguments, p->m);
@@ -129,17 +141,14 @@ static oclin_status enqueue_with(oclin_context *ctx, const struct oclin_product 
     argument_int(&arguments, plan->block_m);
     argument_int(&arguments, plan->block_n);
     argument_int(&arguments, plan->block_k);
-    if (p->id == OCLIN_KERNEL_GRADS) oclin_argument_operand(&arguments, p->x.mem ? &p->x : a, 1);
+    argument_extras(&arguments, ctx, p, plan->tile.family);
     return oclin_enqueue(ctx, &arguments, plan, "clEnqueueNDRangeKernel for a product");
 }
 
 oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p)
 {
-    if (!p->packing_kernel) return enqueue_with(ctx, p, p->kernel, &p->plan, &p->a, &p->b, &p->c);
-    const struct oclin_operand packed_a = {ctx->scratch, 0, 0, 1};
-    const struct oclin_operand packed_b = {ctx->scratch, p->plan.packed_a, 0, 1};
-    OCLIN_TRY(enqueue_with(ctx, p, p->packing_kernel, &p->packing, &p->a, &p->b, &packed_a));
-    return enqueue_with(ctx, p, p->kernel, &p->plan, &packed_a, &packed_b, &p->c);
+    if (p->packing_kernel) OCLIN_TRY(enqueue_one(ctx, p, p->packing_kernel, &p->packing));
+    return enqueue_one(ctx, p, p->kernel, &p->plan);
 }
 
 /* ------------------------------------------------------------------------------------- element by element */

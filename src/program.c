@@ -162,9 +162,9 @@ oclin_status oclin_program_source(oclin_context *ctx, enum oclin_kernel_id id, c
         options, OCLIN_OPTIONS_SIZE,
         "-cl-std=CL1.2 -DOCLIN_GROUP=%d -DOCLIN_VL=%d -DOCLIN_TILE_M=%d -DOCLIN_TILE_N=%d -DOCLIN_TILE_K=%d "
         "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_PEEL=%d "
-        "-DOCLIN_SUB_GROUP=%d -DOCLIN_STAGE=%d -DOCLIN_PREFETCH=%d -DOCLIN_ACTIVATION=%d",
+        "-DOCLIN_SUB_GROUP=%d -DOCLIN_STAGE=%d -DOCLIN_PREFETCH=%d -DOCLIN_QUEUE=%d -DOCLIN_ACTIVATION=%d",
         t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned, t->unroll_k,
-        t->peel, t->sub_group, t->stage, t->prefetch, (int)activation);
+        t->peel, t->sub_group, t->stage, t->prefetch, t->queue, (int)activation);
     struct text joined = {NULL, 0};
     const oclin_status status = join(ctx, id, t->family, &joined);
     if (status != OCLIN_OK) {
@@ -435,14 +435,15 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
            a->tile_n == b->tile_n && a->tile_k == b->tile_k && a->item_m == b->item_m &&
            a->item_n == b->item_n && a->aligned == b->aligned && a->unroll_k == b->unroll_k &&
            a->peel == b->peel && a->sub_group == b->sub_group && a->stage == b->stage &&
-           a->prefetch == b->prefetch;
+           a->prefetch == b->prefetch && a->queue == b->queue;
 }
 
 /* Of the two launches of a packed product only one has the activation in it: forward's second, which stores Y, and the
  * gradients' first, which packs dZ. The other one is the same kernel for all. */
 static int has_activation(enum oclin_kernel_id id, const struct oclin_tile *t)
 {
-    if (t->family != OCLIN_SIMD || (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PRODUCT))
+    if (t->family != OCLIN_SIMD || t->queue ||
+        (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PRODUCT))
         return 1;
     return (id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
 }

@@ -660,18 +660,26 @@ static void check_cache(const struct scenario *s)
     oclin_context_destroy(ctx);
 }
 
-/* Each on a bench of its own. */
+static int try_cold_point(const struct scenario *s, int64_t n, cl_int code, enum fault_how how,
+                          const struct count *healthy)
+{
+    struct bench *b = make_bench(s);
+    const int result = try_point(b, n, code, how);
+    if (s->how & CACHE) check_cache(s);
+    const struct count c_now = count_alive();
+    if (result == 1 && !(s->how & ANY_PLAN)) check_alive(s, "on a cold context", &c_now, healthy, 0);
+    free_bench(b);
+    return result;
+}
+
+/* Each on a bench of its own; where there is no other, each with a failure that passes as well. */
 static void try_cold(const struct scenario *s, enum fault_how how, const struct count *healthy)
 {
     int result = 1;
     for (int64_t n = 0; result; n++) {
         if (is_argument(&cold_calls, n)) continue;
-        struct bench *b = make_bench(s);
-        result = try_point(b, n, codes[n % CODES], how);
-        if (s->how & CACHE) check_cache(s);
-        const struct count c_now = count_alive();
-        if (result == 1 && !(s->how & ANY_PLAN)) check_alive(s, "on a cold context", &c_now, healthy, 0);
-        free_bench(b);
+        result = try_cold_point(s, n, codes[n % CODES], how, healthy);
+        if (result && s->how & COLD_ONLY) try_cold_point(s, n, codes[n % PASSING], how, healthy);
     }
 }
 

@@ -271,7 +271,7 @@ static void test_parting(void **state)
     }
     assert_ok(ctx, oclin_context_cl(ctx, &cl, NULL, &queue));
     oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 1, 1, (float[]){1});
-    cl_mem memory = oclin_tensor_cl_mem(t);
+    cl_mem memory = oclin_tensor_cl_mem(t), tickets = ctx->tickets;
     strcpy(ctx->device.info.platform_name, p->platform);
     ctx->lost = p->lost;
     ctx->process += p->elsewhere;
@@ -292,6 +292,7 @@ static void test_parting(void **state)
     }
     if (p->elsewhere) { /* where they are left alone */
         clReleaseMemObject(memory);
+        if (tickets) clReleaseMemObject(tickets);
         clReleaseCommandQueue(queue);
         clReleaseContext(cl);
     }

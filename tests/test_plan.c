@@ -19,6 +19,8 @@ static const struct made_up {
     int64_t units, width, items, local_bytes, max_allocation, wave, sub_group;
 } made_up[] = {
     {"two cores", "AuthenticAMD", OCLIN_DEVICE_CPU, 2, 8, 4096, 512 << 10, INT64_C(4) << 30, 0, 0},
+    {"two threads", "AuthenticAMD", OCLIN_DEVICE_CPU, 2, 8, 4096, 512 << 10, INT64_C(4) << 30, 0, 0},
+    {"64 threads", "AuthenticAMD", OCLIN_DEVICE_CPU, 64, 8, 4096, 512 << 10, INT64_C(4) << 30, 0, 0},
     {"64 cores", "GenuineIntel", OCLIN_DEVICE_CPU, 64, 16, 8192, 1 << 20, INT64_C(16) << 30, 0, 0},
     {"ARM core", "ARM", OCLIN_DEVICE_CPU, 1, 4, 4096, 32 << 10, 128 << 20, 0, 0},
     {"few bytes", "nobody", OCLIN_DEVICE_CPU, 3, 1, 1, 16 << 10, 1 << 20, 0, 0},
@@ -30,10 +32,10 @@ static const struct made_up {
     {"no groups", "nobody", OCLIN_DEVICE_ACCELERATOR, 1, 1, 1, 8 << 10, 64 << 20, 0, 0},
 };
 
-static const char *const plans[] = {"",        "plain",      "simd",        "simd-4",      "simd-8",
-                                    "simd-16", "simd-whole", "simd-packed", "simd-skinny", "simd-narrow",
-                                    "simt",    "simt-16",    "simt-32",     "simt-64x32",  "simt-64",
-                                    "simt-128"};
+static const char *const plans[] = {
+    "",           "plain",       "simd",        "simd-4",      "simd-8",      "simd-16",
+    "simd-whole", "simd-packed", "simd-staged", "simd-skinny", "simd-narrow", "simt",
+    "simt-16",    "simt-32",     "simt-64x32",  "simt-64",     "simt-128"};
 
 static const int64_t sizes[] = {1, 2, 3, 7, 16, 17, 33, 48, 64, 65, 200, 257, 784, 2048, 10001};
 
@@ -53,6 +55,7 @@ static oclin_context *context_of(const struct made_up *d, const char *plan)
     f->wave = d->wave;
     f->sub_group = d->sub_group;
     f->cache = 32 << 20;
+    f->queues = strstr(d->name, "threads") != NULL;
     strcpy(ctx->plan.name, plan);
     return ctx;
 }
@@ -101,25 +104,37 @@ static void check_simt(const oclin_context *ctx, const struct oclin_product *p, 
     must(t->sub_group == ctx->device.sub_group);
 }
 
-/* The first of two launches packs every block of k of A and B, into memory that has room for them. */
+/* A group for each block; or as many as there are cores, or blocks, and parts that are packed before. */
+static void check_groups(const oclin_context *ctx, const struct oclin_plan *plan, int64_t parts)
+{
+    const int64_t units = ctx->device.info.compute_units;
+    must(!plan->tile.queue || ctx->device.queues);
+    must(plan->groups == (plan->tile.queue && parts > units ? units : parts));
+}
+
+static int64_t parts_to_pack(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    return ceil_divide(p->k, plan->block_k) *
+           (ceil_divide(p->m, 16 * t->item_m) + ceil_divide(p->n, OCLIN_SIMD_PANELS * t->item_n));
+}
+
+/* Every block of k of A and B is packed, into memory that has room for them. */
 static void check_packing(const oclin_context *ctx, const struct oclin_product *p,
                           const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
     struct oclin_plan packing;
     oclin_plan_packing(p, plan, &packing);
-    must(packing.tile.stage == OCLIN_STAGE_PACK);
-    must(packing.block_m > 0 && packing.block_m % t->item_m == 0);
-    must(packing.block_n > 0 && packing.block_n % (OCLIN_SIMD_PANELS * t->item_n) == 0);
+    must(packing.tile.stage == OCLIN_STAGE_PACK && packing.tile.queue == 0);
     must(packing.block_k == plan->block_k);
     const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
-    must(packing.groups ==
-         blocks_k * (ceil_divide(p->m, packing.block_m) + ceil_divide(p->n, packing.block_n)));
+    must(packing.groups == parts_to_pack(p, plan));
     must(plan->packed_a ==
          blocks_k * ceil_divide(p->m, t->item_m) * (t->item_m * (int64_t)t->tile_k + t->vl));
     must(plan->packed_b == blocks_k * ceil_divide(p->n, t->item_n) * t->item_n * t->tile_k);
     must(bytes_of(plan->packed_a + plan->packed_b) <= oclin_plan_scratch(ctx, p) ||
-         strcmp(ctx->plan.name, "simd-packed") == 0);
+         strcmp(ctx->plan.name, "simd-packed") == 0 || strcmp(ctx->plan.name, "simd-staged") == 0);
 }
 
 /* All samples in whole panels; columns in whole rows of the register tile, so many as the memory of A's block and of C's takes. */
@@ -135,7 +150,7 @@ static void check_narrow(const oclin_context *ctx, const struct oclin_product *p
     must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n);
     must((int64_t)plan->block_m * plan->block_k <= (int64_t)t->tile_m * t->tile_k);
     must(plan->groups == ceil_divide(p->n, plan->block_n));
-    must(plan->packed_a == 0 && plan->packed_b == 0);
+    must(plan->packed_a == 0 && plan->packed_b == 0 && !t->queue);
 }
 
 static void check_simd(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
@@ -154,9 +169,12 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
         return;
     }
     must(plan->block_m > 0 && plan->block_m <= t->tile_m && plan->block_m % t->item_m == 0);
-    must(plan->block_n > 0 && plan->block_n <= t->tile_n && plan->block_n % t->item_n == 0);
+    must(plan->block_n > 0 && plan->block_n % t->item_n == 0);
+    must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n); /* its sums' memory */
     must(plan->block_k > 0 && plan->block_k <= t->tile_k && plan->block_k % t->vl == 0);
-    must(plan->groups == ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
+    const int64_t blocks = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
+    const int packs_inside = t->queue && t->stage == OCLIN_STAGE_PRODUCT;
+    check_groups(ctx, plan, blocks + (packs_inside ? parts_to_pack(p, plan) : 0));
     must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT);
     if (t->stage == OCLIN_STAGE_PRODUCT)
         check_packing(ctx, p, plan);
@@ -177,7 +195,7 @@ static void check_skinny(const oclin_context *ctx, const struct oclin_product *p
         must(t->item_m == (p->m <= 2 ? 2 : 4) && t->item_m * t->item_n == 12); /* sums in registers */
         must(plan->block_m > 0 && plan->block_m <= t->tile_m);
         must(plan->block_m * (plan->block_k - t->vl) < 32768); /* 128 KB of X */
-        must(plan->groups == ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
+        check_groups(ctx, plan, ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n));
     } else {
         must(t->tile_m == (p->m <= 16 ? 16 : 64) && p->m <= t->tile_m);
         must(t->tile_k % t->vl == 0 && t->tile_k % 4 == 0);
@@ -212,7 +230,8 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
     }
     must(attempts > 0 && attempts < 20);
     const char *name = ctx->plan.name;
-    if (strncmp(name, "simt-", 5) == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-packed") == 0)
+    if (strncmp(name, "simt-", 5) == 0 || strcmp(name, "simd-whole") == 0 ||
+        strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-staged") == 0)
         must(attempts == 1 && plan.tile.family != OCLIN_PLAIN); /* it, or nothing */
     if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
 }
@@ -354,7 +373,16 @@ static const struct choice {
     {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 48, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_FORWARD, 500, 255, 48, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 49, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+    {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 49, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    /* without a launch of its own packing pays earlier */
+    {"two threads", OCLIN_KERNEL_FORWARD, 500, 784, 49, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"two cores", OCLIN_KERNEL_GRAD_X, 128, 784, 512, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE},
+    {"two threads", OCLIN_KERNEL_GRAD_X, 128, 784, 512, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+     OCLIN_NONE},
+    {"two threads", OCLIN_KERNEL_FORWARD, 100, 200, 100, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
     /* long and narrow: A is packed once in one launch as well; a dW packs it across k again and again, and reads an X that no
      * cache holds as it comes */
@@ -435,6 +463,22 @@ static void test_ahead(void **state)
     struct oclin_plan plan;
     assert_true(oclin_plan_product(ctx, &p, 0, &plan));
     assert_int_equal(plan.tile.prefetch, s->prefetch);
+    free(ctx);
+}
+
+/* A queue counts in 32 bits: what has more parts goes without. */
+static void test_queue_counts(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context_of(device_named("two threads"), "simd-whole");
+    for (int bits = 30; bits < 50; bits++) {
+        const struct oclin_product p = product_of(OCLIN_KERNEL_FORWARD, INT64_C(1) << bits, 784, 100);
+        struct oclin_plan plan;
+        assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+        const int64_t blocks = ceil_divide(p.m, plan.block_m) * ceil_divide(p.n, plan.block_n);
+        assert_int_equal(plan.tile.queue, blocks <= INT32_MAX - 2);
+        assert_true(plan.groups == (plan.tile.queue ? 2 : blocks));
+    }
     free(ctx);
 }
 
@@ -631,6 +675,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(meanings); i++)
         add_test(&list, test_meaning, (void *)(uintptr_t)&meanings[i], "names/%s, batch %lld",
                  meanings[i].plan, (long long)meanings[i].batch);
+    add_test(&list, test_queue_counts, NULL, "what a queue counts");
     add_test(&list, test_narrow_groups, NULL, "narrow/groups");
     add_test(&list, test_refused, NULL, "names/refused");
     for (size_t i = 0; i < COUNT_OF(comparisons); i++)

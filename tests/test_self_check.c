@@ -87,9 +87,11 @@ static const struct mistake mistakes[] = {
     {"sums of dZ without every fourth", "simd", "product_simd.cl", "(s0 + s1) + (s2 + s3)", "(s0 + s1) + s2",
      "backward: db["},
     {"packing into the first strips", "simd-packed", "product_simd.cl",
-     "(k0 * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(k0 * strips) * STRIP_FLOATS", "forward: y["},
-    {"packed panels of another block of k", "simd-packed", "product_simd.cl", "b + k0 / block_k * all_panels",
-     "b + 0 * all_panels", NULL},
+     "(block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(block * strips) * STRIP_FLOATS", "forward: y["},
+    {"packed panels of another block of k", "simd-packed", "product_simd.cl",
+     "panels_from + k0 / block_k * all_panels", "panels_from + 0 * all_panels", NULL},
+    {"packing for a launch of its own into the first strips", "simd-staged", "product_simd.cl",
+     "(block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(block * strips) * STRIP_FLOATS", "forward: y["},
     {"a narrow forward of its last block of k", "simd", "product_simd.cl",
      "*to = first ? sum[i] : *to + sum[i];", "*to = sum[i];", "forward: y["},
     {"a narrow forward of the first rows of W", "simd", "product_simd.cl",
@@ -217,7 +219,8 @@ static void test_all_tiles(void **state)
         assert_ok(ctx, oclin_self_check(ctx, NULL));
         assert_string_equal(ctx->plan.name, families[i].plan); /* it leaves the context as it was */
         for (size_t j = 0; j < COUNT_OF(families[i].built) && families[i].built[j]; j++)
-            if (!strstr(context_log(), families[i].built[j]) && !is_too_large(ctx, families[i].built[j]))
+            if (!strstr(context_log(), families[i].built[j]) && !is_too_large(ctx, families[i].built[j]) &&
+                !(ctx->device.queues && strstr(families[i].built[j], "(packing)")))
                 fail_msg("%s: '%s' is not in\n%s", families[i].plan, families[i].built[j], context_log());
         oclin_context_destroy(ctx);
     }
@@ -229,7 +232,7 @@ static void test_no_build(void **state)
 {
     (void)state;
     oclin_context *ctx = make_context("");
-    plan_build_failure("-DOCLIN_STAGE=1");
+    plan_build_failure(ctx->device.queues ? "-DOCLIN_QUEUE=1" : "-DOCLIN_STAGE=1");
     assert_ok(ctx, oclin_self_check(ctx, NULL));
     assert_string_equal(oclin_context_error(ctx), "");
     oclin_context_destroy(ctx);

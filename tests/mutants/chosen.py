@@ -136,10 +136,10 @@ m("simd: shuffle takes the wrong half", "two rows of a transposed 4 x 4 are swap
   [(SIMD, "t[1][j] = EVEN_OF_4(o0, o1);\n            t[2][j] = ODD_OF_4(e0, e1);",
     "t[1][j] = ODD_OF_4(e0, e1);\n            t[2][j] = EVEN_OF_4(o0, o1);")], ON_SIMD)
 m("simd: packs of B's neighbour", "a panel in scratch memory is one too far",
-  [(SIMD, "b + k0 / block_k * all_panels * PANEL_FLOATS", "b + (k0 / block_k * all_panels + 1) * PANEL_FLOATS")],
+  [(SIMD, "panels_from + k0 / block_k * all_panels * PANEL_FLOATS", "panels_from + (k0 / block_k * all_panels + 1) * PANEL_FLOATS")],
   "products simd-packed simd-packed/small/*/none/*", "products simd-packed simd-packed/edge/*")
 m("simd: pack ends one block of A early", "the last strips stay as they were in scratch memory",
-  [(SIMD, "if (group_b < 0) {", "if (group_b < -1) {")], "products simd-packed simd-packed/small/*/none/*",
+  [(SIMD, "if (part < of_a) {", "if (part < of_a - 1) {")], "products simd-packed simd-packed/small/*/none/*",
   "products simd-packed simd-packed/edge/*")
 m("load: one lane too many", "the element behind the row is read",
   [(COMMON, "part[i] = i < lanes ? p[i]", "part[i] = i <= lanes ? p[i]")], ON_SIMT, EDGE_SIMT,
@@ -149,7 +149,7 @@ m("store: one lane too many", "the element behind the row is written", [(COMMON,
 m("forward_skinny: last row twice", "a row past the edge is not another row's but the next",
   [(SKINNY, "min(i, rows - 1)", "i")], "oclgrind-data edges tight_end/simd")
 m("forward_skinny: rows and columns of blocks exchanged", "the group's row is its column",
-  [(SKINNY, "group / groups_n * block_m, column0 = group % groups_n * block_n", "group % groups_n * block_m, column0 = group / groups_n * block_n")],
+  [(SKINNY, "block / blocks_n * block_m, column0 = block % blocks_n * block_n", "block % blocks_n * block_m, column0 = block / blocks_n * block_n")],
   ON_SKINNY, BLOCK_SKINNY)
 m("grads_skinny: odd sample's companion is not zero", "it is what was there before", [
     (GRADS, "for (int i = 0; i < samples + samples % 2; i++)", "for (int i = 0; i < samples; i++)")],
@@ -197,11 +197,31 @@ m("simt: groups for a tile twice as wide", "half of the columns are not computed
 m("simt: groups for a tile half as wide", "groups beyond the matrix read there",
   [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "plan->tile.tile_n / 2"))],
   EDGE_SIMT, "plan", "oclgrind-data edges tight_end/simt-16")
-SIMD_GROUPS = "plan->groups = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);"
+SIMD_BLOCKS = "return ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);"
 m("simd: groups for the largest block", "blocks are smaller: some are not computed",
-  [(PLAN, SIMD_GROUPS, SIMD_GROUPS.replace("plan->block_n", "plan->tile.tile_n"), 0)], EDGE_SIMD, BLOCK_SIMD)
-m("forward_skinny: groups for the largest block", "blocks are smaller: some are not computed",
-  [(PLAN, SIMD_GROUPS, SIMD_GROUPS.replace("plan->block_n", "plan->tile.tile_n"), 1)], BLOCK_SKINNY)
+  [(PLAN, SIMD_BLOCKS, SIMD_BLOCKS.replace("plan->block_n", "plan->tile.tile_n"))], "plan", "products simd-staged simd-staged/edge/*")
+QUEUED = "blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n)"
+m("simd: a queue of blocks of the largest size", "blocks are smaller: some are not computed",
+  [(SIMD, QUEUED, QUEUED.replace("block_n", "OCLIN_TILE_N"))], EDGE_SIMD, BLOCK_SIMD)
+m("forward_skinny: a queue of blocks of the largest size", "blocks are smaller: some are not computed",
+  [(SKINNY, QUEUED, QUEUED.replace("block_n", "OCLIN_TILE_N"))], BLOCK_SKINNY)
+m("queue: nobody clears the counters", "the next launch finds no work left",
+  [(COMMON, "if (ticket == tickets + (long)get_num_groups(0) - 1) queue", "if (0) queue")], "queue", ON_SIMD)
+m("queue: the first who finds no work clears the counters", "others may still take tickets",
+  [(COMMON, "if (ticket == tickets + (long)get_num_groups(0) - 1) queue", "if (ticket == tickets) queue")], ON_SIMD, BLOCK_SIMD)
+m("queue: what was packed stays counted", "the next launch waits for nothing",
+  [(COMMON, "queue[0] = queue[OCLIN_QUEUE_PACKED] = 0", "queue[0] = 0")], "queue", ci=True)
+m("queue: nobody waits for what is packed", "blocks are computed from what an earlier launch has packed",
+  [(SIMD, "        await_packed(queue, parts);\n", "")], "queue")
+m("queue: waits for all parts but one", "the slowest is not waited for", [(COMMON, "< parts) {", "< parts - 1) {")], "queue")
+m("queue: parts that groups share out unevenly", "some parts are done twice and others never",
+  [(COMMON, "min(group, count % groups)", "0 * min(group, count % groups)")], EDGE_SIMD, BLOCK_SIMD,
+  "products simd-packed simd-packed/edge/*")
+m("plan: a queue of more parts than it can count", "", [(PLAN, "plan->tile.queue && parts <= most", "plan->tile.queue")], "plan")
+m("plan: a queue where the compiler has no fence", "__sync_synchronize() ends the build on other compilers",
+  [(PLAN, "return ctx->device.queues &&", "return")], "plan")
+m("plan: a block as wide as the tile whatever its height", "the sums overwrite what lies behind",
+  [(PLAN, "t->tile_m * t->tile_n / m / t->item_n", "t->tile_m * t->tile_n / t->item_m / t->item_n")], "plan", BLOCK_SIMD)
 m("simt: kernel built for a smaller tile than planned", "the NDRange is that of the larger",
   [(PROGRAM, "t->group, t->vl, t->tile_m, t->tile_n,", "t->group, t->vl, t->tile_m, t->family == OCLIN_SIMT ? t->tile_n / 2 : t->tile_n,")],
   EDGE_SIMT)
@@ -389,7 +409,7 @@ m("product: sum in 12 bits", "a half-precision accumulator", [
 m("product: operands in 11 bits", "TF32", [(PLAIN, "load_b(b, b_stride, i, column), sum)",
                                            "as_float(as_uint(load_b(b, b_stride, i, column)) & 0xFFFFE000u), sum)")], ON_PLAIN, "products plain plain/pair/*")
 m("product: a launch is left out", "dX is not enqueued", [
-    (PRODUCT, "    if (!p->packing_kernel) return", "    if (p->id == OCLIN_KERNEL_GRAD_X) return OCLIN_OK;\n    if (!p->packing_kernel) return")], ON_PLAIN)
+    (PRODUCT, "    if (p->packing_kernel) OCLIN_TRY", "    if (p->id == OCLIN_KERNEL_GRAD_X) return OCLIN_OK;\n    if (p->packing_kernel) OCLIN_TRY")], ON_PLAIN)
 m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 0 && p->n % 4 == 0;", "return 1;")], "oclgrind-data edges tight_end/simt-16")
 m("tensor: unaligned start taken for aligned", "", [(TENSOR, "base_aligned && start && rows", "base_aligned && rows")], "sharing *align*", "sharing",
   "tensor")

@@ -1,0 +1,180 @@
+/*
+ * The queue that groups take their work from (common.cl): nothing is computed before what it needs is packed, however slow the
+ * core that packs it, and the counters are 0 again behind every launch. On devices without one there is nothing to test.
+ */
+#define _XOPEN_SOURCE 700 /* mkdtemp */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "oclin_internal.h"
+
+enum { BATCH = 300, IN = 200, OUT = 150 };
+
+static void needs_queue(const char *plan)
+{
+    oclin_context *ctx = make_context(plan);
+    const int queues = ctx->device.queues;
+    oclin_context_destroy(ctx);
+    if (!queues) skip();
+}
+
+/* ---------------------------------------------------------------------------------------------- counters */
+
+static void check_counters(oclin_context *ctx)
+{
+    cl_uint counters[OCLIN_QUEUE_COUNTERS];
+    assert_int_equal(
+        clEnqueueReadBuffer(ctx->queue, ctx->tickets, CL_TRUE, 0, sizeof counters, counters, 0, NULL, NULL),
+        CL_SUCCESS);
+    for (int i = 0; i < OCLIN_QUEUE_COUNTERS; i++) assert_int_equal(counters[i], 0);
+}
+
+static void test_counters(void **state)
+{
+    static const int64_t batches[] = {1, 7, 40, 129, BATCH};
+    const char *plan = *state;
+    needs_queue(plan);
+    oclin_context *ctx = make_context(plan);
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, NULL));
+    check_counters(ctx);
+    for (size_t i = 0; i < COUNT_OF(batches); i++) {
+        oclin_tensor *x = make_tensor(ctx, OCLIN_F32, batches[i], IN, NULL),
+                     *y = make_tensor(ctx, OCLIN_F32, batches[i], OUT, NULL),
+                     *dx = make_tensor(ctx, OCLIN_F32, batches[i], IN, NULL);
+        assert_ok(ctx, oclin_tensor_fill(x, 1.0));
+        assert_ok(ctx, oclin_layer_forward(l, x, y));
+        check_counters(ctx);
+        assert_ok(ctx, oclin_layer_backward(l, y, dx));
+        check_counters(ctx);
+        oclin_tensor_destroy(x);
+        oclin_tensor_destroy(y);
+        oclin_tensor_destroy(dx);
+    }
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
+/* -------------------------------------------------------------------------------------------- slow packing */
+
+/* A kernel text as it is: where OCLIN_CL_DIR names a folder that has it, that one (tests/mutants). To be freed. */
+static char *text_of(const char *name)
+{
+    const char *folder = getenv("OCLIN_CL_DIR");
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", folder ? folder : "", name);
+    char *text = new_array(char, 1 << 17);
+    FILE *f = fopen(path, "r");
+    if (f) {
+        text[fread(text, 1, (1 << 17) - 1, f)] = 0;
+        fclose(f);
+        return text;
+    }
+    for (size_t i = 0; i < oclin_cl_file_count; i++)
+        if (strcmp(oclin_cl_files[i].name, name) == 0) return strcpy(text, oclin_cl_files[i].text);
+    fail_msg("%s is not built in", name);
+    return text;
+}
+
+/* Into the folder, with `more` behind the first place of `place`. */
+static void write_kernel(const char *folder, const char *name, const char *place, const char *more)
+{
+    char path[64], *text = text_of(name), *at = strstr(text, place);
+    assert_non_null(at);
+    at += strlen(place);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "%.*s%s%s", (int)(at - text), text, more, at);
+    assert_int_equal(fclose(f), 0);
+    free(text);
+}
+
+/* A context whose first packed part takes so long that all other cores wake up meanwhile, and have nothing left to pack. */
+static oclin_context *make_slow_context(const char *folder)
+{
+    const char *set = getenv("OCLIN_CL_DIR");
+    char *before = set ? strcpy(new_array(char, strlen(set) + 1), set) : NULL;
+    write_kernel(folder, "common.cl", "", "");
+    write_kernel(folder, "product_simd.cl",
+                 "pack_part(long part, PRODUCT_ARGUMENTS, global float *packed)\n{\n",
+                 "    for (volatile int i = 0; part == 0 && i < 50000000; i++) {\n    }\n");
+    setenv("OCLIN_CL_DIR", folder, 1);
+    oclin_context *ctx = make_context("simd-packed");
+    if (before)
+        setenv("OCLIN_CL_DIR", before, 1);
+    else
+        unsetenv("OCLIN_CL_DIR");
+    free(before);
+    return ctx;
+}
+
+static void compute(oclin_context *ctx, float *x, float *y)
+{
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, NULL));
+    oclin_tensor *x_device = make_tensor(ctx, OCLIN_F32, BATCH, IN, x),
+                 *y_device = make_tensor(ctx, OCLIN_F32, BATCH, OUT, NULL);
+    assert_ok(ctx, oclin_layer_forward(l, x_device, y_device));
+    assert_ok(ctx, oclin_tensor_read(y_device, y));
+    oclin_tensor_destroy(x_device);
+    oclin_tensor_destroy(y_device);
+    oclin_layer_destroy(l);
+}
+
+static void test_slow_packing(void **state)
+{
+    char folder[] = "/tmp/oclin_test_XXXXXX", path[64];
+    (void)state;
+    needs_queue("simd-packed");
+    assert_non_null(mkdtemp(folder));
+    oclin_context *ctx = make_context("simd-packed"), *slow = make_slow_context(folder);
+    float *x = new_array(float, BATCH *IN), *y = new_array(float, BATCH *OUT),
+          *y_slow = new_array(float, BATCH *OUT);
+    struct rng rng = {42};
+    for (int i = 0; i < 3; i++) { /* what an earlier one has packed is wrong for the next */
+        fill_zero_mean(&rng, x, BATCH * IN);
+        compute(ctx, x, y);
+        compute(slow, x, y_slow);
+        check_same_bits("y", y_slow, y, BATCH * OUT);
+    }
+    free(x);
+    free(y);
+    free(y_slow);
+    oclin_context_destroy(ctx);
+    oclin_context_destroy(slow);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, i ? "product_simd.cl" : "common.cl");
+        remove(path);
+    }
+    rmdir(folder);
+}
+
+/* The counters are there where plans use them. */
+static void test_who_queues(void **state)
+{
+    (void)state;
+    oclin_context *ctx = make_context("");
+    struct oclin_plan plan;
+    const struct oclin_product p =
+        oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){1000, 1000, 1000});
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    assert_int_equal(plan.tile.queue, ctx->device.queues);
+    assert_int_equal(ctx->tickets != NULL, ctx->device.queues);
+    oclin_context_destroy(ctx);
+}
+
+int main(int argc, char **argv)
+{
+    static char *const plans[] = {"", "simd", "simd-whole", "simd-packed", "simd-staged", "simd-skinny"};
+    struct test_list list = {0};
+    add_test(&list, test_who_queues, NULL, "who queues");
+    for (size_t i = 0; i < COUNT_OF(plans); i++)
+        add_test(&list, test_counters, plans[i], "counters/%s", plans[i][0] ? plans[i] : "by device");
+    add_test(&list, test_slow_packing, NULL, "slow packing");
+    return run_list("queue", &list, argc, argv);
+}
