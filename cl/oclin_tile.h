@@ -71,6 +71,7 @@
 #define OCLIN_STAGE_PACK 1
 #define OCLIN_STAGE_PRODUCT 2
 #define OCLIN_STAGE_NARROW 3
+#define OCLIN_STAGE_MIXED 4
 
 /* simd: one work-item a group; a block of A, some panels of B and the sums of the tile (narrow: all of X and Y^T) lie in local memory.
  * The last 256 floats are slack: PoCL pads each array, and ends the process by an assertion when they do not

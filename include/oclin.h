@@ -173,7 +173,7 @@ struct oclin_context_options {
     cl_device_id cl_device;
     cl_command_queue cl_queue;
     /* Kernel family, or one tile or way of it: "plain"; "simt", "simt-128", "simt-64", "simt-64x32", "simt-32",
-     * "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed", "simd-staged",
+     * "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged",
      * "simd-skinny", "simd-narrow". NULL or "": oclin chooses. The environment variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned
      * or not. */
     const char *plan;

@@ -43,7 +43,7 @@ for act in 0 1 2 3 4; do
     done
     for equation in forward grad_x grad_w; do
         lint "$(tile 64 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_plain.cl
-        for stage in 0 1 2; do
+        for stage in 0 1 2 4; do
             define="-DOCLIN_ACTIVATION=$act -DOCLIN_STAGE=$stage"
             lint "$(tile 1 4 192 256 256 6 8 0) $define" common.cl $equation.cl product_simd.cl
             lint "$(tile 1 8 192 256 256 6 16 0) $define" common.cl $equation.cl product_simd.cl

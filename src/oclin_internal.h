@@ -68,7 +68,7 @@ struct oclin_plan {
     int block_m, block_n, block_k; /* simd: the part of the tile in use */
     int64_t groups;
     int64_t packed_a,
-        packed_b; /* simd in two launches: floats of scratch memory that A and B are packed into */
+        packed_b; /* simd: floats of scratch memory that A and B are packed into, where groups share it */
 };
 
 /* The plan that options or OCLIN_PLAN ask for; empty: oclin chooses. */

@@ -222,6 +222,7 @@ static int64_t part(int64_t x, int64_t parts, int64_t item)
 #define COST_ACROSS 20.0  /* besides, where A lies across k: its strips are parts of cache lines */
 #define COST_READ 4.0     /* to read a packed one once more */
 #define COST_SPILLED 25.0 /* besides, where no cache holds all that is packed: it goes through memory */
+#define COST_WRITTEN 10.0 /* besides, for one of B that all groups share */
 #define COST_WAIT 2e5     /* until all that is packed is there: 4 us */
 #define COST_LAUNCH 2.5e6 /* a launch, with the waking of sleeping cores: 50 us */
 
@@ -246,6 +247,14 @@ static void set_groups(const struct oclin_device_facts *d, struct oclin_plan *pl
     plan->groups = plan->tile.queue ? least(parts, d->info.compute_units) : parts;
 }
 
+/* What the width of a block is a multiple of: where a group packs a B that lies along n, as much as it packs together. */
+static int64_t step_n(const struct oclin_product *p, const struct oclin_tile *t, int64_t room)
+{
+    const int64_t together = (int64_t)OCLIN_SIMD_PANELS * t->item_n;
+    const int packs = t->stage != OCLIN_STAGE_PRODUCT && p->id != OCLIN_KERNEL_FORWARD;
+    return packs && together <= room ? together : t->item_n;
+}
+
 /* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
  * n that give 1 to 4 groups a core. each_a, each_b: the cost of an element of A or B in a block. */
 static double simd_blocks(const struct oclin_device_facts *d, const struct oclin_product *p, double each_a,
@@ -256,13 +265,14 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
     const int64_t fewest_m = ceil_divide(p->m, t->tile_m);
     double best = 0.0;
     for (int64_t parts_m = fewest_m; parts_m <= fewest_m * 4 * units; parts_m *= 2)
-        for (int64_t rounds = 0; rounds <= 4; rounds++) {
+        for (int64_t rounds = 0; rounds <= 12; rounds++) {
             const int64_t m = part(p->m, parts_m, t->item_m);
             /* a flat block may be wider than the tile */
-            const int64_t widest = (int64_t)t->tile_m * t->tile_n / m / t->item_n * t->item_n;
+            const int64_t room = (int64_t)t->tile_m * t->tile_n / m, step = step_n(p, t, room);
+            const int64_t fewest_n = ceil_divide(p->n, room / step * step);
             int64_t parts_n = ceil_divide(rounds * units, parts_m);
-            if (parts_n < ceil_divide(p->n, widest)) parts_n = ceil_divide(p->n, widest);
-            const int64_t n = part(p->n, parts_n, t->item_n);
+            if (parts_n < fewest_n) parts_n = fewest_n;
+            const int64_t n = least(part(p->n, parts_n, step), round_up(p->n, t->item_n));
             const double cost = simd_cost(p, t, units, m, n, each_a, each_b);
             if (best != 0.0 && cost >= best) continue;
             best = cost;
@@ -280,11 +290,17 @@ static int exceeds_caches(const struct oclin_device_facts *d, int64_t floats)
     return floats > (d->cache > some_have ? d->cache : some_have) / (int64_t)sizeof(float);
 }
 
+/* Few rows of A, for each of which B is as much work to pack as to multiply with. */
+static int is_flat(const struct oclin_product *p, const struct oclin_tile *t)
+{
+    return p->m <= 2 * t->item_m;
+}
+
 /* A long B that few rows of A are multiplied with is read once, and waited for: the deep dW. */
 static int is_stream(const struct oclin_device_facts *d, const struct oclin_product *p,
                      const struct oclin_tile *t)
 {
-    return p->id == OCLIN_KERNEL_GRAD_W && p->m <= 2 * t->item_m && exceeds_caches(d, 2 * p->k * p->n);
+    return p->id == OCLIN_KERNEL_GRAD_W && is_flat(p, t) && exceeds_caches(d, 2 * p->k * p->n);
 }
 
 /* To pack an element. */
@@ -313,11 +329,48 @@ static double simd_whole(const struct oclin_device_facts *d, const struct oclin_
     return cost;
 }
 
-static int64_t parts_to_pack(const struct oclin_product *p, const struct oclin_plan *plan)
+/* Parts of the work of packing, and floats of scratch memory, for all of A, and of B. */
+static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return ceil_divide(p->k, plan->block_k) *
+           ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)plan->tile.item_m));
+}
+
+static int64_t parts_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return ceil_divide(p->k, plan->block_k) *
+           ceil_divide(p->n, OCLIN_SIMD_PACK_N((int64_t)plan->tile.item_n));
+}
+
+static int64_t floats_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    return ceil_divide(p->k, plan->block_k) * (ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)t->item_m)) +
-                                               ceil_divide(p->n, OCLIN_SIMD_PACK_N((int64_t)t->item_n)));
+    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->m, t->item_m) *
+           OCLIN_SIMD_STRIP_FLOATS((int64_t)t->tile_k, t->item_m, t->vl);
+}
+
+static int64_t floats_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->n, t->item_n) *
+           OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
+}
+
+/* A is packed once, first in the same launch, and B by each block as it goes: where A is small, and B too large for what it
+ * is multiplied with to go through memory once more. Each group has its own place for panels of B behind A. */
+static double simd_mixed(const struct oclin_device_facts *d, const struct oclin_product *p,
+                         struct oclin_plan *plan)
+{
+    struct oclin_tile *t = &plan->tile;
+    t->stage = OCLIN_STAGE_MIXED;
+    t->prefetch = d->prefetches && is_stream(d, p, t);
+    const double cost = simd_blocks(d, p, COST_READ, cost_of_b(p), plan);
+    set_groups(d, plan, parts_of_a(p, plan) + blocks_of(p, plan));
+    plan->packed_a = floats_of_a(p, plan);
+    plan->packed_b =
+        d->info.compute_units * OCLIN_SIMD_PANELS * OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
+    const double packing = cost_of_a(p) * (double)p->m * (double)p->k;
+    return cost + COST_WAIT + packing / (double)d->info.compute_units;
 }
 
 /* Packed once, before: first in the same launch where there is a queue, else in a launch of its own. Blocks of half the
@@ -331,15 +384,13 @@ static double simd_packed(const struct oclin_device_facts *d, const struct oclin
     t->prefetch = 0;
     if (t->tile_m >= 2 * t->item_m) t->tile_m = t->tile_m / 2 / t->item_m * t->item_m;
     const double cost = simd_blocks(d, p, COST_READ, COST_READ, plan);
-    const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
-    plan->packed_a = blocks_k * ceil_divide(p->m, t->item_m) *
-                     OCLIN_SIMD_STRIP_FLOATS((int64_t)t->tile_k, t->item_m, t->vl);
-    plan->packed_b =
-        blocks_k * ceil_divide(p->n, t->item_n) * OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
-    set_groups(d, plan, blocks_of(p, plan) + (t->queue ? parts_to_pack(p, plan) : 0));
+    plan->packed_a = floats_of_a(p, plan);
+    plan->packed_b = floats_of_b(p, plan);
+    set_groups(d, plan, blocks_of(p, plan) + (t->queue ? parts_of_a(p, plan) + parts_of_b(p, plan) : 0));
     const int64_t packed = plan->packed_a + plan->packed_b; /* and as much is read for it */
     const double spilled = exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0;
-    const double packing = (cost_of_a(p) + spilled) * (double)p->m + (cost_of_b(p) + spilled) * (double)p->n;
+    const double packing =
+        (cost_of_a(p) + spilled) * (double)p->m + (cost_of_b(p) + COST_WRITTEN + spilled) * (double)p->n;
     return cost + (t->queue ? COST_WAIT : COST_LAUNCH) +
            packing * (double)p->k / (double)d->info.compute_units;
 }
@@ -350,12 +401,13 @@ void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *
     *plan = *product;
     plan->tile.stage = OCLIN_STAGE_PACK;
     plan->tile.queue = 0;
-    plan->groups = parts_to_pack(p, product);
+    plan->groups = parts_of_a(p, product) + parts_of_b(p, product);
 }
 
 static int packs_always(const char *name)
 {
-    return strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-staged") == 0;
+    return strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-mixed") == 0 ||
+           strcmp(name, "simd-staged") == 0;
 }
 
 /* Whether groups take their work from a queue: not where packing is asked for as a launch of its own. */
@@ -378,17 +430,24 @@ static int64_t scratch_bytes(const struct oclin_plan *plan)
     return (plan->packed_a + plan->packed_b) * (int64_t)sizeof(float);
 }
 
-/* The better way, or, where there was no memory for packing, the one that needs none. */
+/* The best way, or, where there was no memory for packing, the one that needs none. */
 static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, const char *name,
                       struct oclin_plan *plan)
 {
-    const int packing_allowed = plan->tile.stage == OCLIN_STAGE_PRODUCT;
-    struct oclin_plan packed = *plan;
-    const double cost = simd_whole(&ctx->device, p, plan);
-    if (!packing_allowed) return;
-    const int cheaper = simd_packed(&ctx->device, p, &packed) < cost;
-    if (packs_always(name) || (cheaper && scratch_bytes(&packed) <= ctx->device.info.max_allocation))
-        *plan = packed;
+    const struct oclin_device_facts *d = &ctx->device;
+    const struct oclin_tile tile = plan->tile;
+    double best = simd_whole(d, p, plan);
+    if (tile.stage != OCLIN_STAGE_PRODUCT) return;
+    for (int mixed = 0; mixed <= tile.queue; mixed++) {
+        struct oclin_plan other = {.tile = tile};
+        if (mixed && is_flat(p, &tile) && !packs_always(name)) break;
+        const double cost = mixed ? simd_mixed(d, p, &other) : simd_packed(d, p, &other);
+        const int is_named = mixed == (tile.queue && strcmp(name, "simd-mixed") == 0);
+        if (packs_always(name) ? !is_named : cost >= best || scratch_bytes(&other) > d->info.max_allocation)
+            continue;
+        best = cost;
+        *plan = other;
+    }
 }
 
 static int64_t scratch_named(const oclin_context *ctx, const struct oclin_product *p, const char *name)
@@ -397,9 +456,12 @@ static int64_t scratch_named(const oclin_context *ctx, const struct oclin_produc
     struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(name))};
     plan.tile.queue = queues(ctx, name);
     if (!may_pack(name, p, &plan.tile)) return 0;
+    struct oclin_plan mixed = plan;
     simd_packed(&ctx->device, p, &plan);
+    if (plan.tile.queue) simd_mixed(&ctx->device, p, &mixed);
+    const int64_t bytes = scratch_bytes(&mixed), packed = scratch_bytes(&plan);
     /* a product that needs more does without, one of a smaller batch may not */
-    return least(scratch_bytes(&plan), ctx->device.info.max_allocation);
+    return least(packed > bytes ? packed : bytes, ctx->device.info.max_allocation);
 }
 
 /* Smaller products are the same layer's with smaller batches, each of which may be tuned. */
@@ -676,7 +738,7 @@ static int tile_named(const oclin_context *ctx, const char *name, struct oclin_t
     if (strcmp(name, "simd") == 0 || strcmp(name, "simd-4") == 0 || strcmp(name, "simd-8") == 0 ||
         strcmp(name, "simd-16") == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-skinny") == 0 ||
         strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-narrow") == 0 ||
-        strcmp(name, "simd-staged") == 0) {
+        strcmp(name, "simd-staged") == 0 || strcmp(name, "simd-mixed") == 0) {
         *tile = simd_tile(&ctx->device, number_of(name));
         return 1;
     }
@@ -696,7 +758,7 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
     if (!name || !*name) return OCLIN_OK;
     if (!tile_named(ctx, name, &tile)) {
         char known[240] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simd-skinny, "
-                          "simd-narrow, simd-staged, simt";
+                          "simd-narrow, simd-mixed, simd-staged, simt";
         for (int i = 0; i < SIMT_TILES; i++)
             snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", simt_tiles[i].name);
         return oclin_fail(ctx, OCLIN_E_ARG, "plan '%.40s' is not known: %s", name, known);
@@ -755,8 +817,8 @@ static int is_double(const oclin_context *ctx, const struct oclin_product *p, co
 int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                           const char *names[OCLIN_MOST_CANDIDATES])
 {
-    static const char *const all[] = {"simd-whole", "simd-packed", "simd-skinny", "simd-narrow",
-                                      "simd-8",     "simd-16",     "simd-4",      "plain"};
+    static const char *const all[] = {"simd-whole", "simd-packed", "simd-mixed", "simd-skinny", "simd-narrow",
+                                      "simd-8",     "simd-16",     "simd-4",     "plain"};
     enum { OTHERS = sizeof all / sizeof *all };
     typedef char room_for_all[1 + OTHERS + SIMT_TILES <= OCLIN_MOST_CANDIDATES ? 1 : -1];
     const struct oclin_product p = oclin_plan_shaped(id, shape);
@@ -792,12 +854,12 @@ static int simt_choices(const struct oclin_device_facts *d, const char *names[SI
 const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run)
 {
     typedef char a_round_has_all_tiles[(int)SIMT_TILES <= (int)OCLIN_CHECK_RUNS ? 1 : -1];
+    static const char *const packing[] = {"simd-whole", "simd-packed", "simd-mixed"};
     const char *asked = ctx->plan.name, *tiles[SIMT_TILES];
     (void)sizeof(a_round_has_all_tiles);
     if (asked[0] && strcmp(asked, "simd") != 0 && strcmp(asked, "simt") != 0) return asked;
     if (family_of(ctx, asked) == OCLIN_SIMD)
-        return round == 1 ? (run % 2 == 1 ? "simd-narrow" : "simd-skinny")
-                          : (run % 2 == 1 ? "simd-packed" : "simd-whole");
+        return round == 1 ? (run % 2 == 1 ? "simd-narrow" : "simd-skinny") : packing[run % 3];
     const int count = simt_choices(&ctx->device, tiles);
     return count ? tiles[(run + 2 * round) % count] : asked; /* another activation in the second round */
 }

@@ -41,7 +41,8 @@ static const char *const family_names[OCLIN_FAMILY_COUNT] = {"plain", "simt", "s
 static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",
                                           [OCLIN_STAGE_PACK] = " (packing)",
                                           [OCLIN_STAGE_PRODUCT] = " (packed)",
-                                          [OCLIN_STAGE_NARROW] = " (narrow)"};
+                                          [OCLIN_STAGE_NARROW] = " (narrow)",
+                                          [OCLIN_STAGE_MIXED] = " (mixed)"};
 
 /* The first four of enum oclin_kernel_id. */
 static int is_product(enum oclin_kernel_id id)

@@ -466,17 +466,17 @@ static void test_no_scratch_for_no_samples(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* A device whose largest buffer holds the operands, but not both of them packed, multiplies without packing. */
+/* A device whose largest buffer holds the operands, but not one of them packed, multiplies without packing. */
 static void test_no_room_for_scratch(void **state)
 {
     (void)state;
     oclin_context *ctx = make_context("simd");
     ctx->device.info.max_allocation = 1300000;
     oclin_layer *l;
-    assert_ok(ctx, oclin_layer_create(&l, ctx, 600, 500, NULL));
-    use(l, 400);
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 560, 560, NULL));
+    use(l, 560);
     assert_true(ctx->scratch_bytes == 0);
-    assert_ok(ctx, oclin_layer_reserve(l, 400));
+    assert_ok(ctx, oclin_layer_reserve(l, 560));
     oclin_layer_destroy(l);
     oclin_context_destroy(ctx);
 }

@@ -33,9 +33,9 @@ static const struct made_up {
 };
 
 static const char *const plans[] = {
-    "",           "plain",       "simd",        "simd-4",      "simd-8",      "simd-16",
-    "simd-whole", "simd-packed", "simd-staged", "simd-skinny", "simd-narrow", "simt",
-    "simt-16",    "simt-32",     "simt-64x32",  "simt-64",     "simt-128"};
+    "",           "plain",       "simd",       "simd-4",      "simd-8",      "simd-16",
+    "simd-whole", "simd-packed", "simd-mixed", "simd-staged", "simd-skinny", "simd-narrow",
+    "simt",       "simt-16",     "simt-32",    "simt-64x32",  "simt-64",     "simt-128"};
 
 static const int64_t sizes[] = {1, 2, 3, 7, 16, 17, 33, 48, 64, 65, 200, 257, 784, 2048, 10001};
 
@@ -112,11 +112,24 @@ static void check_groups(const oclin_context *ctx, const struct oclin_plan *plan
     must(plan->groups == (plan->tile.queue && parts > units ? units : parts));
 }
 
-static int64_t parts_to_pack(const struct oclin_product *p, const struct oclin_plan *plan)
+/* Of all of A, and of B. */
+static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    const struct oclin_tile *t = &plan->tile;
-    return ceil_divide(p->k, plan->block_k) *
-           (ceil_divide(p->m, 16 * t->item_m) + ceil_divide(p->n, OCLIN_SIMD_PANELS * t->item_n));
+    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->m, 16 * plan->tile.item_m);
+}
+
+static int64_t parts_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->n, OCLIN_SIMD_PANELS * plan->tile.item_n);
+}
+
+static void check_scratch(const oclin_context *ctx, const struct oclin_product *p,
+                          const struct oclin_plan *plan)
+{
+    static const char *const packing[] = {"simd-packed", "simd-mixed", "simd-staged"};
+    int always = 0;
+    for (size_t i = 0; i < COUNT_OF(packing); i++) always |= strcmp(ctx->plan.name, packing[i]) == 0;
+    must(always || bytes_of(plan->packed_a + plan->packed_b) <= oclin_plan_scratch(ctx, p));
 }
 
 /* Every block of k of A and B is packed, into memory that has room for them. */
@@ -129,12 +142,23 @@ static void check_packing(const oclin_context *ctx, const struct oclin_product *
     must(packing.tile.stage == OCLIN_STAGE_PACK && packing.tile.queue == 0);
     must(packing.block_k == plan->block_k);
     const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
-    must(packing.groups == parts_to_pack(p, plan));
+    must(packing.groups == parts_of_a(p, plan) + parts_of_b(p, plan));
     must(plan->packed_a ==
          blocks_k * ceil_divide(p->m, t->item_m) * (t->item_m * (int64_t)t->tile_k + t->vl));
     must(plan->packed_b == blocks_k * ceil_divide(p->n, t->item_n) * t->item_n * t->tile_k);
-    must(bytes_of(plan->packed_a + plan->packed_b) <= oclin_plan_scratch(ctx, p) ||
-         strcmp(ctx->plan.name, "simd-packed") == 0 || strcmp(ctx->plan.name, "simd-staged") == 0);
+    check_scratch(ctx, p, plan);
+}
+
+/* A is packed, and each group has room for some panels of B. */
+static void check_mixed(const oclin_context *ctx, const struct oclin_product *p,
+                        const struct oclin_plan *plan)
+{
+    const struct oclin_tile *t = &plan->tile;
+    must(t->queue);
+    must(plan->packed_a == ceil_divide(p->k, plan->block_k) * ceil_divide(p->m, t->item_m) *
+                               (t->item_m * (int64_t)t->tile_k + t->vl));
+    must(plan->packed_b >= plan->groups * OCLIN_SIMD_PANELS * t->item_n * t->tile_k);
+    check_scratch(ctx, p, plan);
 }
 
 /* All samples in whole panels; columns in whole rows of the register tile, so many as the memory of A's block and of C's takes. */
@@ -173,11 +197,15 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
     must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n); /* its sums' memory */
     must(plan->block_k > 0 && plan->block_k <= t->tile_k && plan->block_k % t->vl == 0);
     const int64_t blocks = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
-    const int packs_inside = t->queue && t->stage == OCLIN_STAGE_PRODUCT;
-    check_groups(ctx, plan, blocks + (packs_inside ? parts_to_pack(p, plan) : 0));
-    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT);
+    const int packs_a = t->queue && t->stage != OCLIN_STAGE_WHOLE;
+    const int packs_b = t->queue && t->stage == OCLIN_STAGE_PRODUCT;
+    check_groups(ctx, plan,
+                 blocks + (packs_a ? parts_of_a(p, plan) : 0) + (packs_b ? parts_of_b(p, plan) : 0));
+    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT || t->stage == OCLIN_STAGE_MIXED);
     if (t->stage == OCLIN_STAGE_PRODUCT)
         check_packing(ctx, p, plan);
+    else if (t->stage == OCLIN_STAGE_MIXED)
+        check_mixed(ctx, p, plan);
     else
         must(plan->packed_a == 0 && plan->packed_b == 0);
 }
@@ -231,7 +259,8 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
     must(attempts > 0 && attempts < 20);
     const char *name = ctx->plan.name;
     if (strncmp(name, "simt-", 5) == 0 || strcmp(name, "simd-whole") == 0 ||
-        strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-staged") == 0)
+        strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-mixed") == 0 ||
+        strcmp(name, "simd-staged") == 0)
         must(attempts == 1 && plan.tile.family != OCLIN_PLAIN); /* it, or nothing */
     if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
 }
@@ -380,8 +409,12 @@ static const struct choice {
      OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_GRAD_X, 128, 784, 512, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
-    {"two threads", OCLIN_KERNEL_GRAD_X, 128, 784, 512, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+    {"two threads", OCLIN_KERNEL_GRAD_X, 128, 784, 512, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_MIXED, 0, 0,
+     OCLIN_NONE}, /* a small A is packed for all, a large B not */
+    {"two threads", OCLIN_KERNEL_GRAD_X, 1024, 1024, 1024, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
      OCLIN_NONE},
+    {"two threads", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
+     OCLIN_NONE}, /* few rows: B is most of the work, and read in as few pieces as possible */
     {"two threads", OCLIN_KERNEL_FORWARD, 100, 200, 100, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
     /* long and narrow: A is packed once in one launch as well; a dW packs it across k again and again, and reads an X that no
@@ -392,7 +425,7 @@ static const struct choice {
      OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_GRAD_W, 8192, 128, 64, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
      OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_W, 4096, 200, 10, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
+    {"two cores", OCLIN_KERNEL_GRAD_W, 4096, 200, 10, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
     {"two cores", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
      OCLIN_NONE},
@@ -619,7 +652,7 @@ static const struct check {
 } checks[] = {
     {"two cores",
      "",
-     {{"simd-whole", "simd-packed", "simd-whole", "simd-packed", "simd-whole"},
+     {{"simd-whole", "simd-packed", "simd-mixed", "simd-whole", "simd-packed"},
       {"simd-skinny", "simd-narrow", "simd-skinny", "simd-narrow", "simd-skinny"}}},
     {"two cores",
      "simd-8",

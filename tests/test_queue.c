@@ -170,7 +170,8 @@ static void test_who_queues(void **state)
 
 int main(int argc, char **argv)
 {
-    static char *const plans[] = {"", "simd", "simd-whole", "simd-packed", "simd-staged", "simd-skinny"};
+    static char *const plans[] = {"",           "simd",        "simd-whole", "simd-packed",
+                                  "simd-mixed", "simd-staged", "simd-skinny"};
     struct test_list list = {0};
     add_test(&list, test_who_queues, NULL, "who queues");
     for (size_t i = 0; i < COUNT_OF(plans); i++)

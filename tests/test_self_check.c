@@ -87,11 +87,15 @@ static const struct mistake mistakes[] = {
     {"sums of dZ without every fourth", "simd", "product_simd.cl", "(s0 + s1) + (s2 + s3)", "(s0 + s1) + s2",
      "backward: db["},
     {"packing into the first strips", "simd-packed", "product_simd.cl",
-     "(block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(block * strips) * STRIP_FLOATS", "forward: y["},
+     "(block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(block * strips) * STRIP_FLOATS",
+     "forward: y["},
     {"packed panels of another block of k", "simd-packed", "product_simd.cl",
      "panels_from + k0 / block_k * all_panels", "panels_from + 0 * all_panels", NULL},
+    {"panels of B over the strips of A", "simd-mixed", "product_simd.cl",
+     "packed + packed_b(m, k, block_k) + get_group_id(0)", "packed + get_group_id(0)", NULL},
     {"packing for a launch of its own into the first strips", "simd-staged", "product_simd.cl",
-     "(block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(block * strips) * STRIP_FLOATS", "forward: y["},
+     "(block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(block * strips) * STRIP_FLOATS",
+     "forward: y["},
     {"a narrow forward of its last block of k", "simd", "product_simd.cl",
      "*to = first ? sum[i] : *to + sum[i];", "*to = sum[i];", "forward: y["},
     {"a narrow forward of the first rows of W", "simd", "product_simd.cl",
@@ -200,17 +204,19 @@ static void test_all_tiles(void **state)
 {
     static const struct {
         const char *plan, *built[20];
-    } families[] = {{"simd",
-                     {"built forward_simd:", "built forward_simd (packing):", "built forward_simd (packed):",
-                      "built grad_x_simd:", "built grad_x_simd (packing):", "built grad_x_simd (packed):",
-                      "built grad_w_simd:", "built grad_w_simd (packing):", "built grad_w_simd (packed):",
-                      "item 4 x 3", "item 2 x 6", "tile 16 x 2048", "tile 64 x 256"}},
-                    {"simt",
-                     {"tile 128 x 128 x 8, item 8 x 8, aligned", "tile 128 x 128 x 8, item 8 x 8\n",
-                      "tile 64 x 64 x 8, item 8 x 4, aligned", "tile 64 x 64 x 8, item 8 x 4\n",
-                      "tile 64 x 32 x 8, item 8 x 4, aligned", "tile 64 x 32 x 8, item 8 x 4\n",
-                      "tile 32 x 32 x 8, item 4 x 4, aligned", "tile 32 x 32 x 8, item 4 x 4\n",
-                      "tile 16 x 16 x 8, item 4 x 4, aligned", "tile 16 x 16 x 8, item 4 x 4\n"}}};
+    } families[] = {
+        {"simd",
+         {"built forward_simd:", "built forward_simd (packing):", "built forward_simd (packed):",
+          "built forward_simd (mixed):", "built grad_x_simd:", "built grad_x_simd (packing):",
+          "built grad_x_simd (packed):", "built grad_x_simd (mixed):", "built grad_w_simd:",
+          "built grad_w_simd (packing):", "built grad_w_simd (packed):", "built grad_w_simd (mixed):",
+          "item 4 x 3", "item 2 x 6", "tile 16 x 2048", "tile 64 x 256"}},
+        {"simt",
+         {"tile 128 x 128 x 8, item 8 x 8, aligned", "tile 128 x 128 x 8, item 8 x 8\n",
+          "tile 64 x 64 x 8, item 8 x 4, aligned", "tile 64 x 64 x 8, item 8 x 4\n",
+          "tile 64 x 32 x 8, item 8 x 4, aligned", "tile 64 x 32 x 8, item 8 x 4\n",
+          "tile 32 x 32 x 8, item 4 x 4, aligned", "tile 32 x 32 x 8, item 4 x 4\n",
+          "tile 16 x 16 x 8, item 4 x 4, aligned", "tile 16 x 16 x 8, item 4 x 4\n"}}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(families); i++) {
         clear_context_log();
@@ -220,7 +226,7 @@ static void test_all_tiles(void **state)
         assert_string_equal(ctx->plan.name, families[i].plan); /* it leaves the context as it was */
         for (size_t j = 0; j < COUNT_OF(families[i].built) && families[i].built[j]; j++)
             if (!strstr(context_log(), families[i].built[j]) && !is_too_large(ctx, families[i].built[j]) &&
-                !(ctx->device.queues && strstr(families[i].built[j], "(packing)")))
+                !strstr(families[i].built[j], ctx->device.queues ? "(packing)" : "(mixed)"))
                 fail_msg("%s: '%s' is not in\n%s", families[i].plan, families[i].built[j], context_log());
         oclin_context_destroy(ctx);
     }

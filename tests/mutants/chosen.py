@@ -217,11 +217,17 @@ m("queue: waits for all parts but one", "the slowest is not waited for", [(COMMO
 m("queue: parts that groups share out unevenly", "some parts are done twice and others never",
   [(COMMON, "min(group, count % groups)", "0 * min(group, count % groups)")], EDGE_SIMD, BLOCK_SIMD,
   "products simd-packed simd-packed/edge/*")
+m("mixed: one place for the panels of all groups", "two threads pack over each other",
+  [(SIMD, "get_group_id(0) * PANELS * PANEL_FLOATS", "0 * PANELS * PANEL_FLOATS")], "products simd-mixed simd-mixed/block/*")
+m("plan: mixed without room for all panels", "a group's panels lie behind the memory",
+  [(PLAN, "d->info.compute_units * OCLIN_SIMD_PANELS *", "OCLIN_SIMD_PANELS *")], "plan")
+m("plan: reserves for packing alone", "a mixed product of the same layer may need more",
+  [(PLAN, "packed > bytes ? packed : bytes", "packed")], "plan")
 m("plan: a queue of more parts than it can count", "", [(PLAN, "plan->tile.queue && parts <= most", "plan->tile.queue")], "plan")
 m("plan: a queue where the compiler has no fence", "__sync_synchronize() ends the build on other compilers",
   [(PLAN, "return ctx->device.queues &&", "return")], "plan")
 m("plan: a block as wide as the tile whatever its height", "the sums overwrite what lies behind",
-  [(PLAN, "t->tile_m * t->tile_n / m / t->item_n", "t->tile_m * t->tile_n / t->item_m / t->item_n")], "plan", BLOCK_SIMD)
+  [(PLAN, "t->tile_m * t->tile_n / m, step", "t->tile_m * t->tile_n / t->item_m, step")], "plan", BLOCK_SIMD)
 m("simt: kernel built for a smaller tile than planned", "the NDRange is that of the larger",
   [(PROGRAM, "t->group, t->vl, t->tile_m, t->tile_n,", "t->group, t->vl, t->tile_m, t->family == OCLIN_SIMT ? t->tile_n / 2 : t->tile_n,")],
   EDGE_SIMT)

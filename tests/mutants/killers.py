@@ -22,7 +22,8 @@ SIMT = (products("simt-16", "small/*/none/*", "edge/*", "small/*", "pair/*") + p
 # simd-8 and not simd, which takes other kernels for small batches.
 SIMD = (products("simd-8", "small/*/none/*", "edge/*") + products("simd-packed", "edge/*") +
         products("simd-8", "block/*", "small/*/tanh/*") + products("simd-packed", "block/*", "extreme/300x40*", "pair/*") +
-        products("simd-8", "pair/*") + products("simd-4", "edge/*") + products("simd-16", "edge/*", "small/*"))
+        products("simd-8", "pair/*") + products("simd-4", "edge/*") + products("simd-16", "edge/*", "small/*") +
+        products("simd-mixed", "edge/*", "block/*"))
 SKINNY = products("simd-skinny", "small/*/none/*", "block/*", "edge/*", "small/*", "pair/*")
 MATH = ["math plain", "math simd", "math simt-16", "golden plain", "golden simd", "golden simt-16"]
 OCLGRIND = {
