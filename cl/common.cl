@@ -53,6 +53,12 @@ struct any_real {
 #else
 #define PREFETCH(p)
 #endif
+/* For a line that will be written, on all compilers that have a queue (below). */
+#if OCLIN_QUEUE
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch((const void *)(uintptr_t)(p), 1, 2)
+#else
+#define PREFETCH_TO_WRITE(p)
+#endif
 
 OCLIN_INLINE real load_lanes(global const float *p, int lanes)
 {

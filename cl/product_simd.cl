@@ -312,6 +312,13 @@ OCLIN_INLINE void multiply(PACKED const float *a, PACKED const float *b, local r
     for (int i = 0; i < SUMS; i++) c[i] = sum[i];
 }
 
+/* Asks for where a register tile will be stored, before it is computed: W or dW, which is as large as the product, seldom in
+ * the cache, and read before in the step. (Whole steps 1.03 times as fast; the same for Y and dX: 0.97.) */
+OCLIN_INLINE void prefetch_tile(global const float *c, long c_stride)
+{
+    for (int row = 0; row < OCLIN_ITEM_M; row++) PREFETCH_TO_WRITE(c + row * c_stride);
+}
+
 /* Stores a register tile, of which rows x columns exist; c, v and z point at its first. With a constant for `lanes` where the
  * tile is whole: dW up to 10 % faster. */
 OCLIN_INLINE void store_tile(local const real *sums, int rows, int columns, global float *c, long c_stride,
@@ -542,6 +549,7 @@ OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_p
                 const int strip = by_rows ? i / count : i % strips, j = by_rows ? i % count : i / strips;
                 const int row = strip * OCLIN_ITEM_M, column = (panel0 + j) * OCLIN_ITEM_N;
                 local real *sums = k <= block_k ? c_tile : c_tile + ((panel0 + j) * strips + strip) * SUMS;
+                if (SUM_A_OVER_K && k0 + block_k >= k) prefetch_tile(c + row * c_stride + column, c_stride);
                 multiply(a_strips + strip * STRIP_FLOATS, b_packed + j * panel_floats, sums, depth, k0 == 0,
                          ahead + j * OCLIN_ITEM_N, b_stride);
                 if (k0 + block_k >= k)
