@@ -156,12 +156,16 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
  * block_m, block_n, block_k: the part of the tile that this launch uses (simd: multiples of its register tile; its narrow form
  * and the skinny kernels: see there).
  */
-#define PRODUCT_ARGUMENTS                                                                                    \
-    global const float *restrict a, long a_offset, long a_stride, global const float *restrict s,            \
-        long s_offset, long s_stride, global const float *restrict b, long b_offset, long b_stride,          \
+#define PRODUCT_ARGUMENTS_(RESTRICT)                                                                         \
+    global const float *RESTRICT a, long a_offset, long a_stride, global const float *RESTRICT s,            \
+        long s_offset, long s_stride, global const float *RESTRICT b, long b_offset, long b_stride,          \
         global float *c, long c_offset, long c_stride, global float *v, long v_offset, global float *z,      \
         long z_offset, long z_stride, long m, long n, long k, float scale, float lr, int flags, int block_m, \
         int block_n, int block_k
+#define PRODUCT_ARGUMENTS PRODUCT_ARGUMENTS_(restrict)
+/* Of a helper: a promise of its own, once inlined, becomes an instruction that Oclgrind 21.10 does not know. */
+#define OCLIN_NO_PROMISE
+#define HELPER_ARGUMENTS PRODUCT_ARGUMENTS_(OCLIN_NO_PROMISE)
 /* The same in a call. */
 #define PRODUCT_VALUES                                                                                       \
     a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, v, v_offset, \

@@ -76,7 +76,7 @@ OCLIN_INLINE void dot_products(local float *c, global const float *a, long a_str
     }
 }
 
-OCLIN_INLINE void compute_block(long block, local float *c_tile, PRODUCT_ARGUMENTS)
+OCLIN_INLINE void compute_block(long block, local float *c_tile, HELPER_ARGUMENTS)
 {
     const long blocks_n = (n + block_n - 1) / block_n;
     const long row0 = block / blocks_n * block_m, column0 = block % blocks_n * block_n;

@@ -370,7 +370,7 @@ OCLIN_INLINE long parts_of_b(long n, long k, int block_k)
     return (n + PACK_N - 1) / PACK_N * ((k + block_k - 1) / block_k);
 }
 
-OCLIN_INLINE void pack_part(long part, PRODUCT_ARGUMENTS, global float *packed)
+OCLIN_INLINE void pack_part(long part, HELPER_ARGUMENTS, global float *packed)
 {
     const long parts_m = (m + PACK_M - 1) / PACK_M, parts_n = (n + PACK_N - 1) / PACK_N;
     const long strips = (m + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M, panels = (n + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N;
@@ -436,7 +436,7 @@ OCLIN_INLINE void multiply_rows(global const float *w, long w_stride, int rows, 
 }
 
 OCLIN_INLINE void compute_block(long block, local real *x_panels, local real *b_panels, local real *y_tile,
-                                local float *a_sums, PRODUCT_ARGUMENTS, global const float *packed)
+                                local float *a_sums, HELPER_ARGUMENTS, global const float *packed)
 {
     const long column0 = block * block_n;
     if (column0 >= n) return;
@@ -471,7 +471,7 @@ OCLIN_INLINE void compute_block(long block, local real *x_panels, local real *b_
 }
 #elif OCLIN_STAGE != OCLIN_STAGE_PACK
 OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_panels, local real *c_tile,
-                                local float *a_sums, PRODUCT_ARGUMENTS, global float *packed)
+                                local float *a_sums, HELPER_ARGUMENTS, global float *packed)
 {
     const long blocks_m = (m + block_m - 1) / block_m;
     const long row0 = block % blocks_m * block_m, column0 = block / blocks_m * block_n;

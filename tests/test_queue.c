@@ -101,7 +101,7 @@ static oclin_context *make_slow_context(const char *folder)
     char *before = set ? strcpy(new_array(char, strlen(set) + 1), set) : NULL;
     write_kernel(folder, "common.cl", "", "");
     write_kernel(folder, "product_simd.cl",
-                 "pack_part(long part, PRODUCT_ARGUMENTS, global float *packed)\n{\n",
+                 "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n",
                  "    for (volatile int i = 0; part == 0 && i < 50000000; i++) {\n    }\n");
     setenv("OCLIN_CL_DIR", folder, 1);
     oclin_context *ctx = make_context("simd-packed");
