@@ -166,6 +166,7 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
 /* Of a helper: a promise of its own, once inlined, becomes an instruction that Oclgrind 21.10 does not know. */
 #define OCLIN_NO_PROMISE
 #define HELPER_ARGUMENTS PRODUCT_ARGUMENTS_(OCLIN_NO_PROMISE)
+
 /* The same in a call. */
 #define PRODUCT_VALUES                                                                                       \
     a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, v, v_offset, \

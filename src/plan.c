@@ -256,7 +256,7 @@ static int64_t step_n(const struct oclin_product *p, const struct oclin_tile *t,
 }
 
 /* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
- * n that give 1 to 4 groups a core. each_a, each_b: the cost of an element of A or B in a block. */
+ * n that give up to 12 blocks a core. each_a, each_b: the cost of an element of A or B in a block. */
 static double simd_blocks(const struct oclin_device_facts *d, const struct oclin_product *p, double each_a,
                           double each_b, struct oclin_plan *plan)
 {
@@ -264,12 +264,12 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
     const int64_t units = d->info.compute_units;
     const int64_t fewest_m = ceil_divide(p->m, t->tile_m);
     double best = 0.0;
-    for (int64_t parts_m = fewest_m; parts_m <= fewest_m * 4 * units; parts_m *= 2)
+    for (int64_t parts_m = fewest_m; parts_m <= fewest_m * 4 * units; parts_m *= 2) {
+        const int64_t m = part(p->m, parts_m, t->item_m);
+        /* a flat block may be wider than the tile */
+        const int64_t room = (int64_t)t->tile_m * t->tile_n / m, step = step_n(p, t, room);
+        const int64_t fewest_n = ceil_divide(p->n, room / step * step);
         for (int64_t rounds = 0; rounds <= 12; rounds++) {
-            const int64_t m = part(p->m, parts_m, t->item_m);
-            /* a flat block may be wider than the tile */
-            const int64_t room = (int64_t)t->tile_m * t->tile_n / m, step = step_n(p, t, room);
-            const int64_t fewest_n = ceil_divide(p->n, room / step * step);
             int64_t parts_n = ceil_divide(rounds * units, parts_m);
             if (parts_n < fewest_n) parts_n = fewest_n;
             const int64_t n = least(part(p->n, parts_n, step), round_up(p->n, t->item_n));
@@ -279,6 +279,7 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
             plan->block_m = (int)m;
             plan->block_n = (int)n;
         }
+    }
     plan->block_k = (int)part(p->k, ceil_divide(p->k, t->tile_k), t->vl);
     return best * (double)p->k;
 }
@@ -381,7 +382,6 @@ static double simd_packed(const struct oclin_device_facts *d, const struct oclin
 {
     struct oclin_tile *t = &plan->tile;
     t->stage = OCLIN_STAGE_PRODUCT;
-    t->prefetch = 0;
     if (t->tile_m >= 2 * t->item_m) t->tile_m = t->tile_m / 2 / t->item_m * t->item_m;
     const double cost = simd_blocks(d, p, COST_READ, COST_READ, plan);
     plan->packed_a = floats_of_a(p, plan);
@@ -436,15 +436,14 @@ static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, c
 {
     const struct oclin_device_facts *d = &ctx->device;
     const struct oclin_tile tile = plan->tile;
+    const int named = packs_always(name), mixed_named = strcmp(name, "simd-mixed") == 0 && tile.queue;
     double best = simd_whole(d, p, plan);
     if (tile.stage != OCLIN_STAGE_PRODUCT) return;
     for (int mixed = 0; mixed <= tile.queue; mixed++) {
         struct oclin_plan other = {.tile = tile};
-        if (mixed && is_flat(p, &tile) && !packs_always(name)) break;
+        if (named ? mixed != mixed_named : mixed && is_flat(p, &tile)) continue;
         const double cost = mixed ? simd_mixed(d, p, &other) : simd_packed(d, p, &other);
-        const int is_named = mixed == (tile.queue && strcmp(name, "simd-mixed") == 0);
-        if (packs_always(name) ? !is_named : cost >= best || scratch_bytes(&other) > d->info.max_allocation)
-            continue;
+        if (!named && (cost >= best || scratch_bytes(&other) > d->info.max_allocation)) continue;
         best = cost;
         *plan = other;
     }
@@ -731,17 +730,20 @@ void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, stru
 
 /* ----------------------------------------------------------------------------------------- forced plans */
 
+static const char *const simd_names[] = {"simd",       "simd-4",      "simd-8",      "simd-16",
+                                         "simd-whole", "simd-packed", "simd-skinny", "simd-narrow",
+                                         "simd-mixed", "simd-staged"};
+enum { SIMD_NAMES = sizeof simd_names / sizeof *simd_names };
+
 static int tile_named(const oclin_context *ctx, const char *name, struct oclin_tile *tile)
 {
     *tile = plain_tile(&ctx->device, 1);
     if (strcmp(name, "plain") == 0) return 1;
-    if (strcmp(name, "simd") == 0 || strcmp(name, "simd-4") == 0 || strcmp(name, "simd-8") == 0 ||
-        strcmp(name, "simd-16") == 0 || strcmp(name, "simd-whole") == 0 || strcmp(name, "simd-skinny") == 0 ||
-        strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-narrow") == 0 ||
-        strcmp(name, "simd-staged") == 0 || strcmp(name, "simd-mixed") == 0) {
-        *tile = simd_tile(&ctx->device, number_of(name));
-        return 1;
-    }
+    for (int i = 0; i < SIMD_NAMES; i++)
+        if (strcmp(name, simd_names[i]) == 0) {
+            *tile = simd_tile(&ctx->device, number_of(name));
+            return 1;
+        }
     /* the family as a whole runs if its smallest tile does */
     if (strcmp(name, "simt") == 0) name = simt_tiles[SIMT_TILES - 1].name;
     for (int i = 0; i < SIMT_TILES; i++)
@@ -757,10 +759,12 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
     struct oclin_tile tile;
     if (!name || !*name) return OCLIN_OK;
     if (!tile_named(ctx, name, &tile)) {
-        char known[240] = "plain, simd, simd-4, simd-8, simd-16, simd-whole, simd-packed, simd-skinny, "
-                          "simd-narrow, simd-mixed, simd-staged, simt";
-        for (int i = 0; i < SIMT_TILES; i++)
-            snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", simt_tiles[i].name);
+        char known[240] = "plain";
+        for (int i = 0; i < SIMD_NAMES + 1 + SIMT_TILES; i++)
+            snprintf(known + strlen(known), sizeof known - strlen(known), ", %s",
+                     i < SIMD_NAMES    ? simd_names[i]
+                     : i == SIMD_NAMES ? "simt"
+                                       : simt_tiles[i - SIMD_NAMES - 1].name);
         return oclin_fail(ctx, OCLIN_E_ARG, "plan '%.40s' is not known: %s", name, known);
     }
     if (!fits(&ctx->device, &tile))
