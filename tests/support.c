@@ -5,8 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "support.h"
+
+#include "oclin_internal.h"
 
 /* Before main(), where some programs make contexts. */
 __attribute__((constructor)) static void without_cache_folder(void)
@@ -365,6 +369,57 @@ void hear(void *heard, const char *line)
     h->lines++;
     h->newlines += strchr(line, '\n') != NULL;
     snprintf(h->last, sizeof h->last, "%s", line);
+}
+
+const char *built_in(const char *name)
+{
+    for (size_t i = 0; i < oclin_cl_file_count; i++)
+        if (strcmp(oclin_cl_files[i].name, name) == 0) return oclin_cl_files[i].text;
+    fail_msg("%s is not built in", name);
+    return NULL;
+}
+
+void write_changed(const char *folder, const char *name, const char *text, const char *from, const char *to)
+{
+    char path[512];
+    const char *at = strstr(text, from);
+    if (!at) fail_msg("%s has no '%s'", name, from);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fprintf(f, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    assert_int_equal(fclose(f), 0);
+}
+
+int run_again(const char *self, const char *argument, const char *more, int seconds, char *wrote, size_t size)
+{
+    int ends[2] = {-1, -1}, ended = 0;
+    size_t length = 0;
+    char rest[256];
+    if (wrote) assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        if (wrote) {
+            dup2(ends[1], 1);
+            dup2(ends[1], 2);
+            close(ends[0]);
+            close(ends[1]);
+        }
+        alarm((unsigned)seconds);
+        execl(self, self, argument, more, (char *)NULL);
+        _exit(127);
+    }
+    if (wrote) {
+        close(ends[1]);
+        for (ssize_t got = 1; got > 0; length += (size_t)got)
+            if ((got = read(ends[0], wrote + length, size - 1 - length)) <= 0) break;
+        while (read(ends[0], rest, sizeof rest) > 0) continue;
+        wrote[length] = 0;
+        close(ends[0]);
+    }
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    return ended;
 }
 
 void find_real(const char *name, void *function)

@@ -127,6 +127,16 @@ int run_refused(const char *plan);
 const char *context_log(void);
 void clear_context_log(void);
 
+/* The library's own kernel text of that name, borrowed; fails the test if there is none. */
+const char *built_in(const char *name);
+/* This text as a file of that name in the folder, with the first `from` (which must be there) replaced by `to`. */
+void write_changed(const char *folder, const char *name, const char *text, const char *from, const char *to);
+
+/* Runs the program `self` again, with up to two arguments (NULL: no more), and returns how it ended, as waitpid() tells. seconds:
+ * after them it is ended by SIGALRM; 0: never. wrote: what it printed, cut at size; NULL: it prints where this one does. */
+int run_again(const char *self, const char *argument, const char *more, int seconds, char *wrote,
+              size_t size);
+
 /* The OpenCL loader's own `name`, for a test that defines a function of that name in front of it. function: the address of a
  * pointer to such a function. */
 void find_real(const char *name, void *function);

@@ -141,25 +141,11 @@ static const struct ending {
 
 static const char *self; /* argv[0] */
 
-/* Runs this program with the arguments; what it ended with. */
-static int run_self(const char *option, const char *value)
-{
-    fflush(NULL);
-    const pid_t child = fork();
-    if (child == 0) {
-        alarm(120); /* a hang becomes a failure; an ending takes milliseconds */
-        execl(self, self, option, value, (char *)NULL);
-        _exit(127);
-    }
-    int ended = 0;
-    assert_int_equal(waitpid(child, &ended, 0), child);
-    return ended;
-}
-
 static void test_ending(void **state)
 {
     const struct ending *e = *state;
-    const int ended = run_self("--end", e->name);
+    const int ended =
+        run_again(self, "--end", e->name, 120, NULL, 0); /* a hang fails; an ending takes milliseconds */
     if (WIFSIGNALED(ended)) fail_msg("ended by signal %d (%d is the time limit)", WTERMSIG(ended), SIGALRM);
     assert_int_equal(WEXITSTATUS(ended), AS_IT_SHOULD);
 }

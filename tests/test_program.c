@@ -26,24 +26,11 @@ static struct folder make_folder(void)
     return f;
 }
 
-static const char *built_in(const char *name)
-{
-    for (size_t i = 0; i < oclin_cl_file_count; i++)
-        if (strcmp(oclin_cl_files[i].name, name) == 0) return oclin_cl_files[i].text;
-    fail_msg("%s is no kernel text", name);
-    return NULL;
-}
-
 /* The built-in text of `name` with the first `old` replaced by `new`, as a file in the folder. */
 static void put_changed(struct folder *f, const char *name, const char *old, const char *new)
 {
-    const char *text = built_in(name), *at = strstr(text, old);
-    if (!at) fail_msg("%s has no %s", name, old);
+    write_changed(f->path, name, built_in(name), old, new);
     snprintf(f->file, sizeof f->file, "%s/%s", f->path, name);
-    FILE *file = fopen(f->file, "wb");
-    assert_non_null(file);
-    fprintf(file, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
-    assert_int_equal(fclose(file), 0);
 }
 
 static void remove_folder(const struct folder *f)

@@ -74,24 +74,7 @@ static char *text_of(const char *name)
         fclose(f);
         return text;
     }
-    for (size_t i = 0; i < oclin_cl_file_count; i++)
-        if (strcmp(oclin_cl_files[i].name, name) == 0) return strcpy(text, oclin_cl_files[i].text);
-    fail_msg("%s is not built in", name);
-    return text;
-}
-
-/* Into the folder, with `more` behind the first place of `place`. */
-static void write_kernel(const char *folder, const char *name, const char *place, const char *more)
-{
-    char path[64], *text = text_of(name), *at = strstr(text, place);
-    assert_non_null(at);
-    at += strlen(place);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fprintf(f, "%.*s%s%s", (int)(at - text), text, more, at);
-    assert_int_equal(fclose(f), 0);
-    free(text);
+    return strcpy(text, built_in(name));
 }
 
 /* A context whose first packed part takes so long that all other cores wake up meanwhile, and have nothing left to pack. */
@@ -99,10 +82,14 @@ static oclin_context *make_slow_context(const char *folder)
 {
     const char *set = getenv("OCLIN_CL_DIR");
     char *before = set ? strcpy(new_array(char, strlen(set) + 1), set) : NULL;
-    write_kernel(folder, "common.cl", "", "");
-    write_kernel(folder, "product_simd.cl",
-                 "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n",
-                 "    for (volatile int i = 0; part == 0 && i < 50000000; i++) {\n    }\n");
+    static const char pack[] = "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n";
+    static const char slow_pack[] = "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n"
+                                    "    for (volatile int i = 0; part == 0 && i < 50000000; i++) {\n    }\n";
+    char *common = text_of("common.cl"), *product = text_of("product_simd.cl");
+    write_changed(folder, "common.cl", common, "", "");
+    write_changed(folder, "product_simd.cl", product, pack, slow_pack);
+    free(common);
+    free(product);
     setenv("OCLIN_CL_DIR", folder, 1);
     oclin_context *ctx = make_context("simd-packed");
     if (before)

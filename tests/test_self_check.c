@@ -116,30 +116,6 @@ static const struct mistake mistakes[] = {
      "sum[i + 3][j] = MULTIPLY_ADD((float4)(ak.z), bk[j], sum[i + 3][j])", "forward: y["},
 };
 
-static char *built_in(const char *name)
-{
-    for (size_t i = 0; i < oclin_cl_file_count; i++)
-        if (strcmp(oclin_cl_files[i].name, name) == 0) {
-            char *copy = new_array(char, strlen(oclin_cl_files[i].text) + 1);
-            return strcpy(copy, oclin_cl_files[i].text);
-        }
-    fail_msg("%s is not built in", name);
-    return NULL;
-}
-
-static void write_mistake(const char *folder, const struct mistake *m)
-{
-    char path[512];
-    char *text = built_in(m->file), *at = strstr(text, m->from);
-    if (!at) fail_msg("%s has no '%s'", m->file, m->from);
-    snprintf(path, sizeof path, "%s/%s", folder, m->file);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fprintf(f, "%.*s%s%s", (int)(at - text), text, m->to, at + strlen(m->from));
-    assert_int_equal(fclose(f), 0);
-    free(text);
-}
-
 /* A mistake in the second block of k is seen in the first product that has one: of the first shapes forward's sum is 36 long,
  * dX's 140. How deep a block is depends on the local memory. */
 static const char *first_of_two_blocks(const oclin_context *ctx)
@@ -156,7 +132,7 @@ static void test_mistake(void **state)
     const struct mistake *m = *state;
     char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
     assert_non_null(mkdtemp(folder));
-    write_mistake(folder, m);
+    write_changed(folder, m->file, built_in(m->file), m->from, m->to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = m->plan;
     o.cl_dir = folder;
@@ -395,7 +371,7 @@ static void test_program_mistake(void **state)
     const struct program_mistake *p = *state;
     char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
     assert_non_null(mkdtemp(folder));
-    write_mistake(folder, &p->m);
+    write_changed(folder, p->m.file, built_in(p->m.file), p->m.from, p->m.to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = p->m.plan;
     o.cl_dir = folder;

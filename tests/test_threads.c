@@ -119,33 +119,6 @@ static void test_eight(void **state)
 
 static const char *self; /* argv[0] */
 
-/* Runs this program with the option; how it ended, and what it wrote, as far as there is room. */
-static int run_self(const char *option, char *wrote, size_t size)
-{
-    int ends[2], ended = 0;
-    size_t length = 0;
-    char rest[256];
-    assert_int_equal(pipe(ends), 0);
-    fflush(NULL);
-    const pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], 1);
-        dup2(ends[1], 2);
-        close(ends[0]);
-        close(ends[1]);
-        execl(self, self, option, (char *)NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    for (ssize_t got = 1; got > 0; length += (size_t)got)
-        if ((got = read(ends[0], wrote + length, size - 1 - length)) <= 0) break;
-    while (read(ends[0], rest, sizeof rest) > 0) continue;
-    wrote[length] = 0;
-    close(ends[0]);
-    assert_int_equal(waitpid(child, &ended, 0), child);
-    return ended;
-}
-
 /*
  * The eight in a process of their own. PoCL 3.1 counts the uses of a kernel that several contexts have compiled wrongly, now
  * and then, where their threads run it at once, and ends the process by an assertion: no library can prevent that. It is
@@ -157,7 +130,7 @@ static void test_eight_apart(void **state)
     static char wrote[1 << 16];
     (void)state;
     for (int i = 0; i < TRIES; i++) {
-        const int ended = run_self("--eight", wrote, sizeof wrote);
+        const int ended = run_again(self, "--eight", NULL, 0, wrote, sizeof wrote);
         if (WIFEXITED(ended) && WEXITSTATUS(ended) == 0) return;
         print_error("%s", wrote);
         if (!WIFSIGNALED(ended) || WTERMSIG(ended) != SIGABRT ||

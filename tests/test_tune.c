@@ -718,14 +718,6 @@ static void test_leaves_nothing(void **state)
 
 /* ------------------------------------------------------------------------------------------ what is wrong */
 
-static const char *built_in(const char *name)
-{
-    for (size_t i = 0; i < oclin_cl_file_count; i++)
-        if (strcmp(oclin_cl_files[i].name, name) == 0) return oclin_cl_files[i].text;
-    fail_msg("%s is not built in", name);
-    return NULL;
-}
-
 /* `from` becomes `to`, everywhere, in a copy of the kernel text in the folder. */
 static void write_mistake(const struct folder *f, const char *file, const char *from, const char *to)
 {
