@@ -98,7 +98,7 @@ OCLIN_INLINE void store_lanes(global float *p, real value, int lanes)
         if (i < lanes) p[i] = part[i];
 }
 
-/* y = act(z). NaN stays NaN: fmax(z, 0) would lose it. */
+/* y = act(z). NaN stays NaN: fmax(z, 0) would lose it, and so may clamp(). */
 OCLIN_INLINE real activate(real z)
 {
 #if OCLIN_ACTIVATION == OCLIN_ACT_RELU
@@ -108,6 +108,8 @@ OCLIN_INLINE real activate(real z)
 #elif OCLIN_ACTIVATION == OCLIN_ACT_TANH
     return tanh(z);
 #elif OCLIN_ACTIVATION == OCLIN_ACT_GELU
+    /* Left of -30 erfc() is 0, and -Inf times that 0 would be NaN. */
+    z = select(z, (real)(-30.0f), isless(z, (real)(-30.0f)));
     return 0.5f * z * erfc(z * -0.70710678118654752f);
 #else
     return z;
@@ -124,6 +126,8 @@ OCLIN_INLINE real grad_z(real dy, real s)
 #elif OCLIN_ACTIVATION == OCLIN_ACT_TANH
     return dy * (1.0f - s * s);
 #elif OCLIN_ACTIVATION == OCLIN_ACT_GELU
+    /* Beyond 30 cdf is 0 or 1 and pdf is 0, and an Inf times that 0 would be NaN. */
+    s = select(s, copysign((real)(30.0f), s), isgreater(fabs(s), (real)(30.0f)));
     const real cdf = 0.5f * erfc(s * -0.70710678118654752f);
     const real pdf = 0.39894228040143268f * exp(-0.5f * s * s);
     return dy * (cdf + s * pdf);

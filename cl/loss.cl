@@ -7,7 +7,15 @@
  *   cross_entropy   row loss = log sum exp(y - max) - (y[label] - max)
  *                   dY = gradient_scale * (softmax(y) - onehot(label))
  *   sum_rows        loss (+)= loss_scale * sum of row losses,  correct (+)= sum of row_correct
+ *
+ * A scale is a pair, x times y, because it may be beyond a float where its product with a value is not: y is a
+ * power of two, and nearly always 1.
  */
+
+OCLIN_INLINE float scaled(float value, float2 scale)
+{
+    return value * scale.x * scale.y;
+}
 
 /* The sum of `mine` over the group, for every item. Uniform control flow. */
 OCLIN_INLINE float group_sum(local float *part, float mine)
@@ -38,7 +46,7 @@ OCLIN_INLINE float group_max(local float *part, float mine)
 
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 mse(global const float *y, long y_offset, long y_stride, global const float *t, long t_offset, long t_stride,
-    global float *dy, long dy_offset, long dy_stride, global float *row_loss, long cols, float gradient_scale,
+    global float *dy, long dy_offset, long dy_stride, global float *row_loss, long cols, float2 gradient_scale,
     int flags)
 {
     local float part[OCLIN_GROUP];
@@ -52,7 +60,7 @@ mse(global const float *y, long y_offset, long y_stride, global const float *t, 
     for (long i = item; i < cols; i += OCLIN_GROUP) {
         const float difference = y[i] - t[i];
         sum = fma(difference, difference, sum);
-        if (flags & OCLIN_FLAG_GRADIENT) dy[i] = gradient_scale * difference;
+        if (flags & OCLIN_FLAG_GRADIENT) dy[i] = scaled(difference, gradient_scale);
     }
     sum = group_sum(part, sum);
     if (item == 0) row_loss[row] = sum;
@@ -62,7 +70,7 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 cross_entropy(global const float *y, long y_offset, long y_stride, global const int *labels,
               long labels_offset, long labels_stride, global float *dy, long dy_offset, long dy_stride,
               global float *row_loss, global int *row_correct, long row_correct_offset, long cols,
-              float gradient_scale, int flags)
+              float2 gradient_scale, int flags)
 {
     local float part[OCLIN_GROUP];
     const long row = get_group_id(0);
@@ -92,7 +100,7 @@ cross_entropy(global const float *y, long y_offset, long y_stride, global const 
     if (flags & OCLIN_FLAG_GRADIENT)
         for (long i = item; i < cols; i += OCLIN_GROUP) {
             const float p = exp(y[i] - largest) / sum;
-            dy[i] = known ? gradient_scale * (i == label ? p - 1.0f : p) : NAN;
+            dy[i] = known ? scaled(i == label ? p - 1.0f : p, gradient_scale) : NAN;
         }
     if (item == 0) {
         row_loss[row] = log(sum) - (score - largest);
@@ -103,7 +111,7 @@ cross_entropy(global const float *y, long y_offset, long y_stride, global const 
 /* One group. Sums of many rows are compensated (Kahan): the error does not grow with the number of rows. */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 sum_rows(global const float *row_loss, global const int *row_correct, long row_correct_offset, long rows,
-         global float *loss, long loss_offset, global int *correct, long correct_offset, float loss_scale,
+         global float *loss, long loss_offset, global int *correct, long correct_offset, float2 loss_scale,
          int flags)
 {
     local float part[OCLIN_GROUP];
@@ -123,7 +131,7 @@ sum_rows(global const float *row_loss, global const int *row_correct, long row_c
     sum = group_sum(part, sum); /* its barriers order counts as well */
     if (item != 0) return;
     if (flags & OCLIN_FLAG_LOSS) {
-        sum *= loss_scale;
+        sum = scaled(sum, loss_scale);
         if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];
         loss[loss_offset] = sum;
     }

@@ -90,6 +90,20 @@ struct launch {
     cl_kernel kernel;
 };
 
+/*
+ * A scale as two floats whose product it is; a kernel multiplies by the first, then by the second. One float would
+ * not do: 2 * scale may be beyond the largest where y - t is small, and scale / D below the smallest where y - t is
+ * large. The first has the digits, and an exponent with which nothing overflows or underflows that does not in the
+ * end; the second is a power of two.
+ */
+static cl_float2 in_two(double scale)
+{
+    int exponent;
+    const double digits = frexp(scale, &exponent);
+    const int first = exponent < -100 ? -100 : exponent > 120 ? 120 : exponent;
+    return (cl_float2){{(float)ldexp(digits, first), (float)ldexp(1.0, exponent - first)}};
+}
+
 static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows, struct launch *l)
 {
     l->kernel = NULL;
@@ -114,7 +128,7 @@ static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tens
 
 /* The row kernels differ in one thing: cross_entropy also counts. */
 static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
-                                 int classes, float gradient_scale)
+                                 int classes, cl_float2 gradient_scale)
 {
     const struct oclin_operand y = oclin_operand_of(c->y), target = oclin_operand_of(c->target),
                                dy = operand_or_y(c->dy, c->y);
@@ -136,7 +150,7 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
 }
 
 static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
-                                float loss_scale)
+                                cl_float2 loss_scale)
 {
     const struct oclin_operand loss = operand_or_y(c->loss, c->y), correct = operand_or_y(c->correct, c->y);
     const cl_long rows = c->y->rows, correct_offset = c->y->rows;
@@ -197,9 +211,9 @@ static oclin_status run(oclin_context *ctx, const struct oclin_loss_call *c, int
     OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SUM_ROWS, 1, &sum));
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(settle(c));
-    oclin_status status = enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale));
+    oclin_status status = enqueue_rows(ctx, &by_row, c, classes, in_two(classes ? scale : 2.0 * scale));
     if (c->dy) oclin_tensor_written(c->dy, status);
-    if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, (float)scale);
+    if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, in_two(scale));
     sums_written(c, status);
     return status;
 }

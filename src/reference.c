@@ -13,12 +13,19 @@
 #define TINY 0x1p-149                /* the smallest denormal: one ulp where a result underflows */
 #define FLUSH 0x1p-126               /* what a device without denormals may turn into zero */
 #define NO_OVERFLOW 0x1p127          /* sums below it stay finite in float, rounding errors included */
+#define OVERFLOWS 0x1.ffffffp127     /* a single result rounds to Inf from here on */
 #define SECOND_ORDER (1.0 + 0x1p-10) /* for the terms in u^2 that the bounds leave out */
 #define SQRT_HALF 0.70710678118654752440
 #define INV_SQRT_2PI 0.39894228040143267794
 
 /* The losses are not told whether the device flushes denormals: they allow it. */
 static const struct oclin_ref_case any_device = {.no_denormals = 1};
+
+/* The bound e of a single result; INFINITY, which claims nothing, where e decides whether it overflows. */
+static double unless_overflow(double value, double e)
+{
+    return isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e;
+}
 
 /* ------------------------------------------------------------------------------------------------ sums */
 
@@ -60,8 +67,9 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     const double magnitude = (fabs(a) + a_bound) * fabs(b);
     sum->S += magnitude;
     if (isfinite(magnitude)) sum->finite += magnitude;
-    /* a may be NaN there; or 0, and 0 Inf is NaN */
-    if (isnan(a_bound) || (isinf(b) && fabs(a) <= a_bound)) sum->finite = INFINITY;
+    /* a may be NaN there, or Inf or not; or 0, and 0 Inf is NaN */
+    if (isnan(a_bound) || (isinf(a_bound) && isfinite(a)) || (isinf(b) && fabs(a) <= a_bound))
+        sum->finite = INFINITY;
     sum->carried += a_bound * fabs(b);
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
@@ -86,6 +94,15 @@ static double normal_cdf(double z)
     return 0.5 * erfc(-z * SQRT_HALF);
 }
 
+/* 0 at both ends, where it would be Inf * 0. */
+static double z_normal_pdf(double z)
+{
+    return isinf(z) ? 0 : z * normal_pdf(z);
+}
+
+/* Beyond it the kernels take GELU as if z were this far: to a float it is at its limits there. */
+#define GELU_FAR 30.0
+
 static double activate(oclin_activation activation, double z)
 {
     switch (activation) {
@@ -96,7 +113,7 @@ static double activate(oclin_activation activation, double z)
     case OCLIN_TANH:
         return tanh(z);
     case OCLIN_GELU:
-        return z * normal_cdf(z);
+        return z == -INFINITY ? 0 : z * normal_cdf(z);
     default:
         return z;
     }
@@ -114,7 +131,7 @@ static double steepest(oclin_activation activation, double z, double e)
     case OCLIN_TANH:
         return 4 / (2 + exp(2 * nearest) + exp(-2 * nearest));
     case OCLIN_GELU: /* left of 0, cdf + |z| pdf grows with z and is above |act'|; 1.1290 is its maximum */
-        return z + e < 0 ? normal_cdf(z + e) - (z + e) * normal_pdf(z + e) : 1.13;
+        return z + e < 0 ? normal_cdf(z + e) - z_normal_pdf(z + e) : 1.13;
     default:
         return 1;
     }
@@ -138,7 +155,8 @@ static double activate_bound(const struct oclin_ref_case *c, double z, double e)
         if (isinf(z)) return e;
         const double farthest = fabs(z) + e, nearest = fmax(0, fabs(z) - e);
         own = 33 * U * y + 2 * U * farthest * farthest * normal_pdf(nearest);
-        return carried + SECOND_ORDER * own + (1 + 8 * fabs(z)) * TINY + (1 + fabs(z)) * flushed;
+        const double reach = fmin(fabs(z), GELU_FAR);
+        return carried + SECOND_ORDER * own + (1 + 8 * reach) * TINY + (1 + reach) * flushed;
     }
     default:
         return carried;
@@ -155,7 +173,7 @@ static double grad_z(oclin_activation activation, double dy, double s)
     case OCLIN_TANH:
         return dy * (1 - s * s);
     case OCLIN_GELU:
-        return dy * (normal_cdf(s) + s * normal_pdf(s));
+        return dy * (normal_cdf(s) + z_normal_pdf(s));
     default:
         return dy;
     }
@@ -181,9 +199,10 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
     case OCLIN_GELU: { /* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2,
                         * and the argument of exp 1, magnified by s^2 / 2. Their sum 1 and dy 1, after
                         * cancellation. */
-        const double cdf = normal_cdf(s), s_pdf = fabs(s) * normal_pdf(s);
-        own = U * (32 * cdf + 2 * s_pdf + (9 + 0.5 * s * s) * s_pdf + 2 * fabs(cdf + s * normal_pdf(s)));
-        tiny = 16 + 2 * fabs(s);
+        const double cdf = normal_cdf(s), s_pdf = fabs(z_normal_pdf(s)), reach = fmin(fabs(s), GELU_FAR);
+        own =
+            U * (32 * cdf + 2 * s_pdf + (9 + 0.5 * reach * reach) * s_pdf + 2 * fabs(cdf + z_normal_pdf(s)));
+        tiny = 16 + 2 * reach;
         break;
     }
     default:
@@ -192,7 +211,9 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
     /* act' may be 0 on the device: 0 Inf is NaN */
     if (isinf(dy) && fabs(grad_z(c->activation, 1, s)) <= SECOND_ORDER * own + tiny * (TINY + flushed))
         return NAN;
-    return SECOND_ORDER * own * fabs(dy) + tiny * (TINY + flushed) * fabs(dy) + TINY + flushed;
+    return unless_overflow(grad_z(c->activation, dy, s), SECOND_ORDER * own * fabs(dy) +
+                                                             tiny * (TINY + flushed) * fabs(dy) + TINY +
+                                                             flushed);
 }
 
 /* s may be NULL where there is no activation. */
@@ -312,9 +333,21 @@ void oclin_ref_accumulate(int64_t n, const float *old, const double *dw, const d
     for (int64_t i = 0; i < n; i++) {
         const double e = dw_bound ? dw_bound[i] : 0;
         sum[i] = old[i] + dw[i];
-        if (bound) bound[i] = e + U * (fabs(sum[i]) + e) + 3 * FLUSH;
+        if (bound) bound[i] = unless_overflow(sum[i], e + U * (fabs(sum[i]) + e) + 3 * FLUSH);
         if (bound && unknown_beside_inf(old[i], dw[i], e)) bound[i] = NAN;
     }
+}
+
+static double step_bound(float w, double dw, double e, float lr)
+{
+    const double lr_dw = (double)lr * dw, lr_flushed = (double)lr < FLUSH ? lr : 0;
+    const double rounding = 2 * U * (fabs(w) + fabs(lr_dw)) + SECOND_ORDER * lr * e;
+    if (unknown_beside_inf(w, lr_dw, lr * e) || (isinf(dw) && lr_flushed > 0)) return NAN;
+    /* without fma the product may overflow, and the difference not */
+    if (isfinite(lr_dw) && fabs(lr_dw) + rounding >= OVERFLOWS && fabs(w - lr_dw) < OVERFLOWS)
+        return INFINITY;
+    return unless_overflow(w - lr_dw,
+                           rounding + (3 + lr) * FLUSH + (lr_flushed > 0 ? lr_flushed * fabs(dw) : 0));
 }
 
 void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *dw_bound, float lr,
@@ -322,15 +355,15 @@ void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *d
 {
     for (int64_t i = 0; i < n; i++) {
         const double e = dw_bound ? dw_bound[i] : 0, lr_dw = (double)lr * dw[i];
-        w_new[i] = w[i] - lr_dw;
-        if (bound) bound[i] = 2 * U * (fabs(w[i]) + fabs(lr_dw)) + SECOND_ORDER * lr * e + (3 + lr) * FLUSH;
-        if (bound && unknown_beside_inf(w[i], lr_dw, lr * e)) bound[i] = NAN;
+        w_new[i] = lr == 0 ? w[i] : w[i] - lr_dw; /* 0 does nothing: not 0 Inf, which is NaN */
+        if (bound) bound[i] = lr == 0 ? 0 : step_bound(w[i], dw[i], e, lr);
     }
 }
 
 /* ----------------------------------------------------------------------------------------------- losses */
 
-/* scale / D is rounded to float once, and the product with it once. */
+/* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product with
+ * it once. */
 #define FACTOR_ERROR (2 * U)
 
 static double loss_factor(oclin_reduction reduction, double count, float scale)
@@ -345,13 +378,16 @@ static double loss_factor(oclin_reduction reduction, double count, float scale)
 static double loss_bound_of(double factor, double sum, int64_t rows, double e)
 {
     const double compensated = (2 + fmin((double)rows, 10)) * U + 8 * (double)rows * U * U;
-    return SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ERROR) * sum) + FLUSH * (1 + sum);
+    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ERROR) * sum);
+    return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * (double)rows) * FLUSH);
 }
 
+/* factor is 2 scale / D. The difference is a float; so are its operands, and each may be flushed. */
 static double mse_gradient_bound(double factor, double d)
 {
     if (isfinite(d) && fabs(d) >= NO_OVERFLOW) return INFINITY;
-    return SECOND_ORDER * (U + FACTOR_ERROR) * fabs(factor * 2 * d) + (2 + fabs(d)) * FLUSH;
+    const double rounding = SECOND_ORDER * (U + FACTOR_ERROR) * fabs(factor * d);
+    return unless_overflow(factor * d, rounding + (2 + 3 * fabs(factor)) * FLUSH);
 }
 
 void oclin_ref_mse(int64_t rows, int64_t cols, const float *y, const float *t, oclin_reduction reduction,
@@ -366,7 +402,7 @@ void oclin_ref_mse(int64_t rows, int64_t cols, const float *y, const float *t, o
             const double d = (double)y[at] - (double)t[at];
             row += d * d;
             if (dy) dy[at] = factor * 2 * d;
-            if (bound) bound[at] = mse_gradient_bound(factor, d);
+            if (bound) bound[at] = mse_gradient_bound(factor * 2, d);
         }
         sum += row;
         e += sum_bound(&any_device, cols, row, 1) + 2 * U * row; /* 2 u: the difference, squared */
@@ -420,9 +456,8 @@ static void cross_entropy_gradient(int64_t cols, const float *y, int32_t label, 
         const double difference = p_j - (j == label ? 1 : 0);
         const double p_error = exp_error(y[j] - p->m) / p->s + (p->s_error + 5 * U) * p_j + FLUSH;
         if (dy) dy[j] = valid ? factor * difference : NAN;
-        if (bound)
-            bound[j] =
-                SECOND_ORDER * fabs(factor) * (p_error + (U + FACTOR_ERROR) * fabs(difference)) + 2 * FLUSH;
+        const double e = SECOND_ORDER * fabs(factor) * (p_error + (U + FACTOR_ERROR) * fabs(difference));
+        if (bound) bound[j] = unless_overflow(factor * difference, e + 2 * FLUSH);
     }
 }
 

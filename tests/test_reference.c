@@ -3,11 +3,13 @@
  * identities, PyTorch; its bounds against a float evaluation that errs as much as OpenCL allows. And the
  * helpers of support.c, whose failure would make every other test pass. Needs no device.
  */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "golden/golden.h"
+#include "oracle.h"
 #include "support.h"
 
 #define U 0x1p-24
@@ -364,6 +366,79 @@ static void test_activation_tails(void **state)
             fail_msg("%s(%g) is %.17g", activation_names[rows[i].activation], rows[i].z, y);
         if (isfinite(y) && !(bound <= 500 * U * fabs(y) + 0x1p-126)) fail_msg("row %zu: bound %g", i, bound);
     }
+}
+
+/* At every edge the value of the second opinion, and a bound that says something. */
+static void test_activation_edges(void **state)
+{
+    const oclin_activation activation = (oclin_activation)(intptr_t)*state;
+    for (int i = 0; i < EDGES; i++) {
+        double bound;
+        const double y = activate_one(activation, edge_values[i], &bound);
+        const double want = oracle_activation(activation, edge_values[i]);
+        if (isnan(want) ? !isnan(y) : !(y == want || fabs(y - want) <= 1e-12 * fabs(want) + 1e-60))
+            fail_msg("%s(%g) is %.17g, must be %.17g", activation_names[activation], edge_values[i], y, want);
+        if ((isinf(edge_values[i]) ? isfinite(want) : fabs(edge_values[i]) < 0x1p127) &&
+            !(bound <= 5e-5 * fabs(want) + 1e-38))
+            fail_msg("%s(%g): bound %g", activation_names[activation], edge_values[i], bound);
+        if (isnan(bound) && !isnan(want))
+            fail_msg("%s(%g) is not known", activation_names[activation], edge_values[i]);
+    }
+}
+
+static void check_derivative(oclin_activation activation, float dy, float z, float s)
+{
+    double bound;
+    const double got = grad_one(activation, dy, s, &bound);
+    const double slope = oracle_stored_derivative(activation, z, s), dz = oracle_dz(activation, dy, slope);
+    if (isnan(dz) ? !isnan(got) : !(got == dz || fabs(got - dz) <= 1e-12 * (fabs(dz) + fabs(dy)) + 1e-60))
+        fail_msg("%s'(%g) * %g is %.17g, must be %.17g", activation_names[activation], z, dy, got, dz);
+    if (isfinite(dy) && isfinite(slope) && fabs(dz) < 0x1p127 && !(bound <= 1e-5 * fabs(dy) + 1e-38))
+        fail_msg("%s'(%g) * %g: bound %g", activation_names[activation], z, dy, bound);
+}
+
+static void test_derivative_edges(void **state)
+{
+    const oclin_activation activation = (oclin_activation)(intptr_t)*state;
+    for (int i = 0; i < EDGES; i++) {
+        const float z = edge_values[i];
+        const float s = activation == OCLIN_GELU ? z : (float)oracle_activation(activation, z);
+        const double want = oracle_derivative(activation, z), of_one = grad_one(activation, 1, s, NULL);
+        const double rounded = activation == OCLIN_GELU ? 1e-12 : 1e-7; /* what the stored y lost */
+        if (isnan(want) ? !isnan(of_one) : !(fabs(of_one - want) <= rounded))
+            fail_msg("%s'(%g) is %.17g, must be %.17g", activation_names[activation], z, of_one, want);
+        for (int j = 0; j < EDGES; j++) check_derivative(activation, edge_values[j], z, s);
+    }
+}
+
+/* A result at the end of the range may be Inf on a device, or may not; the next operation must not claim it, either. */
+static void test_overflow_by_rounding(void **state)
+{
+    (void)state;
+    const float largest = FLT_MAX, far_right = 10, one = 1, lr = 1;
+    double bound, y;
+    assert_true(grad_one(OCLIN_GELU, FLT_MAX, far_right, &bound) <= FLT_MAX && bound == INFINITY);
+    grad_one(OCLIN_GELU, FLT_MAX / 2, far_right, &bound);
+    assert_true(bound < FLT_MAX * 1e-5);
+    struct oclin_ref_case gelu = OCLIN_REF_CASE_INIT(1, 1, 1);
+    gelu.activation = OCLIN_GELU;
+    oclin_ref_grad_w(&gelu, &one, &largest, &far_right, &y, &bound);
+    assert_true(isfinite(y) && !isfinite(bound));
+
+    const double ulp = 0x1p104, none = 0;
+    oclin_ref_accumulate(1, &largest, &ulp, &none, &y, &bound);
+    assert_true(bound == INFINITY);
+    const double back = -ulp, twice = 2.0 * FLT_MAX, inf = INFINITY;
+    oclin_ref_step(1, &largest, &back, &none, lr, &y, &bound);
+    assert_true(bound == INFINITY);
+    oclin_ref_step(1, &largest, &twice, &none, lr, &y, &bound); /* the product may overflow where no fma is */
+    assert_true(y == -(double)FLT_MAX && bound == INFINITY);
+    oclin_ref_step(1, &one, &inf, &none, 0, &y, &bound); /* no step */
+    assert_true(y == 1 && bound == 0);
+    const double large = 1e30;
+    oclin_ref_step(1, &one, &large, &none, 0x1p-130f, &y,
+                   &bound); /* lr may be flushed, and then takes no step */
+    assert_true(bound >= fabs(1 - y));
 }
 
 /* NaN or Inf in one x reaches exactly the results of its row, and their bounds claim no distance. */
@@ -1078,6 +1153,8 @@ int main(int argc, char **argv)
         const char *name = activation_names[activation];
         add_test(&list, test_finite_differences, (void *)activation, "finite differences %s", name);
         add_test(&list, test_activation_bounds, (void *)activation, "activation bounds %s", name);
+        add_test(&list, test_activation_edges, (void *)activation, "activation edges %s", name);
+        add_test(&list, test_derivative_edges, (void *)activation, "derivative edges %s", name);
     }
     for (size_t i = 0; i < COUNT_OF(one_rows); i++)
         add_test(&list, test_cross_entropy_row, (void *)&one_rows[i], "cross-entropy %s", one_rows[i].name);
@@ -1096,6 +1173,7 @@ int main(int argc, char **argv)
                   {"step", test_step},
                   {"relu selects", test_relu_selects},
                   {"activation tails", test_activation_tails},
+                  {"overflow by rounding", test_overflow_by_rounding},
                   {"non-finite input", test_non_finite_input},
                   {"loss gradients", test_loss_gradients},
                   {"sum rule", test_sum_rule},
