@@ -8,8 +8,8 @@
  *                   dY = gradient_scale * (softmax(y) - onehot(label))
  *   sum_rows        loss (+)= loss_scale * sum of row losses,  correct (+)= sum of row_correct
  *
- * A scale is a pair, x times y, because it may be beyond a float where its product with a value is not: y is a
- * power of two, and nearly always 1.
+ * A scale is a pair, x times y, because it may be beyond a float where its product with a value is not: y is
+ * a power of two, and nearly always 1.
  */
 
 OCLIN_INLINE float scaled(float value, float2 scale)

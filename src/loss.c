@@ -91,10 +91,10 @@ struct launch {
 };
 
 /*
- * A scale as two floats whose product it is; a kernel multiplies by the first, then by the second. One float would
- * not do: 2 * scale may be beyond the largest where y - t is small, and scale / D below the smallest where y - t is
- * large. The first has the digits, and an exponent with which nothing overflows or underflows that does not in the
- * end; the second is a power of two.
+ * A scale as two floats whose product it is; a kernel multiplies by the first, then by the second. One float
+ * would not do: 2 * scale may be beyond the largest where y - t is small, and scale / D below the smallest
+ * where y - t is large. The first has the digits, and an exponent with which nothing overflows or underflows
+ * that does not in the end; the second is a power of two.
  */
 static cl_float2 in_two(double scale)
 {

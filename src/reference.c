@@ -362,8 +362,8 @@ void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *d
 
 /* ----------------------------------------------------------------------------------------------- losses */
 
-/* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product with
- * it once. */
+/* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product
+ * with it once. */
 #define FACTOR_ERROR (2 * U)
 
 static double loss_factor(oclin_reduction reduction, double count, float scale)

@@ -13,7 +13,8 @@ const float edge_values[EDGES] = {
     BOTH(1e38f), BOTH(1.8e38f),   BOTH(FLT_MAX), BOTH(INFINITY), NAN,
 };
 
-/* The normal density, and the chance to be below z: by its series near 0, by the continued fraction of Mills' ratio in the tails. */
+/* The normal density, and the chance to be below z: by its series near 0, in the tails by the continued
+ * fraction of Mills' ratio. */
 static double density(double z)
 {
     return exp(-z * z / 2) / sqrt(2 * acos(-1.0));

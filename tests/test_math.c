@@ -1,13 +1,18 @@
 /*
  * The mathematics of the source, asked of the device: equations (1) to (3) from the explicit Jacobians, the
- * adjoint identity, batches in parts, the mean over the batch as the source's formulas have it, and the fused
- * step. The plan is argv[1].
+ * adjoint identity, batches in parts, the mean over the batch as the source's formulas have it, the fused
+ * step, and every activation at the edges of its range. The plan is argv[1].
  */
+#include "oracle.h"
 #include "support.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "oclin_internal.h"
 
 /* The sizes of one layer under test: n inputs, m outputs, as the source calls them. */
 struct sizes {
@@ -274,6 +279,148 @@ static void test_special_values(void **state)
     free_bench(&b);
 }
 
+/* ------------------------------------------------------------------------------ activations at their edges */
+
+struct edge_case {
+    const char *plan;
+    oclin_activation activation;
+};
+
+static const char *const activation_names[] = {"none", "relu", "sigmoid", "tanh", "gelu"};
+enum { ACTIVATIONS = COUNT_OF(activation_names) };
+
+/* A device without denormals may have 0 for z, y, dy or the result. */
+static double flushed_at(oclin_context *ctx)
+{
+    return ctx->device.denormals ? 0 : FLT_MIN;
+}
+
+static void check_edge(const char *name, const struct edge_case *c, float z, float dy, float got, double want,
+                       double tolerance)
+{
+    if (isnan(want) ? isnan(got) : (double)got == want || fabs((double)got - want) <= tolerance) return;
+    if (fabs(want) >= FLT_MAX && got == copysignf(INFINITY, (float)want))
+        return; /* as a float that is Inf, or may be */
+    fail_msg("%s, %s of %g, dy %g: %.9g, must be %.9g", name, activation_names[c->activation], (double)z,
+             (double)dy, (double)got, want);
+}
+
+/* y is a function of OpenCL within its limits. Most of GELU's errors are erfc()'s, and grow with z^2 on the
+ * left. */
+static void check_edge_y(const struct edge_case *c, oclin_context *ctx, float z, float y)
+{
+    const double want = oracle_activation(c->activation, (double)z), reach = fmin(fabs((double)z), 30.0);
+    const double exact = c->activation == OCLIN_NONE || c->activation == OCLIN_RELU;
+    const double flushed = flushed_at(ctx) * (1 + reach),
+                 overflow = c->activation == OCLIN_SIGMOID ? 0x1p-127 : 0;
+    check_edge("y", c, z, 0.0f, y, want,
+               exact ? flushed
+                     : (40 + 3 * reach * reach) * 0x1p-24 * fabs(want) + flushed + overflow + 256 * 0x1p-149);
+}
+
+/* dz for one z and dy, from the y that the device has itself. */
+static void check_edge_dz(const char *name, const struct edge_case *c, oclin_context *ctx, float z, float y,
+                          float dy, float dz)
+{
+    const double slope = oracle_stored_derivative(c->activation, (double)z, (double)y);
+    const double right = oracle_derivative(c->activation, (double)z), d = (double)dy;
+    if (isfinite(right) && fabs(slope - right) > 1e-6)
+        fail_msg("%s'(%g) is %g, must be %g", activation_names[c->activation], (double)z, slope, right);
+    if (isinf(dy) && fabs(slope) < 1e-6)
+        return; /* where slope is 0 as a float, Inf 0 is NaN; y may be 1 or nearly 1 */
+    const double flushed = flushed_at(ctx) * (3 + 80 * fabs(d)), exact = c->activation <= OCLIN_RELU;
+    const double rounding = 2e-6 * fabs(slope) + 4e-7, tiny = (80 * fabs(d) + 1) * 0x1p-149;
+    check_edge(name, c, z, dy, dz, oracle_dz(c->activation, d, slope),
+               exact ? flushed : rounding * fabs(d) + tiny + flushed);
+}
+
+static const float edge_dy[] = {1.0f, -2.5f, 0.0f, 0x1p-149f, 1e30f, FLT_MAX, -INFINITY, NAN};
+
+/* The values are b, so that they lie along the outputs; x is 1 for the first sample alone: dW and db are its
+ * dZ. */
+static void test_edges_along_outputs(void **state)
+{
+    const struct edge_case *c = *state;
+    enum { BATCH = 3 };
+    oclin_context *ctx = make_context(c->plan);
+    const float x[BATCH] = {1.0f};
+    float y[BATCH * EDGES], dy[BATCH * EDGES] = {0}, dw[EDGES], db[EDGES];
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = c->activation;
+    options.init = OCLIN_INIT_ZERO;
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, EDGES, &options));
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_b(l), edge_values));
+    oclin_tensor *tx = tensor_of(ctx, BATCH, 1, x), *ty = tensor_of(ctx, BATCH, EDGES, NULL),
+                 *tdy = tensor_of(ctx, BATCH, EDGES, NULL);
+    assert_ok(ctx, oclin_layer_forward(l, tx, ty));
+    assert_ok(ctx, oclin_tensor_read(ty, y));
+    for (int i = 0; i < BATCH * EDGES; i++) check_edge_y(c, ctx, edge_values[i % EDGES], y[i]);
+    for (size_t d = 0; d < COUNT_OF(edge_dy); d++) {
+        for (int i = 0; i < EDGES; i++) dy[i] = edge_dy[d];
+        assert_ok(ctx, oclin_tensor_write(tdy, dy));
+        assert_ok(ctx, oclin_layer_zero_grad(l));
+        assert_ok(ctx, oclin_layer_backward(l, tdy, NULL));
+        assert_ok(ctx, oclin_tensor_read(oclin_layer_dw(l), dw));
+        assert_ok(ctx, oclin_tensor_read(oclin_layer_db(l), db));
+        for (int i = 0; i < EDGES; i++) {
+            check_edge_dz("dw", c, ctx, edge_values[i], y[i], edge_dy[d], dw[i]);
+            check_edge_dz("db", c, ctx, edge_values[i], y[i], edge_dy[d], db[i]);
+        }
+    }
+    oclin_tensor *const tensors[] = {tx, ty, tdy};
+    for (size_t i = 0; i < COUNT_OF(tensors); i++) oclin_tensor_destroy(tensors[i]);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
+/* The values are x, a sample each, of a layer with the one weight 1: dX is dZ. */
+static void test_edges_along_samples(void **state)
+{
+    const struct edge_case *c = *state;
+    oclin_context *ctx = make_context(c->plan);
+    const float one = 1.0f;
+    float y[EDGES], dy[EDGES], dx[EDGES];
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = c->activation;
+    options.bias = 0;
+    options.w = tensor_of(ctx, 1, 1, &one);
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, &options));
+    oclin_tensor *tx = tensor_of(ctx, EDGES, 1, edge_values), *ty = tensor_of(ctx, EDGES, 1, NULL),
+                 *tdy = tensor_of(ctx, EDGES, 1, NULL), *tdx = tensor_of(ctx, EDGES, 1, NULL);
+    assert_ok(ctx, oclin_layer_forward(l, tx, ty));
+    assert_ok(ctx, oclin_tensor_read(ty, y));
+    for (int i = 0; i < EDGES; i++) check_edge_y(c, ctx, edge_values[i], y[i]);
+    for (size_t d = 0; d < COUNT_OF(edge_dy); d++) {
+        for (int i = 0; i < EDGES; i++) dy[i] = edge_dy[d];
+        assert_ok(ctx, oclin_tensor_write(tdy, dy));
+        assert_ok(ctx, oclin_layer_backward(l, tdy, tdx));
+        assert_ok(ctx, oclin_tensor_read(tdx, dx));
+        for (int i = 0; i < EDGES; i++) check_edge_dz("dx", c, ctx, edge_values[i], y[i], dy[i], dx[i]);
+    }
+    oclin_tensor *const tensors[] = {options.w, tx, ty, tdy, tdx};
+    for (size_t i = 0; i < COUNT_OF(tensors); i++) oclin_tensor_destroy(tensors[i]);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
+/* simd: also by the forms that it takes for few rows or for large products. */
+static void add_edges(struct test_list *list)
+{
+    static const char *const forms[] = {"simd-skinny", "simd-narrow", "simd-packed"};
+    enum { FORMS = COUNT_OF(forms) };
+    static struct edge_case cases[(1 + FORMS) * ACTIVATIONS];
+    const int plans = strcmp(plan_name, "simd") == 0 ? 1 + FORMS : 1;
+    for (int i = 0; i < plans * ACTIVATIONS; i++) {
+        cases[i].plan = i < ACTIVATIONS ? plan_name : forms[i / ACTIVATIONS - 1];
+        cases[i].activation = (oclin_activation)(i % ACTIVATIONS);
+        const char *name = activation_names[i % ACTIVATIONS];
+        add_test(list, test_edges_along_outputs, &cases[i], "%s/edges/%s/outputs", cases[i].plan, name);
+        add_test(list, test_edges_along_samples, &cases[i], "%s/edges/%s/samples", cases[i].plan, name);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct sizes sizes[] = {{1, 1, 1}, {4, 3, 5}, {8, 20, 17}, {16, 33, 9}, {64, 7, 40}};
@@ -297,5 +444,6 @@ int main(int argc, char **argv)
             add_test(&list, tests[t].run, (void *)(uintptr_t)&sizes[i], "%s/%s/%lldx%lldx%lld", plan_name,
                      tests[t].name, (long long)sizes[i].batch, (long long)sizes[i].in,
                      (long long)sizes[i].out);
+    add_edges(&list);
     return run_list(plan_name, &list, argc - 1, argv + 1);
 }

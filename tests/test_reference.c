@@ -411,7 +411,8 @@ static void test_derivative_edges(void **state)
     }
 }
 
-/* A result at the end of the range may be Inf on a device, or may not; the next operation must not claim it, either. */
+/* A result at the end of the range may be Inf on a device, or may not; the next operation claims nothing,
+ * either. */
 static void test_overflow_by_rounding(void **state)
 {
     (void)state;
