@@ -46,8 +46,8 @@ OCLIN_INLINE float group_max(local float *part, float mine)
 
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 mse(global const float *y, long y_offset, long y_stride, global const float *t, long t_offset, long t_stride,
-    global float *dy, long dy_offset, long dy_stride, global float *row_loss, long cols, float2 gradient_scale,
-    int flags)
+    global float *dy, long dy_offset, long dy_stride, global float *row_loss, long cols,
+    float2 gradient_scale, int flags)
 {
     local float part[OCLIN_GROUP];
     const long row = get_group_id(0);

@@ -100,5 +100,5 @@ double oracle_cross_entropy(int cols, const float *y, int32_t label, double *dif
     for (int j = 0; j < cols && !unknown; j++) sum += exp((double)y[j] - (double)y[best]);
     for (int j = 0; j < cols; j++)
         difference[j] = unknown ? NAN : exp((double)y[j] - (double)y[best]) / sum - (j == label);
-    return unknown ? NAN : log(sum) + (double)y[best] - (double)y[label];
+    return unknown ? NAN : log(sum) + ((double)y[best] - (double)y[label]);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "oracle.h"
 #include "support.h"
 
 #include "oclin_internal.h"
@@ -271,6 +272,174 @@ static void test_odd_row(void **state)
     if (r->label < 0 || r->label >= CLASSES)
         for (int i = 0; i < CLASSES; i++) assert_true(isnan(got[i]));
     oclin_tensor *const all[] = {y, t, dy, loss, correct};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* -------------------------------------------------------------------------------------------------- edges */
+
+static const float edges[] = {0.0f,   0x1p-149f, -1e-40f,  1.0f,     -3.0f,     1e-20f,
+                              -88.0f, 104.0f,    1e15f,    -2e18f,   1e30f,     -1e38f,
+                              3e38f,  FLT_MAX,   -FLT_MAX, INFINITY, -INFINITY, NAN};
+enum { VALUES = COUNT_OF(edges), PAIRS = VALUES * VALUES };
+static const float scales[] = {1.0f, -0.75f, 0.0f, 0x1p-149f, -3e-39f, 1e30f, 2e38f, FLT_MAX};
+
+/* got is want, or as near as float allows; where want is beyond 2^127 it may be Inf. */
+static void check_near(const char *what, float scale, const float *of, float got, double want,
+                       double tolerance)
+{
+    if (isnan(want) ? isnan(got) : (double)got == want || fabs((double)got - want) <= tolerance) return;
+    if (fabs(want) >= 0x1p127 && got == copysignf(INFINITY, (float)want)) return;
+    fail_msg("%s of %g and %g, scale %g: %.9g, must be %.9g", what, (double)of[0], (double)of[1],
+             (double)scale, (double)got, want);
+}
+
+/* Every y beside every t, as one row: dy = scale / D * 2 (y - t), with nothing that overflows or vanishes on
+ * the way. */
+static void check_mse_dy(oclin_context *ctx, oclin_reduction reduction, float scale)
+{
+    float y[PAIRS], t[PAIRS], got[PAIRS];
+    for (int i = 0; i < PAIRS; i++) {
+        y[i] = edges[i / VALUES];
+        t[i] = edges[i % VALUES];
+    }
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, 1, PAIRS, y),
+                 *tt = make_tensor(ctx, OCLIN_F32, 1, PAIRS, t),
+                 *dy = make_tensor(ctx, OCLIN_F32, 1, PAIRS, NULL);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.reduction = reduction;
+    options.scale = scale;
+    assert_ok(ctx, oclin_loss_mse(ty, tt, NULL, dy, &options));
+    assert_ok(ctx, oclin_tensor_read(dy, got));
+    const double factor = 2.0 * (double)scale / (reduction == OCLIN_MEAN ? PAIRS : 1);
+    const double smallest = ctx->device.denormals ? 0x1p-149 : (1 + 3 * fabs(factor)) * FLT_MIN;
+    for (int i = 0; i < PAIRS; i++) {
+        const double d = (double)y[i] - (double)t[i];
+        if (isfinite(d) && fabs(d) >= 0x1p127) continue; /* as a float it may be Inf */
+        const float of[] = {y[i], t[i]};
+        check_near("dy", scale, of, got[i], factor * d, 4 * 0x1p-24 * fabs(factor * d) + smallest);
+    }
+    oclin_tensor_destroy(ty);
+    oclin_tensor_destroy(tt);
+    oclin_tensor_destroy(dy);
+}
+
+static void test_mse_dy_edges(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(scales); i++) {
+        check_mse_dy(context(*(int *)*state), OCLIN_SUM, scales[i]);
+        check_mse_dy(context(*(int *)*state), OCLIN_MEAN, scales[i]);
+    }
+}
+
+/* Each pair alone, as `rows` equal rows: loss = scale (y - t)^2 for the mean. */
+static void check_mse_loss(oclin_context *ctx, int64_t rows, float y, float t, float scale)
+{
+    const float of[] = {y, t};
+    const double d = (double)y - (double)t, want = (double)scale * (d * d);
+    if (isfinite(d) && d * d * (double)rows >= 0x1p127)
+        return; /* the sum comes before the scale, and may be Inf */
+    float got;
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, rows, 1, NULL),
+                 *tt = make_tensor(ctx, OCLIN_F32, rows, 1, NULL),
+                 *loss = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.scale = scale;
+    assert_ok(ctx, oclin_tensor_fill(ty, (double)y));
+    assert_ok(ctx, oclin_tensor_fill(tt, (double)t));
+    assert_ok(ctx, oclin_loss_mse(ty, tt, loss, NULL, &options));
+    assert_ok(ctx, oclin_tensor_read(loss, &got));
+    const double smallest = ctx->device.denormals ? (1 + fabs((double)scale)) * 0x1p-149
+                                                  : (2 + 4 * fabs((double)scale)) * FLT_MIN;
+    check_near("loss", scale, of, got, want, 16 * 0x1p-24 * fabs(want) + smallest);
+    oclin_tensor_destroy(ty);
+    oclin_tensor_destroy(tt);
+    oclin_tensor_destroy(loss);
+}
+
+static void test_mse_loss_edges(void **state)
+{
+    for (size_t s = 0; s < COUNT_OF(scales); s++)
+        for (int i = 0; i < VALUES; i++) {
+            check_mse_loss(context(*(int *)*state), 1, edges[i], edges[(i * 7 + 3) % VALUES], scales[s]);
+            check_mse_loss(context(*(int *)*state), 1, edges[i], edges[i], scales[s]);
+            check_mse_loss(context(*(int *)*state), 1000, edges[i], 1.0f, scales[s]);
+        }
+}
+
+/* Rows of three scores: two of the edges, and 1 or -Inf. Every row with each label, and with one that is
+ * none. */
+enum { LABELS = CLASSES + 1, SCORE_ROWS = 2 * PAIRS * LABELS };
+
+static void edge_row(int row, float *y, int32_t *label)
+{
+    y[0] = edges[row / LABELS % PAIRS / VALUES];
+    y[1] = edges[row / LABELS % VALUES];
+    y[2] = row < PAIRS * LABELS ? 1.0f : -INFINITY;
+    *label = row % LABELS;
+}
+
+static void test_cross_entropy_dy_edges(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    float *y = new_array(float, SCORE_ROWS *CLASSES), *got = new_array(float, SCORE_ROWS *CLASSES);
+    int32_t *labels = new_array(int32_t, SCORE_ROWS);
+    for (int row = 0; row < SCORE_ROWS; row++) edge_row(row, y + row * CLASSES, &labels[row]);
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, SCORE_ROWS, CLASSES, y),
+                 *tl = make_tensor(ctx, OCLIN_I32, SCORE_ROWS, 1, labels),
+                 *dy = make_tensor(ctx, OCLIN_F32, SCORE_ROWS, CLASSES, NULL);
+    for (size_t s = 0; s < COUNT_OF(scales); s++) {
+        struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+        options.scale = scales[s];
+        assert_ok(ctx, oclin_loss_cross_entropy(ty, tl, NULL, dy, NULL, &options));
+        assert_ok(ctx, oclin_tensor_read(dy, got));
+        const double factor = (double)scales[s] / SCORE_ROWS, magnitude = fabs(factor);
+        const double smallest = (1 + 8 * magnitude) * (ctx->device.denormals ? 0x1p-149 : FLT_MIN);
+        for (int row = 0; row < SCORE_ROWS; row++) {
+            double difference[CLASSES];
+            int correct;
+            oracle_cross_entropy(CLASSES, y + row * CLASSES, labels[row], difference, &correct);
+            for (int j = 0; j < CLASSES; j++)
+                check_near("dy", scales[s], y + row * CLASSES, got[row * CLASSES + j], factor * difference[j],
+                           1e-6 * magnitude * (j == labels[row]) + 2e-5 * magnitude * fabs(difference[j]) +
+                               smallest);
+        }
+    }
+    oclin_tensor *const all[] = {ty, tl, dy};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    free(y);
+    free(got);
+    free(labels);
+}
+
+static void test_cross_entropy_loss_edges(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, 1, CLASSES, NULL),
+                 *tl = make_tensor(ctx, OCLIN_I32, 1, 1, NULL),
+                 *loss = make_tensor(ctx, OCLIN_F32, 1, 1, NULL),
+                 *count = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    for (int row = 0; row < SCORE_ROWS; row++) {
+        float y[CLASSES], got;
+        int32_t label, hits;
+        edge_row(row, y, &label);
+        assert_ok(ctx, oclin_tensor_write(ty, y));
+        assert_ok(ctx, oclin_tensor_write(tl, &label));
+        struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+        options.scale = scales[row % (int)COUNT_OF(scales)];
+        assert_ok(ctx, oclin_loss_cross_entropy(ty, tl, loss, NULL, count, &options));
+        assert_ok(ctx, oclin_tensor_read(loss, &got));
+        assert_ok(ctx, oclin_tensor_read(count, &hits));
+        double difference[CLASSES];
+        int correct;
+        const double row_loss = oracle_cross_entropy(CLASSES, y, label, difference, &correct);
+        const double scale = (double)options.scale, tolerance = fabs(scale) * 1e-6 * (1 + row_loss);
+        assert_int_equal(hits, correct);
+        if (isfinite(row_loss) && row_loss >= 0x1p127)
+            continue; /* it comes before the scale, and may be Inf */
+        check_near("loss", options.scale, y, got, scale * row_loss,
+                   tolerance + (ctx->device.denormals ? 0x1p-149 : FLT_MIN));
+    }
+    oclin_tensor *const all[] = {ty, tl, loss, count};
     for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
 }
 
@@ -549,8 +718,15 @@ int main(int argc, char **argv)
         add_test(&list, test_missing_outputs, &numbers[kind], "%s/missing outputs", kinds[kind]);
         add_test(&list, test_no_rows, &numbers[kind], "%s/no rows", kinds[kind]);
     }
-    for (int plan = 0; plan < PLANS; plan++)
+    for (int plan = 0; plan < PLANS; plan++) {
         add_test(&list, test_count, &numbers[plan], "%s/count of many rows", plans[plan]);
+        add_test(&list, test_mse_dy_edges, &numbers[plan], "%s/edges/mse, dy", plans[plan]);
+        add_test(&list, test_mse_loss_edges, &numbers[plan], "%s/edges/mse, loss", plans[plan]);
+        add_test(&list, test_cross_entropy_dy_edges, &numbers[plan], "%s/edges/cross_entropy, dy",
+                 plans[plan]);
+        add_test(&list, test_cross_entropy_loss_edges, &numbers[plan], "%s/edges/cross_entropy, loss",
+                 plans[plan]);
+    }
     add_test(&list, test_all_null, NULL, "operand/all NULL");
     add_test(&list, test_sharing, NULL, "operand/shared elements");
     add_test(&list, test_workspace, NULL, "memory");

@@ -279,7 +279,7 @@ static void test_special_values(void **state)
     free_bench(&b);
 }
 
-/* ------------------------------------------------------------------------------ activations at their edges */
+/* ------------------------------------------------------------------------------ activations at edges */
 
 struct edge_case {
     const char *plan;
