@@ -358,6 +358,9 @@ OCLIN_API cl_mem oclin_tensor_cl_mem(oclin_tensor *tensor);        /* NULL for 0
 
 /* ----------------------------------------------------------------------------------------------- layer */
 
+/* At -Inf and Inf each has its limit, and so has its derivative: GELU(-Inf) = 0, GELU'(-Inf) = 0, GELU'(Inf)
+ * = 1. NaN stays NaN. dZ is dY times the derivative as IEEE has it, so that an infinite dY where the
+ * derivative is 0 gives NaN; ReLU selects, and gives 0. */
 typedef enum oclin_activation {
     OCLIN_NONE = 0,    /* Y = Z */
     OCLIN_RELU = 1,    /* z < 0 ? 0 : z; derivative 0 at 0, as PyTorch (mnn's own ReLU layer has 1 there) */
@@ -550,6 +553,10 @@ struct oclin_loss_options {
  * dy    (batch, out)  f32; overwritten; NULL: not wanted
  * With batch 0 the loss is 0 (or stays, when accumulated).
  *
+ * scale and scale / D are exact to float32's precision whatever their size: nothing overflows or vanishes on
+ * the way to a result that does not. But y - t is a float32, and so is the sum of the squares before it is
+ * scaled: where one of them reaches 2^127 it may be Inf.
+ *
  * OCLIN_OK;  OCLIN_E_ARG: y or t NULL, other context or dtype, a read-only output, an output that shares elements with
  * another operand, an unknown option, a scale that is not finite;  OCLIN_E_SHAPE;  OCLIN_E_STATE;  OCLIN_E_MEMORY:
  * scratch;  OCLIN_E_CL;  OCLIN_E_VERIFY.
@@ -561,14 +568,16 @@ OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_te
  * Softmax cross-entropy with class labels, its gradient, and how many rows have their largest score at the label:
  *     p = softmax(row of y),  row loss = -log p[label],  dY = scale / D * (p - onehot(label)),
  *     loss = scale / D * sum of row losses,  D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
- * Stable: the row's largest score is subtracted first. Of equal scores the lowest index counts.
+ * Stable: the row's largest score is subtracted first. Of equal scores the lowest index counts. A score of
+ * -Inf has p = 0, and at the label an infinite loss; in a row with a score of Inf, or with -Inf alone, loss
+ * and dY are NaN. A row's loss is a float32 before it is scaled.
  *
  * y        (batch, out)  f32, the scores; read only
  * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and its row
  *                        of dY are NaN, and it is not correct. A row with a NaN score is not correct either.
  * loss     (1, 1)        f32; NULL: not wanted
  * dy       (batch, out)  f32; overwritten; NULL: not wanted
- * correct  (1, 1)        i32; NULL: not wanted
+ * correct  (1, 1)        i32; NULL: not wanted. The count, with what it is added to, must stay below 2^31
  *
  * Errors as oclin_loss_mse().
  */
@@ -588,7 +597,8 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
  * `bound`, where it is not NULL, receives for each result how far a device may be from it: a sum of K products in
  * float32, in any order, is within the smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of
  * magnitudes; (16 u) for zero-mean data; errors of activations (OpenCL's limits) and of inputs are carried through.
- * Inf: the result may overflow, and NaN: where it is Inf it may as well be NaN; then nothing is promised.
+ * Inf: the result may overflow, or not, and NaN: where it is Inf it may as well be NaN; then nothing is
+ * promised.
  */
 struct oclin_ref_case {
     int64_t batch, in, out;
@@ -629,7 +639,7 @@ OCLIN_API void oclin_ref_accumulate(int64_t n, const float *old, const double *d
                                     double *sum, double *bound);
 
 /* step: w_new[i] = w[i] - lr dw[i]. dw_bound (how far dw itself may be off; NULL: it is exact) and bound may
- * be NULL. */
+ * be NULL. lr = 0 changes nothing, as oclin_layer_step(), beside an infinite gradient, too. */
 OCLIN_API void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *dw_bound, float lr,
                               double *w_new, double *bound);
 

@@ -275,6 +275,31 @@ m("activation: value in the wrong place", "z is stored after the activation",
     "store_lanes(c, activate(sum), lanes);\n    if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, activate(sum), lanes);")],
   "products plain plain/small_gelu/*")
 
+# At the ends of the range, where an Inf meets a 0 and a factor leaves the floats.
+m("gelu: NaN at -Inf", "the value is not bounded on the left", [(COMMON, "z = select(z, (real)(-30.0f), isless(z, (real)(-30.0f)));", "")],
+  "math plain plain/edges/gelu/*")
+m("gelu: derivative NaN at Inf", "the value is not bounded on both sides",
+  [(COMMON, "s = select(s, copysign((real)(30.0f), s), isgreater(fabs(s), (real)(30.0f)));", "")], "math plain plain/edges/gelu/*")
+m("gelu: NaN becomes a number", "fmax loses it", [(COMMON, "select(z, (real)(-30.0f), isless(z, (real)(-30.0f)))", "fmax(z, (real)(-30.0f))")],
+  "math plain plain/edges/gelu/*")
+m("gelu: derivative 1 far on the left", "the sign is left out", [(COMMON, "copysign((real)(30.0f), s)", "(real)(30.0f)")],
+  "math plain plain/edges/gelu/*")
+m("sigmoid: exp(z) / (1 + exp(z))", "Inf / Inf for large z", [(COMMON, "1.0f / (1.0f + exp(-z))", "exp(z) / (1.0f + exp(z))")],
+  "math plain plain/edges/sigmoid/*")
+m("loss: scale in one float", "2 scale overflows, scale / D underflows",
+  [(LOSS, "const double digits = frexp(scale, &exponent);", "const double digits = (exponent = 0, scale);")], "loss plain/edges/*")
+m("loss: the pair of the scale multiplied first", "it is one float again",
+  [(LOSS_CL, "value * scale.x * scale.y", "value * (scale.x * scale.y)")], "loss plain/edges/*")
+m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(LOSS_CL, "largest = -INFINITY", "largest = -1e30f")],
+  "loss plain/edges/*")
+m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
+  [(LOSS_CL, "log(sum) - (score - largest)", "log(sum) - score + largest")], "loss plain/edges/*")
+m("reference: gelu's derivative NaN at Inf", "", [("src/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference")
+m("reference: gelu NaN at -Inf", "", [("src/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference")
+m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/reference.c", "lr == 0 ? w[i] : w[i] - lr_dw", "w[i] - lr_dw")], "reference")
+m("reference: claims what rounding decides", "a result that may overflow has a bound",
+  [("src/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
+
 # ------------------------------------------------------------------------------- accumulate, overwrite, order, step
 
 m("gradient: overwritten instead of added to", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)")], ON_PLAIN)
