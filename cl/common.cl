@@ -136,6 +136,14 @@ OCLIN_INLINE real grad_z(real dy, real s)
 #endif
 }
 
+/* Of a k in slices: adds the sums of the slices before. 0 where others follow; *sum is then kept for them in Z. */
+OCLIN_INLINE int is_last_slice(real *sum, global float *z, int flags, int lanes)
+{
+    if (flags & OCLIN_FLAG_ONTO) *sum += load_lanes(z, lanes);
+    if (flags & OCLIN_FLAG_PARTIAL) store_lanes(z, *sum, lanes);
+    return !(flags & OCLIN_FLAG_PARTIAL);
+}
+
 /* A finished gradient goes to its place: g is stored, added, or used for the step, once, after the whole sum.
  */
 OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, int lanes)
@@ -155,6 +163,9 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
  *   forward  X              -                   W^T         Y             b (read)     Z (OCLIN_FLAG_KEEP_Z)
  *   grad_x   dZ of dY       y or z              W           dX            -            -
  *   grad_w   dZ^T of dY     y or z              X           dW or W       db or b      -
+ *
+ * A long k is computed in slices, one launch after the other (plan.c says how many). Z then holds the sums of the slices so
+ * far: m x n, and for db a column more, number n. It may be C itself where C is overwritten.
  *
  * Operands that a product has no use for are given as some valid buffer, and not touched.
  * block_m, block_n, block_k: the part of the tile that this launch uses (simd: multiples of its register tile; its narrow form

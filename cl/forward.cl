@@ -18,6 +18,7 @@
 OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
                                 float lr, int flags, int lanes)
 {
+    if (!is_last_slice(&sum, z, flags, lanes)) return;
     if (flags & OCLIN_FLAG_BIAS) sum += load_lanes(v, lanes);
     if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, sum, lanes);
     store_lanes(c, activate(sum), lanes);

@@ -20,11 +20,13 @@
 OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
                                 float lr, int flags, int lanes)
 {
+    if (!is_last_slice(&sum, z, flags, lanes)) return;
     store_gradient(sum * scale, c, lr, flags, lanes);
 }
 
-/* Equation (2), one element: sum_a is the sum of A's row m over k; v points at db[m] or b[m]. */
-OCLIN_INLINE void store_sum_a(float sum_a, global float *v, float scale, float lr, int flags)
+/* Equation (2), one element: sum_a is the sum of A's row m over k; v points at db[m] or b[m], z at Z's (m, n). */
+OCLIN_INLINE void store_sum_a(float sum_a, global float *v, global float *z, float scale, float lr, int flags)
 {
-    store_gradient((real)(sum_a * scale), v, lr, flags, 1);
+    real sum = (real)(sum_a);
+    if (is_last_slice(&sum, z, flags, 1)) store_gradient(sum * scale, v, lr, flags, 1);
 }

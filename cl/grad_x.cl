@@ -16,5 +16,6 @@
 OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
                                 float lr, int flags, int lanes)
 {
+    if (!is_last_slice(&sum, z, flags, lanes)) return;
     store_lanes(c, sum, lanes);
 }

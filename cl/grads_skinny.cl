@@ -19,6 +19,10 @@
  *          for each ROWS rows
  *            for each two samples: dX's rows += dz W        8 products for two loads and stores of dX
  *            dW = dz^T X, two vectors of columns at a time  8 sums in registers
+ *        after block_m rows of W: dX += dx_tile, which begins anew
+ *
+ * block_m is about sqrt k: so a product of (3) passes about 2 sqrt k roundings on its way to dX and not k. Sums of (1) and (2)
+ * over more than 16 samples are made of chunks of 8 for the same reason (CHUNK).
  *
  * While dW is computed, memory is asked for the rows of W that come next (OCLIN_PREFETCH: steps on a W larger than the cache
  * are 1.1 to 1.2 times as fast).
@@ -30,8 +34,10 @@
  * OCLIN_TILE_N  most columns of a group
  * OCLIN_TILE_K  rows of W for one block of dz: 8, a multiple of OCLIN_VL and of 4
  * block_k       columns at a time, a multiple of OCLIN_VL
+ * block_m       rows of W whose sums join dX together, a multiple of OCLIN_TILE_K
  */
 #define ROWS 4
+#define CHUNK OCLIN_SKINNY_CHUNK(OCLIN_TILE_M)
 #define TILE_VECTORS ((OCLIN_TILE_N + OCLIN_SKINNY_PAD) / OCLIN_VL)
 
 /* TILE_K (or fewer) columns of dZ, for all samples; those that do not exist come as 0. */
@@ -88,9 +94,12 @@ OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const 
     }
 }
 
-/* (1), four rows, two vectors. */
-OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global float *dw, long dw_stride,
-                               int samples, float scale, float lr, int flags)
+/* Sums over samples of four rows, two vectors. By name: an array of them would lie in memory. */
+struct tile_sums {
+    real s00, s01, s10, s11, s20, s21, s30, s31;
+};
+
+OCLIN_INLINE struct tile_sums sum_samples(local const float *dz, local const real *x, int samples)
 {
     real s00 = (real)(0.0f), s01 = s00, s10 = s00, s11 = s00, s20 = s00, s21 = s00, s30 = s00, s31 = s00;
     for (int i = 0; i < samples; i++, x += TILE_VECTORS, dz += OCLIN_TILE_K) {
@@ -108,17 +117,32 @@ OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, globa
         s30 = MULTIPLY_ADD(z, x0, s30);
         s31 = MULTIPLY_ADD(z, x1, s31);
     }
-    store_gradient(s00 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(s01 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    const struct tile_sums t = {s00, s01, s10, s11, s20, s21, s30, s31};
+    return t;
+}
+
+/* (1), four rows, two vectors. */
+OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global float *dw, long dw_stride,
+                               int samples, float scale, float lr, int flags)
+{
+    struct tile_sums t = sum_samples(dz, x, min(samples, CHUNK));
+    for (int i = CHUNK; OCLIN_TILE_M > CHUNK && i < samples; i += CHUNK) {
+        const struct tile_sums u =
+            sum_samples(dz + i * OCLIN_TILE_K, x + i * TILE_VECTORS, min(samples - i, CHUNK));
+        t.s00 += u.s00, t.s01 += u.s01, t.s10 += u.s10, t.s11 += u.s11;
+        t.s20 += u.s20, t.s21 += u.s21, t.s30 += u.s30, t.s31 += u.s31;
+    }
+    store_gradient(t.s00 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(t.s01 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
     dw += dw_stride;
-    store_gradient(s10 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(s11 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    store_gradient(t.s10 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(t.s11 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
     dw += dw_stride;
-    store_gradient(s20 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(s21 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    store_gradient(t.s20 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(t.s21 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
     dw += dw_stride;
-    store_gradient(s30 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(s31 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    store_gradient(t.s30 * scale, dw, lr, flags, OCLIN_VL);
+    store_gradient(t.s31 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
 }
 
 /* One row, one vector of which `lanes` exist. */
@@ -126,8 +150,12 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global f
                             float scale, float lr, int flags, int lanes)
 {
     real sum = (real)(0.0f);
-    for (int i = 0; i < samples; i++)
-        sum = MULTIPLY_ADD((real)(dz[i * OCLIN_TILE_K]), x[i * TILE_VECTORS], sum);
+    for (int first = 0; first < samples; first += CHUNK) {
+        real part = (real)(0.0f);
+        for (int i = first; i < min(first + CHUNK, samples); i++)
+            part = MULTIPLY_ADD((real)(dz[i * OCLIN_TILE_K]), x[i * TILE_VECTORS], part);
+        sum += part;
+    }
     store_gradient(sum * scale, dw, lr, flags, lanes);
 }
 
@@ -161,9 +189,31 @@ OCLIN_INLINE void store_db(local const float *dz, global float *db, int samples,
 {
     for (int r = 0; r < rows; r++) {
         float sum = 0.0f;
-        for (int i = 0; i < samples; i++) sum += dz[i * OCLIN_TILE_K + r];
+        for (int first = 0; first < samples; first += CHUNK) {
+            float part = 0.0f;
+            for (int i = first; i < min(first + CHUNK, samples); i++) part += dz[i * OCLIN_TILE_K + r];
+            sum += part;
+        }
         store_gradient((real)(sum * scale), db + r, lr, flags, 1);
     }
+}
+
+OCLIN_INLINE void clear_dx(local real *dx, int samples, int columns)
+{
+    for (int i = 0; i < samples; i++)
+        for (int j = 0; j < columns; j += OCLIN_VL) dx[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);
+}
+
+/* What some rows of W give to dX: the first ones overwrite it, and it is never read before. */
+OCLIN_INLINE void store_dx(local const real *dx, global float *c, long c_stride, int samples, int columns,
+                           int first)
+{
+    for (int i = 0; i < samples; i++, c += c_stride, dx += TILE_VECTORS)
+        for (int j = 0; j < columns; j += OCLIN_VL) {
+            const int lanes = min(columns - j, OCLIN_VL);
+            const real sum = dx[j / OCLIN_VL];
+            store_lanes(c + j, first ? sum : sum + load_lanes(c + j, lanes), lanes);
+        }
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
@@ -178,17 +228,16 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
     a += a_offset;
     s += s_offset;
     x += x_offset + column0;
+    c += c_offset + column0;
     global float *dw = z + z_offset + column0;
     /* in a step W is read and written: by one pointer, since b promises that nobody else writes there */
     global const float *w = flags & OCLIN_FLAG_UPDATE ? dw : b + b_offset + column0;
     const long w_stride = flags & OCLIN_FLAG_UPDATE ? z_stride : b_stride;
 
-    for (int j = 0; j < columns; j += OCLIN_VL) {
-        for (int i = 0; flags & OCLIN_FLAG_DW && i < samples; i++)
+    for (int i = 0; flags & OCLIN_FLAG_DW && i < samples; i++)
+        for (int j = 0; j < columns; j += OCLIN_VL)
             x_tile[i * TILE_VECTORS + j / OCLIN_VL] = load_part(x + i * x_stride + j, columns - j);
-        for (int i = 0; i < samples + samples % 2; i++)
-            dx_tile[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);
-    }
+    clear_dx(dx_tile, samples + samples % 2, columns);
     /* samples go in pairs: the last of an odd number has a companion of zeros, which is not stored */
     for (int r = 0; r < OCLIN_TILE_K && samples % 2; r++) dz[samples * OCLIN_TILE_K + r] = 0.0f;
 
@@ -207,11 +256,10 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
                         w_stride, dw + (k0 + r) * z_stride + j, z_stride, samples, min(columns - j, block_k),
                         min(rows - r, ROWS), scale, lr, flags, ahead);
             }
+        const long done = k0 + OCLIN_TILE_K;
+        if (flags & OCLIN_FLAG_DX && (done % block_m == 0 || done >= k)) {
+            store_dx(dx_tile, c, c_stride, samples, columns, done <= block_m);
+            clear_dx(dx_tile, samples + samples % 2, columns);
+        }
     }
-
-    c += c_offset + column0;
-    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i++)
-        for (int j = 0; j < columns; j += OCLIN_VL)
-            store_lanes(c + i * c_stride + j, dx_tile[i * TILE_VECTORS + j / OCLIN_VL],
-                        min(columns - j, OCLIN_VL));
 }

@@ -1,6 +1,7 @@
 /*
  * The losses: one work-group of OCLIN_GROUP work-items (a power of two) a row, then one group that adds the rows.
- * All sums run in a fixed order: item i takes elements i, i + OCLIN_GROUP, ...; the items are added as a tree.
+ * All sums run in a fixed order: item i takes elements i, i + OCLIN_GROUP, ..., in chunks whose sums are then added, so that
+ * few roundings follow each other (`chunk`: elements of the row, a multiple of OCLIN_GROUP); the items are added as a tree.
  *
  *   mse             row loss = sum (y - t)^2
  *                   dY = gradient_scale * (y - t)
@@ -46,7 +47,7 @@ OCLIN_INLINE float group_max(local float *part, float mine)
 
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 mse(global const float *y, long y_offset, long y_stride, global const float *t, long t_offset, long t_stride,
-    global float *dy, long dy_offset, long dy_stride, global float *row_loss, long cols,
+    global float *dy, long dy_offset, long dy_stride, global float *row_loss, long cols, long chunk,
     float2 gradient_scale, int flags)
 {
     local float part[OCLIN_GROUP];
@@ -57,10 +58,15 @@ mse(global const float *y, long y_offset, long y_stride, global const float *t, 
     dy += dy_offset + row * dy_stride;
 
     float sum = 0.0f;
-    for (long i = item; i < cols; i += OCLIN_GROUP) {
-        const float difference = y[i] - t[i];
-        sum = fma(difference, difference, sum);
-        if (flags & OCLIN_FLAG_GRADIENT) dy[i] = scaled(difference, gradient_scale);
+    for (long first = 0; first < cols; first += chunk) {
+        const long end = min(first + chunk, cols);
+        float part_sum = 0.0f;
+        for (long i = first + item; i < end; i += OCLIN_GROUP) {
+            const float difference = y[i] - t[i];
+            part_sum = fma(difference, difference, part_sum);
+            if (flags & OCLIN_FLAG_GRADIENT) dy[i] = scaled(difference, gradient_scale);
+        }
+        sum += part_sum;
     }
     sum = group_sum(part, sum);
     if (item == 0) row_loss[row] = sum;
@@ -69,7 +75,7 @@ mse(global const float *y, long y_offset, long y_stride, global const float *t, 
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 cross_entropy(global const float *y, long y_offset, long y_stride, global const int *labels,
               long labels_offset, long labels_stride, global float *dy, long dy_offset, long dy_stride,
-              global float *row_loss, global int *row_correct, long row_correct_offset, long cols,
+              global float *row_loss, global int *row_correct, long row_correct_offset, long cols, long chunk,
               float2 gradient_scale, int flags)
 {
     local float part[OCLIN_GROUP];
@@ -90,9 +96,14 @@ cross_entropy(global const float *y, long y_offset, long y_stride, global const 
     /* The label is right if nothing before it is as large and nothing behind it larger; NaN fails every
      * comparison. */
     float sum = 0.0f, wrong = 0.0f;
-    for (long i = item; i < cols; i += OCLIN_GROUP) {
-        sum += exp(y[i] - largest);
-        if (!(y[i] < score || (y[i] == score && i >= label))) wrong = 1.0f;
+    for (long first = 0; first < cols; first += chunk) {
+        const long end = min(first + chunk, cols);
+        float part_sum = 0.0f;
+        for (long i = first + item; i < end; i += OCLIN_GROUP) {
+            part_sum += exp(y[i] - largest);
+            if (!(y[i] < score || (y[i] == score && i >= label))) wrong = 1.0f;
+        }
+        sum += part_sum;
     }
     sum = group_sum(part, sum);
     wrong = group_max(part, wrong);

@@ -33,6 +33,8 @@
 #define OCLIN_FLAG_UPDATE 8     /* grad_w: C is W and V is b; apply the step, store no gradient */
 #define OCLIN_FLAG_DX 128       /* grads: dX is wanted */
 #define OCLIN_FLAG_DW 256       /* grads: dW and db, or the step with them, are wanted */
+#define OCLIN_FLAG_ONTO 512     /* a later slice of k: Z holds the sums of the slices before it */
+#define OCLIN_FLAG_PARTIAL 1024 /* a slice that others follow: its sums go to Z, and no epilogue runs */
 #define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
 #define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
 #define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
@@ -56,12 +58,18 @@
 #define OCLIN_SIMT_PAD \
     4 /* floats behind each row of a local tile: keeps banks apart and rows 16-byte aligned */
 #define OCLIN_SIMT_LOCAL_FLOATS(tile_m, tile_n, tile_k) \
-    (2 * (tile_k) * ((tile_m) + OCLIN_SIMT_PAD + (tile_n) + OCLIN_SIMT_PAD))
+    (2 * (tile_k) * ((tile_m) + OCLIN_SIMT_PAD + (tile_n) + OCLIN_SIMT_PAD) + (tile_m) * (tile_k))
 #define OCLIN_SIMT_TILE_OK(tile_m, tile_n, tile_k, item_m, item_n)                              \
     ((item_m) % 4 == 0 && (item_n) % 4 == 0 && (tile_k) % 4 == 0 && (tile_m) % (item_m) == 0 && \
      (tile_n) % (item_n) == 0 &&                                                                \
      ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
      ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
+
+/* How db is summed, so that few roundings follow each other: simt adds its registers to local memory after so many tiles of
+ * k; simd adds the sums of so many elements of k to their block's, and of so many blocks to the rest. */
+#define OCLIN_SIMT_SUM_TILES 32
+#define OCLIN_SIMD_SUM_DEPTH 64
+#define OCLIN_SIMD_SUM_BLOCKS 32
 
 /* Counters of a queue: tickets given out, and, a cache line behind, parts that are packed. */
 #define OCLIN_QUEUE_PACKED 16
@@ -82,8 +90,10 @@
 #define OCLIN_SIMD_PACK_N(item_n) (OCLIN_SIMD_PANELS * (item_n))
 #define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_m, item_n, vl)                       \
     ((tile_m) * (tile_k) + (tile_m) / (item_m) * (vl) + OCLIN_SIMD_PANELS * (item_n) * (tile_k) + \
-     (tile_m) * (tile_n) + (tile_m) + 256)
-/* skinny: one work-item a group; sums of a small batch in local memory. */
+     (tile_m) * (tile_n) + 2 * (tile_m) + 256)
+/* skinny: one work-item a group; sums of a small batch in local memory. In one pass: samples of dW and db that are summed in one
+ * go, before they join the rest. */
+#define OCLIN_SKINNY_CHUNK(tile_m) ((tile_m) <= 16 ? 16 : 8)
 #define OCLIN_SKINNY_PAD 16
 #define OCLIN_SKINNY_LOCAL_FLOATS(tile_m, tile_n, tile_k) \
     ((tile_m) * (2 * ((tile_n) + OCLIN_SKINNY_PAD) + (tile_k)) + 256)

@@ -3,6 +3,9 @@
  * of the other two families, and the fall-back where neither can run.
  *
  * 1-D range, one work-item a result: item = row * n + column. Built with OCLIN_VL 1.
+ *
+ * Sums are made of chunks of block_k products, about sqrt k: so a product passes about 2 sqrt k roundings on its way to
+ * the result and not k.
  */
 OCLIN_INLINE float load_a(global const float *a, long a_stride, global const float *s, long s_stride,
                           long row, long k)
@@ -40,16 +43,25 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void PRODUCT(pla
     b += b_offset;
 
     float sum = 0.0f;
-    for (long i = 0; i < k; i++)
-        sum = MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), sum);
+    for (long k0 = 0; k0 < k; k0 += block_k) {
+        float part = 0.0f;
+        for (long i = k0; i < min(k0 + block_k, k); i++)
+            part =
+                MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), part);
+        sum += part;
+    }
     store_product(sum, c + c_offset + row * c_stride + column, v + v_offset + column,
                   z + z_offset + row * z_stride + column, scale, lr, flags, 1);
 
 #if SUM_A_OVER_K
     if (column == 0 && (flags & OCLIN_FLAG_BIAS)) {
         float sum_a = 0.0f;
-        for (long i = 0; i < k; i++) sum_a += load_a(a, a_stride, s, s_stride, row, i);
-        store_sum_a(sum_a, v + v_offset + row, scale, lr, flags);
+        for (long k0 = 0; k0 < k; k0 += block_k) {
+            float part = 0.0f;
+            for (long i = k0; i < min(k0 + block_k, k); i++) part += load_a(a, a_stride, s, s_stride, row, i);
+            sum_a += part;
+        }
+        store_sum_a(sum_a, v + v_offset + row, z + z_offset + row * z_stride + n, scale, lr, flags);
     }
 #endif
 }

@@ -336,23 +336,33 @@ OCLIN_INLINE void store_tile(local const real *sums, int rows, int columns, glob
 }
 
 #if SUM_A_OVER_K
-/* Adds up a packed strip's rows over k, into `sums`. Four sums at a time: one would wait for itself. */
-OCLIN_INLINE void sum_strip(PACKED const float *a, local float *sums, int depth, int first)
+/* Adds up a packed strip's rows over block number `block` of k. Four sums at a time: one would wait for itself. They join the
+ * block's after SUM_DEPTH elements; blocks' sums meet in `sums`, and these after SUM_BLOCKS blocks in sums[TILE_M ...]: so few
+ * roundings follow each other. */
+OCLIN_INLINE void sum_strip(PACKED const float *a, local float *sums, int depth, long block)
 {
     for (int i = 0; i < OCLIN_ITEM_M; i += OCLIN_VL) {
-        real s0 = (real)(0.0f), s1 = s0, s2 = s0, s3 = s0;
-        int k = 0;
-        for (; k + 4 <= depth; k += 4) {
-            s0 += LOAD_REAL(a + (k + 0) * OCLIN_ITEM_M + i);
-            s1 += LOAD_REAL(a + (k + 1) * OCLIN_ITEM_M + i);
-            s2 += LOAD_REAL(a + (k + 2) * OCLIN_ITEM_M + i);
-            s3 += LOAD_REAL(a + (k + 3) * OCLIN_ITEM_M + i);
+        real sum = (real)(0.0f);
+        for (int k = 0; k < depth;) {
+            const int end = min(k + OCLIN_SIMD_SUM_DEPTH, depth);
+            real s0 = (real)(0.0f), s1 = s0, s2 = s0, s3 = s0;
+            for (; k + 4 <= end; k += 4) {
+                s0 += LOAD_REAL(a + (k + 0) * OCLIN_ITEM_M + i);
+                s1 += LOAD_REAL(a + (k + 1) * OCLIN_ITEM_M + i);
+                s2 += LOAD_REAL(a + (k + 2) * OCLIN_ITEM_M + i);
+                s3 += LOAD_REAL(a + (k + 3) * OCLIN_ITEM_M + i);
+            }
+            for (; k < end; k++) s0 += LOAD_REAL(a + k * OCLIN_ITEM_M + i);
+            sum += (s0 + s1) + (s2 + s3);
         }
-        for (; k < depth; k++) s0 += LOAD_REAL(a + k * OCLIN_ITEM_M + i);
         float part[OCLIN_VL];
-        STORE_REAL((s0 + s1) + (s2 + s3), part);
-        for (int j = 0; j < min(OCLIN_VL, OCLIN_ITEM_M - i); j++)
-            sums[i + j] = first ? part[j] : sums[i + j] + part[j];
+        STORE_REAL(sum, part);
+        for (int j = 0; j < min(OCLIN_VL, OCLIN_ITEM_M - i); j++) {
+            local float *now = sums + i + j, *all = now + OCLIN_TILE_M;
+            const int begins = block % OCLIN_SIMD_SUM_BLOCKS == 0;
+            if (begins) *all = block == 0 ? 0.0f : *all + *now;
+            *now = begins ? part[j] : *now + part[j];
+        }
     }
 }
 #endif
@@ -498,7 +508,7 @@ OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_p
 #endif
 
 #if SUM_A_OVER_K
-    global float *sums_to = v + v_offset + row0;
+    global float *sums_to = v + v_offset + row0, *slices_to = z + z_offset + row0 * z_stride + n;
 #endif
     c += c_offset + row0 * c_stride + column0;
     v += v_offset + column0;
@@ -520,7 +530,7 @@ OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_p
 #endif
 #if SUM_A_OVER_K
         for (int strip = 0; sum_a && strip < strips; strip++)
-            sum_strip(a_strips + strip * STRIP_FLOATS, a_sums + strip * OCLIN_ITEM_M, depth, k0 == 0);
+            sum_strip(a_strips + strip * STRIP_FLOATS, a_sums + strip * OCLIN_ITEM_M, depth, k0 / block_k);
 #endif
         for (int panel0 = 0; panel0 < panels; panel0 += together) {
             const int count = min(panels - panel0, together);
@@ -559,7 +569,9 @@ OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_p
         }
     }
 #if SUM_A_OVER_K
-    for (int row = 0; sum_a && row < rows; row++) store_sum_a(a_sums[row], sums_to + row, scale, lr, flags);
+    for (int row = 0; sum_a && row < rows; row++)
+        store_sum_a(a_sums[OCLIN_TILE_M + row] + a_sums[row], sums_to + row, slices_to + row * z_stride,
+                    scale, lr, flags);
 #endif
 }
 #endif
@@ -583,7 +595,7 @@ PRODUCT(simd)(PRODUCT_ARGUMENTS, volatile global uint *queue, global float *pack
     pack_part(get_group_id(0), PRODUCT_VALUES, packed);
 #else
     local real a_block[A_VECTORS], b_panels[B_VECTORS], c_tile[OCLIN_TILE_M * OCLIN_TILE_N / OCLIN_VL];
-    local float a_sums[OCLIN_TILE_M];
+    local float a_sums[2 * OCLIN_TILE_M];
 #if OCLIN_QUEUE
     const long blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n);
 #if SHARES_A

@@ -182,15 +182,27 @@ OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
         for (int j = 0; j < QUADS_C; j++) sum[i - 1][j] = sum[i][j];
 }
 
+/* The sums of this work-item's quads go on in local memory, which costs no registers, and begin anew: few roundings follow
+ * each other. */
+OCLIN_INLINE void put_sums_a(local float4 *sums, float4 *sum_a, uint item)
+{
+#pragma unroll
+    for (int q = 0; q < QUADS_A; q++) {
+        sums[q * ITEMS + item] += sum_a[q];
+        sum_a[q] = (float4)(0.0f);
+    }
+}
+
 #if SUM_A_OVER_K
-/* The sums of A's rows, from a tile in which each work-item has left the sum of its quads over all tiles. */
-OCLIN_INLINE void store_sums_a(local const float *tile, int rows, global float *v, float scale, float lr,
-                               int flags, uint item)
+/* The sums of A's rows, from a tile in which each work-item has left the sum of its quads over all tiles. v points at the
+ * first row's, z at its place among the sums of slices. */
+OCLIN_INLINE void store_sums_a(local const float *tile, int rows, global float *v, global float *z,
+                               long z_stride, float scale, float lr, int flags, uint item)
 {
     for (int row = item; row < rows; row += ITEMS) {
         float sum = 0.0f;
         for (int k = 0; k < OCLIN_TILE_K; k++) sum += tile[k * STRIDE(OCLIN_TILE_M) + row];
-        store_sum_a(sum, v + row, scale, lr, flags);
+        store_sum_a(sum, v + row, z + row * z_stride, scale, lr, flags);
     }
 }
 #endif
@@ -203,6 +215,7 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
 {
     local float a_tile[2 * BUFFER(OCLIN_TILE_M)] __attribute__((aligned(16)));
     local float b_tile[2 * BUFFER(OCLIN_TILE_N)] __attribute__((aligned(16)));
+    local float4 a_sums[SUM_A_OVER_K ? QUADS_A * ITEMS : 1];
     const uint item = get_local_id(0), tx = item % ITEMS_N, ty = item / ITEMS_N;
     /* 32 bits do: 2^32 groups would be 4 TiB of results, 2^32 tiles along k 64 GiB of each operand. */
     const uint group = get_group_id(0), groups_n = (n + OCLIN_TILE_N - 1) / OCLIN_TILE_N;
@@ -217,7 +230,10 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
 
     float4 a_quad[QUADS_A], s_quad[QUADS_A], b_quad[QUADS_B], sum_a[QUADS_A], sum[OCLIN_ITEM_M][QUADS_C];
 #pragma unroll
-    for (int i = 0; i < QUADS_A; i++) sum_a[i] = (float4)(0.0f);
+    for (int i = 0; i < QUADS_A; i++) {
+        sum_a[i] = (float4)(0.0f);
+        if (SUM_A_OVER_K) a_sums[i * ITEMS + item] = (float4)(0.0f);
+    }
 #pragma unroll
     for (int i = 0; i < OCLIN_ITEM_M; i++)
 #pragma unroll
@@ -240,6 +256,7 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     int front = 0;
     for (uint tile = 1; tile < tiles + !OCLIN_PEEL; tile++) {
         const int more = OCLIN_PEEL || tile < tiles;
+        if (SUM_A_OVER_K && tile % OCLIN_SIMT_SUM_TILES == 0) put_sums_a(a_sums, sum_a, item);
         if (more) {
             load_quads(a_quad, a_from, a_stride, OCLIN_TILE_K, rows, OF_A, item);
             if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
@@ -279,9 +296,12 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     }
 
 #if SUM_A_OVER_K
+#pragma unroll
+    for (int q = 0; q < QUADS_A; q++) sum_a[q] += a_sums[q * ITEMS + item];
     store_quads(a_tile, sum_a, OF_A, item);
     barrier(CLK_LOCAL_MEM_FENCE);
     if (column == 0 && (flags & OCLIN_FLAG_BIAS))
-        store_sums_a(a_tile, rows, v + v_offset + row, scale, lr, flags, item);
+        store_sums_a(a_tile, rows, v + v_offset + row, z + z_offset + row * z_stride + n, z_stride, scale, lr,
+                     flags, item);
 #endif
 }

@@ -507,6 +507,7 @@ static int check_layer(struct net *net, int i, struct window *w, struct copy *c)
     struct oclin_ref_case ref = OCLIN_REF_CASE_INIT(w->rows, in, out);
     ref.activation = i < net->layers - 1 ? OCLIN_RELU : OCLIN_NONE;
     ref.no_denormals = flushes_denormals(net);
+    TRY(net, oclin_layer_additions(layer, OCLIN_RESULT_Y, w->rows, &ref.additions));
     oclin_ref_forward(&ref, c->x, c->w, c->b, NULL, NULL, c->y_ref, c->bound);
 
     struct difference d = compare(c, w->rows * out);

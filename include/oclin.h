@@ -521,6 +521,28 @@ OCLIN_API oclin_status oclin_layer_workspace(const oclin_layer *layer, int64_t b
 OCLIN_API oclin_status oclin_layer_reserve(oclin_layer *layer, int64_t batch);
 OCLIN_API oclin_status oclin_layer_reserve_step(oclin_layer *layer, int64_t batch);
 
+/* What of a layer's results is asked about. */
+typedef enum oclin_result {
+    OCLIN_RESULT_Y = 0,  /* sums over `in` */
+    OCLIN_RESULT_DX = 1, /* over `out` */
+    OCLIN_RESULT_DW = 2, /* over the batch; so are W after backward_step() */
+    OCLIN_RESULT_DB = 3  /* and db, and b */
+} oclin_result;
+
+/**
+ * *additions: the most roundings that a product passes in the sum that makes this result with `batch` samples: `additions` of
+ * struct oclin_ref_case. What follows the sum (a bias, the division by the batch, a step) is not counted. It belongs to the
+ * plan that is tried first; should a driver refuse that one (a log line says so) it may be another.
+ *
+ * With K terms: on a CPU at most 264 + K / 256, and 520 from 65,536 terms on (to some millions; more where local memory is
+ * small); with small batches there, with plan "plain" and for db everywhere at most 8 + 2 sqrt K; on a GPU the smaller of K and
+ * 4096, and K / 4096 more.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown result;  OCLIN_E_SHAPE: batch < 1 or sizes overflow;  OCLIN_E_STATE.
+ */
+OCLIN_API oclin_status oclin_layer_additions(const oclin_layer *layer, oclin_result result, int64_t batch,
+                                             int64_t *additions);
+
 /* ---------------------------------------------------------------------------------------------- losses */
 
 /* An epoch's mean over batches of uneven size: OCLIN_SUM, accumulate, and OCLIN_GRAD_MEAN layers; divide at
@@ -585,6 +607,13 @@ OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *l
                                                 oclin_tensor *dy, oclin_tensor *correct,
                                                 const struct oclin_loss_options *options);
 
+/**
+ * *additions: the most roundings that a term of one row's sum, of `cols` squares or exponentials, passes before the rows are
+ * added: `additions` of struct oclin_ref_case for a loss. At most 8 + 2 sqrt(cols).
+ * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: cols < 1;  OCLIN_E_STATE.
+ */
+OCLIN_API oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *additions);
+
 /* Scratch that the losses need for `batch` rows, as oclin_layer_workspace() and oclin_layer_reserve(). */
 OCLIN_API oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
@@ -594,22 +623,39 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 /*
  * The readable specification of every operation: plain loops over dense host arrays, sums in double.
  * Results are double; rounded to float they are what exact (integer) data must give on every device, bit for bit.
- * `bound`, where it is not NULL, receives for each result how far a device may be from it: a sum of K products in
- * float32, in any order, is within the smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of
- * magnitudes; (16 u) for zero-mean data; errors of activations (OpenCL's limits) and of inputs are carried through.
- * Inf: the result may overflow, or not, and NaN: where it is Inf it may as well be NaN; then nothing is
- * promised.
+ * `bound`, where it is not NULL, receives for each result how far a device may be from it. Errors of activations (OpenCL's
+ * limits) and of inputs are carried through. Inf: the result may overflow, and NaN: where it is Inf it may as well be NaN;
+ * then nothing is promised.
+ *
+ * Sums have two kinds of bounds. What is proven holds for any data: a sum c of K products a b, computed as c^, has
+ *     |c^ - c| <= gamma(n) S + E + eta,    gamma(n) = n u / (1 - n u),    u = 2^-24
+ * n is the most roundings that any term passes from its product to the stored value (`additions`, and one for a bias), S the
+ * sum of |a b| and |bias|, E the errors of a and b carried through, eta what may underflow; no claim where n u >= 1/2 or
+ * S >= 2^127. (Higham, Accuracy and Stability of Numerical Algorithms, chapter 3.) OCLIN_VERIFY compares with it. What is
+ * statistical is tighter for long sums: right sums of random numbers were seen to stay below (8 + 2 sqrt K) u S, and below
+ * 16 u S where the products have mean zero. Sums of like numbers may exceed it, and gamma(n) does not see a term that is
+ * left out of a long sum: so oclin_self_check(), oclin_tune() and the tests, whose data are random, use this one.
  */
+typedef enum oclin_ref_rule {
+    OCLIN_PROVEN = 0,
+    OCLIN_RANDOM = 1,   /* the smaller of gamma and (8 + 2 sqrt K) u, times S */
+    OCLIN_ZERO_MEAN = 2 /* the smaller of gamma and 16 u, times S */
+} oclin_ref_rule;
+
 struct oclin_ref_case {
-    int64_t batch, in, out;
+    size_t size;
+    int64_t batch, in, out; /* losses: rows are batch, columns are out */
     oclin_activation activation;
     oclin_gradient gradient;
-    int zero_mean;    /* not 0: the products are known to have mean zero, the bound is the tighter one */
+    oclin_ref_rule rule;
+    /* n without what follows the sum: oclin_layer_additions(), oclin_loss_additions(). 0: K, for a sum in any order. */
+    int64_t additions;
     int no_denormals; /* not 0: the device flushes denormal numbers (no CL_FP_DENORM) */
+    int truncates;    /* not 0: it does not round to nearest (no CL_FP_ROUND_TO_NEAREST), and u is 2^-23 */
 };
-#define OCLIN_REF_CASE_INIT(batch, in, out)              \
-    {                                                    \
-        batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, 0, 0 \
+#define OCLIN_REF_CASE_INIT(batch, in, out)                                                              \
+    {                                                                                                    \
+        sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, OCLIN_PROVEN, 0, 0, 0 \
     }
 
 /* Z = X W^T + 1 b^T, Y = act(Z). x (batch, in), w (out, in), b (out) or NULL; z, y (batch, out), each or
@@ -634,21 +680,22 @@ OCLIN_API void oclin_ref_grad_b(const struct oclin_ref_case *c, const float *dy,
 OCLIN_API void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const float *dy,
                                 const float *s, double *dx, double *bound);
 
-/* What is added to a gradient that was not cleared: sum[i] = old[i] + dw[i]. dw_bound, bound may be NULL. */
-OCLIN_API void oclin_ref_accumulate(int64_t n, const float *old, const double *dw, const double *dw_bound,
-                                    double *sum, double *bound);
+/* What is added to a gradient that was not cleared: sum[i] = old[i] + dw[i]. dw_bound, bound may be NULL. Of the case only
+ * `truncates` matters; NULL: 0. */
+OCLIN_API void oclin_ref_accumulate(const struct oclin_ref_case *c, int64_t n, const float *old,
+                                    const double *dw, const double *dw_bound, double *sum, double *bound);
 
 /* step: w_new[i] = w[i] - lr dw[i]. dw_bound (how far dw itself may be off; NULL: it is exact) and bound may
- * be NULL. lr = 0 changes nothing, as oclin_layer_step(), beside an infinite gradient, too. */
-OCLIN_API void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *dw_bound, float lr,
-                              double *w_new, double *bound);
+ * be NULL. lr = 0 changes nothing, as oclin_layer_step(), beside an infinite gradient, too. The case as above. */
+OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const float *w, const double *dw,
+                              const double *dw_bound, float lr, double *w_new, double *bound);
 
-/* The losses, as documented at oclin_loss_mse() and oclin_loss_cross_entropy(). loss_bound (1), dy (rows,
- * cols), bound (rows, cols, of dy) and correct (1) may each be NULL. */
-OCLIN_API void oclin_ref_mse(int64_t rows, int64_t cols, const float *y, const float *t,
+/* The losses, as documented at oclin_loss_mse() and oclin_loss_cross_entropy(), for y of c->batch rows and c->out columns.
+ * loss_bound (1), dy (rows, cols), bound (rows, cols, of dy) and correct (1) may each be NULL. */
+OCLIN_API void oclin_ref_mse(const struct oclin_ref_case *c, const float *y, const float *t,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound);
-OCLIN_API void oclin_ref_cross_entropy(int64_t rows, int64_t cols, const float *y, const int32_t *labels,
+OCLIN_API void oclin_ref_cross_entropy(const struct oclin_ref_case *c, const float *y, const int32_t *labels,
                                        oclin_reduction reduction, float scale, double *loss,
                                        double *loss_bound, double *dy, double *bound, int64_t *correct);
 

@@ -121,6 +121,7 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
     cl_device_fp_config config = 0;
     clGetDeviceInfo(device, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL);
     facts->denormals = (config & CL_FP_DENORM) != 0;
+    facts->truncates = (config & CL_FP_ROUND_TO_NEAREST) == 0;
     facts->wave = read_wave(device);
     facts->sub_group = read_sub_group(device);
     facts->cache = read_number(device, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, sizeof(cl_ulong));

@@ -310,7 +310,8 @@ static oclin_status settle_all(oclin_tensor *const *tensors, int n)
 }
 
 /* Z = X W^T + 1 b^T, Y = act(Z); z may be NULL. */
-static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z)
+static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z,
+                                struct oclin_roundings *roundings)
 {
     oclin_context *ctx = l->ctx;
     struct oclin_product p = {.id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .scale = 1.0f};
@@ -324,6 +325,7 @@ static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y
     p.k = l->in;
     p.flags = (l->bias ? OCLIN_FLAG_BIAS : 0) | (z ? OCLIN_FLAG_KEEP_Z : 0);
     OCLIN_TRY(oclin_product_prepare(ctx, &p));
+    roundings->y = oclin_additions(&p, &p.plan, OCLIN_SUM_OF_PRODUCTS);
     OCLIN_TRY(settle_all((oclin_tensor *[]){x, l->w, l->b}, 3));
     OCLIN_TRY(oclin_tensor_settle_others(y));
     const oclin_status status = oclin_product_enqueue(ctx, &p);
@@ -333,10 +335,11 @@ static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y
 }
 
 /* The check after the operation. Where it cannot read back, the call has failed while it ran. */
-static oclin_status verified_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z)
+static oclin_status verified_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z,
+                                     const struct oclin_roundings *roundings)
 {
     if (!l->ctx->verify || x->rows == 0) return OCLIN_OK;
-    const oclin_status status = oclin_verify_forward(l, x, y, z);
+    const oclin_status status = oclin_verify_forward(l, x, y, z, roundings);
     if (status == OCLIN_E_CL) oclin_tensor_written(y, status);
     if (status == OCLIN_E_CL && z) oclin_tensor_written(z, status);
     return status;
@@ -349,8 +352,9 @@ oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
     OCLIN_TRY(check_forward(l, x, y));
     if (x->rows == 0) return OCLIN_OK;
     if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, x->rows));
-    OCLIN_TRY(run_forward(l, x, y, NULL));
-    return verified_forward(l, x, y, NULL);
+    struct oclin_roundings roundings;
+    OCLIN_TRY(run_forward(l, x, y, NULL, &roundings));
+    return verified_forward(l, x, y, NULL, &roundings);
 }
 
 static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *s)
@@ -359,9 +363,10 @@ static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oc
     if (s->ctx != l->ctx) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved belongs to another context");
     OCLIN_TRY(need_z(l, s, x->rows));
     oclin_tensor *z = z_for(l, s, x->rows);
+    struct oclin_roundings roundings;
     if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, z ? z->rows : x->rows));
     if (x->rows > 0) {
-        const oclin_status status = run_forward(l, x, y, z);
+        const oclin_status status = run_forward(l, x, y, z, &roundings);
         if (status != OCLIN_OK) {
             if (z && z == s->z && z->unspecified) s->layer = 0; /* what it held is lost */
             return status;
@@ -369,7 +374,7 @@ static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oc
     }
     adopt_z(s, z);
     remember(l, s, x, y);
-    return verified_forward(l, x, y, z);
+    return verified_forward(l, x, y, z, &roundings);
 }
 
 oclin_status oclin_layer_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
@@ -529,15 +534,26 @@ static void dw_written(const struct oclin_backward_call *call, oclin_status stat
     if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);
 }
 
+/* What a prepared dW, or one pass, does to the sums of dW and db. */
+static void note_dw(struct oclin_roundings *roundings, const struct oclin_product *p)
+{
+    roundings->db = oclin_additions(p, &p->plan, OCLIN_SUM_OF_A);
+    roundings->dw =
+        p->id == OCLIN_KERNEL_GRADS ? roundings->db : oclin_additions(p, &p->plan, OCLIN_SUM_OF_PRODUCTS);
+}
+
 /* dX first: it needs the old W. */
-static oclin_status run_two_products(const struct oclin_backward_call *call, struct oclin_product *dw)
+static oclin_status run_two_products(const struct oclin_backward_call *call, struct oclin_product *dw,
+                                     struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dx;
     OCLIN_TRY(oclin_product_prepare(ctx, dw));
+    note_dw(roundings, dw);
     if (call->dx) {
         dx = product_dx(call);
         OCLIN_TRY(oclin_product_prepare(ctx, &dx));
+        roundings->dx = oclin_additions(&dx, &dx.plan, OCLIN_SUM_OF_PRODUCTS);
     }
     OCLIN_TRY(settle_backward(call, dw));
     oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
@@ -548,19 +564,21 @@ static oclin_status run_two_products(const struct oclin_backward_call *call, str
     return status;
 }
 
-static oclin_status run_backward(const struct oclin_backward_call *call)
+static oclin_status run_backward(const struct oclin_backward_call *call, struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
-    if (!oclin_plan_one_pass(ctx, &grads)) return run_two_products(call, &dw);
+    if (!oclin_plan_one_pass(ctx, &grads)) return run_two_products(call, &dw, roundings);
     const oclin_status prepared = oclin_product_prepare(ctx, &grads);
     /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or asks for it */
     if (prepared == OCLIN_E_DEVICE ||
         ((prepared == OCLIN_E_BUILD || prepared == OCLIN_E_MEMORY) && !ctx->plan.name[0] && !ctx->cl_dir)) {
         oclin_forget_error(ctx); /* the log has it */
-        return run_two_products(call, &dw);
+        return run_two_products(call, &dw, roundings);
     }
     OCLIN_TRY(prepared);
+    note_dw(roundings, &grads);
+    roundings->dx = oclin_additions(&grads, &grads.plan, OCLIN_SUM_OF_PRODUCTS);
     OCLIN_TRY(settle_backward(call, &dw));
     const oclin_status status = oclin_product_enqueue(ctx, &grads);
     dx_written(call, status);
@@ -573,9 +591,10 @@ static oclin_status verified_backward(const struct oclin_backward_call *call)
     const int verify = call->layer->ctx->verify;
     const oclin_saved *s = call->saved;
     struct oclin_before before;
+    struct oclin_roundings roundings;
     if (verify) OCLIN_TRY(oclin_verify_before(call->layer, s->z ? s->z->rows : s->batch, &before));
-    OCLIN_TRY(run_backward(call));
-    const oclin_status status = verify ? oclin_verify_backward(call, &before) : OCLIN_OK;
+    OCLIN_TRY(run_backward(call, &roundings));
+    const oclin_status status = verify ? oclin_verify_backward(call, &before, &roundings) : OCLIN_OK;
     if (status == OCLIN_E_CL) {
         dx_written(call, status);
         dw_written(call, status);
@@ -774,6 +793,40 @@ oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t 
     if (!bytes) return oclin_fail(l->ctx, OCLIN_E_ARG, "the address for the bytes is NULL");
     OCLIN_TRY(check_batch(l, batch));
     *bytes = z_bytes(l, batch) + products_scratch(l, batch);
+    return OCLIN_OK;
+}
+
+/* Of the kernel that is tried first. */
+static int64_t additions_of(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
+                            enum oclin_sum sum)
+{
+    struct oclin_plan plan;
+    const struct oclin_product p = oclin_plan_shaped(id, shape);
+    return oclin_plan_product(ctx, &p, 0, &plan) ? oclin_additions(&p, &plan, sum) : p.k;
+}
+
+oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, int64_t batch,
+                                   int64_t *additions)
+{
+    if (!l) return OCLIN_E_ARG;
+    oclin_context *ctx = l->ctx;
+    OCLIN_TRY(oclin_enter(ctx));
+    if (!additions) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the additions is NULL");
+    if ((int)result < OCLIN_RESULT_Y || (int)result > OCLIN_RESULT_DB)
+        return oclin_fail(ctx, OCLIN_E_ARG, "result %d is not known", (int)result);
+    OCLIN_TRY(check_batch(l, batch));
+    if (batch == 0) return oclin_fail(ctx, OCLIN_E_SHAPE, "a batch of 0 has no sums");
+    const struct oclin_shape shape = {batch, l->in, l->out};
+    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape);
+    const int one_pass = oclin_plan_one_pass(ctx, &grads);
+    const enum oclin_sum sum = result == OCLIN_RESULT_DB || (one_pass && result == OCLIN_RESULT_DW)
+                                   ? OCLIN_SUM_OF_A
+                                   : OCLIN_SUM_OF_PRODUCTS;
+    const enum oclin_kernel_id id = result == OCLIN_RESULT_Y    ? OCLIN_KERNEL_FORWARD
+                                    : one_pass                  ? OCLIN_KERNEL_GRADS
+                                    : result == OCLIN_RESULT_DX ? OCLIN_KERNEL_GRAD_X
+                                                                : OCLIN_KERNEL_GRAD_W;
+    *additions = additions_of(ctx, id, shape, sum);
     return OCLIN_OK;
 }
 

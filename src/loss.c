@@ -28,6 +28,19 @@ oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch)
     return oclin_scratch(ctx, bytes, "a loss");
 }
 
+oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *additions)
+{
+    struct oclin_plan plan;
+    if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    if (!additions) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the additions is NULL");
+    if (cols < 1)
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "a row of %lld columns: at least 1 is needed", (long long)cols);
+    oclin_plan_rows(ctx, 1, cols, OCLIN_LARGEST_GROUP, &plan);
+    *additions = oclin_additions_of_row(&plan, cols);
+    return OCLIN_OK;
+}
+
 /* ----------------------------------------------------------------------------------------------- checks */
 
 static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *o,
@@ -104,11 +117,12 @@ static cl_float2 in_two(double scale)
     return (cl_float2){{(float)ldexp(digits, first), (float)ldexp(1.0, exponent - first)}};
 }
 
-static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows, struct launch *l)
+static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows, int64_t cols,
+                            struct launch *l)
 {
     l->kernel = NULL;
     for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
-        oclin_plan_rows(ctx, rows, group, &l->plan);
+        oclin_plan_rows(ctx, rows, cols, group, &l->plan);
         OCLIN_TRY(oclin_program_kernel(ctx, id, &l->plan.tile, OCLIN_NONE, &l->kernel));
     }
     return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
@@ -132,7 +146,7 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
 {
     const struct oclin_operand y = oclin_operand_of(c->y), target = oclin_operand_of(c->target),
                                dy = operand_or_y(c->dy, c->y);
-    const cl_long cols = c->y->cols, correct_offset = c->y->rows;
+    const cl_long cols = c->y->cols, chunk = l->plan.chunk, correct_offset = c->y->rows;
     const cl_int flags = flags_of(c);
     struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
     oclin_argument_operand(&arguments, &y, 1);
@@ -144,6 +158,7 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
         oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
     }
     oclin_argument(&arguments, sizeof cols, &cols);
+    oclin_argument(&arguments, sizeof chunk, &chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
     oclin_argument(&arguments, sizeof flags, &flags);
     return oclin_enqueue(ctx, &arguments, &l->plan, "clEnqueueNDRangeKernel for a loss");
@@ -199,7 +214,7 @@ static void sums_written(const struct oclin_loss_call *c, oclin_status status)
     if (c->correct) oclin_tensor_written(c->correct, status);
 }
 
-static oclin_status run(oclin_context *ctx, const struct oclin_loss_call *c, int classes)
+static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, int classes)
 {
     const int64_t rows = c->y->rows;
     if (rows == 0) return empty_batch(ctx, c);
@@ -207,8 +222,10 @@ static oclin_status run(oclin_context *ctx, const struct oclin_loss_call *c, int
     const double elements = classes ? (double)rows : (double)rows * (double)c->y->cols;
     const double scale = (double)c->options.scale / (c->options.reduction == OCLIN_MEAN ? elements : 1.0);
     struct launch by_row, sum;
-    OCLIN_TRY(prepare(ctx, classes ? OCLIN_KERNEL_CROSS_ENTROPY : OCLIN_KERNEL_MSE, rows, &by_row));
-    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SUM_ROWS, 1, &sum));
+    OCLIN_TRY(
+        prepare(ctx, classes ? OCLIN_KERNEL_CROSS_ENTROPY : OCLIN_KERNEL_MSE, rows, c->y->cols, &by_row));
+    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SUM_ROWS, 1, rows, &sum));
+    c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(settle(c));
     oclin_status status = enqueue_rows(ctx, &by_row, c, classes, in_two(classes ? scale : 2.0 * scale));
@@ -239,7 +256,7 @@ static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_o
 oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
                             const struct oclin_loss_options *options)
 {
-    struct oclin_loss_call c = {y, t, loss, dy, NULL, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0};
+    struct oclin_loss_call c = {y, t, loss, dy, NULL, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0, 0};
     return compute(&c, options, 0);
 }
 
@@ -247,6 +264,6 @@ oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *labels, ocl
                                       oclin_tensor *dy, oclin_tensor *correct,
                                       const struct oclin_loss_options *options)
 {
-    struct oclin_loss_call c = {y, labels, loss, dy, correct, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0};
+    struct oclin_loss_call c = {y, labels, loss, dy, correct, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0, 0};
     return compute(&c, options, 1);
 }

@@ -26,6 +26,7 @@ struct oclin_device_facts {
     struct oclin_device_info info;
     int64_t max_items; /* work-items along the first dimension of a group */
     int denormals;     /* float32 keeps them */
+    int truncates;     /* it does not round to nearest */
     int64_t wave;      /* work-items that run in step, where the driver tells (NVIDIA, AMD); 0 elsewhere */
     int64_t sub_group; /* the narrowest sub-group that a kernel can require; 0: it cannot */
     int64_t cache;  /* bytes of its largest cache, as far as the driver tells: some name the second largest */
@@ -68,7 +69,9 @@ struct oclin_plan {
     int block_m, block_n, block_k; /* simd: the part of the tile in use */
     int64_t groups;
     int64_t packed_a,
-        packed_b; /* simd: floats of scratch memory that A and B are packed into, where groups share it */
+        packed_b;    /* simd: floats of scratch memory that A and B are packed into, where groups share it */
+    int64_t slice_k; /* of k: what one launch adds up */
+    int64_t chunk;   /* forward_skinny, losses: elements whose sum joins the others */
 };
 
 /* The plan that options or OCLIN_PLAN ask for; empty: oclin chooses. */
@@ -93,6 +96,9 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
 /* The launch that packs A and B into scratch memory for the product planned in `product`. */
 void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *product,
                         struct oclin_plan *plan);
+/* Bytes of scratch memory that this plan takes, and the float in it where the sums of slices begin. */
+int64_t oclin_plan_scratch_bytes(const struct oclin_product *p, const struct oclin_plan *plan);
+int64_t oclin_plan_slices_at(const struct oclin_plan *plan);
 /* Bytes of scratch memory that the product, or one of smaller m, n and k, may ask for. */
 int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p);
 /* For kernels that go over rows x cols elements one by one (step, fill). max_group: work-items, halved by the caller until
@@ -101,7 +107,8 @@ enum { OCLIN_LARGEST_GROUP = 64 };
 void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_plan *plan);
 /* For kernels with one work-group a row (losses). */
-void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, struct oclin_plan *plan);
+void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
+                     struct oclin_plan *plan);
 
 enum oclin_kernel_id {
     OCLIN_KERNEL_FORWARD,
@@ -130,6 +137,28 @@ const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run);
 /* Whether a tuning file may name this plan: it is known, and the device can run it. */
 int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                        const char *name);
+
+/* --------------------------------------------------------------------------------------- additions.c */
+
+/* Set block_k, slice_k, chunk or block_m of a plan whose tile is chosen, so that no term of a sum of k (of a row of cols)
+ * is rounded more often than said at oclin_layer_additions(). depth: the largest block that caches hold. */
+void oclin_cut_plain(struct oclin_plan *plan, int64_t k);
+void oclin_cut_simd(struct oclin_plan *plan, int64_t k, int64_t depth);
+void oclin_cut_simt(struct oclin_plan *plan, int64_t k);
+void oclin_cut_skinny(struct oclin_plan *plan, int64_t k, int64_t depth);
+void oclin_cut_grads(struct oclin_plan *plan, int64_t k);
+void oclin_cut_row(struct oclin_plan *plan, int64_t cols);
+/* No smaller k is cut into longer slices. */
+int64_t oclin_longest_slice(const struct oclin_plan *plan, int64_t k);
+/* Launches of a product; more than one: where the sums of those so far have no other place, they stand in scratch memory, m
+ * rows of this stride. */
+int64_t oclin_slices(const struct oclin_plan *plan, int64_t k);
+int64_t oclin_slices_stride(int64_t n);
+/* The most roundings that a term passes from its product to the finished sum, without what the epilogue does: in C, or
+ * in the sums of A (db; of OCLIN_KERNEL_GRADS dW as well, whose sum is as long); in the loss of one row. */
+enum oclin_sum { OCLIN_SUM_OF_PRODUCTS, OCLIN_SUM_OF_A };
+int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *plan, enum oclin_sum sum);
+int64_t oclin_additions_of_row(const struct oclin_plan *plan, int64_t cols);
 
 /* -------------------------------------------------------------------------------------- tune_table.c */
 
@@ -233,6 +262,7 @@ struct oclin_context {
     uint64_t epoch; /* grows with every finish; tells which tensors were written since */
     uint64_t layers_made;
     int verify;
+    oclin_ref_rule verify_rule; /* proven; of the self-check, whose data are random: random */
     double verify_worst;        /* largest error so far in units of its bound */
     unsigned char *verify_room; /* host memory of the check that goes on */
     size_t verify_room_bytes, verify_room_used;
@@ -432,9 +462,16 @@ struct oclin_backward_call {
     float lr;
 };
 
-oclin_status oclin_verify_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z);
+/* How many roundings a term of each sum passed, in the kernels that ran. */
+struct oclin_roundings {
+    int64_t y, dx, dw, db;
+};
+
+oclin_status oclin_verify_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z,
+                                  const struct oclin_roundings *roundings);
 oclin_status oclin_verify_before(oclin_layer *layer, int64_t rows, struct oclin_before *before);
-oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before);
+oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before,
+                                   const struct oclin_roundings *roundings);
 oclin_status oclin_verify_step(oclin_layer *layer, float lr, const struct oclin_before *before);
 
 struct oclin_loss_call {
@@ -442,6 +479,7 @@ struct oclin_loss_call {
     struct oclin_loss_options options;
     float loss_before; /* for accumulate */
     int32_t correct_before;
+    int64_t additions; /* in the sum of a row, as it ran */
 };
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call);
 oclin_status oclin_verify_loss(const struct oclin_loss_call *call);

@@ -280,7 +280,7 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
             plan->block_n = (int)n;
         }
     }
-    plan->block_k = (int)part(p->k, ceil_divide(p->k, t->tile_k), t->vl);
+    oclin_cut_simd(plan, p->k, t->tile_k);
     return best * (double)p->k;
 }
 
@@ -331,29 +331,32 @@ static double simd_whole(const struct oclin_device_facts *d, const struct oclin_
 }
 
 /* Parts of the work of packing, and floats of scratch memory, for all of A, and of B. */
+static int64_t blocks_of_slice(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return ceil_divide(least(p->k, plan->slice_k), plan->block_k);
+}
+
 static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return ceil_divide(p->k, plan->block_k) *
-           ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)plan->tile.item_m));
+    return blocks_of_slice(p, plan) * ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)plan->tile.item_m));
 }
 
 static int64_t parts_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return ceil_divide(p->k, plan->block_k) *
-           ceil_divide(p->n, OCLIN_SIMD_PACK_N((int64_t)plan->tile.item_n));
+    return blocks_of_slice(p, plan) * ceil_divide(p->n, OCLIN_SIMD_PACK_N((int64_t)plan->tile.item_n));
 }
 
 static int64_t floats_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->m, t->item_m) *
+    return blocks_of_slice(p, plan) * ceil_divide(p->m, t->item_m) *
            OCLIN_SIMD_STRIP_FLOATS((int64_t)t->tile_k, t->item_m, t->vl);
 }
 
 static int64_t floats_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->n, t->item_n) *
+    return blocks_of_slice(p, plan) * ceil_divide(p->n, t->item_n) *
            OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
 }
 
@@ -425,9 +428,26 @@ static int may_pack(const char *name, const struct oclin_product *p, const struc
            (double)p->m * (double)p->n * (double)p->k >= 4e6;
 }
 
-static int64_t scratch_bytes(const struct oclin_plan *plan)
+/* dW and W keep what they hold until a sum is whole: its slices meet in scratch memory. Y and dX are the place themselves. */
+static int64_t floats_of_slices(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return (plan->packed_a + plan->packed_b) * (int64_t)sizeof(float);
+    if (p->id != OCLIN_KERNEL_GRAD_W || oclin_slices(plan, p->k) == 1) return 0;
+    return p->m * oclin_slices_stride(p->n);
+}
+
+static int64_t packed_floats(const struct oclin_plan *plan)
+{
+    return round_up(plan->packed_a + plan->packed_b, 16);
+}
+
+int64_t oclin_plan_slices_at(const struct oclin_plan *plan)
+{
+    return packed_floats(plan);
+}
+
+int64_t oclin_plan_scratch_bytes(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return (packed_floats(plan) + floats_of_slices(p, plan)) * (int64_t)sizeof(float);
 }
 
 /* The best way, or, where there was no memory for packing, the one that needs none. */
@@ -443,24 +463,46 @@ static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, c
         struct oclin_plan other = {.tile = tile};
         if (named ? mixed != mixed_named : mixed && is_flat(p, &tile)) continue;
         const double cost = mixed ? simd_mixed(d, p, &other) : simd_packed(d, p, &other);
-        if (!named && (cost >= best || scratch_bytes(&other) > d->info.max_allocation)) continue;
+        if (!named && (cost >= best || oclin_plan_scratch_bytes(p, &other) > d->info.max_allocation))
+            continue;
         best = cost;
         *plan = other;
     }
 }
 
+/* Of a packed or mixed plan, and of all for a smaller k. */
+static int64_t most_scratch(const struct oclin_product *p, struct oclin_plan *plan)
+{
+    const int64_t slices = floats_of_slices(p, plan), now = plan->packed_a + plan->packed_b;
+    const int mixed = plan->tile.stage == OCLIN_STAGE_MIXED;
+    plan->slice_k = oclin_longest_slice(plan, p->k);
+    const int64_t packed = floats_of_a(p, plan) + (mixed ? plan->packed_b : floats_of_b(p, plan));
+    return (round_up(packed > now ? packed : now, 16) + slices) * (int64_t)sizeof(float);
+}
+
 static int64_t scratch_named(const oclin_context *ctx, const struct oclin_product *p, const char *name)
 {
-    if (family_of(ctx, name) != OCLIN_SIMD) return 0;
-    struct oclin_plan plan = {.tile = simd_tile(&ctx->device, number_of(name))};
+    const struct oclin_device_facts *d = &ctx->device;
+    const int64_t allowed = d->info.max_allocation;
+    const enum oclin_family family = family_of(ctx, name);
+    struct oclin_plan plan = {.tile = simt_tiles[SIMT_TILES - 1].tile};
+    if (family == OCLIN_SIMT) {
+        oclin_cut_simt(&plan, p->k);
+        return least(oclin_plan_scratch_bytes(p, &plan), allowed);
+    }
+    if (family != OCLIN_SIMD) return 0;
+    plan.tile = simd_tile(d, number_of(name));
     plan.tile.queue = queues(ctx, name);
-    if (!may_pack(name, p, &plan.tile)) return 0;
+    if (!may_pack(name, p, &plan.tile)) {
+        simd_whole(d, p, &plan);
+        return least(oclin_plan_scratch_bytes(p, &plan), allowed);
+    }
     struct oclin_plan mixed = plan;
-    simd_packed(&ctx->device, p, &plan);
-    if (plan.tile.queue) simd_mixed(&ctx->device, p, &mixed);
-    const int64_t bytes = scratch_bytes(&mixed), packed = scratch_bytes(&plan);
+    simd_packed(d, p, &plan);
+    if (plan.tile.queue) simd_mixed(d, p, &mixed);
+    const int64_t bytes = plan.tile.queue ? most_scratch(p, &mixed) : 0, packed = most_scratch(p, &plan);
     /* a product that needs more does without, one of a smaller batch may not */
-    return least(packed > bytes ? packed : bytes, ctx->device.info.max_allocation);
+    return least(packed > bytes ? packed : bytes, allowed);
 }
 
 /* Smaller products are the same layer's with smaller batches, each of which may be tuned. */
@@ -483,8 +525,8 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
 /* ------------------------------------------------------------------------------- narrow: W is read in place */
 
 /* Batches up to which this beats packing W; the columns of a group that outweigh its packing of X; the depth at which a panel
- * of X is as large as a 32 KB L1 (256 and 2048 were no faster). */
-enum { NARROW_MOST = 64, NARROW_LEAST = 96, NARROW_DEPTH = 512 };
+ * of X is half as large as a 32 KB L1 (512 and 2048 were no faster, and the longer a block, the more roundings). */
+enum { NARROW_MOST = 64, NARROW_LEAST = 96, NARROW_DEPTH = 256 };
 
 static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
                         struct oclin_plan *plan)
@@ -499,7 +541,7 @@ static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_p
     const int64_t depth = least(NARROW_DEPTH, (int64_t)t->tile_m * t->tile_k / width / t->vl * t->vl);
     plan->block_m = (int)width;
     plan->block_n = (int)least(part(p->n, parts, t->item_m), most);
-    plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
+    oclin_cut_simd(plan, p->k, depth);
     plan->groups = ceil_divide(p->n, plan->block_n);
 }
 
@@ -600,7 +642,7 @@ static void skinny_forward_plan(const struct oclin_device_facts *d, const struct
     plan->block_n = (int)least(n, t->tile_n);
     set_groups(d, plan, blocks_of(p, plan));
     const int64_t depth = 32768 / plan->block_m; /* X's block takes 128 KB of L2 */
-    plan->block_k = (int)part(p->k, ceil_divide(p->k, depth), t->vl);
+    oclin_cut_skinny(plan, p->k, depth);
 }
 
 /* Long rows are what memory likes: as wide as the cores leave it, and as the group's X and dX fit into 128 KB of L2. */
@@ -613,6 +655,7 @@ static void skinny_grads_plan(const struct oclin_device_facts *d, const struct o
     plan->groups = ceil_divide(p->n, plan->block_n);
     /* columns at a time: those of X and dX take half of a 32 KB L1 */
     plan->block_k = (int)least(256, (2048 / p->m / t->vl + 1) * t->vl);
+    oclin_cut_grads(plan, p->k);
 }
 
 /* --------------------------------------------------------------------------------------- the choice */
@@ -679,9 +722,11 @@ static int plan_named(const oclin_context *ctx, const struct oclin_product *p, c
     case OCLIN_SIMT:
         plan->tile.aligned = is_aligned(p);
         plan->groups = ceil_divide(p->m, plan->tile.tile_m) * ceil_divide(p->n, plan->tile.tile_n);
+        oclin_cut_simt(plan, p->k);
         break;
     default:
         plan->groups = ceil_divide(p->m * p->n, plan->tile.group);
+        oclin_cut_plain(plan, p->k);
     }
     return 1;
 }
@@ -717,7 +762,8 @@ void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, i
     plan->groups = ceil_divide(rows * ceil_divide(cols, t->item_n), t->group);
 }
 
-void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, struct oclin_plan *plan)
+void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
+                     struct oclin_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
     plan->tile = plain_tile(&ctx->device, max_group);
@@ -726,6 +772,7 @@ void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int max_group, stru
     while (plan->tile.group & (plan->tile.group - 1))
         plan->tile.group--; /* the largest power of two, which its tree wants */
     plan->groups = rows;
+    oclin_cut_row(plan, cols);
 }
 
 /* ----------------------------------------------------------------------------------------- forced plans */

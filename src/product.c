@@ -62,11 +62,6 @@ oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arg
 
 /* -------------------------------------------------------------------------------------------- products */
 
-static int64_t scratch_of(const struct oclin_plan *plan)
-{
-    return (plan->packed_a + plan->packed_b) * (int64_t)sizeof(float);
-}
-
 /* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. *next: after a failure another plan
  * may do, because the driver refused this tile where the plan leaves a choice, or there is no scratch memory. */
 static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, int *next)
@@ -74,8 +69,9 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, in
     *next = !ctx->plan.name[0] && !ctx->cl_dir;
     p->packing_kernel = NULL;
     OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel));
-    if (!p->kernel || scratch_of(&p->plan) == 0) return OCLIN_OK;
-    if (!p->plan.tile.queue) {
+    const int64_t scratch = oclin_plan_scratch_bytes(p, &p->plan);
+    if (!p->kernel || scratch == 0) return OCLIN_OK;
+    if (!p->plan.tile.queue && p->plan.packed_a > 0) {
         oclin_plan_packing(p, &p->plan, &p->packing);
         OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->packing.tile, p->activation, &p->packing_kernel));
         if (!p->packing_kernel) {
@@ -84,7 +80,7 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, in
         }
     }
     *next = 1; /* whatever keeps the memory away, there may be a way without it */
-    return oclin_scratch(ctx, scratch_of(&p->plan), "packed operands");
+    return oclin_scratch(ctx, scratch, "packed operands or the sums of slices");
 }
 
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
@@ -117,6 +113,7 @@ static void argument_extras(struct oclin_arguments *arguments, const oclin_conte
         oclin_argument(arguments, sizeof ctx->tickets, ctx->tickets ? &ctx->tickets : &p->c.mem);
     if (family == OCLIN_SIMD)
         oclin_argument(arguments, sizeof ctx->scratch, ctx->scratch ? &ctx->scratch : &p->c.mem);
+    if (family == OCLIN_SKINNY && p->id == OCLIN_KERNEL_FORWARD) argument_int(arguments, (int)p->plan.chunk);
 }
 
 static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *p, cl_kernel kernel,
@@ -145,10 +142,43 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
     return oclin_enqueue(ctx, &arguments, plan, "clEnqueueNDRangeKernel for a product");
 }
 
+/* Where the sums of the slices so far stand: what forward keeps as Z or else is to become C; for dW, which may be added to or
+ * updated once its sum is whole, scratch memory. */
+static struct oclin_operand place_of_slices(const oclin_context *ctx, const struct oclin_product *p)
+{
+    if (p->id != OCLIN_KERNEL_GRAD_W) return p->flags & OCLIN_FLAG_KEEP_Z ? p->z : p->c;
+    const struct oclin_operand scratch = {ctx->scratch, oclin_plan_slices_at(&p->plan),
+                                          oclin_slices_stride(p->n), 1};
+    return scratch;
+}
+
+/* p for k0 ... and no more than slice_k on. */
+static struct oclin_product slice_of(const oclin_context *ctx, const struct oclin_product *p, int64_t k0)
+{
+    struct oclin_product slice = *p;
+    if (p->k <= p->plan.slice_k) return slice;
+    const int a_along_k = p->id != OCLIN_KERNEL_GRAD_W, b_along_k = p->id == OCLIN_KERNEL_FORWARD;
+    slice.a.offset += k0 * (a_along_k ? 1 : p->a.stride);
+    slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);
+    slice.b.offset += k0 * (b_along_k ? 1 : p->b.stride);
+    slice.z = place_of_slices(ctx, p);
+    slice.k = p->k - k0;
+    if (k0 > 0) slice.flags |= OCLIN_FLAG_ONTO;
+    if (slice.k > p->plan.slice_k) {
+        slice.k = p->plan.slice_k;
+        slice.flags |= OCLIN_FLAG_PARTIAL;
+    }
+    return slice;
+}
+
 oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p)
 {
-    if (p->packing_kernel) OCLIN_TRY(enqueue_one(ctx, p, p->packing_kernel, &p->packing));
-    return enqueue_one(ctx, p, p->kernel, &p->plan);
+    for (int64_t k0 = 0; k0 < p->k; k0 += p->plan.slice_k) {
+        const struct oclin_product slice = slice_of(ctx, p, k0);
+        if (slice.packing_kernel) OCLIN_TRY(enqueue_one(ctx, &slice, slice.packing_kernel, &slice.packing));
+        OCLIN_TRY(enqueue_one(ctx, &slice, slice.kernel, &slice.plan));
+    }
+    return OCLIN_OK;
 }
 
 /* ------------------------------------------------------------------------------------- element by element */

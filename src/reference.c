@@ -6,6 +6,7 @@
  * So in units of u: exp 6, log 6, tanh 10, erfc 32, division 5, and 1 for + - * fma.
  */
 #include <math.h>
+#include <string.h>
 
 #include "oclin.h"
 
@@ -18,8 +19,19 @@
 #define SQRT_HALF 0.70710678118654752440
 #define INV_SQRT_2PI 0.39894228040143267794
 
-/* The losses are not told whether the device flushes denormals: they allow it. */
-static const struct oclin_ref_case any_device = {.no_denormals = 1};
+/* A caller's case of any age: what it does not have takes its default. */
+static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
+{
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(0, 0, 0);
+    if (from) memcpy(&c, from, from->size < sizeof c ? from->size : sizeof c);
+    return c;
+}
+
+/* One rounding of the device, relative. Where it truncates, also those of its functions are taken for twice as large. */
+static double unit_of(const struct oclin_ref_case *c)
+{
+    return c->truncates ? 2 * U : U;
+}
 
 /* The bound e of a single result; INFINITY, which claims nothing, where e decides whether it overflows. */
 static double unless_overflow(double value, double e)
@@ -29,29 +41,46 @@ static double unless_overflow(double value, double e)
 
 /* ------------------------------------------------------------------------------------------------ sums */
 
-/*
- * How far a sum of K products in float32, added in any order and with or without fma, may be from the exact
- * one. S is the sum of the magnitudes (with |b|, if one is added), largest the largest |operand|. gamma is
- * the proof; the other one is what correct sums were seen to stay below, and is tighter for long sums.
- */
-static double sum_bound(const struct oclin_ref_case *c, int64_t K, double S, double largest)
-{
-    if (S >= NO_OVERFLOW) return INFINITY;
-    const double n = (double)K + 1;
-    const double gamma = n * U < 1 ? n * U / (1 - n * U) : INFINITY;
-    const double seen = (c->zero_mean ? 16 : 8 + 2 * sqrt((double)K)) * U;
-    const double flushed = c->no_denormals ? 2 * n * FLUSH * fmax(1, largest) : 0;
-    return fmin(gamma, seen) * S + (double)K * TINY / 2 + flushed;
-}
-
 struct sum {
     int64_t K;
     double value;
     double S;       /* of magnitudes */
     double finite;  /* the part of S that is not from an Inf or NaN; Inf: nothing is known */
-    double carried; /* errors that the operands bring along */
+    double carried; /* E: errors that the operands bring along */
     double largest; /* operand */
 };
+
+/* n u / (1 - n u): how far n roundings may change a number, relative (Higham, Accuracy and Stability of Numerical Algorithms,
+ * chapter 3). No claim where they may double it. */
+static double gamma_of(double n, double u)
+{
+    return n * u < 0.5 ? n * u / (1 - n * u) : INFINITY;
+}
+
+/*
+ * How far a sum of K products in float32 may be from the exact one; `more` counts the roundings that follow the sum, as of a bias.
+ * S is the sum of the magnitudes (with |b|, if one is added), E the errors of the operands carried through.
+ *
+ *   proven   gamma(n) (S + E) + E, n the roundings that a term passes: for any data. And what may underflow: each product by half of the
+ *            smallest denormal, or, on a device without them, each operation by 2^-126 of its largest operand; and the sums in
+ *            double of this file.
+ *   random   the smaller of gamma and (8 + 2 sqrt K) u, which is what right sums of random numbers were seen to stay below;
+ *            16 u where the products have mean zero. They see what gamma does not, as a last term left out of a long sum.
+ */
+static double sum_bound(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
+{
+    if (sum->S >= NO_OVERFLOW) return INFINITY;
+    const double u = unit_of(c), K = (double)sum->K, all = K + 1;
+    const double n = (double)(c->additions > 0 ? c->additions : sum->K) + (double)more;
+    const double underflow = K * TINY / 2 + (c->no_denormals ? 2 * all * FLUSH * fmax(1, sum->largest) : 0);
+    if (c->rule == OCLIN_PROVEN) {
+        const double gamma = gamma_of(n, u), doubles = 2 * K * 0x1p-53;
+        return (gamma + doubles) * (sum->S + sum->carried) + sum->carried + (1 + gamma) * underflow;
+    }
+    const double seen = (c->rule == OCLIN_ZERO_MEAN ? 16 : 8 + 2 * sqrt(K)) * u;
+    const double fewest = c->additions > 0 ? fmin(n, all) : all;
+    return fmin(gamma_of(fewest, u), seen) * sum->S + underflow + sum->carried;
+}
 
 /* Not fmax(), which is a function call for each operand; of NaN neither takes notice. */
 static double larger(double largest, double of)
@@ -74,12 +103,12 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
 
-static double bound_of(const struct oclin_ref_case *c, const struct sum *sum)
+static double bound_of(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
 {
     /* Inf or NaN, on the device too; unless the finite products may overflow there to the other Inf, which makes NaN, or a
      * factor of the Inf may underflow */
     if (!isfinite(sum->S)) return sum->finite < NO_OVERFLOW ? 0 : NAN;
-    return sum_bound(c, sum->K, sum->S, sum->largest) + sum->carried;
+    return sum_bound(c, sum, more);
 }
 
 /* ----------------------------------------------------------------------------------------- activations */
@@ -142,19 +171,19 @@ static double activate_bound(const struct oclin_ref_case *c, double z, double e)
 {
     const double carried = steepest(c->activation, z, e) * e;
     const double y = fabs(activate(c->activation, z)) + carried;
-    const double flushed = c->no_denormals ? FLUSH : 0;
+    const double flushed = c->no_denormals ? FLUSH : 0, u = unit_of(c);
     double own;
     switch (c->activation) {
     case OCLIN_SIGMOID: /* exp counts by its share of 1 + exp, which is 1 - y; the sum 1, the division 5 */
-        own = (6 * (1 - fabs(activate(OCLIN_SIGMOID, z)) + carried) + 6) * U * y;
+        own = (6 * (1 - fabs(activate(OCLIN_SIGMOID, z)) + carried) + 6) * u * y;
         if (y < 0x1p-127) own += y; /* exp(-z) may overflow: 1 / Inf */
         return carried + SECOND_ORDER * own + TINY + flushed;
     case OCLIN_TANH:
-        return carried + SECOND_ORDER * 10 * U * y + 5 * TINY + flushed;
+        return carried + SECOND_ORDER * 10 * u * y + 5 * TINY + flushed;
     case OCLIN_GELU: { /* erfc 32, its product 1; its argument 2, magnified by z erfc'(z) */
         if (isinf(z)) return e;
         const double farthest = fabs(z) + e, nearest = fmax(0, fabs(z) - e);
-        own = 33 * U * y + 2 * U * farthest * farthest * normal_pdf(nearest);
+        own = 33 * u * y + 2 * u * farthest * farthest * normal_pdf(nearest);
         const double reach = fmin(fabs(z), GELU_FAR);
         return carried + SECOND_ORDER * own + (1 + 8 * reach) * TINY + (1 + reach) * flushed;
     }
@@ -182,18 +211,18 @@ static double grad_z(oclin_activation activation, double dy, double s)
 /* dy and s are what the device has; so this is only the rounding of the formula in common.cl. */
 static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
 {
-    const double flushed = c->no_denormals ? FLUSH : 0;
+    const double flushed = c->no_denormals ? FLUSH : 0, u = unit_of(c);
     double own, tiny; /* error of act' from roundings, and from underflow in units of the smallest denormal */
     switch (c->activation) {
     case OCLIN_RELU:
         if (!(s > 0 && s < flushed)) return 0;
         return isinf(dy) ? NAN : fabs(dy); /* s may count as 0 */
     case OCLIN_SIGMOID:
-        own = 3 * U * fabs(s * (1 - s));
+        own = 3 * u * fabs(s * (1 - s));
         tiny = 1;
         break;
     case OCLIN_TANH: /* the rounding of s * s remains whole when 1 - s * s cancels */
-        own = U * s * s + 2 * U * fabs(1 - s * s);
+        own = u * s * s + 2 * u * fabs(1 - s * s);
         tiny = 1;
         break;
     case OCLIN_GELU: { /* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2,
@@ -201,7 +230,7 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
                         * cancellation. */
         const double cdf = normal_cdf(s), s_pdf = fabs(z_normal_pdf(s)), reach = fmin(fabs(s), GELU_FAR);
         own =
-            U * (32 * cdf + 2 * s_pdf + (9 + 0.5 * reach * reach) * s_pdf + 2 * fabs(cdf + z_normal_pdf(s)));
+            u * (32 * cdf + 2 * s_pdf + (9 + 0.5 * reach * reach) * s_pdf + 2 * fabs(cdf + z_normal_pdf(s)));
         tiny = 16 + 2 * reach;
         break;
     }
@@ -229,9 +258,10 @@ static double grad_z_bound_at(const struct oclin_ref_case *c, const float *dy, c
 
 /* --------------------------------------------------------------------------------------------- products */
 
-void oclin_ref_forward(const struct oclin_ref_case *c, const float *x, const float *w, const float *b,
+void oclin_ref_forward(const struct oclin_ref_case *from, const float *x, const float *w, const float *b,
                        double *z, double *z_bound, double *y, double *bound)
 {
+    const struct oclin_ref_case copy = read_case(from), *c = &copy;
     for (int64_t n = 0; n < c->batch; n++) {
         for (int64_t o = 0; o < c->out; o++) {
             struct sum sum = {0};
@@ -242,7 +272,7 @@ void oclin_ref_forward(const struct oclin_ref_case *c, const float *x, const flo
                 if (isfinite(b[o])) sum.finite += fabs(b[o]);
             }
             const int64_t at = n * c->out + o;
-            const double e = bound_of(c, &sum);
+            const double e = bound_of(c, &sum, b ? 1 : 0);
             if (z) z[at] = sum.value;
             if (z_bound) z_bound[at] = e;
             if (y) y[at] = activate(c->activation, sum.value);
@@ -251,9 +281,10 @@ void oclin_ref_forward(const struct oclin_ref_case *c, const float *x, const flo
     }
 }
 
-void oclin_ref_grad_z(const struct oclin_ref_case *c, const float *dy, const float *s, double *dz,
+void oclin_ref_grad_z(const struct oclin_ref_case *from, const float *dy, const float *s, double *dz,
                       double *bound)
 {
+    const struct oclin_ref_case copy = read_case(from), *c = &copy;
     for (int64_t at = 0; at < c->batch * c->out; at++) {
         dz[at] = grad_z_at(c, dy, s, at);
         if (bound) bound[at] = grad_z_bound_at(c, dy, s, at);
@@ -263,18 +294,20 @@ void oclin_ref_grad_z(const struct oclin_ref_case *c, const float *dy, const flo
 /* Stores a sum over the batch as the gradient: itself, or divided by the batch. */
 static void store_gradient(const struct oclin_ref_case *c, const struct sum *sum, double *g, double *bound)
 {
-    double e = bound_of(c, sum);
+    double e = bound_of(c, sum, 0);
     *g = sum->value;
     if (c->gradient == OCLIN_GRAD_MEAN && c->batch > 0) { /* the device multiplies by a rounded 1 / batch */
-        e = (e + 2 * U * (fabs(sum->value) + e)) / (double)c->batch + TINY + (c->no_denormals ? FLUSH : 0);
+        const double u = unit_of(c), twice = 2 * u + u * u;
+        e = (e + twice * (fabs(sum->value) + e)) / (double)c->batch + TINY + (c->no_denormals ? FLUSH : 0);
         *g /= (double)c->batch;
     }
     if (bound) *bound = e;
 }
 
-void oclin_ref_grad_w(const struct oclin_ref_case *c, const float *x, const float *dy, const float *s,
+void oclin_ref_grad_w(const struct oclin_ref_case *from, const float *x, const float *dy, const float *s,
                       double *dw, double *bound)
 {
+    const struct oclin_ref_case copy = read_case(from), *c = &copy;
     for (int64_t o = 0; o < c->out; o++) {
         for (int64_t i = 0; i < c->in; i++) {
             struct sum sum = {0};
@@ -288,9 +321,10 @@ void oclin_ref_grad_w(const struct oclin_ref_case *c, const float *x, const floa
     }
 }
 
-void oclin_ref_grad_b(const struct oclin_ref_case *c, const float *dy, const float *s, double *db,
+void oclin_ref_grad_b(const struct oclin_ref_case *from, const float *dy, const float *s, double *db,
                       double *bound)
 {
+    const struct oclin_ref_case copy = read_case(from), *c = &copy;
     for (int64_t o = 0; o < c->out; o++) {
         struct sum sum = {0};
         for (int64_t n = 0; n < c->batch; n++) {
@@ -301,9 +335,10 @@ void oclin_ref_grad_b(const struct oclin_ref_case *c, const float *dy, const flo
     }
 }
 
-void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const float *dy, const float *s,
+void oclin_ref_grad_x(const struct oclin_ref_case *from, const float *w, const float *dy, const float *s,
                       double *dx, double *bound)
 {
+    const struct oclin_ref_case copy = read_case(from), *c = &copy;
     for (int64_t n = 0; n < c->batch; n++) {
         for (int64_t i = 0; i < c->in; i++) {
             struct sum sum = {0};
@@ -313,7 +348,7 @@ void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const floa
                 add_product(&sum, grad_z_at(c, dy, s, at), dz_bound, w[o * c->in + i]);
             }
             dx[n * c->in + i] = sum.value;
-            if (bound) bound[n * c->in + i] = bound_of(c, &sum);
+            if (bound) bound[n * c->in + i] = bound_of(c, &sum, 0);
         }
     }
 }
@@ -326,22 +361,24 @@ static int unknown_beside_inf(float old, double addend, double e)
     return isinf(old) && isfinite(addend) && !(fabs(addend) + e < NO_OVERFLOW);
 }
 
-/* Neither function is told whether the device flushes denormals: operands and results may each be flushed. */
-void oclin_ref_accumulate(int64_t n, const float *old, const double *dw, const double *dw_bound, double *sum,
-                          double *bound)
+/* Whatever the case says of denormals, operands and results may each be flushed. */
+void oclin_ref_accumulate(const struct oclin_ref_case *from, int64_t n, const float *old, const double *dw,
+                          const double *dw_bound, double *sum, double *bound)
 {
+    const struct oclin_ref_case c = read_case(from);
+    const double u = unit_of(&c);
     for (int64_t i = 0; i < n; i++) {
         const double e = dw_bound ? dw_bound[i] : 0;
         sum[i] = old[i] + dw[i];
-        if (bound) bound[i] = unless_overflow(sum[i], e + U * (fabs(sum[i]) + e) + 3 * FLUSH);
+        if (bound) bound[i] = unless_overflow(sum[i], e + u * (fabs(sum[i]) + e) + 3 * FLUSH);
         if (bound && unknown_beside_inf(old[i], dw[i], e)) bound[i] = NAN;
     }
 }
 
-static double step_bound(float w, double dw, double e, float lr)
+static double step_bound(double u, float w, double dw, double e, float lr)
 {
     const double lr_dw = (double)lr * dw, lr_flushed = (double)lr < FLUSH ? lr : 0;
-    const double rounding = 2 * U * (fabs(w) + fabs(lr_dw)) + SECOND_ORDER * lr * e;
+    const double rounding = 2 * u * (fabs(w) + fabs(lr_dw)) + SECOND_ORDER * lr * e;
     if (unknown_beside_inf(w, lr_dw, lr * e) || (isinf(dw) && lr_flushed > 0)) return NAN;
     /* without fma the product may overflow, and the difference not */
     if (isfinite(lr_dw) && fabs(lr_dw) + rounding >= OVERFLOWS && fabs(w - lr_dw) < OVERFLOWS)
@@ -350,13 +387,14 @@ static double step_bound(float w, double dw, double e, float lr)
                            rounding + (3 + lr) * FLUSH + (lr_flushed > 0 ? lr_flushed * fabs(dw) : 0));
 }
 
-void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *dw_bound, float lr,
-                    double *w_new, double *bound)
+void oclin_ref_step(const struct oclin_ref_case *from, int64_t n, const float *w, const double *dw,
+                    const double *dw_bound, float lr, double *w_new, double *bound)
 {
+    const struct oclin_ref_case c = read_case(from);
     for (int64_t i = 0; i < n; i++) {
         const double e = dw_bound ? dw_bound[i] : 0, lr_dw = (double)lr * dw[i];
         w_new[i] = lr == 0 ? w[i] : w[i] - lr_dw; /* 0 does nothing: not 0 Inf, which is NaN */
-        if (bound) bound[i] = lr == 0 ? 0 : step_bound(w[i], dw[i], e, lr);
+        if (bound) bound[i] = lr == 0 ? 0 : step_bound(unit_of(&c), w[i], dw[i], e, lr);
     }
 }
 
@@ -364,7 +402,7 @@ void oclin_ref_step(int64_t n, const float *w, const double *dw, const double *d
 
 /* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product
  * with it once. */
-#define FACTOR_ERROR (2 * U)
+#define FACTOR_ROUNDINGS 2
 
 static double loss_factor(oclin_reduction reduction, double count, float scale)
 {
@@ -375,40 +413,52 @@ static double loss_factor(oclin_reduction reduction, double count, float scale)
 /* Of factor * (sum of the row losses), which may together be off by e. They are added by compensated
  * summation (2 u, and a little for their number) in the items of a work-group, and these as a tree of at most
  * 10 levels. */
-static double loss_bound_of(double factor, double sum, int64_t rows, double e)
+static double loss_bound_of(const struct oclin_ref_case *c, double factor, double sum, double e)
 {
-    const double compensated = (2 + fmin((double)rows, 10)) * U + 8 * (double)rows * U * U;
-    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ERROR) * sum);
-    return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * (double)rows) * FLUSH);
+    const double u = unit_of(c), rows = (double)c->batch;
+    const double compensated = (2 + fmin(rows, 10)) * u + 8 * rows * u * u;
+    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ROUNDINGS * u) * sum);
+    return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * rows) * FLUSH);
 }
 
 /* factor is 2 scale / D. The difference is a float; so are its operands, and each may be flushed. */
-static double mse_gradient_bound(double factor, double d)
+static double mse_gradient_bound(double u, double factor, double d)
 {
     if (isfinite(d) && fabs(d) >= NO_OVERFLOW) return INFINITY;
-    const double rounding = SECOND_ORDER * (U + FACTOR_ERROR) * fabs(factor * d);
+    const double rounding = SECOND_ORDER * (1 + FACTOR_ROUNDINGS) * u * fabs(factor * d);
     return unless_overflow(factor * d, rounding + (2 + 3 * fabs(factor)) * FLUSH);
 }
 
-void oclin_ref_mse(int64_t rows, int64_t cols, const float *y, const float *t, oclin_reduction reduction,
-                   float scale, double *loss, double *loss_bound, double *dy, double *bound)
+/* Losses allow every device to flush denormals. */
+static struct oclin_ref_case read_loss_case(const struct oclin_ref_case *from)
 {
-    const double factor = loss_factor(reduction, (double)rows * (double)cols, scale);
+    struct oclin_ref_case c = read_case(from);
+    c.no_denormals = 1;
+    return c;
+}
+
+void oclin_ref_mse(const struct oclin_ref_case *from, const float *y, const float *t,
+                   oclin_reduction reduction, float scale, double *loss, double *loss_bound, double *dy,
+                   double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const double factor = loss_factor(reduction, (double)c.batch * (double)c.out, scale), u = unit_of(&c);
     double sum = 0, e = 0;
-    for (int64_t r = 0; r < rows; r++) {
-        double row = 0;
-        for (int64_t j = 0; j < cols; j++) {
-            const int64_t at = r * cols + j;
+    for (int64_t r = 0; r < c.batch; r++) {
+        struct sum row = {.K = c.out, .largest = 1};
+        for (int64_t j = 0; j < c.out; j++) {
+            const int64_t at = r * c.out + j;
             const double d = (double)y[at] - (double)t[at];
-            row += d * d;
+            row.S += d * d;
             if (dy) dy[at] = factor * 2 * d;
-            if (bound) bound[at] = mse_gradient_bound(factor * 2, d);
+            if (bound) bound[at] = mse_gradient_bound(u, factor * 2, d);
         }
-        sum += row;
-        e += sum_bound(&any_device, cols, row, 1) + 2 * U * row; /* 2 u: the difference, squared */
+        row.carried = (2 * u + u * u) * row.S; /* the rounded difference, squared */
+        sum += row.S;
+        e += sum_bound(&c, &row, 0);
     }
     *loss = factor * sum;
-    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(factor, sum, rows, e) : INFINITY;
+    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(&c, factor, sum, e) : INFINITY;
 }
 
 /* One row's softmax: p_j = exp(y_j - m) / s. */
@@ -419,14 +469,16 @@ struct softmax {
 };
 
 /* exp(y_j - m): 6 for exp, and the rounding of the difference v. 0 where exp is 0, for v may be -Inf. */
-static double exp_error(double v)
+static double exp_error(double u, double v)
 {
     const double value = exp(v);
-    return value > 0 ? value * (6 + fabs(v)) * U + FLUSH : FLUSH;
+    return value > 0 ? value * (6 + fabs(v)) * u + FLUSH : FLUSH;
 }
 
-static struct softmax softmax_of(int64_t cols, const float *y)
+static struct softmax softmax_of(const struct oclin_ref_case *c, const float *y)
 {
+    const int64_t cols = c->out;
+    const double u = unit_of(c);
     struct softmax p = {.m = -INFINITY};
     int has_nan = 0;
     for (int64_t j = 0; j < cols; j++) {
@@ -437,54 +489,62 @@ static struct softmax softmax_of(int64_t cols, const float *y)
         }
     }
     if (has_nan) p.best = -1;
-    double e = 0;
+    struct sum sum = {.K = cols, .largest = 1};
     for (int64_t j = 0; j < cols; j++) {
-        p.s += exp(y[j] - p.m);
-        e += exp_error(y[j] - p.m);
+        sum.S += exp(y[j] - p.m);
+        sum.carried += exp_error(u, y[j] - p.m);
     }
-    p.s_error = (e + sum_bound(&any_device, cols, p.s, 1)) / p.s;
+    p.s = sum.S;
+    p.s_error = sum_bound(c, &sum, 0) / p.s;
+    /* of 1 / s and log s; the other rules keep to the first order */
+    if (c->rule == OCLIN_PROVEN) p.s_error = p.s_error < 1 ? p.s_error / (1 - p.s_error) : INFINITY;
     return p;
 }
 
 /* One row of dy. p_j: exp and s as said, and 5 for the quotient. */
-static void cross_entropy_gradient(int64_t cols, const float *y, int32_t label, const struct softmax *p,
-                                   double factor, double *dy, double *bound)
+static void cross_entropy_gradient(const struct oclin_ref_case *c, const float *y, int32_t label,
+                                   const struct softmax *p, double factor, double *dy, double *bound)
 {
+    const int64_t cols = c->out;
+    const double u = unit_of(c);
     const int valid = label >= 0 && label < cols;
     for (int64_t j = 0; j < cols; j++) {
         const double p_j = exp(y[j] - p->m) / p->s;
         const double difference = p_j - (j == label ? 1 : 0);
-        const double p_error = exp_error(y[j] - p->m) / p->s + (p->s_error + 5 * U) * p_j + FLUSH;
+        const double p_error = exp_error(u, y[j] - p->m) / p->s + (p->s_error + 5 * u) * p_j + FLUSH;
         if (dy) dy[j] = valid ? factor * difference : NAN;
-        const double e = SECOND_ORDER * fabs(factor) * (p_error + (U + FACTOR_ERROR) * fabs(difference));
+        const double e =
+            SECOND_ORDER * fabs(factor) * (p_error + (1 + FACTOR_ROUNDINGS) * u * fabs(difference));
         if (bound) bound[j] = unless_overflow(factor * difference, e + 2 * FLUSH);
     }
 }
 
-void oclin_ref_cross_entropy(int64_t rows, int64_t cols, const float *y, const int32_t *labels,
+void oclin_ref_cross_entropy(const struct oclin_ref_case *from, const float *y, const int32_t *labels,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound, int64_t *correct)
 {
-    const double factor = loss_factor(reduction, (double)rows, scale);
+    const struct oclin_ref_case c = read_loss_case(from);
+    const int64_t rows = c.batch, cols = c.out;
+    const double factor = loss_factor(reduction, (double)rows, scale), u = unit_of(&c);
     double sum = 0, e = 0;
     int64_t hits = 0;
     for (int64_t r = 0; r < rows; r++) {
         const float *y_r = y + r * cols;
         const int64_t label = labels[r];
-        const struct softmax p = softmax_of(cols, y_r);
+        const struct softmax p = softmax_of(&c, y_r);
         if (label < 0 || label >= cols) {
             sum = NAN;
         } else {
             const double v = y_r[label] - p.m, row = log(p.s) - v;
             sum += row;
-            e += p.s_error + 6 * U * log(p.s) + U * fabs(v) + U * row;
+            e += p.s_error + 6 * u * log(p.s) + u * fabs(v) + u * row;
             hits += p.best == label;
         }
         if (dy || bound)
-            cross_entropy_gradient(cols, y_r, labels[r], &p, factor, dy ? dy + r * cols : NULL,
+            cross_entropy_gradient(&c, y_r, labels[r], &p, factor, dy ? dy + r * cols : NULL,
                                    bound ? bound + r * cols : NULL);
     }
     *loss = factor * sum;
-    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(factor, sum, rows, e) : INFINITY;
+    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(&c, factor, sum, e) : INFINITY;
     if (correct) *correct = hits;
 }

@@ -156,11 +156,13 @@ oclin_status oclin_self_check(oclin_context *ctx, double *worst)
     OCLIN_TRY(oclin_enter(ctx));
     const int verify = ctx->verify;
     ctx->verify = 1;
+    ctx->verify_rule = OCLIN_RANDOM; /* its own data are */
     ctx->verify_worst = 0.0;
     oclin_status status = OCLIN_OK;
     for (int i = 0; i < OCLIN_CHECK_ROUNDS * OCLIN_CHECK_RUNS && status == OCLIN_OK; i++)
         status = check_run(ctx, i / OCLIN_CHECK_RUNS, i % OCLIN_CHECK_RUNS);
     ctx->verify = verify;
+    ctx->verify_rule = OCLIN_PROVEN;
     if (worst) *worst = ctx->verify_worst;
     return status;
 }

@@ -181,7 +181,9 @@ static int fill_sample(const struct tuner *t, int which, struct sample *s)
     struct oclin_ref_case c = OCLIN_REF_CASE_INIT(s->rows, s->cols, out); /* DX */
     float *a = NULL, *b = NULL, *bias = NULL;
     int done = 0;
+    c.rule = OCLIN_RANDOM;
     c.no_denormals = !t->own->device.denormals;
+    c.truncates = t->own->device.truncates;
     switch (which) {
     case Y:
         c.in = in;

@@ -1,7 +1,7 @@
 /*
  * OCLIN_VERIFY and oclin_self_check: operands are read back after an operation, the reference computes it
- * again, and every element must be within its bound. The data of a program is arbitrary, so the bounds are
- * those for any data (zero_mean 0).
+ * again, and every element must be within its bound. The data of a program are arbitrary, so its bounds are the proven ones,
+ * for as many roundings as the kernels that ran really do.
  */
 #include "oclin_internal.h"
 
@@ -152,20 +152,30 @@ static oclin_status expect(oclin_context *ctx, struct expectation *e, const char
     return e->want && e->bound ? OCLIN_OK : no_memory(ctx);
 }
 
-static struct oclin_ref_case case_of(const oclin_layer *l, int64_t batch)
+static struct oclin_ref_case case_on(const oclin_context *ctx, int64_t batch, int64_t in, int64_t out)
 {
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(batch, l->in, l->out);
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(batch, in, out);
+    c.rule = ctx->verify_rule;
+    c.no_denormals = !ctx->device.denormals;
+    c.truncates = ctx->device.truncates;
+    return c;
+}
+
+static struct oclin_ref_case case_of(const oclin_layer *l, int64_t batch, int64_t additions)
+{
+    struct oclin_ref_case c = case_on(l->ctx, batch, l->in, l->out);
     c.activation = l->activation;
     c.gradient = l->gradient;
-    c.no_denormals = !l->ctx->device.denormals;
+    c.additions = additions;
     return c;
 }
 
 /* --------------------------------------------------------------------------------------------- forward */
 
-oclin_status oclin_verify_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z)
+oclin_status oclin_verify_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z,
+                                  const struct oclin_roundings *roundings)
 {
-    const struct oclin_ref_case c = case_of(l, x->rows);
+    const struct oclin_ref_case c = case_of(l, x->rows, roundings->y);
     const int64_t n = x->rows * l->out;
     struct expectation want_y, want_z;
     float *host_x, *host_w, *host_b;
@@ -194,7 +204,8 @@ oclin_status oclin_verify_before(oclin_layer *l, int64_t rows, struct oclin_befo
 
 /* The host side of one backward call. */
 struct backward_data {
-    struct oclin_ref_case c;
+    int64_t batch;
+    const struct oclin_roundings *roundings;
     float *x, *dy, *s;
 };
 
@@ -209,9 +220,10 @@ static oclin_status copy_stored(const struct oclin_backward_call *call, float **
 static oclin_status check_dx(const struct oclin_backward_call *call, const struct backward_data *d,
                              const float *w)
 {
+    const struct oclin_ref_case c = case_of(call->layer, d->batch, d->roundings->dx);
     struct expectation e;
-    OCLIN_TRY(expect(call->layer->ctx, &e, "backward", "dx", d->c.batch * d->c.in));
-    oclin_ref_grad_x(&d->c, w, d->dy, d->s, e.want, e.bound);
+    OCLIN_TRY(expect(call->layer->ctx, &e, "backward", "dx", c.batch * c.in));
+    oclin_ref_grad_x(&c, w, d->dy, d->s, e.want, e.bound);
     return compare(call->dx, &e);
 }
 
@@ -221,14 +233,15 @@ static oclin_status check_arrival(const struct oclin_backward_call *call, struct
                                   const float *gradient_before, const float *parameter_before,
                                   oclin_tensor *gradient, oclin_tensor *parameter)
 {
+    const struct oclin_ref_case c = case_of(call->layer, call->saved->batch, 0);
     struct expectation after;
     if (!call->step && !gradient_before) return compare(gradient, e);
     const char *name = !call->step ? e->name : parameter == call->layer->w ? "w" : "b";
     OCLIN_TRY(expect(call->layer->ctx, &after, call->step ? "backward_step" : e->operation, name, n));
     if (call->step)
-        oclin_ref_step(n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
+        oclin_ref_step(&c, n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
     else
-        oclin_ref_accumulate(n, gradient_before, e->want, e->bound, after.want, after.bound);
+        oclin_ref_accumulate(&c, n, gradient_before, e->want, e->bound, after.want, after.bound);
     return compare(call->step ? parameter : gradient, &after);
 }
 
@@ -236,9 +249,10 @@ static oclin_status check_dw(const struct oclin_backward_call *call, const struc
                              const struct oclin_before *before)
 {
     const oclin_layer *l = call->layer;
+    const struct oclin_ref_case c = case_of(l, d->batch, d->roundings->dw);
     struct expectation e;
     OCLIN_TRY(expect(l->ctx, &e, "backward", "dw", l->out * l->in));
-    oclin_ref_grad_w(&d->c, d->x, d->dy, d->s, e.want, e.bound);
+    oclin_ref_grad_w(&c, d->x, d->dy, d->s, e.want, e.bound);
     return check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
 }
 
@@ -246,16 +260,18 @@ static oclin_status check_db(const struct oclin_backward_call *call, const struc
                              const struct oclin_before *before)
 {
     const oclin_layer *l = call->layer;
+    const struct oclin_ref_case c = case_of(l, d->batch, d->roundings->db);
     struct expectation e;
     OCLIN_TRY(expect(l->ctx, &e, "backward", "db", l->out));
-    oclin_ref_grad_b(&d->c, d->dy, d->s, e.want, e.bound);
+    oclin_ref_grad_b(&c, d->dy, d->s, e.want, e.bound);
     return check_arrival(call, &e, l->out, before->db, before->b, l->db, l->b);
 }
 
-oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before)
+oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before,
+                                   const struct oclin_roundings *roundings)
 {
     const oclin_layer *l = call->layer;
-    struct backward_data d = {case_of(l, call->saved->batch), NULL, NULL, NULL};
+    struct backward_data d = {call->saved->batch, roundings, NULL, NULL, NULL};
     OCLIN_TRY(copy_of(call->saved->x, &d.x));
     OCLIN_TRY(copy_of(call->dy, &d.dy));
     OCLIN_TRY(copy_stored(call, &d.s));
@@ -276,7 +292,8 @@ static oclin_status check_step(oclin_tensor *parameter, const float *old, const 
     double *dw = take(ctx, n, sizeof *dw);
     if (!dw) return no_memory(ctx);
     for (int64_t i = 0; i < n; i++) dw[i] = (double)gradient[i];
-    oclin_ref_step(n, old, dw, NULL, lr, e.want, e.bound);
+    const struct oclin_ref_case c = case_on(ctx, 0, 0, 0);
+    oclin_ref_step(&c, n, old, dw, NULL, lr, e.want, e.bound);
     return compare(parameter, &e);
 }
 
@@ -316,18 +333,20 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
     struct expectation loss, dy;
     float *y, *target;
     int64_t correct = 0;
+    struct oclin_ref_case c = case_on(ctx, rows, 0, cols);
+    c.additions = call->additions;
     OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
     OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
     OCLIN_TRY(copy_of(call->y, &y));
     OCLIN_TRY(copy_of(call->target, &target)); /* four bytes an element, whatever they are */
     if (classes)
-        oclin_ref_cross_entropy(rows, cols, y, (const int32_t *)(const void *)target, call->options.reduction,
+        oclin_ref_cross_entropy(&c, y, (const int32_t *)(const void *)target, call->options.reduction,
                                 call->options.scale, loss.want, loss.bound, dy.want, dy.bound, &correct);
     else
-        oclin_ref_mse(rows, cols, y, target, call->options.reduction, call->options.scale, loss.want,
-                      loss.bound, dy.want, dy.bound);
+        oclin_ref_mse(&c, y, target, call->options.reduction, call->options.scale, loss.want, loss.bound,
+                      dy.want, dy.bound);
     if (call->options.accumulate)
-        oclin_ref_accumulate(1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
+        oclin_ref_accumulate(&c, 1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
     if (call->loss) OCLIN_TRY(compare(call->loss, &loss));
     if (call->dy && rows > 0) OCLIN_TRY(compare(call->dy, &dy));
     return call->correct ? check_count(call, correct) : OCLIN_OK;

@@ -1370,7 +1370,7 @@ static const char quiet[] =
 
 static void call_references(void)
 {
-    const struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 1, 1);
+    const struct oclin_ref_case c = RANDOM_CASE(1, 1, 1);
     const float one[1] = {1};
     const int32_t label[1] = {0};
     double got[1], bound[1], loss, loss_bound;
@@ -1380,10 +1380,11 @@ static void call_references(void)
     oclin_ref_grad_w(&c, one, one, one, got, bound);
     oclin_ref_grad_b(&c, one, one, got, bound);
     oclin_ref_grad_x(&c, one, one, one, got, bound);
-    oclin_ref_accumulate(1, one, got, bound, got, bound);
-    oclin_ref_step(1, one, got, bound, 0.5f, got, bound);
-    oclin_ref_mse(1, 1, one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
-    oclin_ref_cross_entropy(1, 1, one, label, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound, &correct);
+    oclin_ref_accumulate(NULL, 1, one, got, bound, got, bound);
+    oclin_ref_step(NULL, 1, one, got, bound, 0.5f, got, bound);
+    oclin_ref_mse(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got,
+                            bound, &correct);
 }
 
 static void test_quiet(void **state)

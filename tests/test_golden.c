@@ -12,7 +12,7 @@ static const char *plan_name;
 
 static struct oclin_ref_case case_of(const struct golden_case *g)
 {
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(g->batch, g->in, g->out);
+    struct oclin_ref_case c = RANDOM_CASE(g->batch, g->in, g->out);
     c.activation = g->activation;
     return c;
 }
@@ -53,9 +53,9 @@ static struct bounds make_bounds(const struct golden_case *g)
     oclin_ref_forward(&c, g->x, g->w, g->b, NULL, NULL, value, e.y);
     oclin_ref_grad_x(&c, g->w, g->dy, s, value, e.dx);
     oclin_ref_grad_w(&c, g->x, g->dy, s, value, e.dw);
-    oclin_ref_step(n_w, g->w, value, e.dw, golden_lr, value, e.w);
+    oclin_ref_step(NULL, n_w, g->w, value, e.dw, golden_lr, value, e.w);
     oclin_ref_grad_b(&c, g->dy, s, value, e.db);
-    oclin_ref_step(g->out, g->b, value, e.db, golden_lr, value, e.b);
+    oclin_ref_step(NULL, g->out, g->b, value, e.db, golden_lr, value, e.b);
     free(value);
     free(s);
     return e;
@@ -113,10 +113,11 @@ static void check_loss(oclin_context *ctx, const struct golden_loss *g, oclin_te
     double unused, loss_bound, *value = new_array(double, g->rows * g->cols),
                                *bound = new_array(double, g->rows * g->cols);
     if (classes)
-        oclin_ref_cross_entropy(g->rows, g->cols, g->y, g->labels, reduction, 1.0f, &unused, &loss_bound,
-                                value, bound, NULL);
+        oclin_ref_cross_entropy(&RANDOM_CASE(g->rows, 0, g->cols), g->y, g->labels, reduction, 1.0f, &unused,
+                                &loss_bound, value, bound, NULL);
     else
-        oclin_ref_mse(g->rows, g->cols, g->y, g->t, reduction, 1.0f, &unused, &loss_bound, value, bound);
+        oclin_ref_mse(&RANDOM_CASE(g->rows, 0, g->cols), g->y, g->t, reduction, 1.0f, &unused, &loss_bound,
+                      value, bound);
     const int mean = reduction == OCLIN_MEAN;
     const double want = classes ? (mean ? g->cross_entropy_mean : g->cross_entropy_sum)
                         : mean  ? g->mse_mean

@@ -81,7 +81,7 @@ static void check(const char *name, oclin_tensor *t, const double *want)
 /* Forward and backward of the bench against the reference, whose loops follow IEEE as written. */
 static void check_all(const struct bench *b, const struct data *d)
 {
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(BATCH, IN, OUT);
+    struct oclin_ref_case c = RANDOM_CASE(BATCH, IN, OUT);
     double y[NY], dx[NX], dw[NW], db[OUT];
     float rounded[NY];
     c.activation = OCLIN_RELU;

@@ -92,7 +92,7 @@ struct truth {
 static struct truth truth_of(oclin_activation activation)
 {
     struct truth t;
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(BATCH, IN, OUT);
+    struct oclin_ref_case c = RANDOM_CASE(BATCH, IN, OUT);
     float y[NY];
     c.activation = activation;
     oclin_ref_forward(&c, host_x, host_w, host_b, NULL, NULL, t.y, NULL);

@@ -5,6 +5,7 @@
  */
 #include "support.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,15 +113,21 @@ static void check_groups(const oclin_context *ctx, const struct oclin_plan *plan
     must(plan->groups == (plan->tile.queue && parts > units ? units : parts));
 }
 
+/* Of what one launch adds up. */
+static int64_t blocks_of_slice(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return ceil_divide(p->k < plan->slice_k ? p->k : plan->slice_k, plan->block_k);
+}
+
 /* Of all of A, and of B. */
 static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->m, 16 * plan->tile.item_m);
+    return blocks_of_slice(p, plan) * ceil_divide(p->m, 16 * plan->tile.item_m);
 }
 
 static int64_t parts_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return ceil_divide(p->k, plan->block_k) * ceil_divide(p->n, OCLIN_SIMD_PANELS * plan->tile.item_n);
+    return blocks_of_slice(p, plan) * ceil_divide(p->n, OCLIN_SIMD_PANELS * plan->tile.item_n);
 }
 
 static void check_scratch(const oclin_context *ctx, const struct oclin_product *p,
@@ -129,7 +136,7 @@ static void check_scratch(const oclin_context *ctx, const struct oclin_product *
     static const char *const packing[] = {"simd-packed", "simd-mixed", "simd-staged"};
     int always = 0;
     for (size_t i = 0; i < COUNT_OF(packing); i++) always |= strcmp(ctx->plan.name, packing[i]) == 0;
-    must(always || bytes_of(plan->packed_a + plan->packed_b) <= oclin_plan_scratch(ctx, p));
+    must(always || oclin_plan_scratch_bytes(p, plan) <= oclin_plan_scratch(ctx, p));
 }
 
 /* Every block of k of A and B is packed, into memory that has room for them. */
@@ -141,7 +148,7 @@ static void check_packing(const oclin_context *ctx, const struct oclin_product *
     oclin_plan_packing(p, plan, &packing);
     must(packing.tile.stage == OCLIN_STAGE_PACK && packing.tile.queue == 0);
     must(packing.block_k == plan->block_k);
-    const int64_t blocks_k = ceil_divide(p->k, plan->block_k);
+    const int64_t blocks_k = blocks_of_slice(p, plan);
     must(packing.groups == parts_of_a(p, plan) + parts_of_b(p, plan));
     must(plan->packed_a ==
          blocks_k * ceil_divide(p->m, t->item_m) * (t->item_m * (int64_t)t->tile_k + t->vl));
@@ -155,8 +162,8 @@ static void check_mixed(const oclin_context *ctx, const struct oclin_product *p,
 {
     const struct oclin_tile *t = &plan->tile;
     must(t->queue);
-    must(plan->packed_a == ceil_divide(p->k, plan->block_k) * ceil_divide(p->m, t->item_m) *
-                               (t->item_m * (int64_t)t->tile_k + t->vl));
+    must(plan->packed_a ==
+         blocks_of_slice(p, plan) * ceil_divide(p->m, t->item_m) * (t->item_m * (int64_t)t->tile_k + t->vl));
     must(plan->packed_b >= plan->groups * OCLIN_SIMD_PANELS * t->item_n * t->tile_k);
     check_scratch(ctx, p, plan);
 }
@@ -289,6 +296,78 @@ static void test_every_device(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------ long sums */
+
+/* Sums of so many terms, in each of the four places where there are any. */
+static const int64_t terms[] = {1,      2,      3,       7,       8,       9,      15,    16,    17,    18,
+                                20,     21,     31,      33,      64,      65,     100,   117,   128,   255,
+                                256,    257,    300,     511,     513,     784,    1000,  1024,  2049,  4095,
+                                4096,   4097,   4444,    10001,   16384,   50257,  65535, 65536, 65537, 66305,
+                                128256, 262144, 1000003, 1048576, 4000000, 4194304};
+
+static double root_limit(int64_t k)
+{
+    return 8.0 + 2.0 * sqrt((double)k);
+}
+
+/* The most roundings that are promised of a product. Blocks that are shallow, as in little local memory, are too many for two
+ * levels to keep them so low. */
+static double limit_of(const struct oclin_plan *plan, int64_t k)
+{
+    const struct oclin_tile *t = &plan->tile;
+    if (t->family == OCLIN_SIMT) return (double)(k < 4096 ? k : 4096) + (double)k / 4096.0;
+    if (t->family != OCLIN_SIMD) return root_limit(k);
+    const double most = k <= 65536 ? 264.0 + (double)k / 256.0 : 520.0;
+    const double two_levels = plan->block_k + 2.0 * sqrt((double)k / plan->block_k) + 3.0;
+    return most > two_levels ? most : two_levels;
+}
+
+static void check_additions(const oclin_context *ctx, const struct oclin_product *p)
+{
+    struct oclin_plan plan;
+    for (int attempt = 0; attempt < 20 && oclin_plan_product(ctx, p, attempt, &plan); attempt++) {
+        snprintf(looked_at, sizeof looked_at, "%s, plan '%s', product %d of %lld x %lld x %lld, attempt %d",
+                 ctx->device.info.name, ctx->plan.name, (int)p->id, (long long)p->m, (long long)p->n,
+                 (long long)p->k, attempt);
+        const double n = (double)oclin_additions(p, &plan, OCLIN_SUM_OF_PRODUCTS);
+        /* 17 to 20 rows of W are more than one block of 16 and less than the root allows two of */
+        const int short_dx = p->id == OCLIN_KERNEL_GRADS && plan.tile.tile_k == 16 && p->k > 16 && p->k < 21;
+        must(n >= 1 && n <= (short_dx ? 17.0 : limit_of(&plan, p->k)));
+        must(plan.slice_k > 0 && oclin_slices(&plan, p->k) * plan.slice_k >= p->k);
+        must((oclin_slices(&plan, p->k) - 1) * plan.slice_k < p->k);
+        if (p->id == OCLIN_KERNEL_GRAD_W)
+            must((double)oclin_additions(p, &plan, OCLIN_SUM_OF_A) <= root_limit(p->k));
+        if (p->id == OCLIN_KERNEL_GRADS)
+            must((double)oclin_additions(p, &plan, OCLIN_SUM_OF_A) <= root_limit(p->m));
+    }
+}
+
+static void test_additions(void **state)
+{
+    static const int64_t others[] = {1, 5, 40, 64};
+    const struct made_up *d = *state;
+    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+        oclin_context *ctx = context_of(d, "");
+        for (size_t i = 0; oclin_plan_choose(ctx, plans[name]) == OCLIN_OK && i < COUNT_OF(terms); i++)
+            for (size_t j = 0; j < COUNT_OF(others); j++) {
+                const int64_t k = terms[i], n = others[j];
+                const struct oclin_product products[] = {
+                    product_of(OCLIN_KERNEL_FORWARD, n, k, 10), product_of(OCLIN_KERNEL_FORWARD, 10, k, n),
+                    product_of(OCLIN_KERNEL_GRAD_X, n, 10, k), product_of(OCLIN_KERNEL_GRAD_W, k, 10, n),
+                    product_of(OCLIN_KERNEL_GRADS, n, 40, k)};
+                for (size_t p = 0; p < COUNT_OF(products); p++)
+                    if (products[p].id != OCLIN_KERNEL_GRADS || oclin_plan_one_pass(ctx, &products[p]))
+                        check_additions(ctx, &products[p]);
+                struct oclin_plan rows;
+                for (int most = OCLIN_LARGEST_GROUP; most > 0; most /= 2) {
+                    oclin_plan_rows(ctx, 3, k, most, &rows);
+                    must((double)oclin_additions_of_row(&rows, k) <= root_limit(k));
+                }
+            }
+        free(ctx);
+    }
+}
+
 /* Memory that was reserved for a batch is enough for each smaller one. */
 static void test_scratch_grows(void **state)
 {
@@ -299,7 +378,7 @@ static void test_scratch_grows(void **state)
             for (size_t i = 0; i < COUNT_OF(sizes); i += 2)
                 for (size_t o = 1; o < COUNT_OF(sizes); o += 2) {
                     int64_t most = 0;
-                    for (int64_t batch = 1; batch <= 4096; batch += 1 + batch / 2) {
+                    for (int64_t batch = 1; batch <= 300000; batch += 1 + batch / 2) {
                         const struct oclin_product p =
                             product_of((enum oclin_kernel_id)id, batch, sizes[i], sizes[o]);
                         const int64_t bytes = oclin_plan_scratch(ctx, &p);
@@ -331,7 +410,7 @@ static void test_elements_and_rows(void **state)
                 must(t->group > 0 && t->group <= most && t->group <= d->items);
                 must(t->item_n > 0 && t->item_n % t->vl == 0);
                 must(plan.groups == ceil_divide(rows * ceil_divide(cols, t->item_n), t->group));
-                oclin_plan_rows(ctx, rows, most, &plan);
+                oclin_plan_rows(ctx, rows, cols, most, &plan);
                 must(plan.groups == rows);
                 must(t->group > 0 && t->group <= most && t->group <= d->items &&
                      (t->group & (t->group - 1)) == 0);
@@ -686,6 +765,7 @@ int main(int argc, char **argv)
         void *d = (void *)(uintptr_t)&made_up[i];
         add_test(&list, test_every_device, d, "invariants/%s", made_up[i].name);
         add_test(&list, test_scratch_grows, d, "scratch/%s", made_up[i].name);
+        add_test(&list, test_additions, d, "additions/%s", made_up[i].name);
         add_test(&list, test_elements_and_rows, d, "elements/%s", made_up[i].name);
     }
     for (size_t i = 0; i < COUNT_OF(choices); i++) {

@@ -252,10 +252,10 @@ static void check_gradient(const struct row *r, const char *letter, int64_t rows
     snprintf(name, sizeof name, "d%s", letter);
     check(r, name, rows, cols, got, g->value, g->bound);
     snprintf(name, sizeof name, "d%s accumulated", letter);
-    oclin_ref_accumulate(n, got, g->value, g->bound, w.value, w.bound);
+    oclin_ref_accumulate(NULL, n, got, g->value, g->bound, w.value, w.bound);
     check(r, name, rows, cols, twice, w.value, w.bound);
     snprintf(name, sizeof name, "%s after backward and step", letter);
-    oclin_ref_step(n, parameter, g->value, g->bound, lr, w.value, w.bound);
+    oclin_ref_step(NULL, n, parameter, g->value, g->bound, lr, w.value, w.bound);
     check(r, name, rows, cols, step, w.value, w.bound);
     snprintf(name, sizeof name, "%s after backward_step", letter);
     check_same_bits(name, fused, step, n);
@@ -265,10 +265,10 @@ static void check_gradient(const struct row *r, const char *letter, int64_t rows
 static void check_results(const oclin_context *ctx, const struct row *r, const struct host_data *h,
                           const struct results *got)
 {
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(r->batch, r->in, r->out);
+    struct oclin_ref_case c = RANDOM_CASE(r->batch, r->in, r->out);
     c.activation = r->activation;
     c.gradient = r->gradient;
-    c.zero_mean = r->data == ZERO_MEAN;
+    if (r->data == ZERO_MEAN) c.rule = OCLIN_ZERO_MEAN;
     c.no_denormals = !ctx->device.denormals;
     const float *s = r->activation == OCLIN_GELU ? got->z : got->y;
     struct wanted y = new_wanted(r->batch * r->out), z = new_wanted(r->batch * r->out);
@@ -278,7 +278,7 @@ static void check_results(const oclin_context *ctx, const struct row *r, const s
     check(r, "y", r->batch, r->out, got->y, y.value, y.bound);
     if (got->z) check(r, "z", r->batch, r->out, got->z, z.value, z.bound);
     /* derivatives of activations take both signs: products of any data */
-    if (r->activation != OCLIN_NONE) c.zero_mean = 0;
+    if (r->activation != OCLIN_NONE) c.rule = OCLIN_RANDOM;
     oclin_ref_grad_x(&c, h->w, h->dy, s, dx.value, dx.bound);
     check(r, "dx", r->batch, r->in, got->dx, dx.value, dx.bound);
     oclin_ref_grad_w(&c, h->x, h->dy, s, dw.value, dw.bound);

@@ -354,7 +354,7 @@ static void test_no_fast_math(void **state)
     oclin_plan_elements(ctx, 4, 4, 0, OCLIN_LARGEST_GROUP, &plan);
     assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
     check_build_options(ctx, kernel);
-    oclin_plan_rows(ctx, 4, OCLIN_LARGEST_GROUP, &plan);
+    oclin_plan_rows(ctx, 4, 4, OCLIN_LARGEST_GROUP, &plan);
     assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_CROSS_ENTROPY, &plan.tile, OCLIN_NONE, &kernel));
     check_build_options(ctx, kernel);
     const struct oclin_product product = {.id = OCLIN_KERNEL_FORWARD, .m = 4, .n = 4, .k = 4};

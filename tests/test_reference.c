@@ -49,7 +49,7 @@ static const struct shape shapes[] = {{1, 1, 1}, {1, 5, 3}, {4, 1, 3}, {4, 3, 1}
 
 static struct integers make_integers(const struct shape *shape)
 {
-    struct integers p = {.c = OCLIN_REF_CASE_INIT(shape->batch, shape->in, shape->out)};
+    struct integers p = {.c = RANDOM_CASE(shape->batch, shape->in, shape->out)};
     struct rng rng = {42};
     fill_integers(&rng, p.x, MOST, 8);
     fill_integers(&rng, p.w, MOST, 8);
@@ -159,14 +159,14 @@ static void test_split_batch(void **state)
     oclin_ref_grad_w(&first, p.x, p.dy, NULL, part, NULL);
     for (int64_t i = 0; i < size; i++) old[i] = (float)part[i];
     oclin_ref_grad_w(&second, p.x + half * p.c.in, p.dy + half * p.c.out, NULL, rest, NULL);
-    oclin_ref_accumulate(size, old, rest, NULL, sum, bound);
+    oclin_ref_accumulate(NULL, size, old, rest, NULL, sum, bound);
     check_close("dw", sum, whole, size, 0);
 
     oclin_ref_grad_b(&p.c, p.dy, NULL, whole, NULL);
     oclin_ref_grad_b(&first, p.dy, NULL, part, NULL);
     for (int64_t i = 0; i < p.c.out; i++) old[i] = (float)part[i];
     oclin_ref_grad_b(&second, p.dy + half * p.c.out, NULL, rest, NULL);
-    oclin_ref_accumulate(p.c.out, old, rest, NULL, sum, NULL);
+    oclin_ref_accumulate(NULL, p.c.out, old, rest, NULL, sum, NULL);
     check_close("db", sum, whole, p.c.out, 0);
 }
 
@@ -197,7 +197,7 @@ static void test_empty_batch(void **state)
 {
     (void)state;
     for (int gradient = OCLIN_GRAD_SUM; gradient <= OCLIN_GRAD_MEAN; gradient++) {
-        struct oclin_ref_case c = OCLIN_REF_CASE_INIT(0, 2, 3);
+        struct oclin_ref_case c = RANDOM_CASE(0, 2, 3);
         c.gradient = (oclin_gradient)gradient;
         double dw[6], db[3];
         memset(dw, 0xff, sizeof dw);
@@ -209,10 +209,11 @@ static void test_empty_batch(void **state)
     }
     double loss = 7, bound = 7;
     int64_t correct = 7;
-    oclin_ref_mse(0, 3, NULL, NULL, OCLIN_MEAN, 1, &loss, &bound, NULL, NULL);
+    oclin_ref_mse(&RANDOM_CASE(0, 0, 3), NULL, NULL, OCLIN_MEAN, 1, &loss, &bound, NULL, NULL);
     assert_true(loss == 0 && bound < 1e-30);
     loss = 7;
-    oclin_ref_cross_entropy(0, 3, NULL, NULL, OCLIN_MEAN, 1, &loss, &bound, NULL, NULL, &correct);
+    oclin_ref_cross_entropy(&RANDOM_CASE(0, 0, 3), NULL, NULL, OCLIN_MEAN, 1, &loss, &bound, NULL, NULL,
+                            &correct);
     assert_true(loss == 0 && bound < 1e-30 && correct == 0);
 }
 
@@ -223,7 +224,7 @@ static void test_step(void **state)
     const double dw[3] = {4, 0.5, -8};
     const double want[3] = {0, -2.125, 2};
     double w_new[3];
-    oclin_ref_step(3, w, dw, NULL, 0.25f, w_new, NULL);
+    oclin_ref_step(NULL, 3, w, dw, NULL, 0.25f, w_new, NULL);
     check_close("w", w_new, want, 3, 0);
 }
 
@@ -241,7 +242,7 @@ struct smooth {
  * than the steps reach. */
 static struct smooth make_smooth(oclin_activation activation)
 {
-    struct smooth p = {.c = OCLIN_REF_CASE_INIT(BATCH, IN, OUT)};
+    struct smooth p = {.c = RANDOM_CASE(BATCH, IN, OUT)};
     struct rng rng = {7};
     p.c.activation = activation;
     fill_integers(&rng, p.x, BATCH * IN, 4);
@@ -305,7 +306,7 @@ static void test_finite_differences(void **state)
 /* act(z) for one z, and the bound. */
 static double activate_one(oclin_activation activation, float z, double *bound)
 {
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 1, 1);
+    struct oclin_ref_case c = RANDOM_CASE(1, 1, 1);
     const float one = 1;
     double y;
     c.activation = activation;
@@ -315,7 +316,7 @@ static double activate_one(oclin_activation activation, float z, double *bound)
 
 static double grad_one(oclin_activation activation, float dy, float s, double *bound)
 {
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 1, 1);
+    struct oclin_ref_case c = RANDOM_CASE(1, 1, 1);
     double dz;
     c.activation = activation;
     oclin_ref_grad_z(&c, &dy, &s, &dz, bound);
@@ -421,23 +422,24 @@ static void test_overflow_by_rounding(void **state)
     assert_true(grad_one(OCLIN_GELU, FLT_MAX, far_right, &bound) <= FLT_MAX && bound == INFINITY);
     grad_one(OCLIN_GELU, FLT_MAX / 2, far_right, &bound);
     assert_true(bound < FLT_MAX * 1e-5);
-    struct oclin_ref_case gelu = OCLIN_REF_CASE_INIT(1, 1, 1);
+    struct oclin_ref_case gelu = RANDOM_CASE(1, 1, 1);
     gelu.activation = OCLIN_GELU;
     oclin_ref_grad_w(&gelu, &one, &largest, &far_right, &y, &bound);
     assert_true(isfinite(y) && !isfinite(bound));
 
     const double ulp = 0x1p104, none = 0;
-    oclin_ref_accumulate(1, &largest, &ulp, &none, &y, &bound);
+    oclin_ref_accumulate(NULL, 1, &largest, &ulp, &none, &y, &bound);
     assert_true(bound == INFINITY);
     const double back = -ulp, twice = 2.0 * FLT_MAX, inf = INFINITY;
-    oclin_ref_step(1, &largest, &back, &none, lr, &y, &bound);
+    oclin_ref_step(NULL, 1, &largest, &back, &none, lr, &y, &bound);
     assert_true(bound == INFINITY);
-    oclin_ref_step(1, &largest, &twice, &none, lr, &y, &bound); /* the product may overflow where no fma is */
+    oclin_ref_step(NULL, 1, &largest, &twice, &none, lr, &y,
+                   &bound); /* the product may overflow where no fma is */
     assert_true(y == -(double)FLT_MAX && bound == INFINITY);
-    oclin_ref_step(1, &one, &inf, &none, 0, &y, &bound); /* no step */
+    oclin_ref_step(NULL, 1, &one, &inf, &none, 0, &y, &bound); /* no step */
     assert_true(y == 1 && bound == 0);
     const double large = 1e30;
-    oclin_ref_step(1, &one, &large, &none, 0x1p-130f, &y,
+    oclin_ref_step(NULL, 1, &one, &large, &none, 0x1p-130f, &y,
                    &bound); /* lr may be flushed, and then takes no step */
     assert_true(bound >= fabs(1 - y));
 }
@@ -484,7 +486,8 @@ static double mse_of(void *context)
 {
     const struct scores *p = context;
     double loss;
-    oclin_ref_mse(p->rows, p->cols, p->y, p->t, p->reduction, p->scale, &loss, NULL, NULL, NULL);
+    oclin_ref_mse(&RANDOM_CASE(p->rows, 0, p->cols), p->y, p->t, p->reduction, p->scale, &loss, NULL, NULL,
+                  NULL);
     return loss;
 }
 
@@ -492,8 +495,8 @@ static double cross_entropy_of(void *context)
 {
     const struct scores *p = context;
     double loss;
-    oclin_ref_cross_entropy(p->rows, p->cols, p->y, p->labels, p->reduction, p->scale, &loss, NULL, NULL,
-                            NULL, NULL);
+    oclin_ref_cross_entropy(&RANDOM_CASE(p->rows, 0, p->cols), p->y, p->labels, p->reduction, p->scale, &loss,
+                            NULL, NULL, NULL, NULL);
     return loss;
 }
 
@@ -511,13 +514,14 @@ static void test_loss_gradients(void **state)
             log_p += log(exp(p.y[r * OUT + p.labels[r]]) / s);
         }
 
-        oclin_ref_mse(BATCH, OUT, p.y, p.t, p.reduction, p.scale, &loss, NULL, dy, NULL);
+        oclin_ref_mse(&RANDOM_CASE(BATCH, 0, OUT), p.y, p.t, p.reduction, p.scale, &loss, NULL, dy, NULL);
         const double mse = 2.5 * squares / (reduction == OCLIN_MEAN ? BATCH * OUT : 1);
         check_close("mse", &loss, &mse, 1, 1e-14);
         for (int i = 0; i < BATCH * OUT; i++) want[i] = slope(mse_of, &p, &p.y[i]);
         check_close("mse dy", dy, want, BATCH * OUT, 1e-9);
 
-        oclin_ref_cross_entropy(BATCH, OUT, p.y, p.labels, p.reduction, p.scale, &loss, NULL, dy, NULL, NULL);
+        oclin_ref_cross_entropy(&RANDOM_CASE(BATCH, 0, OUT), p.y, p.labels, p.reduction, p.scale, &loss, NULL,
+                                dy, NULL, NULL);
         const double cross_entropy = 2.5 * -log_p / (reduction == OCLIN_MEAN ? BATCH : 1);
         check_close("cross-entropy", &loss, &cross_entropy, 1, 1e-13);
         for (int i = 0; i < BATCH * OUT; i++) want[i] = slope(cross_entropy_of, &p, &p.y[i]);
@@ -572,8 +576,8 @@ static void test_cross_entropy_row(void **state)
     const int32_t labels[3] = {1, row->label, 0};
     double loss, loss_bound, dy[9], bound[3];
     int64_t correct;
-    oclin_ref_cross_entropy(1, 3, row->y, &row->label, OCLIN_MEAN, 1, &loss, &loss_bound, dy, bound,
-                            &correct);
+    oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 3), row->y, &row->label, OCLIN_MEAN, 1, &loss, &loss_bound, dy,
+                            bound, &correct);
     assert_number("loss", loss, row->loss);
     assert_true(!isfinite(loss) || loss_bound < 1e-5 * (1 + loss));
     for (int j = 0; j < 3; j++) assert_number("dy", dy[j], row->dy[j]);
@@ -581,7 +585,7 @@ static void test_cross_entropy_row(void **state)
     assert_int_equal(correct, row->correct);
 
     memcpy(y + 3, row->y, sizeof row->y);
-    oclin_ref_cross_entropy(3, 3, y, labels, OCLIN_MEAN, 3, &loss, NULL, dy, NULL, &correct);
+    oclin_ref_cross_entropy(&RANDOM_CASE(3, 0, 3), y, labels, OCLIN_MEAN, 3, &loss, NULL, dy, NULL, &correct);
     assert_number("loss of three", loss, row->loss + 2 * 1.0986122886681098);
     for (int j = 0; j < 3; j++) {
         assert_number("dy before", dy[j], (j == 1) ? -2. / 3 : 1. / 3);
@@ -596,7 +600,7 @@ static void test_cross_entropy_row(void **state)
 static void test_golden_case(void **state)
 {
     const struct golden_case *g = *state;
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(g->batch, g->in, g->out);
+    struct oclin_ref_case c = RANDOM_CASE(g->batch, g->in, g->out);
     const int64_t size = c.out * c.in, results = c.batch * c.out;
     double z[MOST], y[MOST], dw[MOST], db[MOST], dx[MOST], step[MOST];
     float s[MOST];
@@ -613,9 +617,9 @@ static void test_golden_case(void **state)
     check_close("db", db, g->db, c.out, 1e-14);
     check_close("dx", dx, g->dx, c.batch * c.in, 1e-14);
 
-    oclin_ref_step(size, g->w, dw, NULL, golden_lr, step, NULL);
+    oclin_ref_step(NULL, size, g->w, dw, NULL, golden_lr, step, NULL);
     check_close("w_step", step, g->w_step, size, 1e-14);
-    oclin_ref_step(c.out, g->b, db, NULL, golden_lr, step, NULL);
+    oclin_ref_step(NULL, c.out, g->b, db, NULL, golden_lr, step, NULL);
     check_close("b_step", step, g->b_step, c.out, 1e-14);
 }
 
@@ -625,18 +629,19 @@ static void test_golden_loss(void **state)
     const int64_t size = (int64_t)g->rows * g->cols;
     double loss, dy[MOST];
     int64_t correct;
-    oclin_ref_mse(g->rows, g->cols, g->y, g->t, OCLIN_MEAN, 1, &loss, NULL, dy, NULL);
+    oclin_ref_mse(&RANDOM_CASE(g->rows, 0, g->cols), g->y, g->t, OCLIN_MEAN, 1, &loss, NULL, dy, NULL);
     check_close("mse mean", &loss, &g->mse_mean, 1, 1e-14);
     check_close("mse mean dy", dy, g->mse_mean_dy, size, 1e-14);
-    oclin_ref_mse(g->rows, g->cols, g->y, g->t, OCLIN_SUM, 1, &loss, NULL, dy, NULL);
+    oclin_ref_mse(&RANDOM_CASE(g->rows, 0, g->cols), g->y, g->t, OCLIN_SUM, 1, &loss, NULL, dy, NULL);
     check_close("mse sum", &loss, &g->mse_sum, 1, 1e-14);
     check_close("mse sum dy", dy, g->mse_sum_dy, size, 1e-14);
-    oclin_ref_cross_entropy(g->rows, g->cols, g->y, g->labels, OCLIN_MEAN, 1, &loss, NULL, dy, NULL,
-                            &correct);
+    oclin_ref_cross_entropy(&RANDOM_CASE(g->rows, 0, g->cols), g->y, g->labels, OCLIN_MEAN, 1, &loss, NULL,
+                            dy, NULL, &correct);
     check_close("cross-entropy mean", &loss, &g->cross_entropy_mean, 1, 1e-14);
     check_close("cross-entropy mean dy", dy, g->cross_entropy_mean_dy, size, 1e-14);
     assert_int_equal(correct, g->correct);
-    oclin_ref_cross_entropy(g->rows, g->cols, g->y, g->labels, OCLIN_SUM, 1, &loss, NULL, dy, NULL, NULL);
+    oclin_ref_cross_entropy(&RANDOM_CASE(g->rows, 0, g->cols), g->y, g->labels, OCLIN_SUM, 1, &loss, NULL, dy,
+                            NULL, NULL);
     check_close("cross-entropy sum", &loss, &g->cross_entropy_sum, 1, 1e-14);
     check_close("cross-entropy sum dy", dy, g->cross_entropy_sum_dy, size, 1e-14);
 }
@@ -660,9 +665,9 @@ static void test_sum_rule(void **state)
     for (int i = 0; i < 10000; i++) x[i] = i % 2 ? 1 : -1;
     const float b = -1;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, rows[i].K, 1);
+        struct oclin_ref_case c = RANDOM_CASE(1, rows[i].K, 1);
         double bound[2], y[2];
-        c.zero_mean = rows[i].zero_mean;
+        if (rows[i].zero_mean) c.rule = OCLIN_ZERO_MEAN;
         oclin_ref_forward(&c, x, x, rows[i].bias ? &b : NULL, &y[0], &bound[0], &y[1], &bound[1]);
         const double want = rows[i].in_u * U;
         if (fabs(bound[0] - want) > 1e-4 * want || bound[1] != bound[0])
@@ -680,7 +685,7 @@ static void test_sum_rule(void **state)
 static void test_extreme_bounds(void **state)
 {
     (void)state;
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 3, 1);
+    struct oclin_ref_case c = RANDOM_CASE(1, 3, 1);
     float x[3] = {0, 0, 0}, w[3] = {-2, 8, 4};
     double y, bound;
     oclin_ref_forward(&c, x, w, NULL, NULL, NULL, &y, &bound);
@@ -699,7 +704,7 @@ static void test_extreme_bounds(void **state)
     }
 
     const float far_left = -20, one = 1, inf = INFINITY; /* gelu'(-20) is no float but 0, and 0 Inf is NaN */
-    struct oclin_ref_case gelu = OCLIN_REF_CASE_INIT(1, 1, 1);
+    struct oclin_ref_case gelu = RANDOM_CASE(1, 1, 1);
     gelu.activation = OCLIN_GELU;
     oclin_ref_grad_w(&gelu, &inf, &one, &far_left, &y, &bound);
     assert_true(y == -INFINITY && isnan(bound));
@@ -713,9 +718,9 @@ static void test_extreme_bounds(void **state)
     const float old = -INFINITY; /* and a gradient that is finite here, but Inf on a device */
     for (int overflows = 0; overflows < 2; overflows++) {
         const double dw = overflows ? 0x1p130 : 1, e = overflows ? INFINITY : 0x1p-20;
-        oclin_ref_accumulate(1, &old, &dw, &e, &y, &bound);
+        oclin_ref_accumulate(NULL, 1, &old, &dw, &e, &y, &bound);
         assert_true(y == -INFINITY && (overflows ? isnan(bound) : bound == INFINITY));
-        oclin_ref_step(1, &old, &dw, NULL, 1.0f, &y, &bound);
+        oclin_ref_step(NULL, 1, &old, &dw, NULL, 1.0f, &y, &bound);
         assert_true(y == -INFINITY && (overflows ? isnan(bound) : bound == INFINITY));
     }
 
@@ -729,9 +734,11 @@ static void test_extreme_bounds(void **state)
     const float scores[2] = {3e38f, -3e38f}, targets[2] = {-3e38f, -3e38f};
     const int32_t label = 1;
     double loss, loss_bound, dy_bound[2];
-    oclin_ref_mse(1, 2, scores, targets, OCLIN_MEAN, 1e-3f, &loss, &loss_bound, dz, dy_bound);
+    oclin_ref_mse(&RANDOM_CASE(1, 0, 2), scores, targets, OCLIN_MEAN, 1e-3f, &loss, &loss_bound, dz,
+                  dy_bound);
     assert_true(loss_bound == INFINITY && dy_bound[0] == INFINITY && isfinite(dy_bound[1]));
-    oclin_ref_cross_entropy(1, 2, scores, &label, OCLIN_SUM, 1, &loss, &loss_bound, dz, dy_bound, NULL);
+    oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 2), scores, &label, OCLIN_SUM, 1, &loss, &loss_bound, dz,
+                            dy_bound, NULL);
     assert_true(loss_bound == INFINITY && isfinite(dy_bound[0]) && isfinite(dy_bound[1]));
 }
 
@@ -739,7 +746,7 @@ static void test_extreme_bounds(void **state)
 static void test_update_bounds(void **state)
 {
     (void)state;
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(4, 1, 1);
+    struct oclin_ref_case c = RANDOM_CASE(4, 1, 1);
     const float x[4] = {1, 1, 1, 1}, old = 16, w = 3, lr = 0.5f;
     double dw, sum, mean, sum_bound, mean_bound, bound, out;
     oclin_ref_grad_w(&c, x, x, NULL, &sum, &sum_bound);
@@ -748,13 +755,13 @@ static void test_update_bounds(void **state)
     assert_true(fabs(mean_bound - (sum_bound + 2 * U * sum) / 4) < 1e-4 * mean_bound);
 
     dw = 4;
-    oclin_ref_accumulate(1, &old, &dw, NULL, &out, &bound);
+    oclin_ref_accumulate(NULL, 1, &old, &dw, NULL, &out, &bound);
     assert_true(fabs(bound - U * 20) < 1e-4 * bound);
-    oclin_ref_accumulate(1, &old, &dw, &sum_bound, &out, &bound);
+    oclin_ref_accumulate(NULL, 1, &old, &dw, &sum_bound, &out, &bound);
     assert_true(fabs(bound - U * 20 - sum_bound) < 1e-4 * bound);
-    oclin_ref_step(1, &w, &dw, NULL, lr, &out, &bound);
+    oclin_ref_step(NULL, 1, &w, &dw, NULL, lr, &out, &bound);
     assert_true(fabs(bound - 2 * U * (3 + 2)) < 1e-4 * bound);
-    oclin_ref_step(1, &w, &dw, &sum_bound, lr, &out, &bound);
+    oclin_ref_step(NULL, 1, &w, &dw, &sum_bound, lr, &out, &bound);
     assert_true(fabs(bound - 2 * U * (3 + 2) - 0.5 * sum_bound) < 1e-3 * bound);
 }
 
@@ -785,7 +792,7 @@ static void test_carried_bounds(void **state)
         w[i] = i % 2 ? 1 : -1;
     }
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, K, 1);
+        struct oclin_ref_case c = RANDOM_CASE(1, K, 1);
         double y, e, bound;
         c.activation = rows[i].activation;
         oclin_ref_forward(&c, x, w, &rows[i].z, NULL, &e, &y, &bound);
@@ -806,12 +813,13 @@ static void test_loss_bounds(void **state)
     const int32_t label = 0;
     double loss, loss_bound, dy[2], bound[2];
     /* S = 4: its sum 3 (K + 1), the difference squared 2, adding rows 2 + 1, the factor 2 */
-    oclin_ref_mse(1, 2, y, t, OCLIN_MEAN, 1, &loss, &loss_bound, dy, bound);
+    oclin_ref_mse(&RANDOM_CASE(1, 0, 2), y, t, OCLIN_MEAN, 1, &loss, &loss_bound, dy, bound);
     assert_true(fabs(loss_bound - (3 + 2 + 3 + 2) * 2 * U) < 2e-3 * loss_bound);
     assert_true(fabs(bound[0] - 3 * 2 * U) < 2e-3 * bound[0] && bound[1] < 0x1p-120);
 
     /* s = 2, off by 6 + 3; log 6, its difference 1, adding rows 3, the factor 2 */
-    oclin_ref_cross_entropy(1, 2, equal, &label, OCLIN_MEAN, 1, &loss, &loss_bound, dy, bound, NULL);
+    oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 2), equal, &label, OCLIN_MEAN, 1, &loss, &loss_bound, dy,
+                            bound, NULL);
     assert_true(fabs(loss_bound - (9 + (6 + 1 + 3 + 2) * 0.693147) * U) < 2e-3 * loss_bound);
     /* p = 0.5: exp 6, s 9, quotient 5; the difference 1, the factor 2 */
     assert_true(fabs(bound[0] - (6 + 9 + 5 + 1 + 2) * 0.5 * U) < 2e-3 * bound[0]);
@@ -878,7 +886,7 @@ static void assert_tight(const char *name, double worst, double at_least)
 static void test_activation_bounds(void **state)
 {
     const oclin_activation activation = (oclin_activation)(intptr_t)*state;
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 1, 1);
+    struct oclin_ref_case c = RANDOM_CASE(1, 1, 1);
     struct rng rng = {3};
     double forward = 0, near_forward = 0, backward = 0, near_backward = 0; /* near: of arguments below 1 */
     c.activation = activation;
@@ -915,10 +923,10 @@ static void test_product_bounds(void **state)
 {
     const int zero_mean = (int)(intptr_t)*state;
     enum { K = 64, N = 500 };
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, K, 1);
+    struct oclin_ref_case c = RANDOM_CASE(1, K, 1);
     struct rng rng = {5};
     int caught = 0;
-    c.zero_mean = zero_mean;
+    if (zero_mean) c.rule = OCLIN_ZERO_MEAN;
     for (int n = 0; n < N; n++) {
         float x[K], w[K], up = 0, down = 0, dropped = 0;
         double y, bound;
@@ -941,7 +949,7 @@ static void test_product_bounds(void **state)
 static void test_gradients_carry_dz(void **state)
 {
     (void)state;
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(2, 1, 2);
+    struct oclin_ref_case c = RANDOM_CASE(2, 1, 2);
     const float x[2] = {1, 1}, w[2] = {1, 1}, dy[4] = {1, 1, 1, 1}, s[4] = {0.99f, 0.99f, 0.99f, 0.99f};
     double dz[4], dz_bound[4], dw[2], db[2], dx[2], got[3], want[3];
     double dw_bound[2], db_bound[2], dx_bound[2];
@@ -979,7 +987,7 @@ static void test_mse_bounds(void **state)
             sum += row;
         }
         const float got = factor * sum;
-        oclin_ref_mse(ROWS, COLS, y, t, OCLIN_MEAN, 1.7f, &loss, &loss_bound, dy, bound);
+        oclin_ref_mse(&RANDOM_CASE(ROWS, 0, COLS), y, t, OCLIN_MEAN, 1.7f, &loss, &loss_bound, dy, bound);
         worst_loss = fmax(worst_loss, compare_bound(1, 1, 1, &got, &loss, &loss_bound).worst);
         worst_dy = fmax(worst_dy, compare_bound(ROWS, COLS, COLS, got_dy, dy, bound).worst);
     }
@@ -1018,7 +1026,8 @@ static void test_cross_entropy_bounds(void **state)
             got += (float)device_softmax(&rng, COLS, y + r * COLS, labels[r], device_dy + r * COLS);
         for (int at = 0; at < SIZE; at++) got_dy[at] = 0.7f * (float)device_dy[at];
         got *= 0.7f;
-        oclin_ref_cross_entropy(ROWS, COLS, y, labels, OCLIN_SUM, 0.7f, &loss, &loss_bound, dy, bound, NULL);
+        oclin_ref_cross_entropy(&RANDOM_CASE(ROWS, 0, COLS), y, labels, OCLIN_SUM, 0.7f, &loss, &loss_bound,
+                                dy, bound, NULL);
         worst_loss = fmax(worst_loss, compare_bound(1, 1, 1, &got, &loss, &loss_bound).worst);
         worst_dy = fmax(worst_dy, compare_bound(ROWS, COLS, COLS, got_dy, dy, bound).worst);
     }

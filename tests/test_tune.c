@@ -137,7 +137,7 @@ static void check_layer(oclin_context *ctx, struct oclin_shape s)
     fill_zero_mean(&rng, x, xs);
     fill_zero_mean(&rng, dy, ys);
     fill_zero_mean(&rng, w, ws);
-    const struct oclin_ref_case c = OCLIN_REF_CASE_INIT(s.batch, s.in, s.out);
+    const struct oclin_ref_case c = RANDOM_CASE(s.batch, s.in, s.out);
     struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
     oclin_layer *l;
     assert_ok(ctx, oclin_layer_create(&l, ctx, s.in, s.out, &o));
@@ -164,7 +164,7 @@ static void check_layer(oclin_context *ctx, struct oclin_shape s)
     assert_ok(ctx, oclin_layer_zero_grad(l));
     assert_ok(ctx, oclin_layer_backward_step(l, tdy, tdx, 0.5f));
     assert_ok(ctx, oclin_tensor_read(oclin_layer_w(l), got));
-    oclin_ref_step(ws, w, want, bound, 0.5f, new_w, new_bound);
+    oclin_ref_step(NULL, ws, w, want, bound, 0.5f, new_w, new_bound);
     check_bound("w", s.out, s.in, s.in, got, new_w, new_bound);
 
     oclin_tensor *const tensors[] = {tx, tdx, ty, tdy};

@@ -455,6 +455,7 @@ void model_drop_layer(struct layer *l)
 static struct oclin_ref_case case_of(const struct layer *l, int64_t batch)
 {
     struct oclin_ref_case c = OCLIN_REF_CASE_INIT(batch, l->in, l->out);
+    c.rule = OCLIN_RANDOM;
     c.activation = l->options.activation;
     c.gradient = l->options.gradient;
     c.no_denormals = !world.ctx->device.denormals;
@@ -541,9 +542,9 @@ static struct result updated(const struct tensor *t, const struct result *g, int
     const int64_t n = size_of(t);
     const struct result r = result(n);
     if (step)
-        oclin_ref_step(n, dense(t), g->want, g->bound, lr, r.want, r.bound);
+        oclin_ref_step(NULL, n, dense(t), g->want, g->bound, lr, r.want, r.bound);
     else if (accumulate)
-        oclin_ref_accumulate(n, dense(t), g->want, g->bound, r.want, r.bound);
+        oclin_ref_accumulate(NULL, n, dense(t), g->want, g->bound, r.want, r.bound);
     return step || accumulate ? r : *g;
 }
 
@@ -604,7 +605,7 @@ static void step_one(const char *name, struct tensor *w, struct tensor *dw, floa
     const float *g = dense(dw);
     double *gradient = keep_array(double, n);
     for (int64_t i = 0; i < n; i++) gradient[i] = g[i];
-    oclin_ref_step(n, dense(w), gradient, NULL, lr, r.want, r.bound);
+    oclin_ref_step(NULL, n, dense(w), gradient, NULL, lr, r.want, r.bound);
     accept(name, w, &r, 0);
 }
 
@@ -656,15 +657,17 @@ void model_loss(const struct loss_call *c)
     const int64_t rows = c->y->rows, cols = c->y->cols;
     const float *y = dense(c->y), *t = dense(c->target);
     struct result loss = result(1), dy = result(rows * cols);
+    struct oclin_ref_case ref = OCLIN_REF_CASE_INIT(rows, 0, cols);
     int64_t count = 0;
+    ref.rule = OCLIN_RANDOM;
     if (rows == 0 && o->accumulate) return;
     if (rows > 0 && c->classes) {
         int32_t *labels = keep_array(int32_t, rows);
         memcpy(labels, t, (size_t)rows * sizeof *labels);
-        oclin_ref_cross_entropy(rows, cols, y, labels, o->reduction, o->scale, loss.want, loss.bound, dy.want,
+        oclin_ref_cross_entropy(&ref, y, labels, o->reduction, o->scale, loss.want, loss.bound, dy.want,
                                 dy.bound, &count);
     } else if (rows > 0) {
-        oclin_ref_mse(rows, cols, y, t, o->reduction, o->scale, loss.want, loss.bound, dy.want, dy.bound);
+        oclin_ref_mse(&ref, y, t, o->reduction, o->scale, loss.want, loss.bound, dy.want, dy.bound);
     }
     if (c->loss && o->accumulate) loss = updated(c->loss, &loss, 0, 1, 0);
     if (c->dy && rows > 0) accept("dy", c->dy, &dy, 0);
