@@ -10,6 +10,7 @@
 #define OCLIN_INTERNAL_H
 
 #include "oclin.h"
+#include "oclin_opencl.h"
 #include "oclin_tile.h"
 
 /* Returns a failure up unchanged: the sentence is already in the context. */
