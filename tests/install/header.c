@@ -1,5 +1,5 @@
-/* A program in any C from 1989 on, and any C++. With OPENCL_FIRST or OPENCL_LAST it includes OpenCL's own header, too,
- * for OpenCL 2.0, and the handles of both are the same. */
+/* A program in any C from 1989 on, and any C++. With OPENCL_FIRST or OPENCL_LAST it includes OpenCL's own
+ * header, too, for OpenCL 2.0, and the handles of both are the same. */
 #ifdef OPENCL_FIRST
 #include <CL/cl.h>
 #endif

@@ -1,5 +1,6 @@
 #!/bin/sh
-# use.sh PREFIX cmake|pkg-config: builds programs outside the tree against the installation in PREFIX, and runs them.
+# use.sh PREFIX cmake|pkg-config: builds programs outside the tree against the installation in PREFIX, and
+# runs them.
 set -eu
 prefix=$1 how=$2
 here=$(cd "$(dirname "$0")" && pwd)
