@@ -11,6 +11,13 @@
  */
 #include <oclin.h>
 
+#define CL_TARGET_OPENCL_VERSION 120
+#ifdef __APPLE__
+#include <OpenCL/opencl.h>
+#else
+#include <CL/cl.h>
+#endif
+
 #include <stdio.h>
 #include <stdlib.h>
 

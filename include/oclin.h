@@ -48,15 +48,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The library needs OpenCL 1.2 and no more; a program that wants newer names sets this itself. */
-#ifndef CL_TARGET_OPENCL_VERSION
-#define CL_TARGET_OPENCL_VERSION 120
-#endif
-#ifdef __APPLE__
-#include <OpenCL/opencl.h>
-#else
-#include <CL/cl.h>
-#endif
+/* OpenCL's handles, by the structs that are behind them in all its headers: a cl_mem is a struct _cl_mem *, and so
+ * on. None of those headers is included here, because the first one decides for which version of OpenCL all of them
+ * are. So a program includes the one it wants, if it wants one, before or behind this header. */
+struct _cl_platform_id;
+struct _cl_device_id;
+struct _cl_context;
+struct _cl_command_queue;
+struct _cl_mem;
+struct _cl_event;
 
 #define OCLIN_VERSION_MAJOR 0
 #define OCLIN_VERSION_MINOR 1
@@ -117,8 +117,8 @@ typedef enum oclin_device_type {
 
 /* One OpenCL device. The strings are cut to fit, and always end. */
 struct oclin_device_info {
-    cl_platform_id platform;
-    cl_device_id device;
+    struct _cl_platform_id *platform;
+    struct _cl_device_id *device;
     oclin_device_type type; /* a device of several types counts as the first of GPU, CPU, accelerator */
     char name[128];
     char vendor[128];
@@ -169,9 +169,9 @@ struct oclin_context_options {
     const char *device_name;
     /* Or work inside the caller's own. All three, or none. Each is retained. The queue must be in order and
      * belong to both; commands that the caller puts on it run in order with oclin's. */
-    cl_context cl_context_handle;
-    cl_device_id cl_device;
-    cl_command_queue cl_queue;
+    struct _cl_context *cl_context_handle;
+    struct _cl_device_id *cl_device;
+    struct _cl_command_queue *cl_queue;
     /* Kernel family, or one tile or way of it: "plain"; "simt", "simt-128", "simt-64", "simt-64x32", "simt-32",
      * "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged",
      * "simd-skinny", "simd-narrow". NULL or "": oclin chooses. The environment variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned
@@ -229,21 +229,21 @@ OCLIN_API oclin_status oclin_context_finish(oclin_context *ctx);
  * for it may have run or not. OCLIN_OK;  OCLIN_E_ARG: NULL, n < 0, or an event that is NULL
  * or of another cl_context; OCLIN_E_STATE;  OCLIN_E_CL.
  */
-OCLIN_API oclin_status oclin_context_wait_for(oclin_context *ctx, int n, const cl_event *events);
+OCLIN_API oclin_status oclin_context_wait_for(oclin_context *ctx, int n, struct _cl_event *const *events);
 
 /**
  * Sets *event to one that completes when everything enqueued so far is done, and flushes the queue, so that
  * another queue may wait for it. The caller releases it with clReleaseEvent.
  * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE;  OCLIN_E_CL (*event is then NULL).
  */
-OCLIN_API oclin_status oclin_context_mark(oclin_context *ctx, cl_event *event);
+OCLIN_API oclin_status oclin_context_mark(oclin_context *ctx, struct _cl_event **event);
 
 /* What went wrong in the last call on this context: one sentence with the numbers, "" after success, never
  * NULL. Borrowed; changes with the next call. */
 OCLIN_API const char *oclin_context_error(const oclin_context *ctx);
 
 /* The raw OpenCL code behind the last failure, CL_SUCCESS if it came from elsewhere or there was none. */
-OCLIN_API cl_int oclin_context_cl_error(const oclin_context *ctx);
+OCLIN_API int32_t oclin_context_cl_error(const oclin_context *ctx);
 
 /* What the OpenCL compiler said about the last program it built, "" if nothing. Names the file and the line.
  * Borrowed. */
@@ -254,8 +254,8 @@ OCLIN_API oclin_status oclin_context_device(oclin_context *ctx, struct oclin_dev
 
 /* The OpenCL objects it runs on, borrowed: retain what you keep. Any of the three pointers may be NULL.
  * OCLIN_OK;  OCLIN_E_ARG: ctx NULL. */
-OCLIN_API oclin_status oclin_context_cl(oclin_context *ctx, cl_context *context, cl_device_id *device,
-                                        cl_command_queue *queue);
+OCLIN_API oclin_status oclin_context_cl(oclin_context *ctx, struct _cl_context **context,
+                                        struct _cl_device_id **device, struct _cl_command_queue **queue);
 
 /* --------------------------------------------------------------------------------------------- tensors */
 
@@ -312,7 +312,7 @@ OCLIN_API oclin_status oclin_tensor_view_rows(oclin_tensor **view, oclin_tensor 
  * OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype,
-                                         cl_mem buffer, int64_t offset, int64_t rows, int64_t cols,
+                                         struct _cl_mem *buffer, int64_t offset, int64_t rows, int64_t cols,
                                          int64_t row_stride);
 
 /* Gives back the caller's hold. Layers and saved states that use the tensor keep it. NULL is fine. */
@@ -334,8 +334,9 @@ OCLIN_API oclin_status oclin_tensor_read(oclin_tensor *tensor, void *host);
  * may be NULL if not wanted, or oclin_context_finish(), also after OCLIN_E_CL (*event is then NULL): the copy may have been
  * enqueued all the same. The queue is flushed. The caller releases *event.
  */
-OCLIN_API oclin_status oclin_tensor_write_async(oclin_tensor *tensor, const void *host, cl_event *event);
-OCLIN_API oclin_status oclin_tensor_read_async(oclin_tensor *tensor, void *host, cl_event *event);
+OCLIN_API oclin_status oclin_tensor_write_async(oclin_tensor *tensor, const void *host,
+                                                struct _cl_event **event);
+OCLIN_API oclin_status oclin_tensor_read_async(oclin_tensor *tensor, void *host, struct _cl_event **event);
 
 /**
  * Sets every element to `value` (rounded to float32; for OCLIN_I32 it must be an integer that fits).
@@ -354,7 +355,7 @@ OCLIN_API int64_t oclin_tensor_rows(const oclin_tensor *tensor);
 OCLIN_API int64_t oclin_tensor_cols(const oclin_tensor *tensor);
 OCLIN_API int64_t oclin_tensor_row_stride(const oclin_tensor *tensor);
 OCLIN_API int64_t oclin_tensor_offset(const oclin_tensor *tensor); /* elements from the start of the cl_mem */
-OCLIN_API cl_mem oclin_tensor_cl_mem(oclin_tensor *tensor);        /* NULL for 0 rows of memory */
+OCLIN_API struct _cl_mem *oclin_tensor_cl_mem(oclin_tensor *tensor); /* NULL for 0 rows of memory */
 
 /* ----------------------------------------------------------------------------------------------- layer */
 

@@ -10,6 +10,7 @@
 #   coverage  what scripts/coverage.sh uses besides
 #   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
 #   bench   the peers that the benchmarks compare with
+#   builds  the compilers and systems that scripts/check_builds.sh builds for
 set -eu
 
 packages() {
@@ -24,6 +25,8 @@ packages() {
     intel) echo intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 ;;
     gpu) echo clang-19 libclang-cpp19 libllvm19 libclang-common-19-dev libclc-19 intel-opencl-icd libigc1 libigdfcl1 \
         libopencl-clang14 libllvmspirvlib14 libigdgmm12 ;;
+    builds) echo g++ clang clang-19 ninja-build python3-pip opencl-clhpp-headers gcc-multilib musl-tools \
+        gcc-mingw-w64-x86-64-win32 wine64 ;;
     bench) echo libopenblas-dev libclblast-dev libdnnl-dev python3-torch ;;
     *) echo "install.sh: unknown group $1" >&2; return 1 ;;
     esac

@@ -15,21 +15,6 @@ enum {
     SIMD_LEAST = 260   /* ... and of a short one: a block of 256, and then one for each block */
 };
 
-static int64_t ceil_divide(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t round_up(int64_t a, int64_t to)
-{
-    return ceil_divide(a, to) * to;
-}
-
 /* The root of n, rounded up. Chunks of that many terms leave as many sums to be added. */
 static int64_t root(int64_t n)
 {
@@ -41,7 +26,7 @@ static int64_t root(int64_t n)
 /* Terms that reach their sum in chunks of `chunk`, one chain each, one after the other. */
 static int64_t chunked(int64_t terms, int64_t chunk)
 {
-    return least(terms, chunk) + ceil_divide(terms, chunk) - 1;
+    return oclin_least(terms, chunk) + oclin_ceil_divide(terms, chunk) - 1;
 }
 
 static int64_t levels_of_tree(int64_t leaves)
@@ -57,42 +42,45 @@ static int64_t levels_of_tree(int64_t leaves)
  * make fewer slices: memory for a batch must be enough for all smaller ones. */
 static int64_t simd_slices(int64_t blocks, int64_t depth)
 {
-    const int64_t most = least(SIMD_LEAST * 256 + blocks * depth, SIMD_MOST * 256);
+    const int64_t most = oclin_least(SIMD_LEAST * 256 + blocks * depth, SIMD_MOST * 256);
     int64_t slices = 1;
-    while ((depth + ceil_divide(blocks, slices) + slices) * 256 > most && slices * slices < blocks) slices++;
+    while ((depth + oclin_ceil_divide(blocks, slices) + slices) * 256 > most && slices * slices < blocks)
+        slices++;
     return slices;
 }
 
 void oclin_cut_simd(struct oclin_plan *plan, int64_t k, int64_t depth)
 {
-    const int64_t blocks = ceil_divide(k, depth), block = round_up(ceil_divide(k, blocks), plan->tile.vl);
+    const int64_t blocks = oclin_ceil_divide(k, depth),
+                  block = oclin_round_up(oclin_ceil_divide(k, blocks), plan->tile.vl);
     plan->block_k = (int)block;
-    plan->slice_k = ceil_divide(blocks, simd_slices(blocks, depth)) * block;
+    plan->slice_k = oclin_ceil_divide(blocks, simd_slices(blocks, depth)) * block;
 }
 
 int64_t oclin_longest_slice(const struct oclin_plan *plan, int64_t k)
 {
-    const int64_t blocks = ceil_divide(k, plan->block_k), most = SIMD_MOST - plan->tile.tile_k,
+    const int64_t blocks = oclin_ceil_divide(k, plan->block_k), most = SIMD_MOST - plan->tile.tile_k,
                   rare = root(blocks) + 1; /* where no number of slices keeps the roundings that low */
-    return least(blocks, most > rare ? most : rare) * plan->block_k;
+    return oclin_least(blocks, most > rare ? most : rare) * plan->block_k;
 }
 
 void oclin_cut_simt(struct oclin_plan *plan, int64_t k)
 {
-    plan->slice_k = round_up(ceil_divide(k, ceil_divide(k, SIMT_SLICE)), plan->tile.tile_k);
+    plan->slice_k = oclin_round_up(oclin_ceil_divide(k, oclin_ceil_divide(k, SIMT_SLICE)), plan->tile.tile_k);
 }
 
 void oclin_cut_plain(struct oclin_plan *plan, int64_t k)
 {
     plan->slice_k = k;
-    plan->block_k = (int)least(root(k), INT32_MAX);
+    plan->block_k = (int)oclin_least(root(k), INT32_MAX);
 }
 
 void oclin_cut_skinny(struct oclin_plan *plan, int64_t k, int64_t depth)
 {
     const int64_t fewest = 2 * root(k), vl = plan->tile.vl, most = depth > fewest ? depth : fewest;
     plan->slice_k = k;
-    plan->block_k = (int)least(round_up(ceil_divide(k, ceil_divide(k, most)), vl), INT32_MAX / 2);
+    plan->block_k =
+        (int)oclin_least(oclin_round_up(oclin_ceil_divide(k, oclin_ceil_divide(k, most)), vl), INT32_MAX / 2);
     plan->chunk = root(k) * vl;
 }
 
@@ -101,23 +89,23 @@ void oclin_cut_grads(struct oclin_plan *plan, int64_t k)
 {
     const int64_t rows = plan->tile.tile_k, blocks = (root(k) + rows / 2) / rows;
     plan->slice_k = k;
-    plan->block_m = (int)least((blocks < 1 ? 1 : blocks) * rows, INT32_MAX / 2);
+    plan->block_m = (int)oclin_least((blocks < 1 ? 1 : blocks) * rows, INT32_MAX / 2);
 }
 
 void oclin_cut_row(struct oclin_plan *plan, int64_t cols)
 {
     const int64_t group = plan->tile.group;
-    plan->chunk = root(ceil_divide(cols, group)) * group;
+    plan->chunk = root(oclin_ceil_divide(cols, group)) * group;
 }
 
 int64_t oclin_slices(const struct oclin_plan *plan, int64_t k)
 {
-    return ceil_divide(k, plan->slice_k);
+    return oclin_ceil_divide(k, plan->slice_k);
 }
 
 int64_t oclin_slices_stride(int64_t n)
 {
-    return round_up(n + 1, 4);
+    return oclin_round_up(n + 1, 4);
 }
 
 /* --------------------------------------------------------------------------------------------- roundings */
@@ -131,9 +119,9 @@ static int64_t of_products(const struct oclin_plan *plan, int64_t k)
     case OCLIN_SIMT:
         return k;
     case OCLIN_SKINNY: { /* chunks of vectors, then their lanes, then blocks; elements that fill no vector go after the chunks */
-        const int64_t block = least(k, plan->block_k);
-        return chunked(ceil_divide(block, t->vl), plan->chunk / t->vl) + 1 + levels_of_tree(t->vl) +
-               ceil_divide(k, plan->block_k) - 1;
+        const int64_t block = oclin_least(k, plan->block_k);
+        return chunked(oclin_ceil_divide(block, t->vl), plan->chunk / t->vl) + 1 + levels_of_tree(t->vl) +
+               oclin_ceil_divide(k, plan->block_k) - 1;
     }
     default:
         return chunked(k, plan->block_k);
@@ -145,18 +133,18 @@ static int64_t of_sum_of_a(const struct oclin_plan *plan, int64_t k)
 {
     const struct oclin_tile *t = &plan->tile;
     if (t->family == OCLIN_SIMT) /* the last: those of one tile */
-        return chunked(ceil_divide(k, t->tile_k), OCLIN_SIMT_SUM_TILES) - 1 + t->tile_k - 1;
+        return chunked(oclin_ceil_divide(k, t->tile_k), OCLIN_SIMT_SUM_TILES) - 1 + t->tile_k - 1;
     if (t->family == OCLIN_SIMD) { /* four sums side by side, and up to three terms that fill no four */
-        const int64_t block = least(k, plan->block_k), part = least(block, OCLIN_SIMD_SUM_DEPTH);
-        return part / 4 + least(part, 3) - 1 + 2 + ceil_divide(block, OCLIN_SIMD_SUM_DEPTH) - 1 +
-               chunked(ceil_divide(k, plan->block_k), OCLIN_SIMD_SUM_BLOCKS) - 1;
+        const int64_t block = oclin_least(k, plan->block_k), part = oclin_least(block, OCLIN_SIMD_SUM_DEPTH);
+        return part / 4 + oclin_least(part, 3) - 1 + 2 + oclin_ceil_divide(block, OCLIN_SIMD_SUM_DEPTH) - 1 +
+               chunked(oclin_ceil_divide(k, plan->block_k), OCLIN_SIMD_SUM_BLOCKS) - 1;
     }
     return chunked(k, plan->block_k) - 1;
 }
 
 int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *plan, enum oclin_sum sum)
 {
-    const int64_t slice = least(p->k, plan->slice_k), behind = oclin_slices(plan, p->k) - 1;
+    const int64_t slice = oclin_least(p->k, plan->slice_k), behind = oclin_slices(plan, p->k) - 1;
     if (p->id == OCLIN_KERNEL_GRADS)
         return sum == OCLIN_SUM_OF_PRODUCTS ? chunked(p->k, plan->block_m)
                                             : chunked(p->m, OCLIN_SKINNY_CHUNK(plan->tile.tile_m));
@@ -166,5 +154,5 @@ int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *
 int64_t oclin_additions_of_row(const struct oclin_plan *plan, int64_t cols)
 {
     const int64_t group = plan->tile.group;
-    return chunked(ceil_divide(cols, group), plan->chunk / group) + levels_of_tree(group);
+    return chunked(oclin_ceil_divide(cols, group), plan->chunk / group) + levels_of_tree(group);
 }

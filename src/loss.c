@@ -23,7 +23,7 @@ oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *by
 
 oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch)
 {
-    int64_t bytes;
+    int64_t bytes = 0; /* GCC 12 for MinGW does not see that it is set */
     OCLIN_TRY(oclin_loss_workspace(ctx, batch, &bytes));
     return oclin_scratch(ctx, bytes, "a loss");
 }

@@ -10,6 +10,7 @@
 #define OCLIN_INTERNAL_H
 
 #include "oclin.h"
+#include "oclin_opencl.h"
 #include "oclin_tile.h"
 
 /* Returns a failure up unchanged: the sentence is already in the context. */
@@ -18,6 +19,31 @@
         const oclin_status status_ = (expression); \
         if (status_ != OCLIN_OK) return status_;   \
     } while (0)
+
+/* The compiler compares the arguments with the format. On MinGW it does so in the GNU way: plain "printf" there means
+ * Microsoft's, which knows no %zu, but a program in C11 gets MinGW's own, which does. */
+#if defined(__MINGW32__) && !defined(__clang__)
+#define OCLIN_PRINTF(format_at, first_at) __attribute__((format(gnu_printf, format_at, first_at)))
+#elif defined(__GNUC__)
+#define OCLIN_PRINTF(format_at, first_at) __attribute__((format(printf, format_at, first_at)))
+#else
+#define OCLIN_PRINTF(format_at, first_at)
+#endif
+
+static inline int64_t oclin_ceil_divide(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int64_t oclin_round_up(int64_t a, int64_t to)
+{
+    return oclin_ceil_divide(a, to) * to;
+}
+
+static inline int64_t oclin_least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* ------------------------------------------------------------------------------------------- device.c */
 
@@ -276,18 +302,13 @@ oclin_status oclin_enter(oclin_context *ctx);
 /* Clears the error record: a call begins, or has found another way. */
 void oclin_forget_error(oclin_context *ctx);
 /* Records the sentence and hands the status through. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-oclin_status
-oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...);
+OCLIN_PRINTF(3, 4)
+oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...);
 /* The status and sentence for an OpenCL failure in `call`; allocation failures become OCLIN_E_MEMORY; notices a lost device. */
 oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call);
 /* Whether the code alone says what is wrong, whatever the call was: no memory, or no device any more. */
 int oclin_error_says_all(cl_int error);
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
+OCLIN_PRINTF(2, 3)
 void oclin_log(const oclin_context *ctx, const char *format, ...);
 /* The same for a command that was (or may have been) enqueued: always OCLIN_E_CL; notices a lost device. */
 oclin_status oclin_fail_run(oclin_context *ctx, cl_int error, const char *call);

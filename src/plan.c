@@ -13,16 +13,6 @@ typedef char activations_agree[OCLIN_ACT_NONE == (int)OCLIN_NONE && OCLIN_ACT_RE
                                    ? 1
                                    : -1];
 
-static int64_t ceil_divide(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Of the plan of this name; "": of oclin's choice for the device. */
 static enum oclin_family family_of(const oclin_context *ctx, const char *name)
 {
@@ -73,7 +63,7 @@ static struct oclin_tile plain_tile(const struct oclin_device_facts *d, int max_
 {
     const struct oclin_tile t = {.family = OCLIN_PLAIN,
                                  .vl = 1,
-                                 .group = (int)least(max_group, d->max_items),
+                                 .group = (int)oclin_least(max_group, d->max_items),
                                  .tile_m = 1,
                                  .tile_n = 1,
                                  .tile_k = 1,
@@ -168,7 +158,7 @@ static int simt_candidates(const struct oclin_device_facts *d, const struct ocli
         if (forced ? strcmp(forced, simt_tiles[i].name) != 0 : !simt_suits(d, p, t)) continue;
         tiles[count++] = simt_tuned(d, p, *t);
         /* the largest tile that still gives every compute unit something to do */
-        const int64_t groups = ceil_divide(p->m, t->tile_m) * ceil_divide(p->n, t->tile_n);
+        const int64_t groups = oclin_ceil_divide(p->m, t->tile_m) * oclin_ceil_divide(p->n, t->tile_n);
         if (first < 0 && groups >= d->info.compute_units) first = count - 1;
     }
     if (first < 0) first = count - 1; /* none does: the smallest comes closest */
@@ -177,11 +167,6 @@ static int simt_candidates(const struct oclin_device_facts *d, const struct ocli
 }
 
 /* --------------------------------------------------------------------------------------- simd, for CPUs */
-
-static int64_t round_up(int64_t a, int64_t to)
-{
-    return ceil_divide(a, to) * to;
-}
 
 /*
  * The register tile and the largest blocks; vl: 4, 8 or 16 lanes, 0 for the device's native width.
@@ -198,7 +183,7 @@ static struct oclin_tile simd_tile(const struct oclin_device_facts *d, int vl)
     t.item_m = vl == 16 ? 12 : 6;
     t.item_n = 2 * vl;
     for (t.tile_k = 256; t.tile_k >= vl; t.tile_k /= 2) {
-        t.tile_n = (int)round_up(t.tile_k, t.item_n);
+        t.tile_n = (int)oclin_round_up(t.tile_k, t.item_n);
         /* the largest block of up to 192 rows; a flat one packs B too often, a shallower k is better */
         for (t.tile_m = 192; t.tile_m >= t.item_m; t.tile_m -= t.item_m)
             if (fits(d, &t)) break;
@@ -213,7 +198,7 @@ static struct oclin_tile simd_tile(const struct oclin_device_facts *d, int vl)
 /* `parts` blocks of x, as even as multiples of an item allow. */
 static int64_t part(int64_t x, int64_t parts, int64_t item)
 {
-    return round_up(ceil_divide(x, parts), item);
+    return oclin_round_up(oclin_ceil_divide(x, parts), item);
 }
 
 /* Costs on a CPU, in multiplications of one core. Measured on Zen 3; only their ratios matter, and those roughly. */
@@ -233,9 +218,9 @@ static double simd_cost(const struct oclin_product *p, const struct oclin_tile *
                         int64_t n, double each_a, double each_b)
 {
     const double last = (double)m * (double)n + each_a * (double)m + each_b * (double)n;
-    const double all = (double)round_up(p->m, t->item_m) * (double)round_up(p->n, t->item_n) +
-                       each_a * (double)p->m * (double)ceil_divide(p->n, n) +
-                       each_b * (double)p->n * (double)ceil_divide(p->m, m);
+    const double all = (double)oclin_round_up(p->m, t->item_m) * (double)oclin_round_up(p->n, t->item_n) +
+                       each_a * (double)p->m * (double)oclin_ceil_divide(p->n, n) +
+                       each_b * (double)p->n * (double)oclin_ceil_divide(p->m, m);
     return (all + (double)(units - 1) * last) / (double)units;
 }
 
@@ -244,7 +229,7 @@ static void set_groups(const struct oclin_device_facts *d, struct oclin_plan *pl
 {
     const int64_t most = INT32_MAX - d->info.compute_units; /* the queue counts in 32 bits */
     plan->tile.queue = plan->tile.queue && parts <= most;
-    plan->groups = plan->tile.queue ? least(parts, d->info.compute_units) : parts;
+    plan->groups = plan->tile.queue ? oclin_least(parts, d->info.compute_units) : parts;
 }
 
 /* What the width of a block is a multiple of: where a group packs a B that lies along n, as much as it packs together. */
@@ -262,17 +247,17 @@ static double simd_blocks(const struct oclin_device_facts *d, const struct oclin
 {
     const struct oclin_tile *t = &plan->tile;
     const int64_t units = d->info.compute_units;
-    const int64_t fewest_m = ceil_divide(p->m, t->tile_m);
+    const int64_t fewest_m = oclin_ceil_divide(p->m, t->tile_m);
     double best = 0.0;
     for (int64_t parts_m = fewest_m; parts_m <= fewest_m * 4 * units; parts_m *= 2) {
         const int64_t m = part(p->m, parts_m, t->item_m);
         /* a flat block may be wider than the tile */
         const int64_t room = (int64_t)t->tile_m * t->tile_n / m, step = step_n(p, t, room);
-        const int64_t fewest_n = ceil_divide(p->n, room / step * step);
+        const int64_t fewest_n = oclin_ceil_divide(p->n, room / step * step);
         for (int64_t rounds = 0; rounds <= 12; rounds++) {
-            int64_t parts_n = ceil_divide(rounds * units, parts_m);
+            int64_t parts_n = oclin_ceil_divide(rounds * units, parts_m);
             if (parts_n < fewest_n) parts_n = fewest_n;
-            const int64_t n = least(part(p->n, parts_n, step), round_up(p->n, t->item_n));
+            const int64_t n = oclin_least(part(p->n, parts_n, step), oclin_round_up(p->n, t->item_n));
             const double cost = simd_cost(p, t, units, m, n, each_a, each_b);
             if (best != 0.0 && cost >= best) continue;
             best = cost;
@@ -317,7 +302,7 @@ static double cost_of_b(const struct oclin_product *p)
 
 static int64_t blocks_of(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
+    return oclin_ceil_divide(p->m, plan->block_m) * oclin_ceil_divide(p->n, plan->block_n);
 }
 
 static double simd_whole(const struct oclin_device_facts *d, const struct oclin_product *p,
@@ -333,30 +318,30 @@ static double simd_whole(const struct oclin_device_facts *d, const struct oclin_
 /* Parts of the work of packing, and floats of scratch memory, for all of A, and of B. */
 static int64_t blocks_of_slice(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return ceil_divide(least(p->k, plan->slice_k), plan->block_k);
+    return oclin_ceil_divide(oclin_least(p->k, plan->slice_k), plan->block_k);
 }
 
 static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return blocks_of_slice(p, plan) * ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)plan->tile.item_m));
+    return blocks_of_slice(p, plan) * oclin_ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)plan->tile.item_m));
 }
 
 static int64_t parts_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return blocks_of_slice(p, plan) * ceil_divide(p->n, OCLIN_SIMD_PACK_N((int64_t)plan->tile.item_n));
+    return blocks_of_slice(p, plan) * oclin_ceil_divide(p->n, OCLIN_SIMD_PACK_N((int64_t)plan->tile.item_n));
 }
 
 static int64_t floats_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    return blocks_of_slice(p, plan) * ceil_divide(p->m, t->item_m) *
+    return blocks_of_slice(p, plan) * oclin_ceil_divide(p->m, t->item_m) *
            OCLIN_SIMD_STRIP_FLOATS((int64_t)t->tile_k, t->item_m, t->vl);
 }
 
 static int64_t floats_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    return blocks_of_slice(p, plan) * ceil_divide(p->n, t->item_n) *
+    return blocks_of_slice(p, plan) * oclin_ceil_divide(p->n, t->item_n) *
            OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
 }
 
@@ -437,7 +422,7 @@ static int64_t floats_of_slices(const struct oclin_product *p, const struct ocli
 
 static int64_t packed_floats(const struct oclin_plan *plan)
 {
-    return round_up(plan->packed_a + plan->packed_b, 16);
+    return oclin_round_up(plan->packed_a + plan->packed_b, 16);
 }
 
 int64_t oclin_plan_slices_at(const struct oclin_plan *plan)
@@ -477,7 +462,7 @@ static int64_t most_scratch(const struct oclin_product *p, struct oclin_plan *pl
     const int mixed = plan->tile.stage == OCLIN_STAGE_MIXED;
     plan->slice_k = oclin_longest_slice(plan, p->k);
     const int64_t packed = floats_of_a(p, plan) + (mixed ? plan->packed_b : floats_of_b(p, plan));
-    return (round_up(packed > now ? packed : now, 16) + slices) * (int64_t)sizeof(float);
+    return (oclin_round_up(packed > now ? packed : now, 16) + slices) * (int64_t)sizeof(float);
 }
 
 static int64_t scratch_named(const oclin_context *ctx, const struct oclin_product *p, const char *name)
@@ -488,21 +473,21 @@ static int64_t scratch_named(const oclin_context *ctx, const struct oclin_produc
     struct oclin_plan plan = {.tile = simt_tiles[SIMT_TILES - 1].tile};
     if (family == OCLIN_SIMT) {
         oclin_cut_simt(&plan, p->k);
-        return least(oclin_plan_scratch_bytes(p, &plan), allowed);
+        return oclin_least(oclin_plan_scratch_bytes(p, &plan), allowed);
     }
     if (family != OCLIN_SIMD) return 0;
     plan.tile = simd_tile(d, number_of(name));
     plan.tile.queue = queues(ctx, name);
     if (!may_pack(name, p, &plan.tile)) {
         simd_whole(d, p, &plan);
-        return least(oclin_plan_scratch_bytes(p, &plan), allowed);
+        return oclin_least(oclin_plan_scratch_bytes(p, &plan), allowed);
     }
     struct oclin_plan mixed = plan;
     simd_packed(d, p, &plan);
     if (plan.tile.queue) simd_mixed(d, p, &mixed);
     const int64_t bytes = plan.tile.queue ? most_scratch(p, &mixed) : 0, packed = most_scratch(p, &plan);
     /* a product that needs more does without, one of a smaller batch may not */
-    return least(packed > bytes ? packed : bytes, allowed);
+    return oclin_least(packed > bytes ? packed : bytes, allowed);
 }
 
 /* Smaller products are the same layer's with smaller batches, each of which may be tuned. */
@@ -532,23 +517,23 @@ static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_p
                         struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    const int64_t width = round_up(p->m, t->item_n);
+    const int64_t width = oclin_round_up(p->m, t->item_n);
     const int64_t most = (int64_t)t->tile_m * t->tile_n / width / t->item_m * t->item_m;
     /* as many for each core, so that all finish together */
-    const int64_t units = d->info.compute_units, rounds = least(4, p->n / NARROW_LEAST / units);
-    int64_t parts = rounds > 0 ? rounds * units : ceil_divide(p->n, NARROW_LEAST);
-    if (parts < ceil_divide(p->n, most)) parts = ceil_divide(p->n, most);
-    const int64_t depth = least(NARROW_DEPTH, (int64_t)t->tile_m * t->tile_k / width / t->vl * t->vl);
+    const int64_t units = d->info.compute_units, rounds = oclin_least(4, p->n / NARROW_LEAST / units);
+    int64_t parts = rounds > 0 ? rounds * units : oclin_ceil_divide(p->n, NARROW_LEAST);
+    if (parts < oclin_ceil_divide(p->n, most)) parts = oclin_ceil_divide(p->n, most);
+    const int64_t depth = oclin_least(NARROW_DEPTH, (int64_t)t->tile_m * t->tile_k / width / t->vl * t->vl);
     plan->block_m = (int)width;
-    plan->block_n = (int)least(part(p->n, parts, t->item_m), most);
+    plan->block_n = (int)oclin_least(part(p->n, parts, t->item_m), most);
     oclin_cut_simd(plan, p->k, depth);
-    plan->groups = ceil_divide(p->n, plan->block_n);
+    plan->groups = oclin_ceil_divide(p->n, plan->block_n);
 }
 
 /* Whether the tile's memory takes the samples at all. */
 static int may_narrow(const struct oclin_product *p, const struct oclin_tile *t)
 {
-    const int64_t width = round_up(p->m, t->item_n);
+    const int64_t width = oclin_round_up(p->m, t->item_n);
     return p->id == OCLIN_KERNEL_FORWARD && p->m > 0 && p->m <= NARROW_MOST &&
            width * t->vl <= t->tile_m * t->tile_k && width * t->item_m <= t->tile_m * t->tile_n;
 }
@@ -602,7 +587,7 @@ static int is_narrow(const oclin_context *ctx, const struct oclin_product *p, co
     if (strcmp(name, "simd-narrow") == 0) return 1;
     return skinny_allowed(ctx, name) && strcmp(name, "simd-skinny") != 0 && !few_columns(p) &&
            p->n >= NARROW_LEAST * ctx->device.info.compute_units &&
-           10 * p->m >= 9 * round_up(p->m, t->item_n);
+           10 * p->m >= 9 * oclin_round_up(p->m, t->item_n);
 }
 
 /* Is a kernel for small batches the right one for this product? */
@@ -626,7 +611,7 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
     if (t && t->plan[0]) return strcmp(t->plan, one_pass) == 0;
     /* groups are columns alone: a narrow W leaves many cores without work */
     const double work = (double)p->m * (double)p->n * (double)p->k;
-    if (ceil_divide(p->n, 64) < ctx->device.info.compute_units / 4 && work > 1e6) return 0;
+    if (oclin_ceil_divide(p->n, 64) < ctx->device.info.compute_units / 4 && work > 1e6) return 0;
     return p->m <= SKINNY_GRADS || (p->m <= TINY_GRADS && work < 4e5);
 }
 
@@ -638,8 +623,8 @@ static void skinny_forward_plan(const struct oclin_device_facts *d, const struct
     const int by_rows = few_columns(p) && p->m >= d->info.compute_units * t->item_m;
     const int64_t m = by_rows ? part(p->m, parts, t->item_m) : p->m;
     const int64_t n = by_rows ? p->n : part(p->n, parts, t->item_n);
-    plan->block_m = (int)least(m, t->tile_m);
-    plan->block_n = (int)least(n, t->tile_n);
+    plan->block_m = (int)oclin_least(m, t->tile_m);
+    plan->block_n = (int)oclin_least(n, t->tile_n);
     set_groups(d, plan, blocks_of(p, plan));
     const int64_t depth = 32768 / plan->block_m; /* X's block takes 128 KB of L2 */
     oclin_cut_skinny(plan, p->k, depth);
@@ -650,11 +635,11 @@ static void skinny_grads_plan(const struct oclin_device_facts *d, const struct o
                               struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    const int64_t width = least(part(p->n, d->info.compute_units, 64), 16384 / p->m / 64 * 64);
-    plan->block_n = (int)least(width, t->tile_n);
-    plan->groups = ceil_divide(p->n, plan->block_n);
+    const int64_t width = oclin_least(part(p->n, d->info.compute_units, 64), 16384 / p->m / 64 * 64);
+    plan->block_n = (int)oclin_least(width, t->tile_n);
+    plan->groups = oclin_ceil_divide(p->n, plan->block_n);
     /* columns at a time: those of X and dX take half of a 32 KB L1 */
-    plan->block_k = (int)least(256, (2048 / p->m / t->vl + 1) * t->vl);
+    plan->block_k = (int)oclin_least(256, (2048 / p->m / t->vl + 1) * t->vl);
     oclin_cut_grads(plan, p->k);
 }
 
@@ -721,11 +706,12 @@ static int plan_named(const oclin_context *ctx, const struct oclin_product *p, c
         break;
     case OCLIN_SIMT:
         plan->tile.aligned = is_aligned(p);
-        plan->groups = ceil_divide(p->m, plan->tile.tile_m) * ceil_divide(p->n, plan->tile.tile_n);
+        plan->groups =
+            oclin_ceil_divide(p->m, plan->tile.tile_m) * oclin_ceil_divide(p->n, plan->tile.tile_n);
         oclin_cut_simt(plan, p->k);
         break;
     default:
-        plan->groups = ceil_divide(p->m * p->n, plan->tile.group);
+        plan->groups = oclin_ceil_divide(p->m * p->n, plan->tile.group);
         oclin_cut_plain(plan, p->k);
     }
     return 1;
@@ -759,7 +745,7 @@ void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, i
         t->vl = t->item_n = 4;
         t->aligned = aligned;
     }
-    plan->groups = ceil_divide(rows * ceil_divide(cols, t->item_n), t->group);
+    plan->groups = oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group);
 }
 
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,

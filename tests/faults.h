@@ -13,7 +13,8 @@
 
 #include <stdint.h>
 
-#include "oclin.h" /* CL/cl.h, for its version */
+#include "oclin.h"
+#include "oclin_opencl.h"
 
 /* Which calls are meant. */
 enum {

@@ -87,14 +87,6 @@ static void while_another_trains(void)
         AS_IT_SHOULD); /* exit() would take the runtime away below the other thread: no library can allow that */
 }
 
-/* As find_real(), in one library. */
-static void find_in(void *library, const char *name, void *function)
-{
-    void *symbol = dlsym(library, name);
-    if (!symbol) _exit(14);
-    memcpy(function, &symbol, sizeof symbol);
-}
-
 static void destroy_at_exit(void)
 {
     training_free(&training);
@@ -105,6 +97,15 @@ static void destroy_at_exit(void)
 static void in_a_handler(void)
 {
     if (atexit(destroy_at_exit)) _exit(10);
+}
+
+#ifdef OCLIN_SHARED_LIBRARY
+/* As find_real(), in one library. */
+static void find_in(void *library, const char *name, void *function)
+{
+    void *symbol = dlsym(library, name);
+    if (!symbol) _exit(14);
+    memcpy(function, &symbol, sizeof symbol);
 }
 
 /* A plug-in: the library itself leaves the process while its context, with work on its way, stays. */
@@ -125,6 +126,7 @@ static void library_closed(void)
         _exit(12);
     if (dlclose(library)) _exit(13);
 }
+#endif
 
 static const struct ending {
     const char *name;
@@ -136,7 +138,9 @@ static const struct ending {
     {"from another thread", from_another_thread},
     {"while another trains", while_another_trains},
     {"destroyed in a handler", in_a_handler},
+#ifdef OCLIN_SHARED_LIBRARY /* not in a build of the static library alone */
     {"library closed", library_closed},
+#endif
 };
 
 static const char *self; /* argv[0] */

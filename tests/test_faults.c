@@ -1472,7 +1472,7 @@ static void test_all_calls(void **state)
     char line[300], symbol[200];
     int calls = 0;
     (void)state;
-    FILE *nm = popen(OCLIN_NM " -u '" OCLIN_ARCHIVE "' 2>&1", "r");
+    FILE *nm = popen("\"" OCLIN_NM "\" -u \"" OCLIN_ARCHIVE "\" 2>&1", "r");
     assert_non_null(nm);
     while (fgets(line, sizeof line, nm)) {
         if (sscanf(line, " U %199s", symbol) != 1) continue;

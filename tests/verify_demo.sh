@@ -1,9 +1,9 @@
 #!/bin/sh
-# verify_demo.sh BUILD [--train]: OCLIN_VERIFY=1 on the example programs as they are. With the tree's kernels they run
-# through; with a mistake in one (OCLIN_CL_DIR) they stop at the first operation that is wrong, and say which it was.
-# --train: the demo also trains, on 1280 images.
+# verify_demo.sh FOLDER [--train]: OCLIN_VERIFY=1 on the example programs in FOLDER as they are. With the tree's
+# kernels they run through; with a mistake in one (OCLIN_CL_DIR) they stop at the first operation that is wrong, and
+# say which it was. --train: the demo also trains, on 1280 images.
 set -eu
-build=$1
+examples=$1
 train=${2-}
 cl=$(cd "$(dirname "$0")/../cl" && pwd)
 work=$(mktemp -d)
@@ -38,14 +38,14 @@ broken() {
 number='-\{0,1\}[0-9.e+-]*'
 says() { echo "$1[a-z]*\\[[0-9]*, [0-9]*\\] is $number, the reference says $number within $number"; }
 
-linear=$build/examples/linear_regression
+linear=$examples/linear_regression
 right "$linear"
 broken forward.cl 's/sum += load_lanes(v, lanes)/sum += 0.0f/' "$(says 'forward: y')" "$linear"
 broken loss.cl 's/y\[i\] - t\[i\]/1.00001f * y[i] - t[i]/' "$(says 'mse: ')" "$linear"
 broken common.cl 's/store_lanes(c, g, lanes)/store_lanes(c, 1.0001f * g, lanes)/' "$(says 'backward: dw')" "$linear"
 broken update.cl 's/(real)(-lr)/(real)(-1.001f * lr)/' "$(says 'step: w')" "$linear"
 
-demo=$build/examples/fashion_mnist
+demo=$examples/fashion_mnist
 if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
     small="$demo --epochs 1 --samples 128 --out $work"
     broken forward.cl 's/sum += load_lanes(v, lanes)/sum += 0.0f/' "$(says 'forward: y')" $small

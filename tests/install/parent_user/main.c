@@ -1,0 +1,6 @@
+int wrapper(void);
+
+int main(void)
+{
+    return !wrapper();
+}
