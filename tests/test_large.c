@@ -7,8 +7,8 @@
  * the host's memory, so this needs a device that works in it: a CPU.) PoCL's largest buffer is a part of the
  * memory that hwloc says there is; hwloc says what HWLOC_SYNTHETIC tells it, so main() tells it of enough.
  *
- * The tests of OCLIN_LARGE=1 (huge/...): more than 2^31 rows, results and work-items at once. They touch all
- * of what they write, up to 9 GB, and take minutes: scripts/large.sh.
+ * Only when asked for by a pattern that begins with huge/: more than 2^31 and 2^32 rows, results, terms and
+ * work-items at once. They take minutes: scripts/large.sh.
  */
 #define _GNU_SOURCE
 #include "support.h"
@@ -268,7 +268,7 @@ static void test_kept_z(void **state)
 
 /* ------------------------------------------------------------------------------------- losses and tensors */
 
-enum { ROWS = 5, COLS = 3 };
+enum { ROWS = 2, COLS = 3 }; /* one row further is beyond 2^32 already: the stride itself, too */
 
 static void test_losses(void **state)
 {
@@ -674,7 +674,8 @@ static void test_huge_weights(void **state)
     oclin_context_destroy(ctx);
 }
 
-static void add_huge(struct test_list *list)
+/* names_only: a list for scripts/large.sh, on the standard output. */
+static void add_huge(struct test_list *list, int names_only)
 {
     static const struct {
         const char *name, *plans[6];
@@ -692,6 +693,7 @@ static void add_huge(struct test_list *list)
         for (size_t t = 0; t < COUNT_OF(tests); t++)
             for (int p = 0; p < 6 && tests[t].plans[p]; p++, count++) {
                 rows[count] = (struct huge_row){tests[t].plans[p], (int64_t)1 << power};
+                if (names_only) printf("huge/%d/%s/%s\n", power, tests[t].name, tests[t].plans[p]);
                 add_test(list, tests[t].test, &rows[count], "huge/%d/%s/%s", power, tests[t].name,
                          tests[t].plans[p]);
             }
@@ -702,6 +704,10 @@ int main(int argc, char **argv)
     static struct row rows[2 * (32 + 3)];
     static const struct row layers[] = {
         {"plain", 5, 5, 3, 0, 0},
+        {"plain", 2, 2, 3, 0, 0}, /* the stride itself is beyond 2^32 */
+        {"simt-16", 2, 2, 18, 0, 0},
+        {"simd-8", 2, 2, 20, 0, 0},
+        {"simd-skinny", 2, 2, 20, 0, 0},
         {"simt-16", 9, 9, 18, 0, 0},
         {"simt-16", 17, 17, 18, 0, 0}, /* a third tile along k */
         {"simt-64x32", 17, 17, 20, 0, 0},
@@ -740,7 +746,8 @@ int main(int argc, char **argv)
             add_test(&list, test_tensors, &rows[count++], "%s/tensors/%s", elements[i], where[apart]);
         }
     }
-    const char *large = getenv("OCLIN_LARGE");
-    if (large && *large) add_huge(&list);
+    const char *pattern = argc > 1 ? argv[1] : getenv("OCLIN_TEST");
+    if (pattern && strncmp(pattern, "huge/", 5) == 0)
+        add_huge(&list, strcmp(pattern, "huge/names") == 0); /* only when asked for */
     return run_list("large", &list, argc, argv);
 }
