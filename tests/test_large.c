@@ -350,6 +350,57 @@ static void test_tensors(void **state)
     free_arena(&a);
 }
 
+/* -------------------------------------------------------------------------------------------------- plans */
+
+static int64_t parts_of(int64_t whole, int64_t part)
+{
+    return (whole + part - 1) / part;
+}
+
+/* Launches that are too large for the suite are at least planned: every result has a work-item or a block. */
+static void check_plan(oclin_context *ctx, enum oclin_kernel_id id, int64_t m, int64_t n, int64_t k)
+{
+    struct oclin_product p = {.id = id, .m = m, .n = n, .k = k};
+    struct oclin_plan plan;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    const struct oclin_tile *t = &plan.tile;
+    int64_t needed = 1;
+    if (t->family == OCLIN_PLAIN)
+        needed = parts_of(m * n, t->group);
+    else if (t->family == OCLIN_SIMT)
+        needed = parts_of(m, t->tile_m) * parts_of(n, t->tile_n);
+    else
+        needed = parts_of(m, plan.block_m) * parts_of(n, plan.block_n);
+    if (t->queue ? needed > INT32_MAX : plan.groups < needed)
+        fail_msg("%lld x %lld x %lld: %lld groups, queue %d, %lld are needed", (long long)m, (long long)n,
+                 (long long)k, (long long)plan.groups, t->queue, (long long)needed);
+}
+
+static void test_plans(void **state)
+{
+    const struct row *r = *state;
+    oclin_context *ctx = make_context(r->plan);
+    static const int64_t shapes[][3] = {{((int64_t)1 << 31) + 5, 1, 1},
+                                        {((int64_t)1 << 33) + 5, 3, 2},
+                                        {47000, 47000, 1},
+                                        {70000, 70000, 1},
+                                        {1, ((int64_t)1 << 33) + 1, 1},
+                                        {1, 3, (int64_t)1 << 33},
+                                        {1 << 20, 1 << 20, 1 << 20}};
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        struct oclin_plan plan;
+        const int64_t m = shapes[i][0], n = shapes[i][1], k = shapes[i][2];
+        check_plan(ctx, OCLIN_KERNEL_FORWARD, m, n, k);
+        check_plan(ctx, OCLIN_KERNEL_GRAD_X, m, n, k);
+        check_plan(ctx, OCLIN_KERNEL_GRAD_W, m, n, k);
+        oclin_plan_elements(ctx, m, n, 1, OCLIN_LARGEST_GROUP, &plan);
+        assert_true(plan.groups * plan.tile.group >= m * parts_of(n, plan.tile.item_n));
+        oclin_plan_rows(ctx, m, OCLIN_LARGEST_GROUP, &plan);
+        assert_true(plan.groups == m);
+    }
+    oclin_context_destroy(ctx);
+}
+
 /* ---------------------------------------------------------------------------------------------- huge/... */
 
 /*
@@ -741,6 +792,7 @@ int main(int argc, char **argv)
                      where[apart]);
         }
         for (size_t i = 0; i < COUNT_OF(elements); i++) {
+            if (apart) add_test(&list, test_plans, &rows[count], "%s/plans", elements[i]);
             rows[count] = (struct row){elements[i], ROWS, ROWS, COLS, 0, apart};
             add_test(&list, test_losses, &rows[count], "%s/losses/%s", elements[i], where[apart]);
             add_test(&list, test_tensors, &rows[count++], "%s/tensors/%s", elements[i], where[apart]);
