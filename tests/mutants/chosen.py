@@ -300,6 +300,59 @@ m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/refere
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
   [("src/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
 
+# ------------------------------------------------------------------------------------------------ 32 bits too few
+
+# Offsets, strides and indexes that are an int: test_large.c, and scripts/large.sh for what is huge at once (huge/...).
+def int_of(name, file, old, narrow, *tests):
+    """`narrow`, a part of `old` that stands there once, becomes an int."""
+    m(("huge: " if "huge/" in tests[0] else "int: ") + name, "beyond 2^31 it goes elsewhere",
+      [(file, old, old.replace(narrow, "(int)(%s)" % narrow))], *tests)
+
+
+int_of("plain, offset of A", PLAIN, "a += a_offset;", "a_offset", "large plain/layer/*")
+int_of("plain, row of B", PLAIN, "b[column * b_stride + k]", "column * b_stride", "large plain/layer/*")
+int_of("plain, row of C", PLAIN, "c + c_offset + row * c_stride", "row * c_stride", "large plain/layer/*")
+int_of("plain, row of Z", PLAIN, "z + z_offset + row * z_stride", "row * z_stride", "large plain/z/*")
+int_of("plain, the result's number", PLAIN, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/outputs/plain")
+int_of("simt, offset of B", SIMT, "aim(b_from, b + b_offset,", "b_offset", "large simt-16/layer/*")
+int_of("simt, row of an operand", SIMT, "along_k ? row * stride + k", "row * stride", "large simt-16/layer/*")
+int_of("simt, k of a transposed operand", SIMT, ": k * stride + row", "k * stride", "large simt-16/layer/*")
+int_of("simt, the next tile", SIMT, "along_k ? depth : depth * stride", "depth * stride", "large simt-16/layer/*")
+int_of("simt, row of C", SIMT, "c + c_offset + (row + r) * c_stride", "(row + r) * c_stride", "large simt-16/layer/*")
+int_of("simt, row of Z", SIMT, "z + z_offset + (row + r) * z_stride", "(row + r) * z_stride", "large simt-16/z/*")
+int_of("simd, row of B", SIMD, "b += b_offset + column0 * (B_ALONG_K ? b_stride : 1);", "column0 * (B_ALONG_K ? b_stride : 1)",
+       "large simd-8/layer/*")
+int_of("simd, block of k of A", SIMD, "pack_a(a_strips, a + k0 * (A_ALONG_K ? 1 : a_stride),", "k0 * (A_ALONG_K ? 1 : a_stride)",
+       "large simd-8/layer/*", "large simd-whole/layer/*")
+int_of("simd, row of C", SIMD, "c += c_offset + row0 * c_stride + column0;", "row0 * c_stride", "large simd-8/layer/*")
+int_of("narrow, row of W", SIMD, "w + min(i, rows - 1) * w_stride", "min(i, rows - 1) * w_stride", "large simd-narrow/layer/*")
+int_of("forward_skinny, row of W", SKINNY, "b + min(j, columns - 1) * b_stride", "min(j, columns - 1) * b_stride", "large simd-skinny/layer/*")
+int_of("forward_skinny, offset of W", SKINNY, "b += b_offset + column0 * b_stride;", "b_offset", "large simd-skinny/layer/*")
+int_of("grads_skinny, row of W", GRADS, "w_rows = w + k0 * w_stride;", "k0 * w_stride", "large simd-skinny/layer/*")
+int_of("grads_skinny, row of dW", GRADS, "dw + (k0 + r) * z_stride + j", "(k0 + r) * z_stride", "large simd-skinny/layer/*")
+int_of("step, row of dW", UPDATE, "dw += dw_offset + row * dw_stride;", "row * dw_stride", "large plain/layer/*")
+int_of("step, the chunk's number", UPDATE, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/step/simd")
+int_of("fill, row", FILL, "t += t_offset + row * t_stride;", "row * t_stride", "large plain/tensors/*")
+int_of("fill, the chunk's number", FILL, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/fill/simd")
+int_of("loss, place of a label", LOSS_CL, "labels[labels_offset + row * labels_stride]", "labels_offset + row * labels_stride",
+       "large plain/losses/*")
+int_of("loss, place of the loss", LOSS_CL, "loss[loss_offset] = sum;", "loss_offset", "large plain/losses/*")
+int_of("loss, place of the count", LOSS_CL, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
+int_of("offset of an operand", PRODUCT, "const cl_long offset = o->offset, stride", "o->offset", "large plain/layer/*")
+int_of("stride of an operand", PRODUCT, "stride = o->stride;", "o->stride", "large plain/layer/*")
+int_of("offset of a view", TENSOR, "base->dtype, base->offset + offset, rows", "base->offset + offset", "large plain/tensors/*")
+int_of("first row of a view", TENSOR, "count ? first * base->stride : 0", "first * base->stride", "large plain/tensors/*")
+int_of("where a strided copy begins", TENSOR, "r = {{(size_t)t->offset * ELEMENT_BYTES", "t->offset", "large plain/layer/*")
+int_of("elements that a tensor spans", TENSOR, "oclin_multiply(rows - 1, stride)", "stride", "large plain/tensors/*")
+m("int: pitch of a strided read", "beyond 2^31 it goes elsewhere",
+  [(TENSOR, "(size_t)t->stride * ELEMENT_BYTES", "(size_t)(int)t->stride * ELEMENT_BYTES", 1)], "large plain/tensors/*")
+m("int: where a dense read begins", "beyond 2^31 it goes elsewhere",
+  [(TENSOR, "blocking, (size_t)t->offset * ELEMENT_BYTES", "blocking, (size_t)(int)t->offset * ELEMENT_BYTES", 1)], "large plain/layer/*")
+int_of("groups of a step or fill", PLAN, "ceil_divide(rows * ceil_divide(cols, t->item_n), t->group)",
+       "rows * ceil_divide(cols, t->item_n)", "large */plans")
+int_of("groups of a plain product", PLAN, "ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
+int_of("groups of a loss", PLAN, "plan->groups = rows;", "rows", "large */plans")
+
 # ------------------------------------------------------------------------------- accumulate, overwrite, order, step
 
 m("gradient: overwritten instead of added to", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)")], ON_PLAIN)
