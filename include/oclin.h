@@ -681,9 +681,10 @@ typedef int (*oclin_tune_progress_fn)(void *user, const struct oclin_tune_progre
  * the place of the default when its median is more than 3 % faster and it was the faster one in most of the rounds; a
  * default whose result is wrong gives way to the fastest plan that is right.
  *
- * budget_seconds  when they are used up no other plan is begun; what was measured so far counts, and a product without
- *                 enough timings stays as it was. Compiling counts. Finite and above 0; up to a plan's compilation and
- *                 two of its runs more may be used.
+ * budget_seconds  when they are used up no other plan is begun; what was measured so far counts, and a product
+ *                 without enough timings stays as it was: a line of the log then begins with "tuning: too
+ *                 little time for", names the products and says how much would do. Compiling counts. Finite and
+ *                 above 0; up to a plan's compilation and two of its runs more may be used.
  * progress, user  hears about each plan; NULL: nobody does
  *
  * The winners go to a file in the cache folder (cache_dir, OCLIN_CACHE_DIR) as well, one for each platform, device, driver
