@@ -399,6 +399,35 @@ static int run_pass(struct net *net, const struct pass *pass, struct result *res
     return read_result(net, pass, started, result);
 }
 
+/* ---------------------------------------------------------------------------------------------- kernels */
+
+/* All layers' W and b, one behind the other, to `host` or back from there. */
+static int copy_parameters(struct net *net, float *host, int back)
+{
+    for (int i = 0; i < net->layers; i++) {
+        oclin_tensor *const both[] = {oclin_layer_w(net->layer[i]), oclin_layer_b(net->layer[i])};
+        for (int j = 0; j < 2; j++) {
+            TRY(net, back ? oclin_tensor_write(both[j], host) : oclin_tensor_read(both[j], host));
+            host += oclin_tensor_rows(both[j]) * oclin_tensor_cols(both[j]);
+        }
+    }
+    return 1;
+}
+
+static int64_t parameters_of(const struct options *o)
+{
+    int64_t count = 0;
+    for (int i = 0; i < o->layers; i++) count += (o->size[i] + 1) * o->size[i + 1];
+    return count;
+}
+
+/* The first images of a pass, in batches of every size that it has. */
+static struct pass beginning(struct pass pass)
+{
+    if (pass.count > pass.batch) pass.count = pass.batch + pass.count % pass.batch;
+    return pass;
+}
+
 /* --------------------------------------------------------------------------------------------- training */
 
 /* Everything that one run of the program holds. */
@@ -411,11 +440,41 @@ struct run {
     struct result *train_result, *test_result; /* one of each an epoch */
 };
 
+static struct pass train_pass(const struct run *r, double lr)
+{
+    return (struct pass){&r->train, r->order, r->count, r->options.batch, 1, (float)lr, ""};
+}
+
+static struct pass test_pass(const struct run *r)
+{
+    return (struct pass){&r->test, r->test_order, r->test.count, r->net.all.rows, 0, 0, " test"};
+}
+
+/* oclin compiles a kernel, or loads it from its cache, when it is first used: that is not the time of an
+ * epoch. So the first steps are made here, and W and b put back. */
+static int warm_up(struct run *r)
+{
+    struct net *net = &r->net;
+    struct pass train = beginning(train_pass(r, r->options.lr)), test = beginning(test_pass(r));
+    struct result ignored;
+    double started = now();
+    printf("kernels   compiled, or loaded from the cache of an earlier run: ");
+    fflush(stdout);
+    float *kept = malloc((size_t)parameters_of(&r->options) * sizeof *kept);
+    if (!kept) return complain("no memory", "for the parameters");
+    const int live = net->progress.live;
+    net->progress.live = 0;
+    int ok = copy_parameters(net, kept, 0) && run_pass(net, &train, &ignored) &&
+             run_pass(net, &test, &ignored) && copy_parameters(net, kept, 1);
+    net->progress.live = live;
+    free(kept);
+    if (ok) printf("%.1f s\n", now() - started);
+    return ok;
+}
+
 static int train_epoch(struct run *r, int64_t epoch, double lr, uint64_t *random)
 {
-    const struct options *o = &r->options;
-    struct pass train = {&r->train, r->order, r->count, o->batch, 1, (float)lr, ""};
-    struct pass test = {&r->test, r->test_order, r->test.count, r->net.all.rows, 0, 0, " test"};
+    struct pass train = train_pass(r, lr), test = test_pass(r);
     struct result *a = &r->train_result[epoch], *b = &r->test_result[epoch];
     snprintf(train.title, sizeof train.title, "%5lld", (long long)epoch + 1);
     shuffle(r->order, r->count, random);
@@ -548,10 +607,23 @@ static int report_picture(const char *path, const char *error)
     return 1;
 }
 
+/* "784-256-10": the network. */
+static void name_layers(const struct options *o, char *name, size_t size)
+{
+    size_t used = (size_t)snprintf(name, size, "%lld", (long long)o->size[0]);
+    for (int i = 0; i < o->layers && used < size; i++)
+        used += (size_t)snprintf(name + used, size - used, "-%lld", (long long)o->size[i + 1]);
+}
+
 static int draw_curves(const struct run *r)
 {
     int64_t n = r->options.epochs;
-    char path[4096];
+    char path[4096], layers[160], caption[600];
+    struct oclin_device_info d;
+    TRY(&r->net, oclin_context_device(r->net.ctx, &d));
+    name_layers(&r->options, layers, sizeof layers);
+    snprintf(caption, sizeof caption, "%s, batch %lld, SGD with %g on %s, %s", layers,
+             (long long)r->options.batch, r->options.lr, d.name, d.platform_name);
     double *value = malloc(4 * (size_t)n * sizeof *value);
     if (!value) return complain("no memory", "for the training curve");
     for (int64_t e = 0; e < n; e++) {
@@ -565,7 +637,7 @@ static int draw_curves(const struct run *r)
         {"accuracy", " %", {{"training", value + 2 * n}, {"test", value + 3 * n}}},
     };
     snprintf(path, sizeof path, "%s/fashion_mnist_curve.png", r->options.out);
-    const char *error = plot_curves(path, (int)n, panel);
+    const char *error = plot_curves(path, caption, (int)n, panel);
     free(value);
     return report_picture(path, error);
 }
@@ -619,16 +691,12 @@ static int print_head(struct run *r)
 {
     const struct options *o = &r->options;
     struct oclin_device_info d;
+    char layers[160];
     TRY(&r->net, oclin_context_device(r->net.ctx, &d));
-    int64_t parameters = 0;
+    name_layers(o, layers, sizeof layers);
     printf("device    %s, %s\n", d.name, d.platform_name);
     printf("driver    %s, %s\n", d.driver, d.version);
-    printf("layers    %lld", (long long)o->size[0]);
-    for (int i = 0; i < o->layers; i++) {
-        parameters += (o->size[i] + 1) * o->size[i + 1];
-        printf("-%lld", (long long)o->size[i + 1]);
-    }
-    printf(", %lld parameters\n", (long long)parameters);
+    printf("layers    %s, %lld parameters\n", layers, (long long)parameters_of(o));
     printf("images    %lld to train on, %lld to test\n", (long long)r->count, (long long)r->test.count);
     printf("SGD       batch %lld, learning rate %g, times %g after each epoch, seed %llu%s\n",
            (long long)o->batch, o->lr, o->decay, (unsigned long long)o->seed, o->verify ? ", verifying" : "");
@@ -650,8 +718,8 @@ int main(int argc, char **argv)
     int status = options_parse(&r.options, argc, argv);
     if (status >= 0) return status;
     int ok = read_set(&r.train, r.options.data, "train") && read_set(&r.test, r.options.data, "t10k") &&
-             make_arrays(&r) && make_net(&r) && print_head(&r) && train(&r) && check(&r) && draw_curves(&r) &&
-             draw_weights(&r);
+             make_arrays(&r) && make_net(&r) && print_head(&r) && warm_up(&r) && train(&r) && check(&r) &&
+             draw_curves(&r) && draw_weights(&r);
     free_net(&r.net);
     idx_free(&r.train);
     idx_free(&r.test);

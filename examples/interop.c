@@ -54,10 +54,22 @@ static void check_cl(cl_int code, const char *what)
     exit(1);
 }
 
+/* The last line of oclin's log: where no context is made, the reason. */
+static char last_line[512];
+
+static void keep_line(void *user, const char *line)
+{
+    (void)user;
+    snprintf(last_line, sizeof last_line, "%s", line);
+}
+
 static void check(const oclin_context *ctx, oclin_status status)
 {
     if (status == OCLIN_OK) return;
-    fprintf(stderr, "interop: %s\n", ctx ? oclin_context_error(ctx) : oclin_status_text(status));
+    fprintf(stderr, "interop: %s\n",
+            ctx            ? oclin_context_error(ctx)
+            : last_line[0] ? last_line
+                           : oclin_status_text(status));
     exit(1);
 }
 
@@ -77,13 +89,24 @@ static cl_kernel make_kernel(const struct mine *m, const char *name)
     return kernel;
 }
 
+/* A context of oclin's own fails as well, with a sentence that says what may be wrong. */
+static void say_why_none(void)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    oclin_context *ctx;
+    options.log = keep_line;
+    check(NULL, oclin_context_create(&ctx, &options));
+    oclin_context_destroy(ctx);
+    check_cl(CL_DEVICE_NOT_FOUND, "the search for a device");
+}
+
 static void start(struct mine *m)
 {
     struct oclin_device_info best;
     size_t count = 0;
     cl_int code;
     check(NULL, oclin_device_list(&best, 1, &count));
-    check_cl(count ? CL_SUCCESS : CL_DEVICE_NOT_FOUND, "the search for a device");
+    if (count == 0) say_why_none();
     printf("device   %s, %s\n", best.name, best.platform_name);
     m->device = best.device;
     m->context = clCreateContext(NULL, 1, &m->device, NULL, NULL, &code);
@@ -211,6 +234,7 @@ int main(void)
     options.cl_context_handle = m.context;
     options.cl_device = m.device;
     options.cl_queue = m.oclin_queue;
+    options.log = keep_line;
     check(NULL, oclin_context_create(&ctx, &options));
     run(&m, ctx);
     int status = report(&m);

@@ -20,22 +20,36 @@ static void make_data(void)
     }
 }
 
+/* The last line of oclin's log: where no context is made, the reason. */
+static char last_line[512];
+
+static void keep_line(void *user, const char *line)
+{
+    (void)user;
+    snprintf(last_line, sizeof last_line, "%s", line);
+}
+
 static void check(const oclin_context *ctx, oclin_status status)
 {
     if (status == OCLIN_OK) return;
-    fprintf(stderr, "%s\n", ctx ? oclin_context_error(ctx) : oclin_status_text(status));
+    fprintf(stderr, "%s\n",
+            ctx            ? oclin_context_error(ctx)
+            : last_line[0] ? last_line
+                           : oclin_status_text(status));
     exit(1);
 }
 
 int main(void)
 {
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
     oclin_context *ctx;
     oclin_layer *layer;
     oclin_tensor *x, *t, *y, *dy, *loss;
     float w[OUT][IN], b[OUT], last;
 
     make_data();
-    check(NULL, oclin_context_create(&ctx, NULL));
+    options.log = keep_line;
+    check(NULL, oclin_context_create(&ctx, &options));
     check(ctx, oclin_layer_create(&layer, ctx, IN, OUT, NULL));
     check(ctx, oclin_tensor_create(&x, ctx, OCLIN_F32, BATCH, IN));
     check(ctx, oclin_tensor_create(&t, ctx, OCLIN_F32, BATCH, OUT));

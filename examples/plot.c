@@ -30,6 +30,17 @@ static void text(cairo_t *cr, double x, double y, enum align align, const char *
     cairo_show_text(cr, string);
 }
 
+/* In the middle of x, in letters that are small enough for the width. */
+static void fitting_text(cairo_t *cr, double x, double y, double width, const char *string)
+{
+    cairo_text_extents_t size;
+    cairo_text_extents(cr, string, &size);
+    const double scale = fmin(1, width / fmax(size.x_advance, 1));
+    cairo_set_font_size(cr, 14 * scale);
+    text(cr, x, y, CENTER, string);
+    cairo_set_font_size(cr, 14);
+}
+
 static void line(cairo_t *cr, double x0, double y0, double x1, double y1)
 {
     cairo_move_to(cr, x0, y0);
@@ -61,7 +72,7 @@ static const char *end(cairo_t *cr, const char *path)
 
 /* ---------------------------------------------------------------------------------------------- curves */
 
-enum { PANEL_W = 480, PANEL_H = 360 };
+enum { PANEL_W = 480, PANEL_H = 360, FOOTER = 30 };
 
 /* Where a panel's axes lie in the picture, and what they span. */
 struct frame {
@@ -100,7 +111,19 @@ static void find_range(const struct plot_panel *p, int epochs, double *low, doub
     *low -= room, *high += room;
 }
 
-static void draw_axes(cairo_t *cr, const struct frame *f, const struct plot_panel *p)
+static void draw_epochs(cairo_t *cr, const struct frame *f)
+{
+    char number[64];
+    const double step = fmax(1, nice_step(f->x1 - f->x0, 8));
+    for (double k = ceil(f->x0 / step); k * step <= f->x1; k++) {
+        double x = place_x(f, k * step);
+        line(cr, x, f->bottom, x, f->bottom + 5);
+        snprintf(number, sizeof number, "%.0f", k * step);
+        text(cr, x, f->bottom + 20, CENTER, number);
+    }
+}
+
+static void draw_axes(cairo_t *cr, const struct frame *f, const struct plot_panel *p, int epochs)
 {
     char number[64];
     double step = nice_step(f->y1 - f->y0, 6);
@@ -113,16 +136,10 @@ static void draw_axes(cairo_t *cr, const struct frame *f, const struct plot_pane
         snprintf(number, sizeof number, "%.*f%s", decimals, k * step, p->unit);
         text(cr, f->left - 8, y + 4.5, RIGHT, number);
     }
-    step = fmax(1, nice_step(f->x1 - f->x0, 8));
-    for (double k = ceil(f->x0 / step); k * step <= f->x1; k++) {
-        double x = place_x(f, k * step);
-        line(cr, x, f->bottom, x, f->bottom + 5);
-        snprintf(number, sizeof number, "%.0f", k * step);
-        text(cr, x, f->bottom + 20, CENTER, number);
-    }
+    if (epochs > 1) draw_epochs(cr, f);
     line(cr, f->left, f->top, f->left, f->bottom);
     line(cr, f->left, f->bottom, f->right, f->bottom);
-    text(cr, (f->left + f->right) / 2, f->bottom + 40, CENTER, "epoch");
+    text(cr, (f->left + f->right) / 2, f->bottom + 40, CENTER, epochs > 1 ? "epoch" : "after the only epoch");
     cairo_set_font_size(cr, 17);
     text(cr, f->left, f->top - 16, LEFT, p->title);
     cairo_set_font_size(cr, 14);
@@ -147,17 +164,28 @@ static void draw_series(cairo_t *cr, const struct frame *f, int epochs, const do
     cairo_set_line_width(cr, 1);
 }
 
-static void draw_panel(cairo_t *cr, double left, int epochs, const struct plot_panel *p)
+/* One epoch: a bar from zero for each series, its value on top. */
+static void draw_bars(cairo_t *cr, const struct frame *f, const struct plot_panel *p)
 {
-    struct frame f = {.left = left + 64, .right = left + PANEL_W - 16, .top = 48, .bottom = PANEL_H - 56};
-    /* A single epoch stands in the middle. */
-    f.x0 = epochs > 1 ? 1 : 0, f.x1 = epochs > 1 ? epochs : 2;
-    find_range(p, epochs, &f.y0, &f.y1);
-    draw_axes(cr, &f, p);
     for (int s = 0; s < 2; s++) {
-        double x = f.right - 140 + 80 * s, y = f.top - 20;
+        const double value = p->series[s].value[0], middle = f->left + (f->right - f->left) * (s + 1) / 3;
+        char number[64];
+        snprintf(number, sizeof number, "%.4g%s", value, p->unit);
+        const double top = isfinite(value) ? place_y(f, value) : f->bottom;
         set_color(cr, series_color[s]);
-        draw_series(cr, &f, epochs, p->series[s].value);
+        cairo_rectangle(cr, middle - 36, top, 72, f->bottom - top);
+        cairo_fill(cr);
+        set_color(cr, ink);
+        text(cr, middle, top - 8, CENTER, number);
+        text(cr, middle, f->bottom + 20, CENTER, p->series[s].name);
+    }
+}
+
+static void draw_legend(cairo_t *cr, const struct frame *f, const struct plot_panel *p)
+{
+    for (int s = 0; s < 2; s++) {
+        double x = f->right - 140 + 80 * s, y = f->top - 20;
+        set_color(cr, series_color[s]);
         cairo_rectangle(cr, x, y - 1, 18, 3);
         cairo_fill(cr);
         set_color(cr, ink);
@@ -165,16 +193,36 @@ static void draw_panel(cairo_t *cr, double left, int epochs, const struct plot_p
     }
 }
 
-const char *plot_curves(const char *path, int epochs, const struct plot_panel panel[2])
+static void draw_panel(cairo_t *cr, double left, int epochs, const struct plot_panel *p)
 {
-    cairo_t *cr = begin(2 * PANEL_W, PANEL_H);
+    struct frame f = {.left = left + 64, .right = left + PANEL_W - 16, .top = 48, .bottom = PANEL_H - 56};
+    f.x0 = 1, f.x1 = epochs;
+    find_range(p, epochs, &f.y0, &f.y1);
+    if (epochs == 1) f.y0 = fmin(f.y0, 0), f.y1 = f.y1 + (f.y1 - f.y0) * 0.1; /* bars begin at zero */
+    draw_axes(cr, &f, p, epochs);
+    if (epochs == 1) {
+        draw_bars(cr, &f, p);
+        return;
+    }
+    draw_legend(cr, &f, p);
+    for (int s = 0; s < 2; s++) {
+        set_color(cr, series_color[s]);
+        draw_series(cr, &f, epochs, p->series[s].value);
+    }
+}
+
+const char *plot_curves(const char *path, const char *caption, int epochs, const struct plot_panel panel[2])
+{
+    cairo_t *cr = begin(2 * PANEL_W, PANEL_H + FOOTER);
     for (int i = 0; i < 2; i++) draw_panel(cr, i * PANEL_W, epochs, &panel[i]);
+    set_color(cr, ink);
+    fitting_text(cr, PANEL_W, PANEL_H + FOOTER / 2.0, 2 * PANEL_W - 32, caption);
     return end(cr, path);
 }
 
 /* --------------------------------------------------------------------------------------------- weights */
 
-enum { ACROSS = 5, ZOOM = 6, GAP = 16, CAPTION = 26 };
+enum { ACROSS = 5, ZOOM = 6, GAP = 16, CAPTION = 26, SCALE = 48 };
 
 /* -1 blue, 0 white, 1 red. */
 static struct color color_of(double v)
@@ -206,12 +254,34 @@ static void draw_image(cairo_t *cr, int left, int top, int rows, int cols, const
     cairo_stroke(cr);
 }
 
+/* From -full over 0 to full, with what the colours say. */
+static void draw_scale(cairo_t *cr, double middle, double top, double full)
+{
+    enum { STEPS = 120, STEP_W = 2, HEIGHT = 14 };
+    const double left = middle - STEPS * STEP_W / 2.0;
+    char number[2][64];
+    for (int i = 0; i < STEPS; i++) {
+        set_color(cr, color_of((2.0 * i + 1) / STEPS - 1));
+        cairo_rectangle(cr, left + i * STEP_W, top, STEP_W, HEIGHT);
+        cairo_fill(cr);
+    }
+    snprintf(number[0], sizeof number[0], "against the class  %.2g", -full);
+    snprintf(number[1], sizeof number[1], "%.2g  for the class", full);
+    set_color(cr, ink);
+    cairo_rectangle(cr, left - 0.5, top - 0.5, STEPS * STEP_W + 1, HEIGHT + 1);
+    cairo_stroke(cr);
+    text(cr, left - 10, top + HEIGHT - 2, RIGHT, number[0]);
+    text(cr, left + STEPS * STEP_W + 10, top + HEIGHT - 2, LEFT, number[1]);
+    line(cr, middle, top + HEIGHT, middle, top + HEIGHT + 4);
+    text(cr, middle, top + HEIGHT + 18, CENTER, "weight 0");
+}
+
 const char *plot_weights(const char *path, int count, int rows, int cols, const float *w,
                          const char *const *name)
 {
     int width = cols * ZOOM + GAP, height = rows * ZOOM + GAP + CAPTION,
         lines = (count + ACROSS - 1) / ACROSS;
-    cairo_t *cr = begin(ACROSS * width + GAP, lines * height + GAP);
+    cairo_t *cr = begin(ACROSS * width + GAP, lines * height + GAP + SCALE);
     double full = full_color(w, (int64_t)count * rows * cols);
     for (int i = 0; i < count; i++) {
         int left = GAP + i % ACROSS * width, top = GAP + i / ACROSS * height + CAPTION;
@@ -219,5 +289,6 @@ const char *plot_weights(const char *path, int count, int rows, int cols, const 
         set_color(cr, ink);
         text(cr, left + cols * ZOOM / 2.0, top - 9, CENTER, name[i]);
     }
+    draw_scale(cr, (ACROSS * width + GAP) / 2.0, lines * height + GAP, full);
     return end(cr, path);
 }

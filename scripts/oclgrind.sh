@@ -8,6 +8,10 @@ build=$1
 shift
 limits=("$@")
 part=${OCLIN_PART-}
+command -v oclgrind >/dev/null || {
+    echo "oclgrind.sh: there is no program oclgrind (Debian 12 has a package of it, Debian 13 has none)" >&2
+    exit 2
+}
 failures=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -26,14 +30,14 @@ check_with() {
         status=$?
     local cases
     local skipped=
-    cases=$(sed -n 's/^\[==========\] \([0-9]*\) test(s) run.*/\1/p' "$work/out")
+    cases=$(sed -n 's/^tally .*: \([0-9]*\) run,.*/\1/p' "$work/out")
     if [ $status != 0 ] || [ -s "$log" ] || [ "${cases:-0}" = 0 ]; then
         grep -v '^\[ RUN\|^\[       OK' "$work/out" | tail -n 40
         head -n 40 "$log"
         echo "$name $*: FAILED (exit status $status, $(wc -l <"$log") lines of log)"
         failures=$((failures + 1))
     else
-        skipped=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p' "$work/out")
+        skipped=$(sed -n 's/^tally .*, \([1-9][0-9]*\) skipped$/\1/p' "$work/out")
         echo "$name $*: $((cases - ${skipped:-0})) cases, empty log${skipped:+ ($skipped need larger work-groups)}"
     fi
 }

@@ -13,8 +13,9 @@ status=0
 [ -e "$log.ok" ] || status=1
 rm -f "$log.ok"
 # every program's own count
-cases=$(sed -n 's/^\[==========\] \([0-9]*\) test(s) run.*/\1/p' "$build/Testing/Temporary/LastTest.log" |
+cases=$(sed -n 's/^tally .*: \([0-9]*\) run,.*/\1/p' "$build/Testing/Temporary/LastTest.log" |
     awk '{ n += $1 } END { print n + 0 }')
 echo "$cases test cases in all"
+[ "$cases" -gt 0 ] || { echo "test.sh: no test case ran" >&2; status=1; }
 grep -E '^[0-9]+% tests passed' "$log"
 exit $status

@@ -197,7 +197,7 @@ static oclin_status adopt(oclin_context *ctx, const struct oclin_context_options
 
 static oclin_status make_own(oclin_context *ctx, const struct oclin_context_options *o, cl_device_id *device)
 {
-    char why[256];
+    char why[sizeof ctx->error];
     const oclin_status picked = oclin_device_pick(o, device, why, sizeof why);
     if (picked != OCLIN_OK) return oclin_fail(ctx, picked, "%s", why);
     cl_platform_id platform = NULL;

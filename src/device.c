@@ -2,6 +2,7 @@
 #include "oclin_internal.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,6 +309,50 @@ static void read_wish(const char *wish, oclin_device_type *type, int64_t *index,
     *name = wish;
 }
 
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static void
+append(char *text, size_t size, const char *format, ...)
+{
+    const size_t used = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+/* There is no usable device at all: the likely causes, by how far the search came. */
+static void say_nothing_there(char *why, size_t size)
+{
+    cl_platform_id platforms[4];
+    cl_uint count = 0;
+    if (clGetPlatformIDs(4, platforms, &count) != CL_SUCCESS || count == 0) {
+        append(why, size,
+               "no OpenCL platform: either no driver is installed (for CPUs: PoCL), or the loader does not "
+               "find it, "
+               "which reads the .icd files of /etc/OpenCL/vendors or of the folder in OCL_ICD_VENDORS");
+        return;
+    }
+    append(why, size, "no usable OpenCL device on");
+    for (cl_uint i = 0; i < count && i < 4; i++) {
+        char name[64];
+        read_platform_text(platforms[i], CL_PLATFORM_NAME, name, sizeof name);
+        append(why, size, "%s %s", i ? "," : "", name);
+    }
+    append(why, size,
+           ": PoCL has none where it cannot write its cache (set POCL_CACHE_DIR to a folder that can be "
+           "written), a driver for GPUs none that this user may not open (groups render, video)");
+}
+
+/* What could have been asked for, by the numbers of oclin_device_list(). */
+static void say_devices(const struct oclin_device_info *all, size_t count, char *why, size_t size)
+{
+    for (size_t i = 0; i < count; i++)
+        append(why, size, "%s [%zu] %.50s (%.40s)", i ? "," : "; usable:", i, all[i].name,
+               all[i].platform_name);
+}
+
 oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_device_id *device, char *why,
                                size_t why_size)
 {
@@ -327,11 +372,15 @@ oclin_status oclin_device_pick(const struct oclin_context_options *options, cl_d
     *device = NULL;
     for (size_t i = 0; i < count && !*device; i++)
         if (matches(&all[i], type, name) && seen++ == index) *device = all[i].device;
-    free(all);
-    if (*device) return OCLIN_OK;
     static const char *const kinds[] = {"device", "GPU", "CPU", "accelerator"};
-    snprintf(why, why_size, "no %s%s%.60s%s%s: of %zu usable devices %lld match, number %lld was asked for",
-             kinds[type], name ? " named '" : "", name ? name : "", name ? "'" : "",
-             wish && *wish ? " (OCLIN_DEVICE)" : "", count, (long long)seen, (long long)index);
-    return OCLIN_E_DEVICE;
+    *why = 0;
+    if (count == 0) say_nothing_there(why, why_size);
+    if (count > 0 && !*device) {
+        append(why, why_size, "no %s%s%.60s%s%s: of %zu usable devices %lld match, number %lld was asked for",
+               kinds[type], name ? " named '" : "", name ? name : "", name ? "'" : "",
+               wish && *wish ? " (OCLIN_DEVICE)" : "", count, (long long)seen, (long long)index);
+        say_devices(all, count, why, why_size);
+    }
+    free(all);
+    return *device ? OCLIN_OK : OCLIN_E_DEVICE;
 }

@@ -160,6 +160,12 @@ int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, str
  * cache holds). Borrowed. */
 enum { OCLIN_CHECK_ROUNDS = 2, OCLIN_CHECK_RUNS = 5 };
 const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run);
+/* The largest part of a product that the plan of this name handles at once: rows of A, columns of B, and
+ * depth. A product with more of each goes through every place where parts meet. */
+struct oclin_part {
+    int64_t m, n, k;
+};
+struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name);
 /* Whether a tuning file may name this plan: it is known, and the device can run it. */
 int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                        const char *name);
@@ -459,6 +465,11 @@ void oclin_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint3
 /* n numbers of stream `stream` (0 for W, 1 for b), starting at number `first`, a multiple of 4. */
 void oclin_random_fill(uint64_t seed, uint32_t stream, oclin_init init, double limit, uint64_t first,
                        int64_t n, float *out);
+
+/* --------------------------------------------------------------------------------------- self_check.c */
+
+/* The shape of that run of oclin_self_check(), which has the plan oclin_plan_to_check(ctx, round, run). */
+struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, int run);
 
 /* ------------------------------------------------------------------------------------------- verify.c */
 

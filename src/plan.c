@@ -900,3 +900,19 @@ const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run)
     const int count = simt_choices(&ctx->device, tiles);
     return count ? tiles[(run + 2 * round) % count] : asked; /* another activation in the second round */
 }
+
+struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name)
+{
+    struct oclin_tile t;
+    struct oclin_part part = {OCLIN_LARGEST_GROUP, OCLIN_LARGEST_GROUP, 1}; /* plain: a group's results */
+    if (family_of(ctx, name) == OCLIN_SIMD) {
+        t = simd_tile(&ctx->device, number_of(name));
+        /* of the packing that all groups share, or of a group's block, whose columns come panel by panel */
+        part.m = packs_always(name) ? OCLIN_SIMD_PACK_M(t.item_m) : t.tile_m;
+        part.n = packs_always(name) ? OCLIN_SIMD_PACK_N(t.item_n) : t.item_n;
+        part.k = t.tile_k;
+    } else if (family_of(ctx, name) == OCLIN_SIMT && tile_named(ctx, name, &t)) {
+        part = (struct oclin_part){t.tile_m, t.tile_n, t.tile_k};
+    }
+    return part;
+}

@@ -11,13 +11,35 @@
  * A kernel is built for a product, a tile and an activation. All combinations are too many to compile, so run i of a round
  * has activation i and a plan of its own, and a round has every tile that oclin may choose (plan.c) and every activation.
  *
- * The first round is aligned throughout, with a sum longer than a block of a packed panel (256) in each product in turn;
- * the second is ragged, and its batches are those of the kernels for small ones. Most have more than one of the largest
- * tiles. GELU is small: its reference is slow.
+ * The first round is aligned, and its sizes come from the plan's tile: each product has rows of A, and
+ * columns of B, of more than one part, and each has a sum of more than one block in its turn. The last part
+ * is ragged: MORE is a whole strip of rows, or panel of columns, and some of the next. Fixed sizes would not
+ * do: a part of packing is 96 rows with 8 lanes and 192 with 16.
+ *
+ * The second round is ragged throughout, with the batches of the kernels for small ones; its fourth run has
+ * columns for two groups even on one core. GELU is small: its reference is slow.
  */
-static const struct oclin_shape shapes[OCLIN_CHECK_ROUNDS][OCLIN_CHECK_RUNS] = {
-    {{132, 36, 140}, {36, 268, 68}, {68, 20, 268}, {268, 28, 16}, {12, 36, 24}},
-    {{16, 2100, 50}, {2, 131, 33}, {17, 33, 131}, {33, 517, 101}, {1, 67, 35}}};
+enum { MORE = 20 };
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, int run)
+{
+    static const struct oclin_shape second[OCLIN_CHECK_RUNS] = {
+        {16, 2100, 50}, {2, 131, 33}, {17, 33, 131}, {33, 517, 197}, {1, 67, 35}};
+    if (round > 0) return second[run];
+    const struct oclin_part part = oclin_plan_part(ctx, oclin_plan_to_check(ctx, round, run));
+    const int64_t m = part.m + MORE, n = part.n + MORE, k = part.k + MORE;
+    const struct oclin_shape first[OCLIN_CHECK_RUNS] = {{m, n, larger(m, n)},
+                                                        {m, larger(n, k), n}, /* forward: k in blocks, too */
+                                                        {m, n, larger(m, k)}, /* dX */
+                                                        {larger(m, k), 28, 16}, /* dW */
+                                                        {12, n, m}};            /* dW: A in parts */
+    return first[run];
+}
 
 /* Everything that one run uses. Destroying NULL is fine, so a half-made bench is, too. */
 struct bench {
@@ -132,20 +154,20 @@ static oclin_status say_where(oclin_context *ctx, const struct oclin_shape *s, i
 
 static oclin_status check_run(oclin_context *ctx, int round, int run)
 {
-    const struct oclin_shape *s = &shapes[round][run];
+    const struct oclin_shape s = oclin_self_check_shape(ctx, round, run);
     const struct oclin_plan_choice asked = ctx->plan;
     struct oclin_plan_choice plan = {{0}};
     snprintf(plan.name, sizeof plan.name, "%s", oclin_plan_to_check(ctx, round, run));
     ctx->plan = plan;
-    oclin_status status = check_shape(ctx, s, (oclin_activation)run);
+    oclin_status status = check_shape(ctx, &s, (oclin_activation)run);
     /* what the driver cannot build is passed over, as it is when oclin chooses; but not while somebody works on kernels */
     if ((status == OCLIN_E_DEVICE || (status == OCLIN_E_BUILD && !ctx->cl_dir)) &&
         strcmp(plan.name, asked.name) != 0) {
         ctx->plan = asked;
         oclin_forget_error(ctx); /* the log has it */
-        status = check_shape(ctx, s, (oclin_activation)run);
+        status = check_shape(ctx, &s, (oclin_activation)run);
     }
-    if (status == OCLIN_E_VERIFY) say_where(ctx, s, run);
+    if (status == OCLIN_E_VERIFY) say_where(ctx, &s, run);
     ctx->plan = asked;
     return status;
 }

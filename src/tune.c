@@ -54,7 +54,7 @@ struct tuner {
     struct oclin_shape shape;
     oclin_tune_progress_fn progress;
     void *user;
-    double end;
+    double start, built, end; /* of the budget; built: no other plan is from here on */
     oclin_layer *layer;
     oclin_tensor *w, *b, *x, *y, *dy, *dx;
     float *host_w, *host_b, *host_x, *host_dy, *got;
@@ -452,10 +452,7 @@ static oclin_status choose(struct tuner *t, const struct contest *c)
     for (int i = 0; i < c->count; i++)
         if (c->arms[i].rounds > 0) OCLIN_TRY(report(t, c, &c->arms[i], OCLIN_TUNE_MEASURED));
     const struct arm *best = winner(c);
-    if (!best) {
-        oclin_log(t->ctx, "tuning: too little time for %s; it stays as it was", oclin_tuned_name(c->id));
-        return OCLIN_OK;
-    }
+    if (!best) return OCLIN_OK; /* say_too_little() */
     struct oclin_tuned tuned = {.id = c->id, .shape = t->shape};
     snprintf(tuned.plan, sizeof tuned.plan, "%s", best->plan);
     tuned.ns = (int64_t)(1e9 * median(&c->arms[0]) + 0.5);
@@ -509,6 +506,34 @@ static oclin_status make_own_context(struct tuner *t)
     return OCLIN_OK;
 }
 
+/* Products that stay as they were because the budget was used up, or plans that nobody tried, and a budget that
+ * would do: as long for each plan as for those that were built so far, and as long again for timing. */
+static void say_too_little(const struct tuner *t)
+{
+    char names[96] = "";
+    int built = 0, all = 0;
+    for (int i = 0; i < PRODUCTS; i++) {
+        const struct contest *c = &t->contests[i];
+        built += c->count;
+        all += c->candidates;
+        if (c->candidates > 0 && !winner(c))
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "",
+                     oclin_tuned_name(c->id));
+    }
+    if (built == all && !names[0]) return;
+    const double seconds = t->built - t->start;
+    const double enough = ceil(2.0 * seconds / (built + 1) * all);
+    if (names[0])
+        oclin_log(
+            t->ctx,
+            "tuning: too little time for %s; %d of %d plans were built in %.1f s, a budget of about %.0f s "
+            "would do for all",
+            names, built, all, seconds, enough);
+    else
+        oclin_log(t->ctx, "tuning: only %d of %d plans were tried; a budget of about %.0f s would do for all",
+                  built, all, enough);
+}
+
 /* Compiling may take most of the time. So the defaults of all products come first, then a candidate of each, and so on for
  * half of the budget; the other half is for timing. */
 static oclin_status check_all(struct tuner *t)
@@ -540,8 +565,10 @@ static oclin_status tune_all(struct tuner *t)
     /* backward last: it takes the winners for its two products */
     for (int i = 0; i < PRODUCTS; i++) {
         const double now = oclin_os_seconds(), left = t->end > now ? t->end - now : 0.0;
+        if (i == 0) t->built = now;
         OCLIN_TRY(decide(t, &t->contests[i], now + left / (PRODUCTS - i)));
     }
+    say_too_little(t);
     return OCLIN_OK;
 }
 
@@ -597,6 +624,7 @@ oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, int64_t bat
     t->shape = shape;
     t->progress = progress;
     t->user = user;
+    t->start = start;
     t->end = start + budget_seconds;
     const oclin_status status = tune_all(t);
     if (t->winners.count > 0) oclin_tuning_store(ctx, &t->winners);

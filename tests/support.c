@@ -326,7 +326,25 @@ void needs_plan(const char *plan)
 {
     if (!plan_too_large(plan)) return;
     check_refused(plan);
+    skip_case();
+}
+
+static int cases_skipped;
+
+void skip_case(void)
+{
+    cases_skipped++;
     skip();
+}
+
+/* Cases that run, and the line that says how they went. Gives the number that failed. */
+static int run_group(const char *group, const struct CMUnitTest *tests, size_t count)
+{
+    cases_skipped = 0;
+    const int failed = _cmocka_run_group_tests(group, tests, count, NULL, NULL);
+    printf("tally %s: %zu run, %d failed, %d skipped\n", group, count, failed, cases_skipped);
+    fflush(stdout);
+    return failed;
 }
 
 static void test_refused(void **state)
@@ -338,7 +356,7 @@ int run_refused(const char *plan)
 {
     const struct CMUnitTest test = {"refused: the device's work-groups are too small", test_refused, NULL,
                                     NULL, (void *)(uintptr_t)plan};
-    return _cmocka_run_group_tests(plan, &test, 1, NULL, NULL) ? 1 : 0;
+    return run_group(plan, &test, 1) ? 1 : 0;
 }
 
 oclin_context *make_context_with(struct oclin_context_options options)
@@ -574,7 +592,7 @@ int run_list(const char *group, struct test_list *list, int argc, char **argv)
 
     int failed = 1;
     if (count > 0)
-        failed = _cmocka_run_group_tests(group, chosen, count, NULL, NULL);
+        failed = run_group(group, chosen, count);
     else
         fprintf(stderr, "%s: no test matches %s\n", group, pattern ? pattern : "");
 

@@ -53,7 +53,7 @@ static const char *const in_order[] = {"Beta GPU big",  "Beta of all types", "Al
                                        LONG_NAME};
 enum { USABLE = COUNT_OF(in_order) };
 
-static enum { REAL, MADE_UP_DEVICES, NO_DRIVER } answers = REAL;
+static enum { REAL, MADE_UP_DEVICES, NO_DEVICE, NO_DRIVER } answers = REAL;
 static size_t largest_group; /* what a real device says, unless 0 */
 
 static cl_platform_id platform_id(int index)
@@ -111,7 +111,7 @@ cl_int clGetDeviceIDs(cl_platform_id platform, cl_device_type type, cl_uint capa
         return real(platform, type, capacity, list, count);
     }
     cl_uint found = 0;
-    for (int i = 0; i < MADE_UP; i++) {
+    for (int i = 0; i < MADE_UP && answers != NO_DEVICE; i++) {
         if (platform != platform_id(made_up[i].platform)) continue;
         if (list && found < capacity) list[found] = device_id(i);
         found++;
@@ -357,6 +357,40 @@ static void test_pick(void **state)
     assert_ptr_equal(device, list[p->expected].device);
 }
 
+/* What the sentence has to name when no device fits: the likely causes, or the devices that there are. */
+static struct refusal {
+    const char *what;
+    int answers;
+    const char *wish, *says[3];
+} refusals[] = {
+    {"no driver", NO_DRIVER, NULL, {"no OpenCL platform", "/etc/OpenCL/vendors", "OCL_ICD_VENDORS"}},
+    {"no driver, a wish", NO_DRIVER, "gpu", {"no OpenCL platform", "no driver", "PoCL"}},
+    {"no device", NO_DEVICE, NULL, {"Empty, Alpha platform, Beta platform", "POCL_CACHE_DIR", "render"}},
+    {"another name",
+     MADE_UP_DEVICES,
+     "gamma",
+     {"'gamma' (OCLIN_DEVICE)", " [0] Beta GPU big (Beta platform)", " [5] Alpha CPU (Alpha platform)"}},
+    {"a number too large",
+     MADE_UP_DEVICES,
+     "7",
+     {"of 7 usable devices 7 match, number 7", " [0] Beta GPU big", " [4] Beta DSP"}},
+};
+
+static void test_refusal(void **state)
+{
+    const struct refusal *r = *state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    cl_device_id device = NULL;
+    char why[512] = "", little[16];
+    restore(r->wish);
+    answers = r->answers;
+    assert_int_equal(oclin_device_pick(&options, &device, why, sizeof why), OCLIN_E_DEVICE);
+    for (size_t i = 0; i < COUNT_OF(r->says); i++)
+        if (!strstr(why, r->says[i])) fail_msg("'%s' does not name %s", why, r->says[i]);
+    assert_int_equal(oclin_device_pick(&options, &device, little, sizeof little), OCLIN_E_DEVICE);
+    assert_int_equal(strlen(little), sizeof little - 1); /* cut, no more */
+}
+
 /* ------------------------------------------------------------------------------- on the device that is */
 
 /* The first real device, by whatever way OCLIN_DEVICE has of naming it. */
@@ -437,6 +471,8 @@ int main(int argc, char **argv)
     add_test(&list, test_list_real_fields, NULL, "list/fields of real devices");
     for (size_t i = 0; i < COUNT_OF(picks); i++)
         add_test(&list, test_pick, &picks[i], "pick/%s", picks[i].what);
+    for (size_t i = 0; i < COUNT_OF(refusals); i++)
+        add_test(&list, test_refusal, &refusals[i], "refused/%s", refusals[i].what);
     add_test(&list, test_real_wish, "index", "context/OCLIN_DEVICE is an index");
     add_test(&list, test_real_wish, "type", "context/OCLIN_DEVICE is a type");
     add_test(&list, test_real_wish, "name", "context/OCLIN_DEVICE is part of a name");

@@ -19,7 +19,7 @@ static void needs_queue(const char *plan)
     oclin_context *ctx = make_context(plan);
     const int queues = ctx->device.queues;
     oclin_context_destroy(ctx);
-    if (!queues) skip();
+    if (!queues) skip_case();
 }
 
 /* ---------------------------------------------------------------------------------------------- counters */

@@ -116,20 +116,35 @@ static const struct mistake mistakes[] = {
      "sum[i + 3][j] = MULTIPLY_ADD((float4)(ak.z), bk[j], sum[i + 3][j])", "forward: y["},
 };
 
-/* A mistake in the second block of k is seen in the first product that has one: of the first shapes forward's sum is 36 long,
- * dX's 140. How deep a block is depends on the local memory. */
+/* Device facts under which a test runs, whatever the machine says; 0: the machine's own. */
+struct facts {
+    int lanes, cores;
+};
+
+static void fake(oclin_context *ctx, struct facts f)
+{
+    if (f.lanes) ctx->device.info.vector_width = f.lanes;
+    if (f.cores) ctx->device.info.compute_units = f.cores;
+}
+
+/* A mistake in the second block of k is seen in the first product that has one. */
 static const char *first_of_two_blocks(const oclin_context *ctx)
 {
-    const struct oclin_product p =
-        oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){300, 300, 300});
-    struct oclin_plan plan;
-    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
-    return plan.tile.tile_k < 36 ? "forward: y[" : plan.tile.tile_k < 140 ? "backward: dx[" : "forward: y[";
+    const struct oclin_shape s = oclin_self_check_shape(ctx, 0, 0);
+    const int64_t depth = oclin_plan_part(ctx, ctx->plan.name).k;
+    return s.in <= depth && s.out > depth ? "backward: dx[" : "forward: y[";
 }
+
+/* A mistake and the facts under which it must be noticed. */
+struct noticed {
+    const struct mistake *m;
+    struct facts facts;
+};
 
 static void test_mistake(void **state)
 {
-    const struct mistake *m = *state;
+    const struct noticed *n = *state;
+    const struct mistake *m = n->m;
     char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
     assert_non_null(mkdtemp(folder));
     write_changed(folder, m->file, built_in(m->file), m->from, m->to);
@@ -137,6 +152,7 @@ static void test_mistake(void **state)
     o.plan = m->plan;
     o.cl_dir = folder;
     oclin_context *ctx = make_context_with(o);
+    fake(ctx, n->facts);
     double worst = 0.0;
     assert_status(ctx, OCLIN_E_VERIFY, oclin_self_check(ctx, &worst));
     const char *says = m->says ? m->says : first_of_two_blocks(ctx);
@@ -206,6 +222,120 @@ static void test_all_tiles(void **state)
                 fail_msg("%s: '%s' is not in\n%s", families[i].plan, families[i].built[j], context_log());
         oclin_context_destroy(ctx);
     }
+}
+
+/* ---------------------------------------------------------------------------------- parts, blocks and tiles
+ * */
+
+/* A device that is not there; only plans are asked for. */
+static const struct made_up {
+    const char *name;
+    oclin_device_type type;
+    int lanes, cores, local_kb, group;
+    const char *vendor;
+} made_up[] = {
+    {"4 lanes, 1 core", OCLIN_DEVICE_CPU, 4, 1, 256, 4096, "some"},
+    {"4 lanes, 32 KB", OCLIN_DEVICE_CPU, 4, 4, 32, 4096, "some"},
+    {"8 lanes, 2 cores", OCLIN_DEVICE_CPU, 8, 2, 512, 4096, "some"},
+    {"8 lanes, 64 cores", OCLIN_DEVICE_CPU, 8, 64, 1024, 4096, "some"},
+    {"16 lanes, 1 core", OCLIN_DEVICE_CPU, 16, 1, 2048, 4096, "some"},
+    {"16 lanes, 32 KB", OCLIN_DEVICE_CPU, 16, 2, 32, 4096, "some"},
+    {"16 lanes, 128 cores", OCLIN_DEVICE_CPU, 16, 128, 1024, 4096, "some"},
+    {"GPU", OCLIN_DEVICE_GPU, 1, 32, 64, 1024, "some"},
+    {"GPU of groups of 128", OCLIN_DEVICE_GPU, 1, 8, 64, 128, "some"},
+    {"Intel's GPU, without sub-groups", OCLIN_DEVICE_GPU, 1, 32, 64, 512, "Intel"},
+    {"GPU of 32 KB", OCLIN_DEVICE_GPU, 1, 4, 32, 256, "some"},
+    {"GPU of groups of 16", OCLIN_DEVICE_GPU, 1, 1, 16, 16, "some"},
+};
+
+static int64_t parts(int64_t size, int64_t of)
+{
+    return (size + of - 1) / of;
+}
+
+/* Of one plan and one product: what one run or another of the self-check has. */
+struct seen {
+    const char *plan;
+    int rows, columns, both, ragged, blocks, depth, groups;
+};
+
+static void see(const oclin_context *ctx, struct oclin_shape shape, enum oclin_kernel_id id,
+                struct seen *seen)
+{
+    const struct oclin_part part = oclin_plan_part(ctx, seen->plan);
+    const struct oclin_product p = oclin_plan_shaped(id, shape);
+    struct oclin_plan plan;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    const int rows = p.m > part.m, columns = p.n > part.n;
+    seen->rows |= rows;
+    seen->columns |= columns;
+    seen->both |= rows && columns;
+    seen->ragged |= rows && columns && p.m % part.m && p.n % part.n;
+    seen->groups |= plan.groups > 1;
+    if (plan.block_k) seen->depth |= p.k > plan.block_k;
+    if (plan.block_m) seen->blocks |= parts(p.m, plan.block_m) * parts(p.n, plan.block_n) > 1;
+}
+
+/* For every way of packing on CPUs, and every tile on GPUs: all that the runs with it have. */
+static struct seen look(oclin_context *ctx, const char *plan, enum oclin_kernel_id id)
+{
+    const struct oclin_plan_choice asked = ctx->plan;
+    struct seen seen = {plan, 0, 0, 0, 0, 0, 0, 0};
+    for (int round = 0; round < OCLIN_CHECK_ROUNDS; round++)
+        for (int run = 0; run < OCLIN_CHECK_RUNS; run++) {
+            const struct oclin_shape shape = oclin_self_check_shape(ctx, round, run);
+            if (strcmp(oclin_plan_to_check(ctx, round, run), plan) != 0) continue;
+            snprintf(ctx->plan.name, sizeof ctx->plan.name, "%s", plan);
+            see(ctx, shape, id, &seen);
+            ctx->plan = asked;
+        }
+    return seen;
+}
+
+static oclin_context *made_up_context(const struct made_up *d)
+{
+    oclin_context *ctx = make_context("");
+    ctx->device.info.type = d->type;
+    ctx->device.info.vector_width = d->lanes;
+    ctx->device.info.compute_units = d->cores;
+    ctx->device.info.local_bytes = d->local_kb * 1024;
+    ctx->device.max_items = d->group;
+    ctx->device.queues = d->type == OCLIN_DEVICE_CPU;
+    ctx->device.wave = 0;
+    snprintf(ctx->device.info.vendor, sizeof ctx->device.info.vendor, "%s", d->vendor);
+    return ctx;
+}
+
+/* A part of packing that is the first of one only, a tile that is the only one, is not checked where parts
+ * meet. */
+static void test_parts(void **state)
+{
+    static const enum oclin_kernel_id products[] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
+                                                    OCLIN_KERNEL_GRAD_W};
+    static const char *const ways[] = {"simd-whole", "simd-packed", "simd-mixed"};
+    static const char *const small_ways[] = {"simd-skinny", "simd-narrow"};
+    const struct made_up *d = *state;
+    oclin_context *ctx = made_up_context(d);
+    for (size_t i = 0; i < COUNT_OF(products); i++) {
+        int depth = 0;
+        for (int run = 0; run < OCLIN_CHECK_RUNS; run++) {
+            const char *plan = d->type == OCLIN_DEVICE_CPU ? ways[run % 3] : oclin_plan_to_check(ctx, 0, run);
+            const struct seen s = look(ctx, plan, products[i]);
+            depth |= s.depth;
+            if (!s.rows || !s.columns) fail_msg("%s, product %zu: one part only", plan, i);
+            if (d->type != OCLIN_DEVICE_CPU) continue;
+            if (!s.blocks) fail_msg("%s, product %zu: one block only", plan, i);
+            if (strcmp(plan, "simd-whole") != 0 && (!s.both || !s.ragged))
+                fail_msg("%s, product %zu: no run has parts of A and B, the last ones ragged", plan, i);
+        }
+        if (d->type == OCLIN_DEVICE_CPU && !depth) fail_msg("product %zu: one block of k only", i);
+    }
+    for (size_t i = 0; d->type == OCLIN_DEVICE_CPU && i < COUNT_OF(small_ways); i++) {
+        const struct seen s = look(ctx, small_ways[i], OCLIN_KERNEL_FORWARD);
+        if (!s.groups && !s.blocks)
+            fail_msg("%s: one block only", small_ways[i]); /* a queue: groups are cores */
+    }
+    oclin_context_destroy(ctx);
 }
 
 /* A tile that this driver cannot build is passed over, as oclin does when it chooses; another way is checked in its place.
@@ -393,6 +523,22 @@ static void test_arguments(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* How parts of packing meet depends on lanes and cores: those mistakes are made at all widths. */
+static void add_mistake(struct test_list *list, const struct mistake *m)
+{
+    static const struct facts everywhere[] = {{4, 1}, {8, 2}, {16, 64}}, here[] = {{0, 0}};
+    static struct noticed all[3 * COUNT_OF(mistakes)];
+    static size_t count;
+    const int packs = strncmp(m->plan, "simd-", 5) == 0;
+    for (size_t i = 0; i < (packs ? COUNT_OF(everywhere) : 1); i++) {
+        const struct facts f = packs ? everywhere[i] : here[i];
+        char where[40] = "";
+        if (packs) snprintf(where, sizeof where, "%d lanes, %d cores/", f.lanes, f.cores);
+        all[count] = (struct noticed){m, f};
+        add_test(list, test_mistake, &all[count++], "mistake/%s/%s%s", m->plan, where, m->name);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const char *const plans[] = {"plain", "simt-16", NULL}; /* simd and simt: all tiles */
@@ -400,15 +546,15 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(plans); i++)
         add_test(&list, test_right_device, (void *)(uintptr_t)&plans[i], "right_device/%s",
                  plans[i] ? plans[i] : "default");
-    for (size_t i = 0; i < COUNT_OF(mistakes); i++)
-        add_test(&list, test_mistake, (void *)(uintptr_t)&mistakes[i], "mistake/%s/%s", mistakes[i].plan,
-                 mistakes[i].name);
+    for (size_t i = 0; i < COUNT_OF(mistakes); i++) add_mistake(&list, &mistakes[i]);
     for (size_t i = 0; i < COUNT_OF(plans); i++)
         add_test(&list, test_right_program, (void *)(uintptr_t)&plans[i], "right_program/%s",
                  plans[i] ? plans[i] : "default");
     for (size_t i = 0; i < COUNT_OF(program_mistakes); i++)
         add_test(&list, test_program_mistake, (void *)(uintptr_t)&program_mistakes[i], "program_mistake/%s",
                  program_mistakes[i].m.name);
+    for (size_t i = 0; i < COUNT_OF(made_up); i++)
+        add_test(&list, test_parts, (void *)(uintptr_t)&made_up[i], "parts/%s", made_up[i].name);
     add_test(&list, test_all_tiles, NULL, "all tiles");
     add_test(&list, test_no_build, NULL, "no build");
     add_test(&list, test_lost_device, NULL, "lost device");

@@ -1,8 +1,9 @@
 /*
- * which_device [PART]: the device that a context gets in this environment, as one line of fields with tabs between:
- * platform, device, driver version, OpenCL version, bytes of local memory, largest work-group. Fails when the platform's name
- * has no PART in it, or when another platform has a device as well: scripts/matrix.sh asks it whether the runtime that it
- * is about to test is the one that it will get.
+ * which_device [PART]: the device that a context gets in this environment, as one line of fields with tabs
+ * between: platform, device, driver version, OpenCL version, bytes of local memory, largest work-group,
+ * native vector width of floats. Fails when the platform's name has no PART in it, or when another platform
+ * has a device as well: scripts/matrix.sh asks it whether the runtime that it is about to test is the one
+ * that it will get.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +24,8 @@ int main(int argc, char **argv)
     int alone = count <= sizeof all / sizeof *all;
     for (size_t i = 0; alone && i < count; i++) alone = all[i].platform == d->platform;
     const int wanted = argc < 2 || strstr(d->platform_name, argv[1]) != NULL;
-    printf("%s\t%s\t%s\t%s\t%lld\t%lld\n", d->platform_name, d->name, d->driver, d->version,
-           (long long)d->local_bytes, (long long)d->max_work_group);
+    printf("%s\t%s\t%s\t%s\t%lld\t%lld\t%lld\n", d->platform_name, d->name, d->driver, d->version,
+           (long long)d->local_bytes, (long long)d->max_work_group, (long long)d->vector_width);
     if (!wanted) fprintf(stderr, "which_device: this is %s, not %s\n", d->platform_name, argv[1]);
     if (!alone) fprintf(stderr, "which_device: other platforms have devices as well\n");
     oclin_context_destroy(ctx);

@@ -30,23 +30,30 @@ struct options {
 
 static void print_help(void)
 {
-    printf("Measures which kernels are the fastest ones for the layers of a program, and keeps the result "
-           "for all\n"
-           "programs that use oclin on this device.\n"
-           "\n"
-           "usage: oclin_tune --in N --out N --batch N [options]\n"
-           "       oclin_tune --layers A,B,... --batch N [options]\n"
-           "\n"
-           "  --in N, --out N   features of a layer\n"
-           "  --layers A,B,...  several layers: 784,256,10 are one from 784 to 256 and one from 256 to 10\n"
-           "  --batch N         samples in a batch; other batches are not tuned\n"
-           "  --budget SECONDS  for all layers together (%g each)\n"
-           "  --device D        gpu, cpu, accelerator, a number, or part of a name (the best device);\n"
-           "                    the environment variable OCLIN_DEVICE, where set, overrides it\n"
-           "  --help            this text\n"
-           "\n"
-           "The result goes to the cache folder: OCLIN_CACHE_DIR, or ~/.cache/oclin or your system's like.\n",
-           default_budget);
+    printf(
+        "Measures which kernels are the fastest ones for the layers of a program, and keeps the result "
+        "for all\n"
+        "programs that use oclin on this device.\n"
+        "\n"
+        "usage: oclin_tune --in N --out N --batch N [options]\n"
+        "       oclin_tune --layers A,B,... --batch N [options]\n"
+        "\n"
+        "  --in N, --out N   features of a layer\n"
+        "  --layers A,B,...  several layers: 784,256,10 are one from 784 to 256 and one from 256 to 10\n"
+        "  --batch N         samples in a batch; other batches are not tuned\n"
+        "  --budget SECONDS  for all layers together (%g each)\n"
+        "  --device D        gpu, cpu, accelerator, a number, or part of a name (the best device);\n"
+        "                    the environment variable OCLIN_DEVICE, where set, overrides it\n"
+        "  --help            this text\n"
+        "\n"
+        "The result goes to the cache folder: OCLIN_CACHE_DIR, or ~/.cache/oclin or your system's like.\n"
+        "\n"
+        "exit status: 0 all is tuned; 1 it failed; 2 the options are wrong; 3 the budget was too little for "
+        "some\n"
+        "product, which stays as it was (compiling counts; kernels that are built are kept, so that another "
+        "run\n"
+        "comes further)\n",
+        default_budget);
 }
 
 static int parse_budget(const char *flag, const char *text, double *value)
@@ -135,12 +142,18 @@ struct row {
 struct report {
     struct row rows[MAX_LAYERS * PRODUCTS];
     int count;
+    int unfinished; /* layers with a product that there was too little time for */
     char kept[700]; /* what the library last said about the file */
+    char line[700]; /* and its last line at all: the reason where no context is made */
 };
 
 static void on_log(void *user, const char *line)
 {
     struct report *r = user;
+    snprintf(r->line, sizeof r->line, "%s", line);
+    const int unfinished = strncmp(line, "tuning: too little time", 23) == 0;
+    r->unfinished += unfinished;
+    if (unfinished || strncmp(line, "tuning: only ", 13) == 0) printf("  %s\n", line + 8);
     if (strncmp(line, "tuning: stored ", 15) == 0 || strncmp(line, "tuning: not stored", 18) == 0 ||
         strncmp(line, "cache: ", 7) == 0)
         snprintf(r->kept, sizeof r->kept, "%s", line);
@@ -150,6 +163,9 @@ static int on_progress(void *user, const struct oclin_tune_progress *p)
 {
     struct report *r = user;
     switch (p->event) {
+    case OCLIN_TUNE_CHECKED:
+        printf("  %-9s %-13s built, and right; %.1f s left\n", p->product, p->plan, p->seconds_left);
+        break;
     case OCLIN_TUNE_SKIPPED:
         printf("  %-9s %-13s skipped: %s\n", p->product, p->plan, p->why);
         break;
@@ -172,6 +188,7 @@ static int on_progress(void *user, const struct oclin_tune_progress *p)
 
 static void print_table(const struct report *r)
 {
+    if (r->count == 0) return;
     printf("\n%-9s %6s %6s %6s  %11s  %-13s %11s  %6s\n", "product", "batch", "in", "out", "default",
            "winner", "time", "gain");
     for (int i = 0; i < r->count; i++) {
@@ -186,9 +203,8 @@ static void print_table(const struct report *r)
 
 /* ------------------------------------------------------------------------------------------------- main */
 
-static int fail(const oclin_context *ctx, oclin_status status)
+static int fail(const char *sentence, oclin_status status)
 {
-    const char *sentence = oclin_context_error(ctx);
     fprintf(stderr, "oclin_tune: %s\n", *sentence ? sentence : oclin_status_text(status));
     return 1;
 }
@@ -201,15 +217,18 @@ static int tune(oclin_context *ctx, const struct options *o, struct report *r)
     printf("driver    %s\n", device.driver);
     const double budget = o->budget > 0 ? o->budget / o->layers : default_budget;
     for (int i = 0; i < o->layers; i++) {
-        printf("layer     %lld to %lld features, batch %lld, %g s\n", (long long)o->size[i],
-               (long long)o->size[i + 1], (long long)o->batch, budget);
+        printf("layer     %lld to %lld features, batch %lld, %g s; building the plans\n",
+               (long long)o->size[i], (long long)o->size[i + 1], (long long)o->batch, budget);
         fflush(stdout);
         const oclin_status status =
             oclin_tune(ctx, o->size[i], o->size[i + 1], o->batch, budget, on_progress, r);
-        if (status != OCLIN_OK) return fail(ctx, status);
+        if (status != OCLIN_OK) return fail(oclin_context_error(ctx), status);
     }
     print_table(r);
-    return 0;
+    if (r->unfinished == 0) return 0;
+    fflush(stdout);
+    fprintf(stderr, "oclin_tune: too little time, see above\n");
+    return 3;
 }
 
 int main(int argc, char **argv)
@@ -224,7 +243,7 @@ int main(int argc, char **argv)
     c.log = on_log;
     c.log_user = &report;
     const oclin_status status = oclin_context_create(&ctx, &c);
-    if (status != OCLIN_OK) return fail(NULL, status);
+    if (status != OCLIN_OK) return fail(report.line, status);
     const int result = tune(ctx, &o, &report);
     oclin_context_destroy(ctx);
     return result;
