@@ -431,3 +431,57 @@ m("context: a buffer leaks when its migration fails", "", [(CONTEXT, "        cl
   "faults create")
 m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = take_binary(ctx, p, options, binary, size);\n    free(binary);",
                                             "    const cl_int error = take_binary(ctx, p, options, binary, size);")], "asan cache second*")
+
+# ------------------------------------------------------------------------------------- what a failed call has left behind
+
+WRITTEN = "if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);"
+m("layer: b and db readable after a failed backward", "the launch writes both",
+  [(LAYER, WRITTEN, WRITTEN.replace("l->bias", "l->bias && status == OCLIN_OK"))], "layer_state failure/*")
+m("layer: w readable after b's part of a step failed", "nobody knows whether it has moved",
+  [(LAYER, "for (int j = status == OCLIN_OK ? i : 0; j <= i; j++)", "for (int j = i; j <= i; j++)")], "layer_state failure/*")
+m("layer: backward takes an unspecified y", "", [(LAYER, 'if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));', "")],
+  "layer_state unspecified/*")
+m("layer: backward takes an unspecified x", "", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));', "")],
+  "layer_state unspecified/*")
+m("layer: backward adds to an unspecified dw", "",
+  [(LAYER, 'if (!l->dw->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));', "")], "layer_state unspecified/*")
+m("layer: a step with an unspecified db", "", [(LAYER, 'if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));', "")],
+  "layer_state unspecified/*")
+m("loss: reads an unspecified y", "",
+  [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (a->accumulated) OCLIN_TRY(oclin_tensor_check_readable")],
+  "loss state/*")
+m("loss: adds onto what is unspecified", "",
+  [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (!a->output) OCLIN_TRY(oclin_tensor_check_readable")],
+  "loss state/*")
+m("tensor: a write of some elements heals all", "", [(TENSOR, "else if (covers(t, u))", "else")], "sharing unspecified/*")
+m("tensor: a write of the first and the last row heals all", "rows between are not covered",
+  [(TENSOR, "if (u->rows > 1 && u->stride != t->stride) return 0;\n", "")], "sharing unspecified/*")
+m("tensor: a write of some columns heals all", "",
+  [(TENSOR, "return (first_of(u) - first_of(t)) % t->stride + u->cols <= t->cols;", "return 1;")], "sharing unspecified/*")
+m("tensor: nothing heals", "", [(TENSOR, "            u->unspecified = 0;", "            ;")], "sharing unspecified/*")
+m("tensor: a view of what is unspecified can be read", "", [(TENSOR, "t->unspecified |= u->unspecified;", "")], "sharing unspecified/*")
+for field in ("readable", "writable", "host_readable", "host_writable"):
+    m("tensor: a view forgets %s" % field, "what the buffer's flags allow",
+      [(TENSOR, "    t->%s = base->%s;\n" % (field, field), "")], "sharing flags/*")
+
+# ------------------------------------------------------------------------------------------------ zeros that are marked
+
+SETTLED = "settle_all((oclin_tensor *[]){call->dy, s->x, s->y, l->w, l->b}, 5)"
+m("layer: forward before b's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->w, l->b}, 2)")], "layer_state zero_grad/*")
+m("layer: forward before w's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->b}, 2)")], "layer_state zero_grad/*")
+m("layer: backward_step before b's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("5", "4"))], "layer_state zero_grad/*")
+m("layer: dX before w's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("l->w, ", "").replace("5", "4"))],
+  "layer_state zero_grad/*")
+m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "{all[i].dw, all[i].w}, 2)", "{all[i].dw, all[i].w}, 1)")],
+  "layer_state zero_grad/*")
+m("loss: added to before its marked zeros are written", "",
+  [(LOSS, "c->options.accumulate ? oclin_tensor_settle(outputs[i])", "0 ? oclin_tensor_settle(outputs[i])")], "loss state/*")
+m("layer: the workspace leaves out dW", "", [(LAYER, "i < 3 && batch > 0", "i < 2 && batch > 0")], "layer_state workspace/*")
+m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
+TURN = "enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale));"
+m("loss: every second gradient differs in its last bit", "",
+  [(LOSS, TURN, "enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale) * (ctx->epoch % 2 ? 1.0f : 0x1.000002p0f));")],
+  "loss *twice")
+m("loss: every second sum differs in its last bit", "",
+  [(LOSS, "enqueue_sum(ctx, &sum, c, (float)scale)", "enqueue_sum(ctx, &sum, c, (float)scale * (ctx->epoch % 2 ? 1.0f : 0x1.000002p0f))")],
+  "loss *twice")
