@@ -485,3 +485,48 @@ m("loss: every second gradient differs in its last bit", "",
 m("loss: every second sum differs in its last bit", "",
   [(LOSS, "enqueue_sum(ctx, &sum, c, (float)scale)", "enqueue_sum(ctx, &sum, c, (float)scale * (ctx->epoch % 2 ? 1.0f : 0x1.000002p0f))")],
   "loss *twice")
+
+# -------------------------------------------------------------------------------------- alignment of one operand alone
+
+OPERANDS = "{&p->a, &p->s, &p->b, &p->c, &p->v, &p->z}"
+for operand in "asbcvz":
+    m("plan: operand %s is not asked whether it is aligned" % operand, "",
+      [(PLAN, OPERANDS, OPERANDS.replace("&p->%s" % operand, "&p->%s" % ("b" if operand == "a" else "a")))],
+      "plan align*", *(["edges alone/*"] if operand not in "sz" else []))
+m("plan: the bias is not asked whether it is aligned (Oclgrind)", "what the hardware may forgive",
+  [(PLAN, OPERANDS, OPERANDS.replace("&p->v", "&p->a"))], "oclgrind-data edges alone/b*")
+STEP_ALIGNED = "s->w->aligned && s->dw->aligned"
+m("step: an unaligned dw taken for aligned", "", [(PRODUCT, STEP_ALIGNED, "s->w->aligned")], "edges alone/*")
+m("step: an unaligned dw taken for aligned (Oclgrind)", "what the hardware may forgive", [(PRODUCT, STEP_ALIGNED, "s->w->aligned")],
+  "oclgrind-data edges alone/dw*")
+m("step: an unaligned w taken for aligned", "", [(PRODUCT, STEP_ALIGNED, "s->dw->aligned")], "edges alone/*")
+
+# ------------------------------------------------------------------------------------------- drivers, and facts of devices
+
+m("program: denormals are flushed", "by an option of the compiler", [(PROGRAM, '"-cl-std=CL1.2 -DOCLIN_GROUP', '"-cl-std=CL1.2 -cl-denorms-are-zero -DOCLIN_GROUP')],
+  "edges denormals/*")
+m("program: the third build is not tried", "", [(PROGRAM, "MOST_FAILURES = 3", "MOST_FAILURES = 2")], "program driver/*")
+m("program: a fourth build is tried", "", [(PROGRAM, "MOST_FAILURES = 3", "MOST_FAILURES = 4")], "program driver/*")
+m("program: builds of a folder's kernels end", "", [(PROGRAM, "p->failures += status == OCLIN_E_BUILD && !ctx->cl_dir;", "p->failures += status == OCLIN_E_BUILD;")],
+  "program driver/*")
+m("program: local memory of the built kernel is not looked at", "",
+  [(PROGRAM, "p->fits = group_fits && local <= (cl_ulong)ctx->device.info.local_bytes;", "p->fits = group_fits;")], "program driver/*")
+m("program: all of the local memory is too much", "",
+  [(PROGRAM, "local <= (cl_ulong)ctx->device.info.local_bytes;", "local < (cl_ulong)ctx->device.info.local_bytes;")], "program driver/*")
+m("program: a file for the folder of kernels is a folder without files", "",
+  [(PROGRAM, "if (!file && errno != ENOENT)", "if (!file && errno != ENOENT && errno != ENOTDIR)")], "program replace/*")
+m("program: the first device's binary is stored", "", [(PROGRAM, "while (i < count && devices[i] != ctx->device.info.device) i++;", "")],
+  "program driver/*")
+DEVICE = "src/device.c"
+m("device: embedded devices without 64-bit integers accepted", "",
+  [(DEVICE, 'return strcmp(profile, "EMBEDDED_PROFILE") != 0 || has_extension(device, "cles_khr_int64");', "return profile[0] != 1;")], "device facts/*")
+m("device: embedded devices with 64-bit integers refused", "",
+  [(DEVICE, ' || has_extension(device, "cles_khr_int64")', "")], "device facts/*")
+m("device: the widest sub-group", "", [(DEVICE, "sizes[i] < narrowest", "sizes[i] > narrowest")], "device facts/*")
+m("device: the first sub-group", "", [(DEVICE, "(!narrowest || sizes[i] < narrowest)", "!narrowest")], "device facts/*")
+m("device: sub-groups without the extension", "",
+  [(DEVICE, '!has_extension(device, "cl_intel_required_subgroup_size") ||\n        ', "")], "device facts/*")
+m("device: the limit of the first dimension is not looked at", "", [(DEVICE, "facts->max_items = (int64_t)items[0];", ";")], "device facts/*")
+m("device: the limit of the first dimension alone", "", [(DEVICE, "items[0] > 0 && (int64_t)items[0] < facts->max_items", "items[0] > 0")], "device facts/*")
+m("device: a limit of 0 work-items is believed", "", [(DEVICE, "items[0] > 0 && (int64_t)items[0] < facts->max_items", "(int64_t)items[0] < facts->max_items")],
+  "device facts/*")
