@@ -530,3 +530,26 @@ m("device: the limit of the first dimension is not looked at", "", [(DEVICE, "fa
 m("device: the limit of the first dimension alone", "", [(DEVICE, "items[0] > 0 && (int64_t)items[0] < facts->max_items", "items[0] > 0")], "device facts/*")
 m("device: a limit of 0 work-items is believed", "", [(DEVICE, "items[0] > 0 && (int64_t)items[0] < facts->max_items", "(int64_t)items[0] < facts->max_items")],
   "device facts/*")
+
+# ------------------------------------------------------------------------------------------------------- the tuner's rules
+
+TUNE, RULES = "src/tune.c", "tune rules/*"
+m("tune: any gain wins", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.0")], RULES)
+m("tune: a gain of 3 % is not enough", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.05")], RULES)
+ROUNDS = "4 * faster >= 3 * arm->rounds"
+m("tune: faster in few rounds wins", "", [(TUNE, ROUNDS, "1")], RULES)
+m("tune: faster in half of the rounds wins", "", [(TUNE, ROUNDS, "2 * faster >= arm->rounds")], RULES)
+m("tune: as fast is faster", "", [(TUNE, "arm->seconds[i] < of_default->seconds[i]", "arm->seconds[i] <= of_default->seconds[i]")], RULES)
+m("tune: two rounds are enough", "", [(TUNE, "FEWEST_ROUNDS = 3", "FEWEST_ROUNDS = 2")], RULES)
+m("tune: four rounds are needed", "", [(TUNE, "FEWEST_ROUNDS = 3", "FEWEST_ROUNDS = 4")], RULES)
+m("tune: hopeless plans are timed on", "", [(TUNE, "hopeless = 1.25", "hopeless = 1.3")], RULES)
+m("tune: plans that may win are dropped", "", [(TUNE, "hopeless = 1.25", "hopeless = 1.2")], RULES)
+MEDIAN = "return 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]);"
+m("tune: the best round counts", "", [(TUNE, MEDIAN, "return sorted[0];")], RULES)
+m("tune: the mean counts", "", [(TUNE, MEDIAN, "double all = 0.0;\n    for (int i = 0; i < n; i++) all += sorted[i];\n    return all / n;")], RULES)
+m("tune: NaN beside the samples is not seen", "", [(TUNE, "if (!isfinite(t->got[i]))", "if (0)")], RULES)
+m("tune: results are not poisoned", "what the plan before has left is right",
+  [(TUNE, "for (int i = first; i <= last; i++) OCLIN_TRY(oclin_tensor_fill(t->samples[i].result, NAN));", "")], RULES)
+m("tune: its own context heeds the environment", "", [(TUNE, "o.ignore_environment = 1;", "o.ignore_environment = 0;")], RULES)
+m("tune: other kernels than the caller's", "the folder is forgotten", [(TUNE, "o.cl_dir = ctx->cl_dir;", "")], RULES)
+m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "return ctx->cache_dir && !ctx->cl_dir;", "return ctx->cache_dir != NULL;")], RULES)
