@@ -239,7 +239,7 @@ static void test_no_needless_work(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* ------------------------------------------------------------------------------------------------ denormals */
+/* ---------------------------------------------------------------------------------------------- denormals */
 
 enum { D_BATCH = 5, D_IN = 17, D_OUT = 9 };
 
@@ -322,8 +322,8 @@ static void check_denormal_layer(oclin_context *ctx, float p, float q)
     for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
 }
 
-/* A device that says CL_FP_DENORM keeps denormals in every kernel, whatever the compiler calls its options: as results of small
- * factors, and as factors. Elsewhere nothing is promised. */
+/* A device that says CL_FP_DENORM keeps denormals in every kernel, whatever the compiler calls its options:
+ * as results of small factors, and as factors. Elsewhere nothing is promised. */
 static void test_denormals(void **state)
 {
     const char *plan = plan_of(state);
@@ -340,8 +340,9 @@ static void test_denormals(void **state)
 
 /* ---------------------------------------------------------------------- one operand that is not aligned */
 
-/* Aligned kernels read and write whole quads of memory. One operand alone starts 4 bytes beside them, all others are aligned: no
- * kernel that touches it may be an aligned one. Seen where the hardware cares, by Oclgrind, and in the log. */
+/* Aligned kernels read and write whole quads of memory. One operand alone starts 4 bytes beside them, all
+ * others are aligned: no kernel that touches it may be an aligned one. Seen where the hardware cares, by
+ * Oclgrind, and in the log. */
 enum { A_X, A_W, A_B, A_DW, A_DB, A_Y, A_DY, A_DX, A_OPERANDS };
 static const char *const a_names[A_OPERANDS + 1] = {"x", "w", "b", "dw", "db", "y", "dy", "dx", "nothing"};
 

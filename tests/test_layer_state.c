@@ -901,8 +901,8 @@ static oclin_status do_call(const struct bench *b, int call)
     }
 }
 
-/* What is unspecified is refused by each call that reads it, and by no other. It became so without being written: a finish
- * has failed. */
+/* What is unspecified is refused by each call that reads it, and by no other. It became so without being
+ * written: a finish has failed. */
 static void test_lost_operand(void **state)
 {
     const struct lost_case *c = *state;
@@ -932,8 +932,8 @@ static void test_lost_operand(void **state)
     release(&b);
 }
 
-/* Marked zeros of memory that holds sevens, used as the bias or the weights of a layer: each call that reads them sees zeros. A
- * gradient of the owner is marked anew before each. */
+/* Marked zeros of memory that holds sevens, used as the bias or the weights of a layer: each call that reads
+ * them sees zeros. A gradient of the owner is marked anew before each. */
 static void test_cleared_parameter(void **state)
 {
     const int is_w = *(const int *)*state;
@@ -968,7 +968,7 @@ static void test_cleared_parameter(void **state)
     }
 }
 
-/* What oclin_layer_workspace() tells is enough, whichever of the three products needs the most: each in turn. */
+/* What oclin_layer_workspace() tells is enough, whichever of the three products needs the most. */
 static void test_workspace_of_each(void **state)
 {
     static const struct oclin_shape shapes[] = {{200, 8, 200}, {200, 200, 8}, {8, 200, 200}};

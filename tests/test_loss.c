@@ -539,7 +539,7 @@ static void add_tables(struct test_list *list)
             }
 }
 
-/* ---------------------------------------------------------------------------------------- state of operands */
+/* -------------------------------------------------------------------------------------- state of operands */
 
 /* Options of a later version of oclin are refused, not ignored. */
 static void test_reserved(void **state)
@@ -557,8 +557,8 @@ static void test_reserved(void **state)
     release(&b);
 }
 
-/* What a call that failed has left in an operand is not read: not as an input, and not to be added to. Results that are
- * overwritten are healed. */
+/* What a call that failed has left in an operand is not read: not as an input, and not to be added to.
+ * Results that are overwritten are healed. */
 static void test_unspecified(void **state)
 {
     const int kind = *(int *)*state;
@@ -591,8 +591,8 @@ static void test_unspecified(void **state)
         }
 }
 
-/* Results are added to zeros that are only marked, in memory that holds other numbers: a gradient of 1 x 1 that its layer has
- * cleared, as the loss, and the same memory seen as an integer, as the count. */
+/* Results are added to zeros that are only marked, in memory that holds other numbers: a gradient of 1 x 1
+ * that its layer has cleared, as the loss, and the same memory seen as an integer, as the count. */
 static void test_accumulated_on_cleared(void **state)
 {
     const int kind = *(int *)*state;

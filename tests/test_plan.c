@@ -681,8 +681,8 @@ static void test_to_check(void **state)
 
 /* ---------------------------------------------------------------------------------------------- alignment */
 
-/* Quads of memory, on devices that like them, if each operand's rows begin and end with whole ones. One that does not is
- * enough to spoil it, whichever it is; one that is not there has no say. */
+/* Quads of memory, on devices that like them, if each operand's rows begin and end with whole ones. One that
+ * does not is enough to spoil it, whichever it is; one that is not there has no say. */
 static void test_aligned(void **state)
 {
     enum { OPERANDS = 6 };

@@ -365,7 +365,7 @@ static void test_no_fast_math(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* ------------------------------------------------------------------------------------- drivers that differ */
+/* ------------------------------------------------------------------------------------ drivers that differ */
 
 /* What a test has the driver say, besides the truth. */
 static struct {
@@ -465,8 +465,8 @@ static void check_fill(oclin_context *ctx)
     oclin_tensor_destroy(t);
 }
 
-/* A build that fails is tried again in the next call: in the third one for the last time, but with a folder of kernel texts,
- * which are being worked on, as often as it is asked for. */
+/* A build that fails is tried again in the next call: in the third one for the last time, but with a folder
+ * of kernel texts, which are being worked on, as often as it is asked for. */
 static void test_third_build(void **state)
 {
     const int with_folder = *(const int *)*state;
@@ -493,8 +493,9 @@ static void test_third_build(void **state)
     remove_folder(&f);
 }
 
-/* The largest kernels turn out to need more local memory than the device has, which no calculation has foreseen: others do their
- * work, and where a plan was asked for by name it is refused. Just as much as there is does. */
+/* The largest kernels turn out to need more local memory than the device has, which no calculation has
+ * foreseen: others do their work, and where a plan was asked for by name it is refused. Just as much as there
+ * is does. */
 static void test_local_memory(void **state)
 {
     static const struct {
@@ -530,7 +531,8 @@ static void test_local_memory(void **state)
         }
 }
 
-/* A file stands where the folder of kernel texts should be: that is said, and not taken for a folder without files. */
+/* A file stands where the folder of kernel texts should be: that is said, and not taken for a folder without
+ * files. */
 static void test_file_for_folder(void **state)
 {
     (void)state;

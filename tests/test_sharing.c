@@ -388,14 +388,16 @@ static const int64_t windows[WINDOWS][4] = {
     {1, 2, 2, 20},  /* far away */
 };
 
-/* By a write that is over. Of whom it covers whole: that is known where t has no gaps, or u is one row or has its stride. */
+/* By a write that is over. Of whom it covers whole: that is known where t has no gaps, or u is one row or has
+ * its stride. */
 static int must_heal(const oclin_tensor *t, const oclin_tensor *u)
 {
     const int decided = !has_gaps(t) || u->rows <= 1 || u->stride == t->stride;
     return decided && (elements_of(u) & ~elements_of(t)) == 0;
 }
 
-/* A failed call has left anything in u. A write of some elements does not make up for the others; one of all elements does. */
+/* A failed call has left anything in u. A write of some elements does not make up for the others; one of all
+ * elements does. */
 static void test_healing(void **state)
 {
     (void)state;
@@ -424,7 +426,8 @@ static void test_healing(void **state)
     oclin_tensor_destroy(arena);
 }
 
-/* What looks at an unspecified tensor later, by a view or a wrapper, cannot be read either; what lies beside it can. */
+/* What looks at an unspecified tensor later, by a view or a wrapper, cannot be read either; what lies beside
+ * it can. */
 static void test_new_on_unspecified(void **state)
 {
     (void)state;

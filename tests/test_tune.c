@@ -927,10 +927,10 @@ static void test_backward_does_not_build(void **state)
     faults_end();
 }
 
-/* ------------------------------------------------------------------------------------------ a scripted clock */
+/* --------------------------------------------------------------------------------------- a scripted clock */
 
-/* A launch of forward by its default, and by the plan "plain", takes so long in each round; of any other kernel a hundred
- * times as long. Nothing else takes time, so that it is known before what must be chosen. */
+/* A launch of forward by its default, and by the plan "plain", takes so long in each round; of any other
+ * kernel a hundred times as long. Nothing else takes time, so that it is known before what must be chosen. */
 enum { ROUNDS = 21 };
 /* Longer than the shortest timing, so that there is one launch a timing; sums of it are exact. */
 static const double usual = 0.03125;
@@ -985,8 +985,8 @@ static void begin_script(void)
     for (int i = 0; i < ROUNDS; i++) script.of_default[i] = script.of_plain[i] = usual;
 }
 
-/* Tunes forward by the script, always in the same context, whose kernels are built once. 0: the device has another default
- * than the script. */
+/* Tunes forward by the script, always in the same context, whose kernels are built once. 0: the device has
+ * another default than the script. */
 static oclin_context *scripted;
 
 static int run_script(void)
@@ -1026,7 +1026,8 @@ static void test_least_gain(void **state)
     }
 }
 
-/* Nor one that is much faster in the middle, but not in three of four rounds. To be as fast is not to be faster. */
+/* Nor one that is much faster in the middle, but not in three of four rounds. To be as fast is not to be
+ * faster. */
 static void test_most_rounds(void **state)
 {
     static const struct {
@@ -1046,7 +1047,8 @@ static void test_most_rounds(void **state)
     }
 }
 
-/* It is the middle that counts: not the mean, which one slow round moves, nor the best, which one fast round makes. */
+/* It is the middle that counts: not the mean, which one slow round moves, nor the best, which one fast round
+ * makes. */
 static void test_median(void **state)
 {
     (void)state;
@@ -1082,7 +1084,7 @@ static void test_rounds(void **state)
     }
 }
 
-/* ------------------------------------------------------------------------------------- what a check must see */
+/* ---------------------------------------------------------------------------------- what a check must see */
 
 /* Ends the tuning when forward's plan "plain" is built and checked, or skipped. */
 static int until_plain(void *user, const struct oclin_tune_progress *p)
@@ -1119,14 +1121,16 @@ static void test_nan_beside_samples(void **state)
     }
 }
 
-/* Results hold NaN before each candidate: one that writes nothing does not live on what the one before it has left. */
+/* Results hold NaN before each candidate: one that writes nothing does not live on what the one before it has
+ * left. */
 static void test_poison_before_each(void **state)
 {
     (void)state;
     check_plain_skipped(small, "if (item >= m * n) return;", "if (item >= 0) return;", "nan");
 }
 
-/* The tuner's own context is as the caller's, whatever the environment has become: its kernels, its checks, its plan. */
+/* The tuner's own context is as the caller's, whatever the environment has become: its kernels, its checks,
+ * its plan. */
 static void test_environment(void **state)
 {
     static const char *const names[] = {"OCLIN_CL_DIR", "OCLIN_VERIFY", "OCLIN_PLAN", "OCLIN_DEVICE"};
@@ -1155,8 +1159,8 @@ static void test_environment(void **state)
     free(device);
 }
 
-/* A context with kernels of a folder tunes these kernels; and what is known of them is not what others use, nor the other way
- * round: the file is neither read nor written. */
+/* A context with kernels of a folder tunes these kernels; and what is known of them is not what others use,
+ * nor the other way round: the file is neither read nor written. */
 static void test_kernels_of_folder(void **state)
 {
     (void)state;

@@ -553,3 +553,18 @@ m("tune: results are not poisoned", "what the plan before has left is right",
 m("tune: its own context heeds the environment", "", [(TUNE, "o.ignore_environment = 1;", "o.ignore_environment = 0;")], RULES)
 m("tune: other kernels than the caller's", "the folder is forgotten", [(TUNE, "o.cl_dir = ctx->cl_dir;", "")], RULES)
 m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "return ctx->cache_dir && !ctx->cl_dir;", "return ctx->cache_dir != NULL;")], RULES)
+
+# ------------------------------------------------------------------------------------------------- equal bits, every time
+
+TURNS = "(l->ctx->layers_made / 2 % 2 ? 1.0f : 0x1.000002p0f)"
+m("layer: the learning rate depends on the process", "equal bits in one, not in two",
+  [(LAYER, ".k = batch, .lr = call->lr}", ".k = batch, .lr = call->lr * (1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000))}")],
+  "products simd-8 simd-8/processes")
+m("layer: y depends on the process", "equal bits in one, not in two",
+  [(LAYER, ".activation = l->activation, .scale = 1.0f}", ".activation = l->activation, .scale = 1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000)}"),
+   (FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, activate(sum * scale), lanes)")], "products simd-8 simd-8/processes")
+m("layer: z differs in its last bit from time to time", "",
+  [(LAYER, ".activation = l->activation, .scale = 1.0f}", ".activation = l->activation, .scale = %s}" % TURNS),
+   (FORWARD, "store_lanes(z, sum, lanes)", "store_lanes(z, sum * scale, lanes)")], "products plain plain/small_gelu/*")
+m("layer: a step differs in its last bit from time to time", "",
+  [(LAYER, "{.w = l->b, .dw = l->db, .lr = lr}}", "{.w = l->b, .dw = l->db, .lr = lr * %s}}" % TURNS)], "products plain plain/pair/*")
