@@ -556,7 +556,7 @@ m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "retur
 
 # ------------------------------------------------------------------------------------------------- equal bits, every time
 
-TURNS = "(l->ctx->layers_made / 2 % 2 ? 1.0f : 0x1.000002p0f)"
+TURNS = "((l->ctx->layers_made - 1) / 2 % 2 ? 1.0f : 0x1.000002p0f)"
 m("layer: the learning rate depends on the process", "equal bits in one, not in two",
   [(LAYER, ".k = batch, .lr = call->lr}", ".k = batch, .lr = call->lr * (1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000))}")],
   "products simd-8 simd-8/processes")
