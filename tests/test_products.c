@@ -422,8 +422,8 @@ static void add_hashes_of_losses(oclin_context *ctx, const struct row *r, const 
 static void list_hashes(oclin_context *ctx, char to[HASHES_BYTES])
 {
     static const struct row rows[] = {
-        {130, 300, 70, OCLIN_GELU, 1, OCLIN_GRAD_MEAN, 3, 1, ZERO_MEAN},
-        {7, 301, 140, OCLIN_TANH, 1, OCLIN_GRAD_SUM, 0, 0, POSITIVE},
+        {70, 270, 40, OCLIN_GELU, 1, OCLIN_GRAD_MEAN, 3, 1, ZERO_MEAN},
+        {7, 301, 40, OCLIN_TANH, 1, OCLIN_GRAD_SUM, 0, 0, POSITIVE},
     };
     to[0] = 0;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -439,17 +439,15 @@ static void list_hashes(oclin_context *ctx, char to[HASHES_BYTES])
     }
 }
 
-/* This program run anew, twice, computes what it computes here. */
+/* This program run anew computes what it computes here. */
 static void test_processes(void **state)
 {
     char here[HASHES_BYTES], *there = new_array(char, 4 * HASHES_BYTES);
     (void)state;
     list_hashes(shared_context, here);
-    for (int i = 0; i < 2; i++) {
-        const int ended = run_again(self, plan_name, "--hashes", 0, there, 4 * HASHES_BYTES);
-        if (ended != 0) fail_msg("process %d ended with %d:\n%s", i, ended, there);
-        if (!strstr(there, here)) fail_msg("here:\n%s\nprocess %d:\n%s", here, i, there);
-    }
+    const int ended = run_again(self, plan_name, "--hashes", 0, there, 4 * HASHES_BYTES);
+    if (ended != 0) fail_msg("the other process ended with %d:\n%s", ended, there);
+    if (!strstr(there, here)) fail_msg("here:\n%s\nanother process:\n%s", here, there);
     free(there);
 }
 
