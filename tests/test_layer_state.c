@@ -968,6 +968,48 @@ static void test_cleared_parameter(void **state)
     }
 }
 
+/* Elements of a cleared gradient that were written past oclin stay, wherever they lie in its rows; all others
+ * become zero, on both sides of them and in all rows. */
+static void test_touch_anywhere(void **state)
+{
+    enum { N = 16 };
+    static const int64_t parts[][2] = {{1, 1}, {2, 1}, {3, 1},  {5, 2}, {6, 1},
+                                       {6, 4}, {2, 9}, {11, 1}, {0, 2}, {11, 3}};
+    (void)state;
+    oclin_context *ctx = context();
+    cl_context handle;
+    cl_command_queue queue;
+    float sevens[N], ones[N];
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, &queue));
+    for (int i = 0; i < N; i++) ones[i] = 1, sevens[i] = 7;
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const int64_t first = parts[i][0], count = parts[i][1];
+        cl_mem m = clCreateBuffer(handle, CL_MEM_COPY_HOST_PTR, sizeof ones, ones, NULL);
+        oclin_tensor *all = NULL, *part = NULL;
+        oclin_layer *l = NULL;
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        double want[N];
+        assert_ok(ctx, oclin_tensor_wrap(&all, ctx, OCLIN_F32, m, 0, 1, N, N));
+        assert_ok(ctx, oclin_tensor_wrap(&options.dw, ctx, OCLIN_F32, m, 1, 3, 3, 4)); /* 1-3, 5-7, 9-11 */
+        assert_ok(ctx, oclin_tensor_wrap(&part, ctx, OCLIN_F32, m, first, 1, count, count));
+        assert_ok(ctx, oclin_layer_create(&l, ctx, 3, 3, &options));
+        assert_int_equal(clEnqueueWriteBuffer(queue, m, CL_TRUE, (size_t)first * sizeof(float),
+                                              (size_t)count * sizeof(float), sevens, 0, NULL, NULL),
+                         CL_SUCCESS);
+        assert_ok(ctx, oclin_tensor_touch(part));
+        for (int j = 0; j < N; j++) {
+            const int of_dw = j >= 1 && j < 12 && j % 4 != 0;
+            want[j] = j >= first && j < first + count ? 7 : of_dw ? 0 : 1;
+        }
+        check_sum(all, NULL, 1, want);
+        oclin_layer_destroy(l);
+        oclin_tensor_destroy(options.dw);
+        oclin_tensor_destroy(part);
+        oclin_tensor_destroy(all);
+        clReleaseMemObject(m);
+    }
+}
+
 /* What oclin_layer_workspace() tells is enough, whichever of the three products needs the most. */
 static void test_workspace_of_each(void **state)
 {
@@ -1016,6 +1058,7 @@ static void add_failures(struct test_list *list)
     for (int i = 0; i < 2; i++)
         add_test(list, test_cleared_parameter, (void *)(uintptr_t)&is_w[i], "zero_grad/as %s of another",
                  i ? "w" : "b");
+    add_test(list, test_touch_anywhere, NULL, "zero_grad/touched anywhere");
     add_test(list, test_workspace_of_each, NULL, "workspace/of each product");
 }
 

@@ -568,3 +568,5 @@ m("layer: z differs in its last bit from time to time", "",
    (FORWARD, "store_lanes(z, sum, lanes)", "store_lanes(z, sum * scale, lanes)")], "products plain plain/small_gelu/*")
 m("layer: a step differs in its last bit from time to time", "",
   [(LAYER, "{.w = l->b, .dw = l->db, .lr = lr}}", "{.w = l->b, .dw = l->db, .lr = lr * %s}}" % TURNS)], "products plain plain/pair/*")
+m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from) * sizeof zero", "(size_t)(row - from) * sizeof zero")],
+  "layer_state zero_grad/*")
