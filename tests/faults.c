@@ -574,6 +574,7 @@ int __wrap_fclose(FILE *f)
 /* ------------------------------------------------------------------------------------------------- time */
 
 static double clock_step, clock_now;
+static double (*clock_of)(void);
 
 void faults_clock(double step)
 {
@@ -581,12 +582,17 @@ void faults_clock(double step)
     clock_now = 0.0;
 }
 
+void faults_clock_of(double (*now)(void))
+{
+    clock_of = now;
+}
+
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {
-    if (clock_step == 0.0) return __real_clock_gettime(clock, now);
-    clock_now += clock_step;
+    if (clock_step == 0.0 && !clock_of) return __real_clock_gettime(clock, now);
+    clock_now = clock_of ? clock_of() : clock_now + clock_step;
     now->tv_sec = (time_t)clock_now;
     now->tv_nsec = (long)(1e9 * (clock_now - (double)now->tv_sec));
     return 0;

@@ -151,12 +151,59 @@ static cl_int made_up_info(const struct made_up_device *d, cl_device_info what, 
     }
 }
 
+/* A device of its own, in no list: what it answers, each NULL or 0 for "does not know". */
+static struct special {
+    const char *profile, *extensions;
+    size_t group, items[3];
+    size_t sub_groups[4]; /* widths that can be required, 0 behind the last */
+    cl_uint warp, wavefront;
+    cl_device_fp_config floats;
+} special;
+
+static cl_device_id special_device(void)
+{
+    return (cl_device_id)(uintptr_t)&special;
+}
+
+static cl_int special_info(cl_device_info what, size_t size, void *to, size_t *size_ret)
+{
+    static const cl_bool yes = CL_TRUE;
+    switch (what) {
+    case CL_DEVICE_AVAILABLE:
+    case CL_DEVICE_COMPILER_AVAILABLE:
+    case CL_DEVICE_ENDIAN_LITTLE:
+        return answer(&yes, sizeof yes, size, to, size_ret);
+    case CL_DEVICE_VERSION:
+        return answer_text("OpenCL 1.2 x", size, to, size_ret);
+    case CL_DEVICE_PROFILE:
+        return special.profile ? answer_text(special.profile, size, to, size_ret) : CL_INVALID_VALUE;
+    case CL_DEVICE_EXTENSIONS:
+        return special.extensions ? answer_text(special.extensions, size, to, size_ret) : CL_INVALID_VALUE;
+    case CL_DEVICE_MAX_WORK_GROUP_SIZE:
+        return answer(&special.group, sizeof special.group, size, to, size_ret);
+    case CL_DEVICE_MAX_WORK_ITEM_SIZES:
+        return special.items[1] ? answer(special.items, sizeof special.items, size, to, size_ret)
+                                : CL_INVALID_VALUE;
+    case CL_DEVICE_SINGLE_FP_CONFIG:
+        return answer(&special.floats, sizeof special.floats, size, to, size_ret);
+    case 0x4003: /* CL_DEVICE_WARP_SIZE_NV */
+        return answer(&special.warp, sizeof special.warp, size, to, size_ret);
+    case 0x4043: /* CL_DEVICE_WAVEFRONT_WIDTH_AMD */
+        return answer(&special.wavefront, sizeof special.wavefront, size, to, size_ret);
+    case 0x4108: /* CL_DEVICE_SUB_GROUP_SIZES_INTEL */
+        return answer(special.sub_groups, sizeof special.sub_groups, size, to, size_ret);
+    default:
+        return CL_INVALID_VALUE;
+    }
+}
+
 cl_int clGetDeviceInfo(cl_device_id device, cl_device_info what, size_t size, void *to, size_t *size_ret)
 {
     for (int i = 0; i < MADE_UP; i++)
         if (device == device_id(i)) return made_up_info(&made_up[i], what, size, to, size_ret);
     cl_int (*real)(cl_device_id, cl_device_info, size_t, void *, size_t *);
     find_real("clGetDeviceInfo", &real);
+    if (device == special_device()) return special_info(what, size, to, size_ret);
     if (largest_group && what == CL_DEVICE_MAX_WORK_GROUP_SIZE)
         return answer(&largest_group, sizeof largest_group, size, to, size_ret);
     if (largest_group && what == CL_DEVICE_MAX_WORK_ITEM_SIZES) {
@@ -457,6 +504,113 @@ static void test_plan_does_not_fit(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------ facts of a device */
+
+/* Of the embedded profile only those that say so have 64-bit integers; of the full one all. */
+static void test_int64(void **state)
+{
+    static const struct {
+        const char *profile, *extensions;
+        int usable;
+    } rows[] = {{"FULL_PROFILE", "", 1},
+                {"FULL_PROFILE", "cl_khr_fp16", 1},
+                {NULL, NULL, 1},
+                {"EMBEDDED_PROFILE", "", 0},
+                {"EMBEDDED_PROFILE", NULL, 0},
+                {"EMBEDDED_PROFILE", "cl_khr_fp16 cl_khr_byte_addressable_store", 0},
+                {"EMBEDDED_PROFILE", "cles_khr_int64", 1},
+                {"EMBEDDED_PROFILE", "cl_khr_fp16 cles_khr_int64 cl_khr_icd", 1}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *why = "";
+        special = (struct special){.profile = rows[i].profile, .extensions = rows[i].extensions, .group = 64};
+        if (oclin_device_usable(special_device(), &why) != rows[i].usable)
+            fail_msg("row %d: %s", (int)i, why ? why : "usable");
+        if (rows[i].usable)
+            assert_null(why);
+        else
+            assert_non_null(strstr(why, "64-bit integers"));
+    }
+}
+
+/* The first dimension of a group may be more limited than the group, and the other way round. */
+static void test_max_items(void **state)
+{
+    static const struct {
+        size_t group, items[3];
+        int64_t want;
+    } rows[] = {{256, {256, 256, 256}, 256},  {1024, {64, 1024, 1024}, 64},
+                {1024, {1024, 1, 1}, 1024},   {4096, {1, 4096, 4096}, 1},
+                {64, {1024, 1024, 1024}, 64}, {128, {0, 128, 128}, 128},
+                {128, {0, 0, 0}, 128},        {0, {7, 7, 7}, 1}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct oclin_device_facts facts;
+        special = (struct special){.group = rows[i].group};
+        memcpy(special.items, rows[i].items, sizeof special.items);
+        oclin_device_facts_read(special_device(), &facts);
+        if (facts.max_items != rows[i].want)
+            fail_msg("row %d: %lld work-items", (int)i, (long long)facts.max_items);
+    }
+}
+
+/* Widths of sub-groups and waves, each told by an extension alone. */
+static void test_waves(void **state)
+{
+    static const struct {
+        const char *extensions;
+        size_t sub_groups[4];
+        int64_t sub_group, wave;
+    } rows[] = {{"", {8, 16, 32}, 0, 0},
+                {NULL, {8, 16, 32}, 0, 0},
+                {"cl_intel_required_subgroup_size", {8, 16, 32}, 8, 0},
+                {"cl_intel_required_subgroup_size", {32, 16, 8}, 8, 0},
+                {"cl_khr_icd cl_intel_required_subgroup_size", {32, 16}, 16, 0},
+                {"cl_intel_required_subgroup_size", {16, 8, 32}, 8, 0},
+                {"cl_intel_required_subgroup_size", {32}, 32, 0},
+                {"cl_intel_required_subgroup_size", {0}, 0, 0},
+                {"cl_nv_device_attribute_query", {8}, 0, 32},
+                {"cl_amd_device_attribute_query", {8}, 0, 64}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct oclin_device_facts facts;
+        special =
+            (struct special){.extensions = rows[i].extensions, .group = 64, .warp = 32, .wavefront = 64};
+        memcpy(special.sub_groups, rows[i].sub_groups, sizeof special.sub_groups);
+        oclin_device_facts_read(special_device(), &facts);
+        if (facts.sub_group != rows[i].sub_group || facts.wave != rows[i].wave)
+            fail_msg("row %d: sub-groups of %lld, waves of %lld", (int)i, (long long)facts.sub_group,
+                     (long long)facts.wave);
+    }
+}
+
+/* Whether denormals are kept is one bit among others. */
+static void test_denormals(void **state)
+{
+    static const struct {
+        cl_device_fp_config floats;
+        int want;
+    } rows[] = {{0, 0},
+                {CL_FP_DENORM, 1},
+                {CL_FP_ROUND_TO_NEAREST | CL_FP_INF_NAN, 0},
+                {CL_FP_DENORM | CL_FP_ROUND_TO_NEAREST | CL_FP_INF_NAN | CL_FP_FMA, 1}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct oclin_device_facts facts;
+        special = (struct special){.group = 64, .floats = rows[i].floats};
+        oclin_device_facts_read(special_device(), &facts);
+        assert_int_equal(facts.denormals, rows[i].want);
+    }
+}
+
+static void add_facts(struct test_list *list)
+{
+    add_test(list, test_int64, NULL, "facts/64-bit integers of the embedded profile");
+    add_test(list, test_max_items, NULL, "facts/work-items");
+    add_test(list, test_waves, NULL, "facts/sub-groups and waves");
+    add_test(list, test_denormals, NULL, "facts/denormals");
+}
+
 int main(int argc, char **argv)
 {
     const char *wish = getenv("OCLIN_DEVICE");
@@ -478,6 +632,7 @@ int main(int argc, char **argv)
     add_test(&list, test_real_wish, "name", "context/OCLIN_DEVICE is part of a name");
     add_test(&list, test_sentence_through_log, NULL, "context/OCLIN_DEVICE is unknown");
     add_test(&list, test_plan_does_not_fit, NULL, "context/plans that do not fit");
+    add_facts(&list);
     for (size_t i = 0; i < list.count; i++) {
         list.tests[i].setup_func = reset;
         list.tests[i].teardown_func = reset;

@@ -5,6 +5,7 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -239,6 +240,225 @@ static void test_no_needless_work(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* ---------------------------------------------------------------------------------------------- denormals */
+
+enum { D_BATCH = 5, D_IN = 17, D_OUT = 9 };
+
+/* All zeros, but for `n` elements `step` apart from the first on: 1, 2, 3, ... times the value. */
+static void check_progression(oclin_context *ctx, const char *name, oclin_tensor *t, int64_t n, int64_t step,
+                              float value)
+{
+    const int64_t all = oclin_tensor_rows(t) * oclin_tensor_cols(t);
+    float *got = new_array(float, all);
+    assert_ok(ctx, oclin_tensor_read(t, got));
+    for (int64_t i = 0; i < all; i++) {
+        const float want = i % step == 0 && i / step < n ? (float)(i / step + 1) * value : 0.0f;
+        if (got[i] != want) fail_msg("%s[%d] is %a, must be %a", name, (int)i, (double)got[i], (double)want);
+    }
+    free(got);
+}
+
+static void write_progression(oclin_context *ctx, oclin_tensor *t, int64_t n, int64_t step, float value)
+{
+    float *all = new_array(float, oclin_tensor_rows(t) * oclin_tensor_cols(t));
+    for (int64_t i = 0; i < n; i++) all[i * step] = (float)(i + 1) * value;
+    assert_ok(ctx, oclin_tensor_write(t, all));
+    free(all);
+}
+
+/* The gradient of a loss whose scale is a denormal. */
+static void check_denormal_loss(oclin_context *ctx, float scale)
+{
+    const float ones[D_OUT] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, zeros[D_OUT] = {0};
+    oclin_tensor *y = make_tensor(ctx, OCLIN_F32, 1, D_OUT, ones),
+                 *t = make_tensor(ctx, OCLIN_F32, 1, D_OUT, zeros),
+                 *dy = make_tensor(ctx, OCLIN_F32, 1, D_OUT, NULL),
+                 *loss = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    float got[D_OUT];
+    options.reduction = OCLIN_SUM;
+    options.scale = scale;
+    assert_ok(ctx, oclin_loss_mse(y, t, loss, dy, &options));
+    assert_ok(ctx, oclin_tensor_read(dy, got));
+    for (int i = 0; i < D_OUT; i++) assert_true(got[i] == 2.0f * scale);
+    assert_ok(ctx, oclin_tensor_read(loss, got));
+    assert_true(got[0] == (float)D_OUT * scale);
+    oclin_tensor *const all[] = {y, t, dy, loss};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* Sums of one product p q each, in each of the three products, a step and the fused step. */
+static void check_denormal_layer(oclin_context *ctx, float p, float q)
+{
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, D_BATCH, D_IN, NULL),
+                 *dx = make_tensor(ctx, OCLIN_F32, D_BATCH, D_IN, NULL),
+                 *w = make_tensor(ctx, OCLIN_F32, D_OUT, D_IN, NULL),
+                 *y = make_tensor(ctx, OCLIN_F32, D_BATCH, D_OUT, NULL),
+                 *dy = make_tensor(ctx, OCLIN_F32, D_BATCH, D_OUT, NULL);
+    oclin_layer *l;
+    options.bias = 0;
+    options.w = w;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, D_IN, D_OUT, &options));
+    write_progression(ctx, x, D_BATCH, D_IN, p);
+    write_progression(ctx, w, 1, 1, q);
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    check_progression(ctx, "y", y, D_BATCH, D_OUT, p * q);
+
+    write_progression(ctx, w, D_IN, 1, p);
+    write_progression(ctx, dy, D_OUT, 1, q);
+    assert_ok(ctx, oclin_layer_backward(l, dy, dx));
+    check_progression(ctx, "dx", dx, D_IN, 1, p * q);
+    check_progression(ctx, "dw", oclin_layer_dw(l), D_OUT, D_IN, p * q);
+
+    write_progression(ctx, w, 0, 1, 0.0f);
+    assert_ok(ctx, oclin_layer_step(l, 0.5f));
+    check_progression(ctx, "w after a step", w, D_OUT, D_IN, -0.5f * p * q);
+    assert_ok(ctx, oclin_layer_zero_grad(l));
+    write_progression(ctx, w, 0, 1, 0.0f);
+    assert_ok(ctx, oclin_layer_backward_step(l, dy, NULL, 0.5f));
+    check_progression(ctx, "w after backward_step", w, D_OUT, D_IN, -0.5f * p * q);
+    oclin_tensor *const all[] = {x, dx, w, y, dy};
+    oclin_layer_destroy(l);
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* A device that says CL_FP_DENORM keeps denormals in every kernel, whatever the compiler calls its options:
+ * as results of small factors, and as factors. Elsewhere nothing is promised. */
+static void test_denormals(void **state)
+{
+    const char *plan = plan_of(state);
+    oclin_context *ctx = make_context(plan);
+    const int keeps = ctx->device.denormals;
+    for (int i = 0; i < 3 && keeps; i++) {
+        const float factors[3][2] = {{0x1p-100f, 0x1p-30f}, {0x1p-135f, 4.0f}, {4.0f, 0x1p-135f}};
+        check_denormal_layer(ctx, factors[i][0], factors[i][1]);
+        check_denormal_loss(ctx, factors[i][0] * factors[i][1]);
+    }
+    oclin_context_destroy(ctx);
+    if (!keeps) skip();
+}
+
+/* ---------------------------------------------------------------------- one operand that is not aligned */
+
+/* Aligned kernels read and write whole quads of memory. One operand alone starts 4 bytes beside them, all
+ * others are aligned: no kernel that touches it may be an aligned one. Seen where the hardware cares, by
+ * Oclgrind, and in the log. */
+enum { A_X, A_W, A_B, A_DW, A_DB, A_Y, A_DY, A_DX, A_OPERANDS };
+static const char *const a_names[A_OPERANDS + 1] = {"x", "w", "b", "dw", "db", "y", "dy", "dx", "nothing"};
+
+/* Which operands each kernel touches; the fused step has w and b in the places of dw and db. */
+enum { K_FORWARD, K_GRAD_X, K_GRAD_W, K_STEP, K_FUSED, K_KERNELS };
+static const char *const k_names[K_KERNELS] = {"forward_simt", "grad_x_simt", "grad_w_simt", "sgd_step",
+                                               "grad_w_simt"};
+
+static int touches(int kernel, int operand, oclin_activation activation)
+{
+    static const unsigned bits[K_KERNELS] = {
+        1u << A_X | 1u << A_W | 1u << A_B | 1u << A_Y, 1u << A_DY | 1u << A_W | 1u << A_DX,
+        1u << A_DY | 1u << A_X | 1u << A_DW | 1u << A_DB, 1u << A_W | 1u << A_DW,
+        1u << A_DY | 1u << A_X | 1u << A_W | 1u << A_B};
+    const int of_y = operand == A_Y && activation != OCLIN_NONE;
+    if (operand == A_OPERANDS) return 0;
+    return (bits[kernel] >> operand & 1) ||
+           (of_y && (kernel == K_GRAD_X || kernel == K_GRAD_W || kernel == K_FUSED));
+}
+
+struct alone_case {
+    int operand;
+    oclin_activation activation;
+};
+static const struct alone_case alone_cases[] = {
+    {A_X, OCLIN_NONE},  {A_W, OCLIN_NONE},  {A_B, OCLIN_NONE},  {A_DW, OCLIN_NONE},
+    {A_DB, OCLIN_NONE}, {A_Y, OCLIN_NONE},  {A_DY, OCLIN_NONE}, {A_DX, OCLIN_NONE},
+    {A_Y, OCLIN_TANH},  {A_DY, OCLIN_TANH}, {A_B, OCLIN_TANH},  {A_OPERANDS, OCLIN_NONE},
+};
+
+/* The nth kernel of that name which was built since the log was cleared is an aligned one, or is not. */
+static void check_built(const char *kernel, int nth, int aligned)
+{
+    char line[64];
+    snprintf(line, sizeof line, "built %s:", kernel);
+    const char *at = strstr(context_log(), line);
+    for (; at && nth > 0; nth--) at = strstr(at + 1, line);
+    if (!at) fail_msg("%s was not built", kernel);
+    const size_t length = strcspn(at, "\n");
+    const char *said = strstr(at, ", aligned");
+    const int is_aligned = said && said < at + length;
+    if (is_aligned != aligned) fail_msg("%.*s: must%s be aligned", (int)length, at, aligned ? "" : " not");
+}
+
+/* From ones, all results are whole numbers but those of tanh, which are compared in other programs. */
+static void check_all_equal(const char *name, const struct placed *p, float value)
+{
+    double *want = new_array(double, p->rows * p->cols);
+    for (int64_t i = 0; i < p->rows * p->cols; i++) want[i] = (double)value;
+    check_tensor_exact(name, p, want);
+    free(want);
+}
+
+static void test_alone(void **state)
+{
+    enum { BATCH = 8, IN = 16, OUT = 12 };
+    const struct alone_case *c = *state;
+    oclin_context *ctx[2] = {make_context("simt-16"), NULL};
+    ctx[1] = make_context(
+        "simt-16"); /* the fused step has a context of its own, so that its kernel is built there */
+    const int64_t rows[A_OPERANDS] = {BATCH, OUT, 1, OUT, 1, BATCH, BATCH, BATCH};
+    const int64_t cols[A_OPERANDS] = {IN, IN, OUT, IN, OUT, OUT, OUT, IN};
+    float *ones = constant(BATCH * IN + OUT * IN, 1.0f);
+    for (int fused = 0; fused < 2; fused++) {
+        struct placed p[A_OPERANDS];
+        for (int i = 0; i < A_OPERANDS; i++)
+            p[i] = tensor_from(ctx[fused], rows[i], cols[i], cols[i] + 4, i == c->operand ? 5 : 4, ones);
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        oclin_layer *l;
+        options.activation = c->activation;
+        options.w = p[A_W].t;
+        options.b = p[A_B].t;
+        options.dw = p[A_DW].t;
+        options.db = p[A_DB].t;
+        assert_ok(ctx[fused], oclin_layer_create(&l, ctx[fused], IN, OUT, &options));
+        clear_context_log();
+        assert_ok(ctx[fused], oclin_layer_forward(l, p[A_X].t, p[A_Y].t));
+        check_built(k_names[K_FORWARD], 0, !touches(K_FORWARD, c->operand, c->activation));
+        if (fused) {
+            assert_ok(ctx[fused], oclin_layer_backward_step(l, p[A_DY].t, p[A_DX].t, 0.25f));
+            check_built(k_names[K_FUSED], 0, !touches(K_FUSED, c->operand, c->activation));
+        } else {
+            assert_ok(ctx[fused], oclin_layer_backward(l, p[A_DY].t, p[A_DX].t));
+            assert_ok(ctx[fused], oclin_layer_step(l, 0.25f));
+            check_built(k_names[K_GRAD_W], 0, !touches(K_GRAD_W, c->operand, c->activation));
+            check_built(k_names[K_STEP], 0, !touches(K_STEP, c->operand, c->activation));
+            if (c->operand == A_B || c->operand == A_DB) check_built(k_names[K_STEP], 1, 0);
+        }
+        check_built(k_names[K_GRAD_X], 0, !touches(K_GRAD_X, c->operand, c->activation));
+        if (c->activation == OCLIN_NONE) {
+            check_all_equal("y", &p[A_Y], IN + 1.0f);
+            check_all_equal("dx", &p[A_DX], OUT);
+            if (!fused) check_all_equal("dw", &p[A_DW], BATCH);
+            if (!fused) check_all_equal("db", &p[A_DB], BATCH);
+            check_all_equal("w", &p[A_W], 1.0f - 0.25f * BATCH);
+            check_all_equal("b", &p[A_B], 1.0f - 0.25f * BATCH);
+        }
+        oclin_layer_destroy(l);
+        for (int i = 0; i < A_OPERANDS; i++) tensor_release(&p[i]);
+    }
+    free(ones);
+    for (int i = 0; i < 2; i++) oclin_context_destroy(ctx[i]);
+}
+
+static void add_numbers(struct test_list *list)
+{
+    static const char *const all[] = {"plain",      "simd",        "simd-whole", "simd-packed",
+                                      "simd-mixed", "simd-narrow", "simt-16"};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        add_test(list, test_denormals, (void *)(uintptr_t)&all[i], "denormals/%s", all[i]);
+    for (size_t i = 0; i < COUNT_OF(alone_cases); i++)
+        add_test(list, test_alone, (void *)(uintptr_t)&alone_cases[i], "alone/%s, activation %d",
+                 a_names[alone_cases[i].operand], (int)alone_cases[i].activation);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -261,5 +481,6 @@ int main(int argc, char **argv)
     static const char *const small[] = {"simd-narrow", "simd-skinny"};
     for (size_t i = 0; i < COUNT_OF(small); i++)
         add_test(&list, test_widths, (void *)(uintptr_t)&small[i], "widths/%s", small[i]);
+    add_numbers(&list);
     return run_list("edges", &list, argc, argv);
 }

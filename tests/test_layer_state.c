@@ -4,6 +4,7 @@
  * exact.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -802,6 +803,265 @@ static void test_no_samples_meanwhile(void **state)
     release(&b);
 }
 
+/* ------------------------------------------------------------------------------------ what a failure leaves
+ */
+
+/* Launches from now on until one fails; 0: none does. */
+static int until_failure;
+
+cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions,
+                              const size_t *offset, const size_t *global, const size_t *local, cl_uint waits,
+                              const cl_event *wait, cl_event *event)
+{
+    cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
+                   cl_uint, const cl_event *, cl_event *);
+    find_real("clEnqueueNDRangeKernel", &real);
+    if (until_failure > 0 && --until_failure == 0) return CL_OUT_OF_RESOURCES;
+    return real(queue, kernel, dimensions, offset, global, local, waits, wait, event);
+}
+
+static oclin_status read_status(oclin_tensor *t)
+{
+    float host[NX];
+    return oclin_tensor_read(t, host);
+}
+
+/* One launch writes both the weights and the bias, or both gradients: when it fails, neither can be read. */
+static void test_failed_launch(void **state)
+{
+    static const char *const plans[] = {"plain", "simd"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(plans); i++)
+        for (int fused = 0; fused < 2; fused++) {
+            struct bench b = make_bench_in(make_context(plans[i]), OCLIN_NONE);
+            forward(&b);
+            oclin_tensor *const written[] = {fused ? oclin_layer_w(b.l) : oclin_layer_dw(b.l),
+                                             fused ? oclin_layer_b(b.l) : oclin_layer_db(b.l)};
+            until_failure = 1; /* without dx there is one launch, whatever the plan */
+            assert_status(b.ctx, OCLIN_E_CL,
+                          fused ? oclin_layer_backward_step(b.l, b.dy, NULL, 0.5f)
+                                : oclin_layer_backward(b.l, b.dy, NULL));
+            assert_int_equal(until_failure, 0);
+            for (int j = 0; j < 2; j++) assert_int_equal(read_status(written[j]), OCLIN_E_STATE);
+            assert_status(b.ctx, fused ? OCLIN_E_STATE : OCLIN_OK, oclin_layer_infer(b.l, b.x, b.y));
+            release(&b);
+            oclin_context_destroy(b.ctx);
+        }
+}
+
+/* The same of a step, whose launches are two: w first, then b. */
+static void test_failed_step(void **state)
+{
+    (void)state;
+    for (int nth = 1; nth <= 2; nth++) {
+        struct bench b = make_bench_in(make_context("plain"), OCLIN_NONE);
+        forward(&b);
+        backward(&b);
+        until_failure = nth;
+        assert_status(b.ctx, OCLIN_E_CL, oclin_layer_step(b.l, 0.5f));
+        assert_int_equal(read_status(oclin_layer_w(b.l)), OCLIN_E_STATE);
+        assert_int_equal(read_status(oclin_layer_b(b.l)), nth == 2 ? OCLIN_E_STATE : OCLIN_OK);
+        assert_int_equal(read_status(oclin_layer_dw(b.l)), OCLIN_OK);
+        release(&b);
+        oclin_context_destroy(b.ctx);
+    }
+}
+
+enum { OF_X, OF_Y, OF_DY, OF_W, OF_B, OF_DW, OF_DB, OF_Z, OPERANDS };
+static const char *const operand_names[OPERANDS] = {"x", "y", "dy", "w", "b", "dw", "db", "z"};
+enum { DO_FORWARD, DO_INFER, DO_BACKWARD, DO_BACKWARD_STEP, DO_STEP, CALLS };
+static const char *const call_names[CALLS] = {"forward", "infer", "backward", "backward_step", "step"};
+
+/* A call whose operand is unspecified; read: by this call. */
+struct lost_case {
+    int call, operand, read;
+};
+static struct lost_case lost_cases[CALLS * OPERANDS];
+
+static const int reads[CALLS][OPERANDS] = {
+    [DO_FORWARD] = {[OF_X] = 1, [OF_W] = 1, [OF_B] = 1},
+    [DO_INFER] = {[OF_X] = 1, [OF_W] = 1, [OF_B] = 1},
+    [DO_BACKWARD] = {1, 1, 1, 1, 1, 1, 1, 1}, /* dw and db are added to */
+    [DO_BACKWARD_STEP] = {[OF_X] = 1, [OF_Y] = 1, [OF_DY] = 1, [OF_W] = 1, [OF_B] = 1, [OF_Z] = 1},
+    [DO_STEP] = {[OF_W] = 1, [OF_B] = 1, [OF_DW] = 1, [OF_DB] = 1}};
+
+static oclin_status do_call(const struct bench *b, int call)
+{
+    switch (call) {
+    case DO_FORWARD:
+        return oclin_layer_forward(b->l, b->x, b->y);
+    case DO_INFER:
+        return oclin_layer_infer(b->l, b->x, b->y);
+    case DO_BACKWARD:
+        return oclin_layer_backward(b->l, b->dy, b->dx);
+    case DO_BACKWARD_STEP:
+        return oclin_layer_backward_step(b->l, b->dy, b->dx, 0.5f);
+    default:
+        return oclin_layer_step(b->l, 0.5f);
+    }
+}
+
+/* What is unspecified is refused by each call that reads it, and by no other. It became so without being
+ * written: a finish has failed. */
+static void test_lost_operand(void **state)
+{
+    const struct lost_case *c = *state;
+    struct bench b = make_bench(c->operand == OF_Z ? OCLIN_GELU : OCLIN_RELU);
+    forward(&b);
+    backward(&b); /* gradients that are added to, but for */
+    if (c->call == DO_BACKWARD_STEP) assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    oclin_tensor *const all[OPERANDS] = {b.x,
+                                         b.y,
+                                         b.dy,
+                                         oclin_layer_w(b.l),
+                                         oclin_layer_b(b.l),
+                                         oclin_layer_dw(b.l),
+                                         oclin_layer_db(b.l),
+                                         b.l->saved->z};
+    uint64_t versions[OPERANDS];
+    char sentence[40];
+    snprintf(sentence, sizeof sentence, "%s is unspecified", operand_names[c->operand]);
+    all[c->operand]->unspecified = 1;
+    for (int i = 0; i < OPERANDS; i++) versions[i] = all[i] ? all[i]->version : 0;
+    if (c->read) {
+        assert_refused(b.ctx, OCLIN_E_STATE, sentence, do_call(&b, c->call));
+        for (int i = 0; i < OPERANDS; i++) assert_true(!all[i] || all[i]->version == versions[i]);
+    } else
+        assert_ok(b.ctx, do_call(&b, c->call));
+    all[c->operand]->unspecified = 0;
+    release(&b);
+}
+
+/* Marked zeros of memory that holds sevens, used as the bias or the weights of a layer: each call that reads
+ * them sees zeros. A gradient of the owner is marked anew before each. */
+static void test_cleared_parameter(void **state)
+{
+    const int is_w = *(const int *)*state;
+    for (int call = DO_FORWARD; call < CALLS; call++) {
+        struct bench b = make_bench(OCLIN_NONE);
+        const struct truth t = truth_of(OCLIN_NONE);
+        const float zeros[NW] = {0};
+        oclin_layer *owner;
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        oclin_tensor *marked = cleared_gradient(b.ctx, &owner, is_w ? OUT : 1, is_w ? IN : OUT);
+        oclin_layer_destroy(b.l);
+        options.w = is_w ? marked : make_tensor(b.ctx, OCLIN_F32, OUT, IN, host_w);
+        options.b = is_w ? make_tensor(b.ctx, OCLIN_F32, 1, OUT, host_b) : marked;
+        assert_ok(b.ctx, oclin_layer_create(&b.l, b.ctx, IN, OUT, &options));
+        forward(&b);
+        if (call == DO_STEP) backward(&b);
+        assert_ok(b.ctx, oclin_tensor_fill(marked, 7.0));
+        assert_ok(b.ctx, oclin_layer_zero_grad(owner));
+        assert_true(marked->zero_pending);
+        assert_ok(b.ctx, do_call(&b, call));
+        if (call == DO_FORWARD || call == DO_INFER) { /* y with W or b of zeros */
+            double y[NY];
+            const struct oclin_ref_case c = OCLIN_REF_CASE_INIT(BATCH, IN, OUT);
+            oclin_ref_forward(&c, host_x, is_w ? zeros : host_w, is_w ? host_b : zeros, NULL, NULL, y, NULL);
+            check_sum(b.y, NULL, 1, y);
+        }
+        if (is_w && (call == DO_BACKWARD || call == DO_BACKWARD_STEP)) check_zeros(b.dx);
+        if (call == DO_BACKWARD_STEP || call == DO_STEP) check_sum(marked, NULL, -0.5, is_w ? t.dw : t.db);
+        oclin_tensor_destroy(is_w ? options.b : options.w);
+        release(&b);
+        oclin_layer_destroy(owner);
+    }
+}
+
+/* Elements of a cleared gradient that were written past oclin stay, wherever they lie in its rows; all others
+ * become zero, on both sides of them and in all rows. */
+static void test_touch_anywhere(void **state)
+{
+    enum { N = 16 };
+    static const int64_t parts[][2] = {{1, 1}, {2, 1}, {3, 1},  {5, 2}, {6, 1},
+                                       {6, 4}, {2, 9}, {11, 1}, {0, 2}, {11, 3}};
+    (void)state;
+    oclin_context *ctx = context();
+    cl_context handle;
+    cl_command_queue queue;
+    float sevens[N], ones[N];
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, &queue));
+    for (int i = 0; i < N; i++) ones[i] = 1, sevens[i] = 7;
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const int64_t first = parts[i][0], count = parts[i][1];
+        cl_mem m = clCreateBuffer(handle, CL_MEM_COPY_HOST_PTR, sizeof ones, ones, NULL);
+        oclin_tensor *all = NULL, *part = NULL;
+        oclin_layer *l = NULL;
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        double want[N];
+        assert_ok(ctx, oclin_tensor_wrap(&all, ctx, OCLIN_F32, m, 0, 1, N, N));
+        assert_ok(ctx, oclin_tensor_wrap(&options.dw, ctx, OCLIN_F32, m, 1, 3, 3, 4)); /* 1-3, 5-7, 9-11 */
+        assert_ok(ctx, oclin_tensor_wrap(&part, ctx, OCLIN_F32, m, first, 1, count, count));
+        assert_ok(ctx, oclin_layer_create(&l, ctx, 3, 3, &options));
+        assert_int_equal(clEnqueueWriteBuffer(queue, m, CL_TRUE, (size_t)first * sizeof(float),
+                                              (size_t)count * sizeof(float), sevens, 0, NULL, NULL),
+                         CL_SUCCESS);
+        assert_ok(ctx, oclin_tensor_touch(part));
+        for (int j = 0; j < N; j++) {
+            const int of_dw = j >= 1 && j < 12 && j % 4 != 0;
+            want[j] = j >= first && j < first + count ? 7 : of_dw ? 0 : 1;
+        }
+        check_sum(all, NULL, 1, want);
+        oclin_layer_destroy(l);
+        oclin_tensor_destroy(options.dw);
+        oclin_tensor_destroy(part);
+        oclin_tensor_destroy(all);
+        clReleaseMemObject(m);
+    }
+}
+
+/* What oclin_layer_workspace() tells is enough, whichever of the three products needs the most. */
+static void test_workspace_of_each(void **state)
+{
+    static const struct oclin_shape shapes[] = {{200, 8, 200}, {200, 200, 8}, {8, 200, 200}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        const struct oclin_shape s = shapes[i];
+        oclin_context *ctx = make_context("simd-packed");
+        oclin_layer *l;
+        int64_t bytes;
+        assert_ok(ctx, oclin_layer_create(&l, ctx, s.in, s.out, NULL));
+        oclin_tensor *x = make_tensor(ctx, OCLIN_F32, s.batch, s.in, NULL),
+                     *y = make_tensor(ctx, OCLIN_F32, s.batch, s.out, NULL),
+                     *dx = make_tensor(ctx, OCLIN_F32, s.batch, s.in, NULL);
+        assert_ok(ctx, oclin_tensor_fill(x, 1.0));
+        assert_ok(ctx, oclin_layer_workspace(l, s.batch, &bytes));
+        assert_true(bytes > 0);
+        assert_ok(ctx, oclin_layer_reserve(l, s.batch));
+        assert_int_equal(ctx->scratch_bytes, bytes);
+        for (int fused = 0; fused < 2; fused++) {
+            assert_ok(ctx, oclin_layer_forward(l, x, y));
+            assert_ok(ctx,
+                      fused ? oclin_layer_backward_step(l, y, dx, 0.5f) : oclin_layer_backward(l, y, dx));
+            assert_ok(ctx, oclin_layer_zero_grad(l));
+        }
+        assert_int_equal(ctx->scratch_bytes, bytes);
+        oclin_tensor *const all[] = {x, y, dx};
+        for (int j = 0; j < 3; j++) oclin_tensor_destroy(all[j]);
+        oclin_layer_destroy(l);
+        oclin_context_destroy(ctx);
+    }
+}
+
+/* In any order among the other tests. */
+static void add_failures(struct test_list *list)
+{
+    static const int is_w[] = {0, 1};
+    add_test(list, test_failed_launch, NULL, "failure/a launch of backward");
+    add_test(list, test_failed_step, NULL, "failure/a launch of step");
+    for (int i = 0; i < CALLS * OPERANDS; i++) {
+        struct lost_case *c = &lost_cases[i];
+        *c = (struct lost_case){i / OPERANDS, i % OPERANDS, reads[i / OPERANDS][i % OPERANDS]};
+        add_test(list, test_lost_operand, c, "unspecified/%s in %s", operand_names[c->operand],
+                 call_names[c->call]);
+    }
+    for (int i = 0; i < 2; i++)
+        add_test(list, test_cleared_parameter, (void *)(uintptr_t)&is_w[i], "zero_grad/as %s of another",
+                 i ? "w" : "b");
+    add_test(list, test_touch_anywhere, NULL, "zero_grad/touched anywhere");
+    add_test(list, test_workspace_of_each, NULL, "workspace/of each product");
+}
+
 int main(int argc, char **argv)
 {
     static oclin_activation relu = OCLIN_RELU, gelu = OCLIN_GELU;
@@ -843,6 +1103,7 @@ int main(int argc, char **argv)
     add_test(&list, test_no_samples, &relu, "no samples, relu");
     add_test(&list, test_no_samples, &gelu, "no samples, gelu");
     add_test(&list, test_no_samples_meanwhile, NULL, "no samples, meanwhile");
+    add_failures(&list);
     const int code = run_list("layer_state", &list, argc, argv);
     oclin_context_destroy(shared);
     return code;

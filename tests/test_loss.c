@@ -708,6 +708,123 @@ static void add_tables(struct test_list *list)
             }
 }
 
+/* -------------------------------------------------------------------------------------- state of operands */
+
+/* Options of a later version of oclin are refused, not ignored. */
+static void test_reserved(void **state)
+{
+    const int kind = *(int *)*state;
+    struct bench b = make_bench(context(0), &small);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    static const int numbers[] = {1, -1, 256, INT32_MIN};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        options.reserved = numbers[i];
+        check_refused(&b, OCLIN_E_ARG, "reserved", call(&b, kind, WANT_ALL, &options));
+    }
+    options.reserved = 0;
+    assert_ok(b.ctx, call(&b, kind, WANT_ALL, &options));
+    release(&b);
+}
+
+/* What a call that failed has left in an operand is not read: not as an input, and not to be added to.
+ * Results that are overwritten are healed. */
+static void test_unspecified(void **state)
+{
+    const int kind = *(int *)*state;
+    for (int operand = Y; operand < OPERANDS - (kind == MSE); operand++)
+        for (int accumulate = 0; accumulate < 2; accumulate++) {
+            struct bench b = make_bench(context(0), &small);
+            oclin_tensor *const t[OPERANDS] = {b.y.t, kind == MSE ? b.t.t : b.labels, b.loss, b.dy.t,
+                                               b.correct};
+            struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+            options.accumulate = accumulate;
+            const int reads =
+                operand == Y || operand == TARGET || (accumulate && (operand == LOSS || operand == CORRECT));
+            const char *name = operand == TARGET && kind == CROSS_ENTROPY ? "labels is unspecified"
+                               : operand == TARGET                        ? "t is unspecified"
+                                                                          : "is unspecified";
+            assert_ok(b.ctx, oclin_tensor_fill(b.loss, 3));
+            assert_ok(b.ctx, oclin_tensor_fill(b.correct, 4));
+            t[operand]->unspecified = 1; /* as a finish that fails makes it */
+            const uint64_t versions[] = {b.loss->version, b.dy.t->version, b.correct->version};
+            const oclin_status status = call(&b, kind, WANT_ALL, &options);
+            if (reads) {
+                assert_refused(b.ctx, OCLIN_E_STATE, name, status);
+                assert_true(versions[0] == b.loss->version && versions[1] == b.dy.t->version &&
+                            versions[2] == b.correct->version);
+            } else {
+                assert_ok(b.ctx, status);
+                assert_int_equal(t[operand]->unspecified, 0);
+            }
+            release(&b);
+        }
+}
+
+/* Results are added to zeros that are only marked, in memory that holds other numbers: a gradient of 1 x 1
+ * that its layer has cleared, as the loss, and the same memory seen as an integer, as the count. */
+static void test_accumulated_on_cleared(void **state)
+{
+    const int kind = *(int *)*state;
+    for (int is_count = 0; is_count <= (kind == CROSS_ENTROPY); is_count++) {
+        struct bench b = make_bench(context(0), &shapes[3]);
+        struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+        oclin_layer *owner;
+        assert_ok(b.ctx, oclin_layer_create(&owner, b.ctx, 1, 1, NULL));
+        oclin_tensor *marked = oclin_layer_dw(owner);
+        assert_ok(b.ctx, oclin_tensor_fill(b.loss, 0));
+        assert_ok(b.ctx, oclin_tensor_fill(b.correct, 0));
+        oclin_tensor **const slot = is_count ? &b.correct : &b.loss;
+        oclin_tensor_destroy(*slot);
+        assert_ok(b.ctx, oclin_tensor_wrap(slot, b.ctx, is_count ? OCLIN_I32 : OCLIN_F32,
+                                           oclin_tensor_cl_mem(marked), 0, 1, 1, 1));
+        assert_ok(b.ctx, oclin_tensor_fill(marked, 7.0));
+        assert_ok(b.ctx, oclin_layer_zero_grad(owner));
+        assert_true(marked->zero_pending);
+        options.accumulate = 1;
+        assert_ok(b.ctx, call(&b, kind, WANT_ALL, &options));
+        check_results(&b, kind, &options, 1);
+        release(&b);
+        oclin_layer_destroy(owner);
+    }
+}
+
+/* Two calls on the same data give the same bits in every output. */
+static void test_twice(void **state)
+{
+    const int plan = *(int *)*state / KINDS, kind = *(int *)*state % KINDS;
+    static const struct shape wide = {67, 301, 305, 1};
+    const int64_t n = wide.rows * wide.cols;
+    float *dy[2], loss[2];
+    int32_t correct[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        struct bench b = make_bench(context(plan), &wide);
+        dy[i] = new_array(float, n);
+        assert_ok(b.ctx, call(&b, kind, WANT_ALL, NULL));
+        assert_ok(b.ctx, oclin_tensor_read(b.dy.t, dy[i]));
+        loss[i] = read_loss(&b);
+        if (kind == CROSS_ENTROPY) correct[i] = read_correct(&b);
+        release(&b);
+    }
+    check_same_bits("dy of a second run", dy[1], dy[0], n);
+    check_same_bits("the loss of a second run", &loss[1], &loss[0], 1);
+    assert_int_equal(correct[1], correct[0]);
+    for (int i = 0; i < 2; i++) free(dy[i]);
+}
+
+static void add_states(struct test_list *list)
+{
+    static int numbers[PLANS * KINDS];
+    for (int i = 0; i < PLANS * KINDS; i++) numbers[i] = i;
+    for (int kind = 0; kind < KINDS; kind++) {
+        add_test(list, test_reserved, &numbers[kind], "options/%s: reserved", kinds[kind]);
+        add_test(list, test_unspecified, &numbers[kind], "state/%s: unspecified operands", kinds[kind]);
+        add_test(list, test_accumulated_on_cleared, &numbers[kind], "state/%s: onto marked zeros",
+                 kinds[kind]);
+    }
+    for (int i = 0; i < PLANS * KINDS; i++)
+        add_test(list, test_twice, &numbers[i], "%s/%s twice", plans[i / KINDS], kinds[i % KINDS]);
+}
+
 int main(int argc, char **argv)
 {
     static int numbers[] = {0, 1, 2};
@@ -730,6 +847,7 @@ int main(int argc, char **argv)
     add_test(&list, test_all_null, NULL, "operand/all NULL");
     add_test(&list, test_sharing, NULL, "operand/shared elements");
     add_test(&list, test_workspace, NULL, "memory");
+    add_states(&list);
     const int code = run_list("loss", &list, argc, argv);
     for (int i = 0; i <= PLANS; i++) oclin_context_destroy(contexts[i]);
     return code;

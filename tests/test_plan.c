@@ -758,6 +758,52 @@ static void test_to_check(void **state)
     free(ctx);
 }
 
+/* ---------------------------------------------------------------------------------------------- alignment */
+
+/* Quads of memory, on devices that like them, if each operand's rows begin and end with whole ones. One that
+ * does not is enough to spoil it, whichever it is; one that is not there has no say. */
+static void test_aligned(void **state)
+{
+    enum { OPERANDS = 6 };
+    static const enum oclin_kernel_id ids[] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
+                                               OCLIN_KERNEL_GRAD_W};
+    static char some_memory;
+    (void)state;
+    oclin_context *ctx = context_of(device_named("NVIDIA"), "simt-16");
+    struct oclin_plan plan;
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        struct oclin_product p = product_of(ids[i], 8, 16, 12);
+        struct oclin_operand *const all[OPERANDS] = {&p.a, &p.s, &p.b, &p.c, &p.v, &p.z};
+        for (int j = 0; j < OPERANDS; j++)
+            *all[j] = (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, 0, 16, 1};
+        assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+        assert_int_equal(plan.tile.aligned, 1);
+        for (int j = 0; j < OPERANDS; j++) {
+            cl_mem memory = all[j]->mem;
+            all[j]->aligned = 0;
+            assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+            if (plan.tile.aligned) fail_msg("product %d with an unaligned operand %d", (int)ids[i], j);
+            all[j]->mem = NULL;
+            assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+            if (!plan.tile.aligned) fail_msg("product %d without operand %d", (int)ids[i], j);
+            all[j]->mem = memory;
+            all[j]->aligned = 1;
+        }
+        for (int dimension = 0; dimension < 3; dimension++) { /* m matters where rows of A lie along it: dW */
+            int64_t *const sizes_of[] = {&p.m, &p.n, &p.k};
+            const int matters = dimension == 1 || (ids[i] == OCLIN_KERNEL_GRAD_W) == (dimension == 0);
+            for (int more = 1; more < 4; more++) {
+                *sizes_of[dimension] += more;
+                assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+                if (plan.tile.aligned != !matters)
+                    fail_msg("product %d of %d x %d x %d", (int)ids[i], (int)p.m, (int)p.n, (int)p.k);
+                *sizes_of[dimension] -= more;
+            }
+        }
+    }
+    free(ctx);
+}
+
 int main(int argc, char **argv)
 {
     struct test_list list = {0};
@@ -799,5 +845,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(checks); i++)
         add_test(&list, test_to_check, (void *)(uintptr_t)&checks[i], "self-check/%s, plan '%s'",
                  checks[i].device, checks[i].plan);
+    add_test(&list, test_aligned, NULL, "alignment of one operand alone");
     return run_list("plan", &list, argc, argv);
 }

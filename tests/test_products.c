@@ -2,9 +2,9 @@
  * Every product of the layer on one plan, named by argv[1]: forward, backward, accumulation, step and
  * backward_step on operands that lie, with strides and offsets, inside poisoned arenas.
  *
- * Rows: the full product of sizes around the tile's edges, and all pairs of everything else. Integer data
- * must give the reference's bits; other data must be within its bounds. Every row runs twice and must give
- * the same bits.
+ * Rows: the full product of sizes around the tile's edges, and all pairs of everything else; no two rows, of
+ * this plan or another, ask the same of the same kernel. Integer data must give the reference's bits; other
+ * data must be within its bounds. Every row runs twice and must give the same bits; so must another process.
  */
 #include "support.h"
 
@@ -15,7 +15,7 @@
 
 #include "oclin_internal.h"
 
-static const char *plan_name;
+static const char *plan_name, *self; /* this program */
 
 enum data { EXACT, ZERO_MEAN, POSITIVE, DATA_COUNT };
 static const char *const data_names[] = {"exact", "zero_mean", "positive"};
@@ -75,32 +75,57 @@ static float *read_placed(oclin_context *ctx, const struct placed *p)
     return copy;
 }
 
+/* Each operand has a stride and an offset of its own (`times` the row's): none may be taken for another's. */
+enum { X, W, B, DY, DW, DB, Y, DX, PLACED };
+static const int times[PLACED] = {1, 2, 1, 1, 3, 2, 2, 4};
+
+static int64_t rows_of(const struct row *r, int which)
+{
+    const int64_t rows[PLACED] = {r->batch, r->out, 1, r->batch, r->out, 1, r->batch, r->batch};
+    return rows[which];
+}
+
+static int64_t cols_of(const struct row *r, int which)
+{
+    const int64_t cols[PLACED] = {r->in, r->in, r->out, r->out, r->in, r->out, r->out, r->in};
+    return cols[which];
+}
+
+static int64_t stride_of(const struct row *r, int which)
+{
+    return cols_of(r, which) + times[which] * r->pad;
+}
+
+static int64_t offset_of(const struct row *r, int which)
+{
+    return times[which] * r->offset;
+}
+
 /* Operands on the device; the parameters and gradients are handed to the layer. */
 struct operands {
     struct placed x, w, b, dw, db, y, dy, dx;
     oclin_layer *layer;
 };
 
-/* Each operand has a stride and an offset of its own (`which` times the row's): none may be taken for another's. */
-static struct placed place(oclin_context *ctx, const struct row *r, int which, int64_t rows, int64_t cols,
-                           const float *host)
+static struct placed place(oclin_context *ctx, const struct row *r, int which, const float *host)
 {
-    return tensor_from(ctx, rows, cols, cols + which * r->pad, which * r->offset, host);
+    return tensor_from(ctx, rows_of(r, which), cols_of(r, which), stride_of(r, which), offset_of(r, which),
+                       host);
 }
 
 static struct operands make_operands(oclin_context *ctx, const struct row *r, const struct host_data *h)
 {
     struct operands o;
     memset(&o, 0, sizeof o);
-    o.x = place(ctx, r, 1, r->batch, r->in, h->x);
-    o.w = place(ctx, r, 2, r->out, r->in, h->w);
-    o.b = place(ctx, r, 1, 1, r->out, h->b);
-    o.dy = place(ctx, r, 1, r->batch, r->out, h->dy);
+    o.x = place(ctx, r, X, h->x);
+    o.w = place(ctx, r, W, h->w);
+    o.b = place(ctx, r, B, h->b);
+    o.dy = place(ctx, r, DY, h->dy);
     /* outputs hold NaN: whoever reads what it should overwrite shows it */
-    o.dw = place(ctx, r, 3, r->out, r->in, NULL);
-    o.db = place(ctx, r, 2, 1, r->out, NULL);
-    o.y = place(ctx, r, 2, r->batch, r->out, NULL);
-    o.dx = place(ctx, r, 4, r->batch, r->in, NULL);
+    o.dw = place(ctx, r, DW, NULL);
+    o.db = place(ctx, r, DB, NULL);
+    o.y = place(ctx, r, Y, NULL);
+    o.dx = place(ctx, r, DX, NULL);
     struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
     options.activation = r->activation;
     options.gradient = r->gradient;
@@ -291,14 +316,52 @@ static void check_results(const oclin_context *ctx, const struct row *r, const s
     for (size_t i = 0; i < COUNT_OF(all); i++) free_wanted(all[i]);
 }
 
+/* All that a run has made, with what it is called and its size; NULL: this row has none. */
+enum { OUTPUTS = 11 };
+struct output {
+    const char *name;
+    const float *values;
+    int64_t n;
+};
+
+static void list_outputs(const struct row *r, const struct results *of, struct output list[OUTPUTS])
+{
+    const int64_t xs = r->batch * r->in, ys = r->batch * r->out, ws = r->out * r->in;
+    const struct output all[OUTPUTS] = {
+        {"y", of->y, ys},
+        {"z", of->z, ys},
+        {"dx", of->dx, xs},
+        {"dw", of->dw, ws},
+        {"db", of->db, r->out},
+        {"dw accumulated", of->dw2, ws},
+        {"db accumulated", of->db2, r->out},
+        {"w after a step", of->w_step, ws},
+        {"b after a step", of->b_step, r->out},
+        {"w after backward_step", of->w_fused, ws},
+        {"b after backward_step", of->b_fused, r->out},
+    };
+    memcpy(list, all, sizeof all);
+}
+
 static void check_same_twice(const struct row *r, const struct results *a, const struct results *b)
 {
-    check_same_bits("y of a second run", a->y, b->y, r->batch * r->out);
-    check_same_bits("dx of a second run", a->dx, b->dx, r->batch * r->in);
-    check_same_bits("dw of a second run", a->dw, b->dw, r->out * r->in);
-    check_same_bits("dw2 of a second run", a->dw2, b->dw2, r->out * r->in);
-    check_same_bits("w of a second run", a->w_fused, b->w_fused, r->out * r->in);
-    if (r->bias) check_same_bits("db of a second run", a->db, b->db, r->out);
+    struct output first[OUTPUTS], second[OUTPUTS];
+    list_outputs(r, a, first);
+    list_outputs(r, b, second);
+    for (int i = 0; i < OUTPUTS; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s of a second run", first[i].name);
+        assert_int_equal(first[i].values != NULL, second[i].values != NULL);
+        if (first[i].values) check_same_bits(name, second[i].values, first[i].values, first[i].n);
+    }
+}
+
+static void free_data(struct host_data *h)
+{
+    free(h->x);
+    free(h->w);
+    free(h->b);
+    free(h->dy);
 }
 
 static void test_row(void **state)
@@ -310,30 +373,221 @@ static void test_row(void **state)
     check_same_twice(r, &first, &second);
     free_results(&first);
     free_results(&second);
-    free(h.x);
-    free(h.w);
-    free(h.b);
-    free(h.dy);
+    free_data(&h);
+}
+
+/* --------------------------------------------------------------------------------------- another process */
+
+/* The bits of every output of two rows, and of both losses of their Y, as hashes with names. */
+enum { HASHES_BYTES = 1 << 12 };
+
+static void add_hash(char *to, const char *name, const void *values, int64_t n)
+{
+    const size_t used = strlen(to);
+    snprintf(to + used, HASHES_BYTES - used, "%s %016llx, ", name,
+             (unsigned long long)oclin_cache_hash(values, (size_t)n * sizeof(float)));
+}
+
+static void add_hashes_of_losses(oclin_context *ctx, const struct row *r, const float *scores, char *to)
+{
+    struct rng rng = {42};
+    float *dy = new_array(float, r->batch * r->out), loss;
+    int32_t *labels = new_array(int32_t, r->batch), correct;
+    fill_labels(&rng, labels, r->batch, (int32_t)r->out);
+    oclin_tensor *y = make_tensor(ctx, OCLIN_F32, r->batch, r->out, scores),
+                 *t = make_tensor(ctx, OCLIN_F32, r->batch, r->out, NULL),
+                 *of_label = make_tensor(ctx, OCLIN_I32, r->batch, 1, labels),
+                 *dloss = make_tensor(ctx, OCLIN_F32, r->batch, r->out, NULL),
+                 *sum = make_tensor(ctx, OCLIN_F32, 1, 1, NULL),
+                 *count = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    assert_ok(ctx, oclin_tensor_fill(t, 0.3));
+    for (int classes = 0; classes < 2; classes++) {
+        assert_ok(ctx, classes ? oclin_loss_cross_entropy(y, of_label, sum, dloss, count, NULL)
+                               : oclin_loss_mse(y, t, sum, dloss, NULL));
+        assert_ok(ctx, oclin_tensor_read(dloss, dy));
+        assert_ok(ctx, oclin_tensor_read(sum, &loss));
+        add_hash(to, "gradient of a loss", dy, r->batch * r->out);
+        add_hash(to, "loss", &loss, 1);
+        if (!classes) continue;
+        assert_ok(ctx, oclin_tensor_read(count, &correct));
+        add_hash(to, "correct", &correct, 1);
+    }
+    oclin_tensor *const all[] = {y, t, of_label, dloss, sum, count};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    free(dy);
+    free(labels);
+}
+
+/* Large enough for more than one group, block of k and core. */
+static void list_hashes(oclin_context *ctx, char to[HASHES_BYTES])
+{
+    static const struct row rows[] = {
+        {70, 270, 40, OCLIN_GELU, 1, OCLIN_GRAD_MEAN, 3, 1, ZERO_MEAN},
+        {7, 301, 40, OCLIN_TANH, 1, OCLIN_GRAD_SUM, 0, 0, POSITIVE},
+    };
+    to[0] = 0;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct output list[OUTPUTS];
+        struct host_data h = make_data(&rows[i]);
+        struct results made = run(ctx, &rows[i], &h);
+        list_outputs(&rows[i], &made, list);
+        for (int j = 0; j < OUTPUTS; j++)
+            if (list[j].values) add_hash(to, list[j].name, list[j].values, list[j].n);
+        add_hashes_of_losses(ctx, &rows[i], made.y, to);
+        free_results(&made);
+        free_data(&h);
+    }
+}
+
+/* This program run anew computes what it computes here. */
+static void test_processes(void **state)
+{
+    char here[HASHES_BYTES], *there = new_array(char, 4 * HASHES_BYTES);
+    (void)state;
+    list_hashes(shared_context, here);
+    const int ended = run_again(self, plan_name, "--hashes", 0, there, 4 * HASHES_BYTES);
+    if (ended != 0) fail_msg("the other process ended with %d:\n%s", ended, there);
+    if (!strstr(there, here)) fail_msg("here:\n%s\nanother process:\n%s", here, there);
+    free(there);
+}
+
+static void test_print_hashes(void **state)
+{
+    char here[HASHES_BYTES];
+    (void)state;
+    list_hashes(shared_context, here);
+    printf("%s\n", here);
 }
 
 /* -------------------------------------------------------------------------------------------------- rows */
 
+/* In the order in which rows are made: a later plan's differ from those of all before it. */
+static const char *const all_plans[] = {"plain",       "simd",        "simd-4",      "simd-8",
+                                        "simd-16",     "simd-whole",  "simd-packed", "simd-mixed",
+                                        "simd-staged", "simd-skinny", "simd-narrow", "simt-16",
+                                        "simt-32",     "simt-64x32",  "simt-64",     "simt-128"};
+
+enum kind { EDGE, BLOCK, PAIR, EXTREME, SMALL, SMALL_GELU, KINDS };
+static const char *const kind_names[KINDS] = {"edge", "block", "pair", "extreme", "small", "small_gelu"};
+
+/* Rows of a plan on a context that is made for planning alone. */
 struct rows {
+    const oclin_context *ctx;
+    uint64_t seed;
     struct row *rows;
-    size_t count, capacity;
+    uint64_t *keys; /* of each */
+    size_t count, capacity, ends[KINDS];
+    const struct rows *before; /* those of the plan before it */
 };
 
-static void add_row(struct rows *rows, const struct row *row)
+static struct oclin_operand operand_at(const struct row *r, int which)
 {
+    static char some_memory;
+    const int64_t stride = stride_of(r, which), offset = offset_of(r, which);
+    const int aligned = offset % 4 == 0 && (rows_of(r, which) <= 1 || stride % 4 == 0);
+    return (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, offset, stride, aligned};
+}
+
+/* What layer.c makes of the row, as far as a plan asks for it. */
+static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id id)
+{
+    const struct oclin_shape shape = {r->batch, r->in, r->out};
+    const struct oclin_operand none = {NULL, 0, 0, 0};
+    struct oclin_product p = oclin_plan_shaped(id, shape);
+    p.activation = r->activation;
+    if (id == OCLIN_KERNEL_FORWARD) {
+        p.a = operand_at(r, X);
+        p.b = operand_at(r, W);
+        p.c = operand_at(r, Y);
+        p.v = r->bias ? operand_at(r, B) : none;
+        return p;
+    }
+    p.a = operand_at(r, DY);
+    if (r->activation != OCLIN_NONE && r->activation != OCLIN_GELU) p.s = operand_at(r, Y);
+    p.b = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? X : W);
+    p.c = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? DW : DX);
+    if (id == OCLIN_KERNEL_GRAD_W && r->bias) p.v = operand_at(r, DB);
+    return p;
+}
+
+/* All that the kernels of a row are told but its numbers: shape, places, activation, kind of gradient, and
+ * the plan of each of its products with the kernel's own. Equal: the rows are the same test twice. */
+static uint64_t key_of(const oclin_context *ctx, const struct row *r)
+{
+    int64_t all[128] = {r->batch, r->in, r->out, r->activation, r->gradient, r->bias};
+    size_t n = 6;
+    for (int i = 0; i < PLACED; i++) {
+        if (!r->bias && (i == B || i == DB)) continue;
+        all[n++] = rows_of(r, i) > 1 ? stride_of(r, i) : 0;
+        all[n++] = offset_of(r, i);
+    }
+    const struct oclin_product grads = product_at(r, OCLIN_KERNEL_GRADS);
+    const int one_pass = oclin_plan_one_pass(ctx, &grads);
+    for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRADS; id++) {
+        struct oclin_plan plan;
+        const struct oclin_product p = product_at(r, (enum oclin_kernel_id)id);
+        const int runs = id == OCLIN_KERNEL_FORWARD || one_pass == (id == OCLIN_KERNEL_GRADS);
+        if (!runs || !oclin_plan_product(ctx, &p, 0, &plan)) continue;
+        const struct oclin_tile *t = &plan.tile;
+        const int64_t of_plan[] = {id,        t->family,   t->vl,        t->group,     t->tile_m,
+                                   t->tile_n, t->tile_k,   t->item_m,    t->item_n,    t->aligned,
+                                   t->stage,  t->unroll_k, t->peel,      t->sub_group, t->prefetch,
+                                   t->queue,  plan.groups, plan.block_m, plan.block_n, plan.block_k};
+        memcpy(all + n, of_plan, sizeof of_plan);
+        n += COUNT_OF(of_plan);
+    }
+    return oclin_cache_hash(all, n * sizeof *all);
+}
+
+/* Whether this plan or one before it has such a row. */
+static int is_known(const struct rows *rows, uint64_t key)
+{
+    for (; rows; rows = rows->before)
+        for (size_t i = 0; i < rows->count; i++)
+            if (rows->keys[i] == key) return 1;
+    return 0;
+}
+
+/* A row that is there already is moved to other places until it is a new one; it stays aligned if it was. */
+static void add_row(struct rows *rows, const struct row *wanted)
+{
+    struct row row = *wanted;
+    const int step = row.pad % 4 == 0 && row.offset % 4 == 0 ? 4 : 1;
+    for (int i = 0; is_known(rows, key_of(rows->ctx, &row)); i++) *(i % 2 ? &row.pad : &row.offset) += step;
     if (rows->count == rows->capacity) {
         rows->capacity = rows->capacity ? 2 * rows->capacity : 64;
         rows->rows = realloc(rows->rows, rows->capacity * sizeof *rows->rows);
-        if (!rows->rows) abort();
+        rows->keys = realloc(rows->keys, rows->capacity * sizeof *rows->keys);
+        if (!rows->rows || !rows->keys) abort();
     }
-    rows->rows[rows->count++] = *row;
+    rows->keys[rows->count] = key_of(rows->ctx, &row);
+    rows->rows[rows->count++] = row;
 }
 
-static struct oclin_tile tile_in_use(oclin_context *ctx)
+/* Two of five rows are dense, and begin where their buffers do; two lie in larger ones, with numbers that
+ * stay exact; and one besides has an activation whose numbers do not, or a mean. Which ones is another matter
+ * for each plan. */
+static void add_varied(struct rows *rows, const struct row *dense)
+{
+    struct row r = *dense;
+    struct rng rng = {rows->seed + rows->count};
+    const int64_t way = rng_below(&rng, 5);
+    if (way >= 2) {
+        r.pad = (int)rng_below(&rng, 6);
+        r.offset = 1 + (int)rng_below(&rng, 7);
+        r.bias = rng_below(&rng, 4) > 0;
+        r.activation = rng_below(&rng, 2) ? OCLIN_RELU : OCLIN_NONE;
+    }
+    if (way == 4) {
+        static const oclin_activation inexact[] = {OCLIN_NONE, OCLIN_RELU, OCLIN_SIGMOID, OCLIN_TANH};
+        r.data = rng_below(&rng, 2) ? ZERO_MEAN : POSITIVE;
+        r.activation = inexact[rng_below(&rng, COUNT_OF(inexact))];
+        r.gradient = rng_below(&rng, 3) ? OCLIN_GRAD_MEAN : OCLIN_GRAD_SUM;
+    }
+    add_row(rows, &r);
+}
+
+static struct oclin_tile tile_in_use(const oclin_context *ctx)
 {
     struct oclin_product p;
     struct oclin_plan plan;
@@ -351,7 +605,7 @@ static void add_cube(struct rows *rows, const int64_t *sizes, int n)
         r.batch = sizes[i / n / n];
         r.in = sizes[i / n % n];
         r.out = sizes[i % n];
-        add_row(rows, &r);
+        add_varied(rows, &r);
     }
 }
 
@@ -382,7 +636,7 @@ static void add_block_edges(struct rows *rows, const struct oclin_tile *t)
         r.batch = sizes[0];
         r.in = sizes[1];
         r.out = sizes[2];
-        add_row(rows, &r);
+        add_varied(rows, &r);
     }
 }
 
@@ -456,15 +710,131 @@ static void add_small(struct rows *rows, oclin_activation first, oclin_activatio
     }
 }
 
-static void name_rows(struct test_list *list, struct rows *rows, size_t first, size_t end, const char *kind)
+/* All rows of a plan; ctx is for planning alone. */
+static struct rows *make_rows(const oclin_context *ctx, const struct rows *before)
 {
-    for (size_t i = first; i < end; i++) {
-        struct row *r = &rows->rows[i];
-        add_test(list, test_row, r, "%s/%s/%lldx%lldx%lld/%s/%s/%s/pad%d/offset%d/%s", plan_name, kind,
-                 (long long)r->batch, (long long)r->in, (long long)r->out, activation_names[r->activation],
-                 r->bias ? "bias" : "no_bias", r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad,
-                 r->offset, data_names[r->data]);
+    const char *plan = ctx->plan.name;
+    const struct oclin_tile t = tile_in_use(ctx);
+    struct rows *rows = new_array(struct rows, 1);
+    int64_t sizes[16];
+    rows->ctx = ctx;
+    rows->before = before;
+    rows->seed = oclin_cache_hash(plan, strlen(plan));
+    add_cube(rows, sizes, edges(&t, sizes));
+    rows->ends[EDGE] = rows->count;
+    if (t.family == OCLIN_SIMD) add_block_edges(rows, &t);
+    if (strcmp(plan, "simd-skinny") == 0 || strcmp(plan, "simd-narrow") == 0) add_skinny(rows);
+    rows->ends[BLOCK] = rows->count;
+    add_pairs(rows, &t);
+    rows->ends[PAIR] = rows->count;
+    add_extremes(rows);
+    rows->ends[EXTREME] = rows->count;
+    add_small(rows, OCLIN_NONE, OCLIN_TANH);
+    rows->ends[SMALL] = rows->count;
+    add_small(rows, OCLIN_GELU, OCLIN_GELU);
+    rows->ends[SMALL_GELU] = rows->count;
+    return rows;
+}
+
+/* A context that plans as one with this plan does, and does nothing else; NULL: the device has no room for
+ * the plan. */
+static oclin_context *make_planner(const char *plan)
+{
+    oclin_context *ctx = new_array(oclin_context, 1);
+    *ctx = *shared_context;
+    ctx->log = NULL;
+    if (oclin_plan_choose(ctx, plan) == OCLIN_OK) return ctx;
+    free(ctx);
+    return NULL;
+}
+
+/* The rows of all plans up to the program's. */
+static struct rows *make_all_rows(void)
+{
+    struct rows *rows = NULL;
+    for (size_t i = 0; i < COUNT_OF(all_plans); i++) {
+        const oclin_context *ctx = make_planner(all_plans[i]);
+        if (ctx) rows = make_rows(ctx, rows);
+        if (strcmp(all_plans[i], plan_name) == 0) return rows;
     }
+    fprintf(stderr, "plan %s is not in the list of test_products.c\n", plan_name);
+    abort();
+}
+
+static void free_all_rows(struct rows *rows)
+{
+    while (rows) {
+        struct rows *before = (struct rows *)(uintptr_t)rows->before;
+        free((oclin_context *)(uintptr_t)rows->ctx);
+        free(rows->rows);
+        free(rows->keys);
+        free(rows);
+        rows = before;
+    }
+}
+
+static void name_row(const struct rows *rows, size_t i, char name[160])
+{
+    const struct row *r = &rows->rows[i];
+    int kind = EDGE;
+    while (i >= rows->ends[kind]) kind++;
+    snprintf(name, 160, "%s/%s/%lldx%lldx%lld/%s/%s/%s/pad%d/offset%d/%s", rows->ctx->plan.name,
+             kind_names[kind], (long long)r->batch, (long long)r->in, (long long)r->out,
+             activation_names[r->activation], r->bias ? "bias" : "no_bias",
+             r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset, data_names[r->data]);
+}
+
+static void add_rows(struct test_list *list, struct rows *rows)
+{
+    char name[160];
+    for (size_t i = 0; i < rows->count; i++) {
+        name_row(rows, i, name);
+        add_test(list, test_row, &rows->rows[i], "%s", name);
+    }
+}
+
+static uint64_t *all_keys(const struct rows *rows)
+{
+    uint64_t *keys = new_array(uint64_t, rows->count);
+    for (size_t i = 0; i < rows->count; i++) keys[i] = key_of(rows->ctx, &rows->rows[i]);
+    return keys;
+}
+
+/* No row of the plan is one that it, or a plan before it, has already. */
+static void test_no_row_twice(void **state)
+{
+    const struct rows *rows = *state;
+    uint64_t *keys = all_keys(rows);
+    for (const struct rows *other = rows; other; other = other->before) {
+        uint64_t *others = all_keys(other);
+        for (size_t i = 0; i < rows->count; i++)
+            for (size_t j = 0; j < (other == rows ? i : other->count); j++) {
+                char a[160], b[160];
+                if (keys[i] != others[j]) continue;
+                name_row(rows, i, a);
+                name_row(other, j, b);
+                fail_msg("the same kernels, plans and places:\n%s\n%s", a, b);
+            }
+        free(others);
+    }
+    free(keys);
+}
+
+/* Of the rows around edges at least a third lies in larger buffers, and some of them have activations and
+ * means. */
+static void test_edges_are_varied(void **state)
+{
+    const struct rows *rows = *state;
+    size_t placed = 0, inexact = 0, dense = 0;
+    for (size_t i = 0; i < rows->ends[BLOCK]; i++) {
+        const struct row *r = &rows->rows[i];
+        placed += r->pad > 0 && r->offset > 0;
+        dense += r->pad == 0 && r->offset == 0;
+        inexact += r->activation != OCLIN_NONE || r->gradient == OCLIN_GRAD_MEAN;
+    }
+    assert_true(3 * placed >= rows->ends[BLOCK]);
+    assert_true(5 * inexact >= rows->ends[BLOCK]);
+    assert_true(dense > 0);
 }
 
 int main(int argc, char **argv)
@@ -473,34 +843,23 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s PLAN [PATTERN]\n", argv[0]);
         return 2;
     }
+    self = argv[0];
     plan_name = argv[1];
     if (plan_too_large(plan_name)) return run_refused(plan_name);
     shared_context = make_context(plan_name);
-    const struct oclin_tile t = tile_in_use(shared_context);
-    struct rows rows = {NULL, 0, 0};
-    int64_t sizes[16];
-    struct kind {
-        const char *name;
-        size_t end;
-    } kinds[6];
-    add_cube(&rows, sizes, edges(&t, sizes));
-    kinds[0] = (struct kind){"edge", rows.count};
-    if (t.family == OCLIN_SIMD) add_block_edges(&rows, &t);
-    if (strcmp(plan_name, "simd-skinny") == 0 || strcmp(plan_name, "simd-narrow") == 0) add_skinny(&rows);
-    kinds[1] = (struct kind){"block", rows.count};
-    add_pairs(&rows, &t);
-    kinds[2] = (struct kind){"pair", rows.count};
-    add_extremes(&rows);
-    kinds[3] = (struct kind){"extreme", rows.count};
-    add_small(&rows, OCLIN_NONE, OCLIN_TANH);
-    kinds[4] = (struct kind){"small", rows.count};
-    add_small(&rows, OCLIN_GELU, OCLIN_GELU);
-    kinds[5] = (struct kind){"small_gelu", rows.count};
+    struct rows *rows = NULL;
     struct test_list list = {NULL, 0, 0};
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        name_rows(&list, &rows, i ? kinds[i - 1].end : 0, kinds[i].end, kinds[i].name);
+    if (argc > 2 && strcmp(argv[2], "--hashes") == 0) {
+        add_test(&list, test_print_hashes, NULL, "--hashes");
+    } else {
+        rows = make_all_rows();
+        add_rows(&list, rows);
+        add_test(&list, test_no_row_twice, rows, "%s/rows/none twice", plan_name);
+        add_test(&list, test_edges_are_varied, rows, "%s/rows/edges are varied", plan_name);
+        add_test(&list, test_processes, NULL, "%s/processes", plan_name);
+    }
     const int failed = run_list(plan_name, &list, argc - 1, argv + 1);
+    free_all_rows(rows);
     oclin_context_destroy(shared_context);
-    free(rows.rows);
     return failed;
 }

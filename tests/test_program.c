@@ -1,5 +1,6 @@
 /* Kernel text: replaced file by file, what the compiler says, built once, and with which options. */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -364,6 +365,220 @@ static void test_no_fast_math(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* ------------------------------------------------------------------------------------ drivers that differ */
+
+/* What a test has the driver say, besides the truth. */
+static struct {
+    int failures;        /* so many of the next builds fail */
+    int builds;          /* how often one was asked for */
+    const char *kernels; /* those with this in their names need more_local bytes of local memory */
+    cl_ulong more_local;
+    int devices, at; /* a program has so many devices, the real one at this place; 0: the truth */
+} driver;
+
+cl_int clBuildProgram(cl_program program, cl_uint count, const cl_device_id *devices, const char *options,
+                      void(CL_CALLBACK *notify)(cl_program, void *), void *user)
+{
+    cl_int (*real)(cl_program, cl_uint, const cl_device_id *, const char *,
+                   void(CL_CALLBACK *)(cl_program, void *), void *);
+    find_real("clBuildProgram", &real);
+    driver.builds++;
+    if (driver.failures > 0 && driver.failures--) return CL_BUILD_PROGRAM_FAILURE;
+    return real(program, count, devices, options, notify, user);
+}
+
+cl_int clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device, cl_kernel_work_group_info what,
+                                size_t size, void *to, size_t *needed)
+{
+    cl_int (*real)(cl_kernel, cl_device_id, cl_kernel_work_group_info, size_t, void *, size_t *);
+    find_real("clGetKernelWorkGroupInfo", &real);
+    const cl_int error = real(kernel, device, what, size, to, needed);
+    char name[128] = "";
+    if (error || !to || what != CL_KERNEL_LOCAL_MEM_SIZE || !driver.kernels) return error;
+    assert_int_equal(clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL), CL_SUCCESS);
+    if (strstr(name, driver.kernels)) memcpy(to, &driver.more_local, sizeof driver.more_local);
+    return CL_SUCCESS;
+}
+
+enum { MOST_DEVICES = 3, OTHER_BYTES = 5 };
+static const char other_device[MOST_DEVICES]; /* their addresses are handles of devices that are not there */
+
+/* One device's part of an answer of `each` bytes a device. */
+static cl_int put_among(const void *of_real, const void *of_others, size_t each, void *to, size_t *needed)
+{
+    for (int i = 0; to && i < driver.devices; i++)
+        memcpy((char *)to + (size_t)i * each, i == driver.at ? of_real : of_others, each);
+    if (needed) *needed = (size_t)driver.devices * each;
+    return CL_SUCCESS;
+}
+
+cl_int clGetProgramInfo(cl_program program, cl_program_info what, size_t size, void *to, size_t *needed)
+{
+    cl_int (*real)(cl_program, cl_program_info, size_t, void *, size_t *);
+    find_real("clGetProgramInfo", &real);
+    const cl_device_id other = (cl_device_id)(uintptr_t)other_device;
+    const size_t other_size = OTHER_BYTES;
+    cl_device_id device;
+    size_t bytes;
+    unsigned char *binary[1];
+    if (!driver.devices) return real(program, what, size, to, needed);
+    switch (what) {
+    case CL_PROGRAM_NUM_DEVICES:
+        *(cl_uint *)to = (cl_uint)driver.devices;
+        return CL_SUCCESS;
+    case CL_PROGRAM_DEVICES:
+        assert_int_equal(real(program, what, sizeof device, &device, NULL), CL_SUCCESS);
+        return put_among(&device, &other, sizeof device, to, needed);
+    case CL_PROGRAM_BINARY_SIZES:
+        assert_int_equal(real(program, what, sizeof bytes, &bytes, NULL), CL_SUCCESS);
+        return put_among(&bytes, &other_size, sizeof bytes, to, needed);
+    case CL_PROGRAM_BINARIES:
+        for (int i = 0; i < driver.devices; i++) /* NULL: not wanted */
+            if (i != driver.at && ((unsigned char **)to)[i])
+                memcpy(((unsigned char **)to)[i], "other", OTHER_BYTES);
+        binary[0] = ((unsigned char **)to)[driver.at];
+        return binary[0] ? real(program, what, sizeof binary, binary, NULL) : CL_SUCCESS;
+    default:
+        return real(program, what, size, to, needed);
+    }
+}
+
+static void empty_folder(const struct folder *f)
+{
+    DIR *dir = opendir(f->path);
+    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
+        char inside[600];
+        snprintf(inside, sizeof inside, "%s/%s", f->path, e->d_name);
+        remove(inside);
+    }
+    if (dir) closedir(dir);
+    rmdir(f->path);
+}
+
+static void check_fill(oclin_context *ctx)
+{
+    oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    int32_t got;
+    assert_ok(ctx, oclin_tensor_fill(t, 41));
+    assert_ok(ctx, oclin_tensor_read(t, &got));
+    assert_int_equal(got, 41);
+    oclin_tensor_destroy(t);
+}
+
+/* A build that fails is tried again in the next call: in the third one for the last time, but with a folder
+ * of kernel texts, which are being worked on, as often as it is asked for. */
+static void test_third_build(void **state)
+{
+    const int with_folder = *(const int *)*state;
+    struct folder f = make_folder();
+    for (int failures = 0; failures <= 5; failures++) {
+        oclin_context *ctx = make_context_in(with_folder ? f.path : NULL, "plain", 0);
+        oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+        driver.failures = failures;
+        driver.builds = 0;
+        for (int i = 0; i < failures; i++) {
+            const int tried = i < 3 || with_folder;
+            assert_refused(ctx, OCLIN_E_BUILD, tried ? "clBuildProgram" : "did not build earlier",
+                           oclin_tensor_fill(t, 41));
+            assert_int_equal(driver.builds, tried ? i + 1 : 3);
+        }
+        driver.failures = 0;
+        if (failures < 3 || with_folder)
+            check_fill(ctx);
+        else
+            assert_refused(ctx, OCLIN_E_BUILD, "did not build earlier", oclin_tensor_fill(t, 41));
+        oclin_tensor_destroy(t);
+        oclin_context_destroy(ctx);
+    }
+    remove_folder(&f);
+}
+
+/* The largest kernels turn out to need more local memory than the device has, which no calculation has
+ * foreseen: others do their work, and where a plan was asked for by name it is refused. Just as much as there
+ * is does. */
+static void test_local_memory(void **state)
+{
+    static const struct {
+        const char *plan, *kernels;
+    } rows[] = {{NULL, "skinny"}, {NULL, "sim"}, {"simd", "simd"}, {"simt-16", "simt"}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        for (int more = 0; more < 2; more++) {
+            oclin_context *ctx = make_context_in(NULL, rows[i].plan, 1);
+            oclin_layer *l;
+            assert_ok(ctx, oclin_layer_create(&l, ctx, 40, 24, NULL));
+            oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 70, 40, NULL),
+                         *y = make_tensor(ctx, OCLIN_F32, 70, 24, NULL);
+            assert_ok(ctx, oclin_tensor_fill(x, 1.0)); /* element kernels say what they need */
+            const int rusticl = strcmp(ctx->device.info.platform_name, "rusticl") == 0;
+            driver.kernels = rows[i].kernels;
+            driver.more_local = (cl_ulong)(ctx->device.info.local_bytes + more) * (rusticl ? 2 : 1);
+            if (rusticl && more) driver.more_local++;
+            const oclin_status status = oclin_layer_forward(l, x, y);
+            if (more && rows[i].plan)
+                assert_refused(ctx, OCLIN_E_DEVICE, "no kernel of plan", status);
+            else {
+                assert_ok(ctx, status); /* and verified */
+                assert_ok(ctx, oclin_layer_backward(l, y, NULL));
+            }
+            if (rows[i].plan || strcmp(rows[i].kernels, "sim") == 0)
+                assert_int_equal(times_logged("does not fit the device") > 0, more);
+            memset(&driver, 0, sizeof driver);
+            oclin_layer_destroy(l);
+            oclin_tensor_destroy(x);
+            oclin_tensor_destroy(y);
+            oclin_context_destroy(ctx);
+        }
+}
+
+/* A file stands where the folder of kernel texts should be: that is said, and not taken for a folder without
+ * files. */
+static void test_file_for_folder(void **state)
+{
+    (void)state;
+    struct folder f = make_folder();
+    put_changed(&f, "fill.cl", "t[i] = bits", "t[i] = bits + 1");
+    oclin_context *ctx = make_context_in(f.file, "plain", 0);
+    oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    assert_refused(ctx, OCLIN_E_BUILD, f.file, oclin_tensor_fill(t, 41));
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    remove_folder(&f);
+}
+
+/* Of a program for several devices the binary for the context's device is the one that is stored. */
+static void test_binary_of_device(void **state)
+{
+    (void)state;
+    for (driver.devices = 1; driver.devices <= MOST_DEVICES; driver.devices++)
+        for (driver.at = 0; driver.at < driver.devices; driver.at++) {
+            struct folder f = make_folder();
+            setenv("OCLIN_CACHE_DIR", f.path, 1);
+            for (int loaded = 0; loaded < 2; loaded++) {
+                oclin_context *ctx = make_context_in(NULL, "plain", 0);
+                check_fill(ctx);
+                oclin_context_destroy(ctx);
+                if (times_logged("loaded fill") != loaded)
+                    fail_msg("device %d of %d, context %d:\n%s", driver.at, driver.devices, loaded,
+                             context_log());
+            }
+            setenv("OCLIN_CACHE_DIR", "", 1);
+            empty_folder(&f);
+        }
+    memset(&driver, 0, sizeof driver);
+}
+
+static void add_drivers(struct test_list *list)
+{
+    static const int with_folder[] = {0, 1};
+    add_test(list, test_file_for_folder, NULL, "replace/a file for the folder");
+    add_test(list, test_third_build, (void *)(uintptr_t)&with_folder[0],
+             "driver/builds at the third attempt");
+    add_test(list, test_third_build, (void *)(uintptr_t)&with_folder[1], "driver/builds in a folder, always");
+    add_test(list, test_local_memory, NULL, "driver/more local memory than foreseen");
+    add_test(list, test_binary_of_device, NULL, "driver/binaries of several devices");
+}
+
 int main(int argc, char **argv)
 {
     static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
@@ -385,5 +600,6 @@ int main(int argc, char **argv)
     add_test(&list, test_no_fast_math, plain, "build/no fast math, plain");
     add_test(&list, test_no_fast_math, simd, "build/no fast math, simd");
     add_test(&list, test_no_fast_math, simt, "build/no fast math, simt-16");
+    add_drivers(&list);
     return run_list("program", &list, argc, argv);
 }

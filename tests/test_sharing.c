@@ -369,6 +369,137 @@ static void test_alignment(void **state)
     free(memory);
 }
 
+/* -------------------------------------------------------------------------------------------- unspecified */
+
+/* Windows of an arena of 24 elements: rows, cols, stride, first. */
+enum { ARENA = 24, WINDOWS = 12 };
+static const int64_t windows[WINDOWS][4] = {
+    {1, 24, 24, 0}, /* all of it */
+    {4, 3, 3, 0},   /* 0 to 11 without gaps */
+    {1, 3, 3, 3},   /* its second row */
+    {1, 1, 1, 11},  /* its last element */
+    {4, 2, 3, 0},   /* its left two columns */
+    {4, 2, 3, 1},   /* its right two columns: they end where it ends */
+    {2, 3, 9, 0},   /* its first and last row: they begin and end where it does */
+    {3, 3, 3, 0},   /* all but the last row */
+    {4, 3, 3, 1},   /* one further: begins later, ends later */
+    {2, 2, 3, 4},   /* a block in the middle */
+    {1, 12, 12, 0}, /* the same elements as one row */
+    {1, 2, 2, 20},  /* far away */
+};
+
+/* By a write that is over. Of whom it covers whole: that is known where t has no gaps, or u is one row or has
+ * its stride. */
+static int must_heal(const oclin_tensor *t, const oclin_tensor *u)
+{
+    const int decided = !has_gaps(t) || u->rows <= 1 || u->stride == t->stride;
+    return decided && (elements_of(u) & ~elements_of(t)) == 0;
+}
+
+/* A failed call has left anything in u. A write of some elements does not make up for the others; one of all
+ * elements does. */
+static void test_healing(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    oclin_tensor *arena = make_tensor(ctx, OCLIN_F32, 1, ARENA, NULL), *t[WINDOWS];
+    int healed = 0, partly = 0;
+    for (int i = 0; i < WINDOWS; i++)
+        assert_ok(ctx, oclin_tensor_wrap(&t[i], ctx, OCLIN_F32, oclin_tensor_cl_mem(arena), windows[i][3],
+                                         windows[i][0], windows[i][1], windows[i][2]));
+    for (int i = 0; i < WINDOWS; i++)
+        for (int j = 0; j < WINDOWS; j++) {
+            assert_ok(ctx, oclin_tensor_fill(arena, 1.0));
+            oclin_tensor_written(t[j], OCLIN_E_CL);
+            assert_ok(ctx, oclin_tensor_fill(t[i], 2.0));
+            const uint64_t left = elements_of(t[j]) & ~elements_of(t[i]);
+            float got[ARENA];
+            const oclin_status status = oclin_tensor_read(t[j], got);
+            if (left ? status != OCLIN_E_STATE : must_heal(t[i], t[j]) && status != OCLIN_OK)
+                fail_msg("window %d is unspecified, %d is filled: reading %d gives %s", j, i, j,
+                         oclin_status_name(status));
+            healed += status == OCLIN_OK;
+            partly += left && (elements_of(t[j]) & elements_of(t[i]));
+        }
+    assert_true(healed > WINDOWS && partly > WINDOWS);
+    for (int i = 0; i < WINDOWS; i++) oclin_tensor_destroy(t[i]);
+    oclin_tensor_destroy(arena);
+}
+
+/* What looks at an unspecified tensor later, by a view or a wrapper, cannot be read either; what lies beside
+ * it can. */
+static void test_new_on_unspecified(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    oclin_tensor *arena = make_tensor(ctx, OCLIN_F32, 1, ARENA, NULL), *lost;
+    assert_ok(ctx, oclin_tensor_fill(arena, 1.0));
+    assert_ok(ctx, oclin_tensor_view(&lost, arena, 3, 2, 3, 6)); /* 3 4 5, 9 10 11 */
+    const uint64_t elements = elements_of(lost);
+    float got[ARENA];
+    int spared = 0;
+    oclin_tensor_written(lost, OCLIN_E_CL);
+    arena->unspecified = 0; /* so that it is the window which says so */
+    for (int by_wrap = 0; by_wrap < 2; by_wrap++)
+        for (int i = 0; i < WINDOWS; i++) {
+            oclin_tensor *t;
+            const int64_t *w = windows[i];
+            assert_ok(ctx, by_wrap ? oclin_tensor_wrap(&t, ctx, OCLIN_F32, oclin_tensor_cl_mem(arena), w[3],
+                                                       w[0], w[1], w[2])
+                                   : oclin_tensor_view(&t, arena, w[3], w[0], w[1], w[2]));
+            const int meets = (elements_of(t) & elements) != 0;
+            const oclin_status status = oclin_tensor_read(t, got);
+            if (meets ? status != OCLIN_E_STATE : !(has_gaps(t) && has_gaps(lost)) && status != OCLIN_OK)
+                fail_msg("window %d gives %s", i, oclin_status_name(status));
+            spared += status == OCLIN_OK;
+            oclin_tensor_destroy(t);
+        }
+    assert_true(spared > 0);
+    oclin_tensor_destroy(lost);
+    oclin_tensor_destroy(arena);
+}
+
+/* ------------------------------------------------------------------------------------- flags of a buffer */
+
+/* A buffer of these flags; what is refused of it, for a tensor, a view of that, and a view of the view. */
+struct flag_case {
+    const char *what;
+    cl_mem_flags flags;
+    int reads, writes, kernel_writes;
+};
+static struct flag_case flag_cases[] = {{"HOST_NO_ACCESS", CL_MEM_HOST_NO_ACCESS, 0, 0, 1},
+                                        {"HOST_READ_ONLY", CL_MEM_HOST_READ_ONLY, 1, 0, 1},
+                                        {"HOST_WRITE_ONLY", CL_MEM_HOST_WRITE_ONLY, 0, 1, 1},
+                                        {"READ_ONLY", CL_MEM_READ_ONLY, 1, 0, 0},
+                                        {"WRITE_ONLY", CL_MEM_WRITE_ONLY, 0, 1, 1}};
+
+static void test_flags_of_views(void **state)
+{
+    const struct flag_case *c = *state;
+    oclin_context *ctx = context();
+    cl_mem buffer = make_parent(ctx, c->flags, 16);
+    oclin_tensor *t[3];
+    float host[16] = {0};
+    assert_ok(ctx, oclin_tensor_wrap(&t[0], ctx, OCLIN_F32, buffer, 0, 4, 4, 4));
+    assert_ok(ctx, oclin_tensor_view(&t[1], t[0], 4, 2, 2, 4));
+    assert_ok(ctx, oclin_tensor_view_rows(&t[2], t[1], 1, 1));
+    for (int i = 0; i < 3; i++) {
+        assert_status(ctx, c->writes ? OCLIN_OK : OCLIN_E_ARG, oclin_tensor_write(t[i], host));
+        assert_status(ctx, c->kernel_writes ? OCLIN_OK : OCLIN_E_ARG, oclin_tensor_fill(t[i], 1.0));
+        assert_status(ctx, c->reads ? OCLIN_OK : OCLIN_E_ARG, oclin_tensor_read(t[i], host));
+    }
+    for (int i = 0; i < 3; i++) oclin_tensor_destroy(t[i]);
+    clReleaseMemObject(buffer);
+}
+
+static void add_states(struct test_list *list)
+{
+    add_test(list, test_healing, NULL, "unspecified/healed by a write of all of it");
+    add_test(list, test_new_on_unspecified, NULL, "unspecified/views and wrappers made later");
+    for (size_t i = 0; i < COUNT_OF(flag_cases); i++)
+        add_test(list, test_flags_of_views, &flag_cases[i], "flags/views of a %s buffer", flag_cases[i].what);
+}
+
 int main(int argc, char **argv)
 {
     static int numbers[WAYS];
@@ -390,6 +521,7 @@ int main(int argc, char **argv)
                  "alignment/skew %d, offset %d, %d rows, stride %d", (int)alignment_cases[i].skew,
                  (int)alignment_cases[i].offset, (int)alignment_cases[i].rows,
                  (int)alignment_cases[i].stride);
+    add_states(&list);
     const int code = run_list("sharing", &list, argc, argv);
     oclin_context_destroy(shared);
     return code;

@@ -927,6 +927,287 @@ static void test_backward_does_not_build(void **state)
     faults_end();
 }
 
+/* --------------------------------------------------------------------------------------- a scripted clock */
+
+/* A launch of forward by its default, and by the plan "plain", takes so long in each round; of any other
+ * kernel a hundred times as long. Nothing else takes time, so that it is known before what must be chosen. */
+enum { ROUNDS = 21 };
+/* Longer than the shortest timing, so that there is one launch a timing; sums of it are exact. */
+static const double usual = 0.03125;
+
+static struct script {
+    double of_default[ROUNDS], of_plain[ROUNDS];
+    int rounds_left;               /* the time is over when so many rounds are; 0: never */
+    double now;                    /* what the clock says */
+    int round;                     /* of forward, that is over */
+    int of_plain_timed;            /* rounds in which "plain" took part */
+    char chosen[32], skipped[200]; /* for forward; why "plain" was skipped */
+} script;
+
+static double script_now(void)
+{
+    return script.now;
+}
+
+cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions,
+                              const size_t *offset, const size_t *global, const size_t *local, cl_uint waits,
+                              const cl_event *wait, cl_event *event)
+{
+    cl_int (*real)(cl_command_queue, cl_kernel, cl_uint, const size_t *, const size_t *, const size_t *,
+                   cl_uint, const cl_event *, cl_event *);
+    char name[128] = "";
+    find_real("clEnqueueNDRangeKernel", &real);
+    clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL);
+    const int round = script.round < ROUNDS ? script.round : ROUNDS - 1;
+    script.now += strcmp(name, "forward_skinny") == 0  ? script.of_default[round]
+                  : strcmp(name, "forward_plain") == 0 ? script.of_plain[round]
+                                                       : 100.0 * usual;
+    return real(queue, kernel, dimensions, offset, global, local, waits, wait, event);
+}
+
+/* Counts rounds; ends the tuning when forward is decided. */
+static int follow(void *user, const struct oclin_tune_progress *p)
+{
+    (void)user;
+    if (strcmp(p->product, "forward") != 0) return 0;
+    const int is_plain = strcmp(p->plan, "plain") == 0;
+    script.of_plain_timed += is_plain && p->event == OCLIN_TUNE_TIMED;
+    if (p->event == OCLIN_TUNE_TIMED && strcmp(p->plan, "default") == 0) script.round++;
+    if (script.rounds_left && script.round == script.rounds_left) script.now = 2 * enough;
+    if (p->event == OCLIN_TUNE_CHOSEN) snprintf(script.chosen, sizeof script.chosen, "%s", p->plan);
+    return p->event == OCLIN_TUNE_CHOSEN;
+}
+
+/* Both take as long as usual in every round. */
+static void begin_script(void)
+{
+    memset(&script, 0, sizeof script);
+    for (int i = 0; i < ROUNDS; i++) script.of_default[i] = script.of_plain[i] = usual;
+}
+
+/* Tunes forward by the script, always in the same context, whose kernels are built once. 0: the device has
+ * another default than the script. */
+static oclin_context *scripted;
+
+static int run_script(void)
+{
+    if (!scripted) scripted = make_context(NULL);
+    oclin_context *ctx = scripted;
+    oclin_tuning_free(&ctx->tuning); /* of the run before */
+    const int fits = plan_of(ctx, OCLIN_KERNEL_FORWARD, small).tile.family == OCLIN_SKINNY;
+    clear_context_log();
+    if (fits) {
+        faults_keep_builds(1);
+        faults_clock_of(script_now);
+        const oclin_status status = oclin_tune(ctx, small.in, small.out, small.batch, enough, follow, NULL);
+        faults_clock_of(NULL);
+        assert_status(ctx, script.chosen[0] ? OCLIN_E_STATE : OCLIN_OK, status);
+        const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, small);
+        assert_int_equal(t != NULL, script.chosen[0] != 0);
+        if (t) assert_string_equal(t->plan[0] ? t->plan : "default", script.chosen);
+    }
+    return fits;
+}
+
+/* A plan that is faster by no more than 3 % in the middle does not win. */
+static void test_least_gain(void **state)
+{
+    static const struct {
+        double gain;
+        const char *chosen;
+    } rows[] = {{1.0, "default"}, {1.01, "default"}, {1.029, "default"}, {1.031, "plain"},
+                {1.1, "plain"},   {3.0, "plain"},    {0.97, "default"},  {0.5, "default"}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        begin_script();
+        for (int round = 0; round < ROUNDS; round++) script.of_plain[round] = usual / rows[i].gain;
+        if (!run_script()) skip();
+        if (strcmp(script.chosen, rows[i].chosen) != 0) fail_msg("gain %g: %s", rows[i].gain, script.chosen);
+    }
+}
+
+/* Nor one that is much faster in the middle, but not in three of four rounds. To be as fast is not to be
+ * faster. */
+static void test_most_rounds(void **state)
+{
+    static const struct {
+        int faster;
+        double otherwise; /* times the usual one */
+        const char *chosen;
+    } rows[] = {{21, 1.0, "plain"},     {16, 1.125, "plain"}, {15, 1.125, "default"},
+                {11, 1.125, "default"}, {16, 1.0, "plain"},   {15, 1.0, "default"}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        begin_script();
+        for (int round = 0; round < ROUNDS; round++)
+            script.of_plain[round] = usual * (round < rows[i].faster ? 0.75 : rows[i].otherwise);
+        if (!run_script()) skip();
+        if (strcmp(script.chosen, rows[i].chosen) != 0)
+            fail_msg("faster in %d rounds: %s", rows[i].faster, script.chosen);
+    }
+}
+
+/* It is the middle that counts: not the mean, which one slow round moves, nor the best, which one fast round
+ * makes. */
+static void test_median(void **state)
+{
+    (void)state;
+    begin_script();
+    for (int round = 0; round < ROUNDS; round++) script.of_plain[round] = usual * (round < 18 ? 0.9 : 50.0);
+    if (!run_script()) skip();
+    assert_string_equal(script.chosen, "plain");
+    begin_script();
+    for (int round = 0; round < ROUNDS; round++) script.of_plain[round] = usual * (round < 18 ? 0.99 : 0.1);
+    assert_true(run_script());
+    assert_string_equal(script.chosen, "default");
+}
+
+/* Two rounds are too few, three are enough; and what is hopeless after three is not timed further. */
+static void test_rounds(void **state)
+{
+    (void)state;
+    for (int rounds = 1; rounds <= 4; rounds++) {
+        begin_script();
+        script.rounds_left = rounds;
+        for (int round = 0; round < ROUNDS; round++) script.of_plain[round] = usual / 2;
+        if (!run_script()) skip();
+        assert_string_equal(script.chosen, rounds < 3 ? "" : "plain");
+        assert_int_equal(script.of_plain_timed, rounds);
+    }
+    for (int hopeless = 0; hopeless < 2; hopeless++) {
+        begin_script();
+        for (int round = 0; round < ROUNDS; round++)
+            script.of_plain[round] = usual * (hopeless ? 1.26 : 1.24);
+        assert_true(run_script());
+        assert_string_equal(script.chosen, "default");
+        assert_int_equal(script.of_plain_timed, hopeless ? 3 : ROUNDS);
+    }
+}
+
+/* ---------------------------------------------------------------------------------- what a check must see */
+
+/* Ends the tuning when forward's plan "plain" is built and checked, or skipped. */
+static int until_plain(void *user, const struct oclin_tune_progress *p)
+{
+    (void)user;
+    if (strcmp(p->product, "forward") != 0 || strcmp(p->plan, "plain") != 0) return 0;
+    snprintf(script.skipped, sizeof script.skipped, "%.150s", p->why);
+    return 1;
+}
+
+/* The plan "plain" of forward, with this mistake in its text, is skipped for that reason. */
+static void check_plain_skipped(struct oclin_shape s, const char *from, const char *to, const char *why)
+{
+    struct folder f = make_folder();
+    begin_script();
+    write_mistake(&f, "product_plain.cl", from, to);
+    oclin_context *ctx = context_with_kernels(&f);
+    assert_refused(ctx, OCLIN_E_STATE, "forward with plan plain",
+                   oclin_tune(ctx, s.in, s.out, s.batch, enough, until_plain, NULL));
+    if (!strstr(script.skipped, why)) fail_msg("'%s' does not say '%s'", script.skipped, why);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+}
+
+/* A NaN anywhere is seen, also where nothing is compared with the reference: of 200 columns 96 are. */
+static void test_nan_beside_samples(void **state)
+{
+    static const struct oclin_shape wide = {8, 40, 200};
+    char to[120];
+    (void)state;
+    for (int column = 0; column < 3; column++) {
+        snprintf(to, sizeof to, "return column == %d ? NAN : b[column * b_stride + k];", column);
+        check_plain_skipped(wide, "return b[column * b_stride + k];", to, "nan");
+    }
+}
+
+/* Results hold NaN before each candidate: one that writes nothing does not live on what the one before it has
+ * left. */
+static void test_poison_before_each(void **state)
+{
+    (void)state;
+    check_plain_skipped(small, "if (item >= m * n) return;", "if (item >= 0) return;", "nan");
+}
+
+/* The tuner's own context is as the caller's, whatever the environment has become: its kernels, its checks,
+ * its plan. */
+static void test_environment(void **state)
+{
+    static const char *const names[] = {"OCLIN_CL_DIR", "OCLIN_VERIFY", "OCLIN_PLAN", "OCLIN_DEVICE"};
+    (void)state;
+    const char *was = getenv("OCLIN_DEVICE");
+    char *device = was ? strdup(was) : NULL;
+    struct folder f = make_folder();
+    setenv("OCLIN_CACHE_DIR", "", 1);
+    write_mistake(&f, "forward.cl", "sum += load_lanes(v, lanes)", "sum += 0.5f");
+    oclin_context *ctx = make_context(NULL);
+    const char *const values[] = {f.path, "1", "simd-16", "no such device"};
+    struct listener h = {{0}, 0, 0, 0, "", ""};
+    clear_context_log();
+    for (size_t i = 0; i < COUNT_OF(names); i++) setenv(names[i], values[i], 1);
+    faults_clock(usual); /* a look at the clock takes so long, whatever happens between two */
+    const oclin_status status = tune(ctx, small, enough, &h);
+    faults_clock(0.0);
+    for (size_t i = 0; i < COUNT_OF(names); i++) unsetenv(names[i]);
+    if (device) setenv("OCLIN_DEVICE", device, 1);
+    assert_ok(ctx, status);
+    assert_int_equal(h.events[OCLIN_TUNE_SKIPPED], 0);
+    assert_false(logged("replaces the built-in"));
+    check_layer(ctx, small);
+    oclin_context_destroy(ctx);
+    free_folder(&f);
+    free(device);
+}
+
+/* A context with kernels of a folder tunes these kernels; and what is known of them is not what others use,
+ * nor the other way round: the file is neither read nor written. */
+static void test_kernels_of_folder(void **state)
+{
+    (void)state;
+    struct folder f = make_folder(), kernels = make_folder();
+    char path[PATH_BYTES];
+    size_t length[2];
+    setenv("OCLIN_CACHE_DIR", f.path, 1);
+    store_one();
+    check_accepted(1);
+    assert_true(tuning_file(&f, path));
+    char *before = read_text(path, &length[0]);
+    write_mistake(&kernels, "forward.cl", "forward:", "forward as well:");
+    struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
+    o.cl_dir = kernels.path;
+    oclin_context *ctx = make_context_with(o);
+    assert_int_equal(ctx->tuning.count, 0);
+    struct listener h = {{0}, 0, 0, 0, "", ""};
+    clear_context_log();
+    faults_clock(usual);
+    const oclin_status status = tune(ctx, small, enough, &h);
+    faults_clock(0.0);
+    assert_ok(ctx, status);
+    check_logged("replaces the built-in forward.cl");
+    check_logged("tuning: not stored: kernels are replaced");
+    assert_true(ctx->tuning.count >= 3);
+    char *after = read_text(path, &length[1]);
+    assert_int_equal(length[0], length[1]);
+    assert_memory_equal(before, after, length[0]);
+    free(before);
+    free(after);
+    oclin_context_destroy(ctx);
+    free_folder(&kernels);
+    free_folder(&f);
+}
+
+static void add_rules(struct test_list *list)
+{
+    add_test(list, test_least_gain, NULL, "rules/more than 3 percent");
+    add_test(list, test_most_rounds, NULL, "rules/faster in most rounds");
+    add_test(list, test_median, NULL, "rules/the median");
+    add_test(list, test_rounds, NULL, "rules/how many rounds");
+    add_test(list, test_nan_beside_samples, NULL, "rules/NaN beside the samples");
+    add_test(list, test_poison_before_each, NULL, "rules/poison before each");
+    add_test(list, test_environment, NULL, "rules/the environment is ignored");
+    add_test(list, test_kernels_of_folder, NULL, "rules/kernels of a folder");
+}
+
 int main(int argc, char **argv)
 {
     unsetenv("OCLIN_PLAN"); /* with it there is nothing to tune */
@@ -953,5 +1234,9 @@ int main(int argc, char **argv)
     add_test(&list, test_does_not_build, NULL, "wrong/does not build");
     add_test(&list, test_backward_does_not_build, NULL, "wrong/backward does not build");
     add_test(&list, test_faults, NULL, "faults");
-    return run_list("tune", &list, argc, argv);
+    add_rules(&list);
+    const int code = run_list("tune", &list, argc, argv);
+    faults_keep_builds(0);
+    oclin_context_destroy(scripted);
+    return code;
 }

@@ -509,3 +509,142 @@ m("context: a buffer leaks when its migration fails", "", [(CONTEXT, "        cl
   "faults create")
 m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = take_binary(ctx, p, options, binary, size);\n    free(binary);",
                                             "    const cl_int error = take_binary(ctx, p, options, binary, size);")], "asan cache second*")
+
+# ------------------------------------------------------------------------------------- what a failed call has left behind
+
+WRITTEN = "if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);"
+m("layer: b and db readable after a failed backward", "the launch writes both",
+  [(LAYER, WRITTEN, WRITTEN.replace("l->bias", "l->bias && status == OCLIN_OK"))], "layer_state failure/*")
+m("layer: w readable after b's part of a step failed", "nobody knows whether it has moved",
+  [(LAYER, "for (int j = status == OCLIN_OK ? i : 0; j <= i; j++)", "for (int j = i; j <= i; j++)")], "layer_state failure/*")
+m("layer: backward takes an unspecified y", "", [(LAYER, 'if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));', "")],
+  "layer_state unspecified/*")
+m("layer: backward takes an unspecified x", "", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));', "")],
+  "layer_state unspecified/*")
+m("layer: backward adds to an unspecified dw", "",
+  [(LAYER, 'if (!l->dw->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));', "")], "layer_state unspecified/*")
+m("layer: a step with an unspecified db", "", [(LAYER, 'if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));', "")],
+  "layer_state unspecified/*")
+m("loss: reads an unspecified y", "",
+  [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (a->accumulated) OCLIN_TRY(oclin_tensor_check_readable")],
+  "loss state/*")
+m("loss: adds onto what is unspecified", "",
+  [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (!a->output) OCLIN_TRY(oclin_tensor_check_readable")],
+  "loss state/*")
+m("tensor: a write of some elements heals all", "", [(TENSOR, "else if (covers(t, u))", "else")], "sharing unspecified/*")
+m("tensor: a write of the first and the last row heals all", "rows between are not covered",
+  [(TENSOR, "if (u->rows > 1 && u->stride != t->stride) return 0;\n", "")], "sharing unspecified/*")
+m("tensor: a write of some columns heals all", "",
+  [(TENSOR, "return (first_of(u) - first_of(t)) % t->stride + u->cols <= t->cols;", "return 1;")], "sharing unspecified/*")
+m("tensor: nothing heals", "", [(TENSOR, "            u->unspecified = 0;", "            ;")], "sharing unspecified/*")
+m("tensor: a view of what is unspecified can be read", "", [(TENSOR, "t->unspecified |= u->unspecified;", "")], "sharing unspecified/*")
+for field in ("readable", "writable", "host_readable", "host_writable"):
+    m("tensor: a view forgets %s" % field, "what the buffer's flags allow",
+      [(TENSOR, "    t->%s = base->%s;\n" % (field, field), "")], "sharing flags/*")
+
+# ------------------------------------------------------------------------------------------------ zeros that are marked
+
+SETTLED = "settle_all((oclin_tensor *[]){call->dy, s->x, s->y, l->w, l->b}, 5)"
+m("layer: forward before b's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->w, l->b}, 2)")], "layer_state zero_grad/*")
+m("layer: forward before w's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->b}, 2)")], "layer_state zero_grad/*")
+m("layer: backward_step before b's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("5", "4"))], "layer_state zero_grad/*")
+m("layer: dX before w's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("l->w, ", "").replace("5", "4"))],
+  "layer_state zero_grad/*")
+m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "{all[i].dw, all[i].w}, 2)", "{all[i].dw, all[i].w}, 1)")],
+  "layer_state zero_grad/*")
+m("loss: added to before its marked zeros are written", "",
+  [(LOSS, "c->options.accumulate ? oclin_tensor_settle(outputs[i])", "0 ? oclin_tensor_settle(outputs[i])")], "loss state/*")
+m("layer: the workspace leaves out dW", "", [(LAYER, "i < 3 && batch > 0", "i < 2 && batch > 0")], "layer_state workspace/*")
+m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
+TURN = "enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale));"
+m("loss: every second gradient differs in its last bit", "",
+  [(LOSS, TURN, "enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale) * (ctx->epoch % 2 ? 1.0f : 0x1.000002p0f));")],
+  "loss *twice")
+m("loss: every second sum differs in its last bit", "",
+  [(LOSS, "enqueue_sum(ctx, &sum, c, (float)scale)", "enqueue_sum(ctx, &sum, c, (float)scale * (ctx->epoch % 2 ? 1.0f : 0x1.000002p0f))")],
+  "loss *twice")
+
+# -------------------------------------------------------------------------------------- alignment of one operand alone
+
+OPERANDS = "{&p->a, &p->s, &p->b, &p->c, &p->v, &p->z}"
+for operand in "asbcvz":
+    m("plan: operand %s is not asked whether it is aligned" % operand, "",
+      [(PLAN, OPERANDS, OPERANDS.replace("&p->%s" % operand, "&p->%s" % ("b" if operand == "a" else "a")))],
+      "plan align*", *(["edges alone/*"] if operand not in "sz" else []))
+m("plan: the bias is not asked whether it is aligned (Oclgrind)", "what the hardware may forgive",
+  [(PLAN, OPERANDS, OPERANDS.replace("&p->v", "&p->a"))], "oclgrind-data edges alone/b*")
+STEP_ALIGNED = "s->w->aligned && s->dw->aligned"
+m("step: an unaligned dw taken for aligned", "", [(PRODUCT, STEP_ALIGNED, "s->w->aligned")], "edges alone/*")
+m("step: an unaligned dw taken for aligned (Oclgrind)", "what the hardware may forgive", [(PRODUCT, STEP_ALIGNED, "s->w->aligned")],
+  "oclgrind-data edges alone/dw*")
+m("step: an unaligned w taken for aligned", "", [(PRODUCT, STEP_ALIGNED, "s->dw->aligned")], "edges alone/*")
+
+# ------------------------------------------------------------------------------------------- drivers, and facts of devices
+
+m("program: denormals are flushed", "by an option of the compiler", [(PROGRAM, '"-cl-std=CL1.2 -DOCLIN_GROUP', '"-cl-std=CL1.2 -cl-denorms-are-zero -DOCLIN_GROUP')],
+  "edges denormals/*")
+m("program: the third build is not tried", "", [(PROGRAM, "MOST_FAILURES = 3", "MOST_FAILURES = 2")], "program driver/*")
+m("program: a fourth build is tried", "", [(PROGRAM, "MOST_FAILURES = 3", "MOST_FAILURES = 4")], "program driver/*")
+m("program: builds of a folder's kernels end", "", [(PROGRAM, "p->failures += status == OCLIN_E_BUILD && !ctx->cl_dir;", "p->failures += status == OCLIN_E_BUILD;")],
+  "program driver/*")
+m("program: local memory of the built kernel is not looked at", "",
+  [(PROGRAM, "p->fits = group_fits && local <= (cl_ulong)ctx->device.info.local_bytes;", "p->fits = group_fits;")], "program driver/*")
+m("program: all of the local memory is too much", "",
+  [(PROGRAM, "local <= (cl_ulong)ctx->device.info.local_bytes;", "local < (cl_ulong)ctx->device.info.local_bytes;")], "program driver/*")
+m("program: a file for the folder of kernels is a folder without files", "",
+  [(PROGRAM, "if (!file && errno != ENOENT)", "if (!file && errno != ENOENT && errno != ENOTDIR)")], "program replace/*")
+m("program: the first device's binary is stored", "", [(PROGRAM, "while (i < count && devices[i] != ctx->device.info.device) i++;", "")],
+  "program driver/*")
+DEVICE = "src/device.c"
+m("device: embedded devices without 64-bit integers accepted", "",
+  [(DEVICE, 'return strcmp(profile, "EMBEDDED_PROFILE") != 0 || has_extension(device, "cles_khr_int64");', "return profile[0] != 1;")], "device facts/*")
+m("device: embedded devices with 64-bit integers refused", "",
+  [(DEVICE, ' || has_extension(device, "cles_khr_int64")', "")], "device facts/*")
+m("device: the widest sub-group", "", [(DEVICE, "sizes[i] < narrowest", "sizes[i] > narrowest")], "device facts/*")
+m("device: the first sub-group", "", [(DEVICE, "(!narrowest || sizes[i] < narrowest)", "!narrowest")], "device facts/*")
+m("device: sub-groups without the extension", "",
+  [(DEVICE, '!has_extension(device, "cl_intel_required_subgroup_size") ||\n        ', "")], "device facts/*")
+m("device: the limit of the first dimension is not looked at", "", [(DEVICE, "facts->max_items = (int64_t)items[0];", ";")], "device facts/*")
+m("device: the limit of the first dimension alone", "", [(DEVICE, "items[0] > 0 && (int64_t)items[0] < facts->max_items", "items[0] > 0")], "device facts/*")
+m("device: a limit of 0 work-items is believed", "", [(DEVICE, "items[0] > 0 && (int64_t)items[0] < facts->max_items", "(int64_t)items[0] < facts->max_items")],
+  "device facts/*")
+
+# ------------------------------------------------------------------------------------------------------- the tuner's rules
+
+TUNE, RULES = "src/tune.c", "tune rules/*"
+m("tune: any gain wins", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.0")], RULES)
+m("tune: a gain of 3 % is not enough", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.05")], RULES)
+ROUNDS = "4 * faster >= 3 * arm->rounds"
+m("tune: faster in few rounds wins", "", [(TUNE, ROUNDS, "1")], RULES)
+m("tune: faster in half of the rounds wins", "", [(TUNE, ROUNDS, "2 * faster >= arm->rounds")], RULES)
+m("tune: as fast is faster", "", [(TUNE, "arm->seconds[i] < of_default->seconds[i]", "arm->seconds[i] <= of_default->seconds[i]")], RULES)
+m("tune: two rounds are enough", "", [(TUNE, "FEWEST_ROUNDS = 3", "FEWEST_ROUNDS = 2")], RULES)
+m("tune: four rounds are needed", "", [(TUNE, "FEWEST_ROUNDS = 3", "FEWEST_ROUNDS = 4")], RULES)
+m("tune: hopeless plans are timed on", "", [(TUNE, "hopeless = 1.25", "hopeless = 1.3")], RULES)
+m("tune: plans that may win are dropped", "", [(TUNE, "hopeless = 1.25", "hopeless = 1.2")], RULES)
+MEDIAN = "return 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]);"
+m("tune: the best round counts", "", [(TUNE, MEDIAN, "return sorted[0];")], RULES)
+m("tune: the mean counts", "", [(TUNE, MEDIAN, "double all = 0.0;\n    for (int i = 0; i < n; i++) all += sorted[i];\n    return all / n;")], RULES)
+m("tune: NaN beside the samples is not seen", "", [(TUNE, "if (!isfinite(t->got[i]))", "if (0)")], RULES)
+m("tune: results are not poisoned", "what the plan before has left is right",
+  [(TUNE, "for (int i = first; i <= last; i++) OCLIN_TRY(oclin_tensor_fill(t->samples[i].result, NAN));", "")], RULES)
+m("tune: its own context heeds the environment", "", [(TUNE, "o.ignore_environment = 1;", "o.ignore_environment = 0;")], RULES)
+m("tune: other kernels than the caller's", "the folder is forgotten", [(TUNE, "o.cl_dir = ctx->cl_dir;", "")], RULES)
+m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "return ctx->cache_dir && !ctx->cl_dir;", "return ctx->cache_dir != NULL;")], RULES)
+
+# ------------------------------------------------------------------------------------------------- equal bits, every time
+
+TURNS = "((l->ctx->layers_made - 1) / 2 % 2 ? 1.0f : 0x1.000002p0f)"
+m("layer: the learning rate depends on the process", "equal bits in one, not in two",
+  [(LAYER, ".k = batch, .lr = call->lr}", ".k = batch, .lr = call->lr * (1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000))}")],
+  "products simd-8 simd-8/processes")
+m("layer: y depends on the process", "equal bits in one, not in two",
+  [(LAYER, ".activation = l->activation, .scale = 1.0f}", ".activation = l->activation, .scale = 1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000)}"),
+   (FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, activate(sum * scale), lanes)")], "products simd-8 simd-8/processes")
+m("layer: z differs in its last bit from time to time", "",
+  [(LAYER, ".activation = l->activation, .scale = 1.0f}", ".activation = l->activation, .scale = %s}" % TURNS),
+   (FORWARD, "store_lanes(z, sum, lanes)", "store_lanes(z, sum * scale, lanes)")], "products plain plain/small_gelu/*")
+m("layer: a step differs in its last bit from time to time", "",
+  [(LAYER, "{.w = l->b, .dw = l->db, .lr = lr}}", "{.w = l->b, .dw = l->db, .lr = lr * %s}}" % TURNS)], "products plain plain/pair/*")
+m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from) * sizeof zero", "(size_t)(row - from) * sizeof zero")],
+  "layer_state zero_grad/*")
