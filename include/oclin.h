@@ -179,8 +179,8 @@ struct oclin_context_options {
     const char *plan;
     /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
     const char *cl_dir;
-    /* Not 0: every operation reads its operands back and checks itself against the reference; one that is wrong returns
-     * OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210 times the CPU time of a training step. OCLIN_VERIFY=1 switches it
+    /* Not 0: every operation reads its operands back and checks itself against the reference, with the bounds that are proven for
+     * any data (struct oclin_ref_case); one that is wrong returns OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210 times the CPU time of a training step. OCLIN_VERIFY=1 switches it
      * on. */
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
@@ -557,8 +557,10 @@ struct oclin_loss_options {
     size_t size;
     oclin_reduction reduction;
     float scale;    /* multiplies loss and gradient; 1 */
-    int accumulate; /* not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read
-                     */
+    /* Not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read. Each call rounds the sum once, and
+     * equal losses are rounded to the same side: after N calls the sum may be off by N * 2^-24 of itself. Read and clear it
+     * every few hundred calls. */
+    int accumulate;
     int reserved;   /* 0 */
 };
 #define OCLIN_LOSS_OPTIONS_INIT                                   \

@@ -395,7 +395,7 @@ static void test_plans(void **state)
         check_plan(ctx, OCLIN_KERNEL_GRAD_W, m, n, k);
         oclin_plan_elements(ctx, m, n, 1, OCLIN_LARGEST_GROUP, &plan);
         assert_true(plan.groups * plan.tile.group >= m * parts_of(n, plan.tile.item_n));
-        oclin_plan_rows(ctx, m, OCLIN_LARGEST_GROUP, &plan);
+        oclin_plan_rows(ctx, m, n, OCLIN_LARGEST_GROUP, &plan);
         assert_true(plan.groups == m);
     }
     oclin_context_destroy(ctx);
