@@ -310,7 +310,7 @@ static void check_edge(const char *name, const struct edge_case *c, float z, flo
 static void check_edge_y(const struct edge_case *c, oclin_context *ctx, float z, float y)
 {
     const double want = oracle_activation(c->activation, (double)z), reach = fmin(fabs((double)z), 30.0);
-    const double exact = c->activation == OCLIN_NONE || c->activation == OCLIN_RELU;
+    const int exact = c->activation == OCLIN_NONE || c->activation == OCLIN_RELU;
     const double flushed = flushed_at(ctx) * (1 + reach),
                  overflow = c->activation == OCLIN_SIGMOID ? 0x1p-127 : 0;
     check_edge("y", c, z, 0.0f, y, want,
@@ -328,7 +328,8 @@ static void check_edge_dz(const char *name, const struct edge_case *c, oclin_con
         fail_msg("%s'(%g) is %g, must be %g", activation_names[c->activation], (double)z, slope, right);
     if (isinf(dy) && fabs(slope) < 1e-6)
         return; /* where slope is 0 as a float, Inf 0 is NaN; y may be 1 or nearly 1 */
-    const double flushed = flushed_at(ctx) * (3 + 80 * fabs(d)), exact = c->activation <= OCLIN_RELU;
+    const double flushed = flushed_at(ctx) * (3 + 80 * fabs(d));
+    const int exact = c->activation <= OCLIN_RELU;
     const double rounding = 2e-6 * fabs(slope) + 4e-7, tiny = (80 * fabs(d) + 1) * 0x1p-149;
     check_edge(name, c, z, dy, dz, oracle_dz(c->activation, d, slope),
                exact ? flushed : rounding * fabs(d) + tiny + flushed);
