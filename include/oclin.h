@@ -185,7 +185,10 @@ struct oclin_context_options {
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
     int ignore_environment;
-    oclin_log_fn log; /* NULL: nobody listens. When creation itself fails its last line is the reason. */
+    /* NULL: nobody listens. When creation fails its last line is the reason. The context calls it, with
+     * log_user, until its last reference is gone: after oclin_context_destroy() as well, as long as a
+     * tensor, a layer or a saved state of it lives. What log_user points to must live as long. */
+    oclin_log_fn log;
     void *log_user;
     /* The folder where built kernels are kept for the next process, and made if it is missing. NULL: the user's own,
      * $XDG_CACHE_HOME/oclin or ~/.cache/oclin, on macOS ~/Library/Caches/oclin, on Windows %LOCALAPPDATA%\oclin. "": none
@@ -195,15 +198,36 @@ struct oclin_context_options {
      * Kernels from there are run: nobody else should be able to write to it. It may be deleted at any time. What
      * oclin_tune() found is there, too. */
     const char *cache_dir;
+    /* Not 0: two mistakes that otherwise give numbers without meaning are answered with OCLIN_E_STATE:
+     * - backward or backward_step after W was written since the forward that it belongs to: by a step
+     *   (also of another layer that shares W), by oclin_tensor_write() or the like. So a second
+     *   backward_step after one forward is refused.
+     * - reading an element that was never written: of an operand, of a gradient that is added to, by
+     *   oclin_tensor_read(). Written are the elements that oclin_tensor_write(), a fill, the output of a
+     *   kernel or zero_grad has reached, those that oclin_tensor_touch() has announced, and all memory of
+     *   the caller that is wrapped. A tensor may be written in parts, also through views: the elements
+     *   count. (The record of memory that was written in more than 10,000 separate pieces is given up:
+     *   all of it then counts as written.)
+     * 0: W is used as it is, memory as it is found. OCLIN_STRICT=1 switches it on. */
+    int strict;
+    int reserved; /* 0 */
+    /* Receives the reason when creation fails: the sentence that oclin_context_error() would give if
+     * there were a context; "" after success. At most error_text_size bytes with the terminating 0, which
+     * is always there: a longer sentence is cut (512 bytes hold any). Not looked at after creation. NULL,
+     * or size 0: not wanted. Untouched when `size` of the options makes no sense. */
+    char *error_text;
+    size_t error_text_size;
 };
 #define OCLIN_CONTEXT_OPTIONS_INIT                                                                           \
     {                                                                                                        \
         sizeof(struct oclin_context_options), OCLIN_DEVICE_ANY, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
-            NULL, NULL, NULL                                                                                 \
+            NULL, NULL, NULL, 0, 0, NULL, 0                                                                  \
     }
 
 /**
  * Makes a context on the device that the options and OCLIN_DEVICE pick, or around the caller's handles.
+ *
+ * Why it failed is told to `log` and written to `error_text`, where the options have them.
  *
  * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan or device type, a negative index, one or two of
  * the three caller's handles, a queue that is out of order or of another context or device;  OCLIN_E_DEVICE:

@@ -232,6 +232,7 @@ struct oclin_context {
     struct oclin_storage *storages;
     uint64_t epoch; /* grows with every finish; tells which tensors were written since */
     uint64_t layers_made;
+    int strict; /* reads of what was never written, and a W that changed before backward, are refused */
     int verify;
     double verify_worst;        /* largest error so far in units of its bound */
     unsigned char *verify_room; /* host memory of the check that goes on */
