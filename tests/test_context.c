@@ -502,6 +502,9 @@ static void test_every_failure_has_a_sentence(void **state)
     case 8:
         status = oclin_context_device(ctx, NULL);
         break;
+    case 9:
+        status = oclin_layer_workspace_infer(l, 1, NULL);
+        break;
     }
     assert_int_not_equal(status, OCLIN_OK);
     assert_string_not_equal(oclin_context_error(ctx), "");
@@ -510,11 +513,11 @@ static void test_every_failure_has_a_sentence(void **state)
     oclin_context_destroy(ctx);
 }
 
-static int sentence_cases[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+static int sentence_cases[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
 static const char *const sentence_names[] = {
-    "tensor_create(NULL)",  "tensor_view(NULL)",  "tensor_wrap(NULL)",
-    "layer_create(NULL)",   "saved_create(NULL)", "layer_workspace(NULL)",
-    "loss_workspace(NULL)", "loss_workspace(-1)", "context_device(NULL)"};
+    "tensor_create(NULL)",  "tensor_view(NULL)",          "tensor_wrap(NULL)",    "layer_create(NULL)",
+    "saved_create(NULL)",   "layer_workspace(NULL)",      "loss_workspace(NULL)", "loss_workspace(-1)",
+    "context_device(NULL)", "layer_workspace_infer(NULL)"};
 
 static void test_log(void **state)
 {

@@ -810,6 +810,7 @@ static void make_other(struct bench *b)
     assert_ok(b->ctx, oclin_tensor_view(&b->made_parts[2], x, 7, 1, 2, 2));
     o.db = b->made_parts[2];
     assert_ok(b->ctx, oclin_layer_create(&b->made_other, b->ctx, 3, 2, &o));
+    assert_ok(b->ctx, oclin_layer_zero_grad(b->made_other));
 }
 
 static oclin_status do_layer_with_gradients(struct bench *b)
@@ -856,6 +857,11 @@ static oclin_status do_reserve(struct bench *b)
 static oclin_status do_reserve_step(struct bench *b)
 {
     return oclin_layer_reserve_step(b->layer, b->batch);
+}
+
+static oclin_status do_reserve_infer(struct bench *b)
+{
+    return oclin_layer_reserve_infer(b->layer, b->batch);
 }
 
 static oclin_status do_layer_create(struct bench *b)
@@ -1135,6 +1141,8 @@ static const struct scenario scenarios[] = {
     {"reserve, packed", "oclin_layer_reserve ", do_reserve, NULL, 0, 0, COLD_ONLY, OCLIN_GELU, "simd-packed"},
     {"reserve for steps", "oclin_layer_reserve_step ", do_reserve_step, NULL, 0, 0, COLD_ONLY, OCLIN_GELU,
      "simd-packed"},
+    {"reserve for infer", "oclin_layer_reserve_infer ", do_reserve_infer, NULL, 0, 0, COLD_ONLY, OCLIN_GELU,
+     "simd-packed"},
     {"forward", "oclin_layer_forward ", do_forward, NULL, BIT(Y), 0, 0, 0, NULL},
     {"forward, GELU", "oclin_layer_forward ", do_forward, NULL, BIT(Y), 0, 0, OCLIN_GELU, NULL},
     {"forward, checked", "oclin_layer_forward ", do_forward, NULL, BIT(Y), 0, VERIFY, OCLIN_GELU, NULL},
@@ -1167,7 +1175,7 @@ static const struct scenario scenarios[] = {
      BIT(DY), BIT(LOSS) | BIT(CORRECT), VERIFY, 0, NULL},
     {"cross-entropy of nothing", "oclin_loss_cross_entropy ", do_empty_loss, NULL, BIT(LOSS) | BIT(CORRECT),
      0, 0, 0, NULL},
-    {"layer, zeros of others", "oclin_layer_create ", do_layer_with_gradients, make_other, BIT(X), 0, 0, 0,
+    {"layer, gradients of others", "oclin_layer_create ", do_layer_with_gradients, make_other, 0, 0, 0, 0,
      NULL},
     {"zero_grad, zeros of others", "oclin_layer_zero_grad ", do_zero_grad, make_neighbours, BIT(X), 0, 0, 0,
      NULL},
@@ -1368,7 +1376,8 @@ static const char quiet[] =
     "oclin_context_build_log oclin_context_device oclin_context_cl oclin_tensor_dtype oclin_tensor_rows "
     "oclin_tensor_cols oclin_tensor_row_stride oclin_tensor_offset oclin_layer_w oclin_layer_b "
     "oclin_layer_in "
-    "oclin_layer_out oclin_layer_workspace oclin_loss_workspace oclin_ref_forward oclin_ref_grad_z "
+    "oclin_layer_out oclin_layer_workspace oclin_layer_workspace_infer oclin_loss_workspace "
+    "oclin_ref_forward oclin_ref_grad_z "
     "oclin_ref_grad_w "
     "oclin_ref_grad_b oclin_ref_grad_x oclin_ref_accumulate oclin_ref_step oclin_ref_mse "
     "oclin_ref_cross_entropy ";
@@ -1417,6 +1426,7 @@ static void test_quiet(void **state)
     oclin_layer_in(b->layer);
     oclin_layer_out(b->layer);
     oclin_layer_workspace(b->layer, 5, &bytes);
+    oclin_layer_workspace_infer(b->layer, 5, &bytes);
     oclin_loss_workspace(b->ctx, 5, &bytes);
     call_references();
     assert_int_equal(faults_end(), 0);

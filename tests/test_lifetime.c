@@ -374,6 +374,8 @@ static int first_wrong_in_child(struct family *f)
         oclin_layer_workspace(f->layer, 1, &bytes),
         oclin_layer_reserve(f->layer, 1),
         oclin_layer_reserve_step(f->layer, 1),
+        oclin_layer_workspace_infer(f->layer, 1, &bytes),
+        oclin_layer_reserve_infer(f->layer, 1),
         oclin_loss_mse(f->t, f->t, NULL, NULL, NULL),
         oclin_loss_cross_entropy(f->t, f->t, NULL, NULL, NULL, NULL),
         oclin_loss_reserve(f->ctx, 1),
