@@ -20,13 +20,17 @@
  * begins.
  * - Argument, shape, state and allocation errors are found before anything is enqueued and change nothing at
  *   all. After OCLIN_E_CL the inputs are intact; what the call writes or updates is unspecified, and is
- *   answered with OCLIN_E_STATE until it is written (or, for gradients, cleared).
+ *   answered with OCLIN_E_STATE until it is written (or, for gradients, cleared). In a strict context
+ *   (an option) so is reading what was never written.
  * - A call that needs a kernel may also return OCLIN_E_BUILD (it did not compile) or OCLIN_E_DEVICE (the device cannot run
  *   it), having changed nothing; so may one that only has to write zeros that oclin_layer_zero_grad() marked.
  * - Functions that compute return when the work is enqueued, not when it is done. The queue of a context is
  *   in order. oclin_context_finish(), oclin_context_mark() and the blocking reads wait or give an event.
  * - One context, with all that was made on it, is used by one thread at a time. Different contexts are
  *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE.
+ * - What is known of memory (who shares elements, what was written, zeros that are only marked, what a
+ *   failure left) is known to one context. Where two contexts on one cl_context see the same memory the
+ *   program tells them, as oclin_tensor_wrap() says.
  * - Handles are opaque. create() takes the address of the handle first and sets it to NULL when it fails;
  *   destroy(NULL) does nothing; a handle that was destroyed must not be used again (nothing detects it).
  *   Tensors, layers and saved states keep their context alive, so the order of destruction is free.
@@ -185,7 +189,10 @@ struct oclin_context_options {
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
     int ignore_environment;
-    oclin_log_fn log; /* NULL: nobody listens. When creation itself fails its last line is the reason. */
+    /* NULL: nobody listens. When creation fails its last line is the reason. The context calls it, with
+     * log_user, until its last reference is gone: after oclin_context_destroy() as well, as long as a
+     * tensor, a layer or a saved state of it lives. What log_user points to must live as long. */
+    oclin_log_fn log;
     void *log_user;
     /* The folder where built kernels are kept for the next process, and made if it is missing. NULL: the user's own,
      * $XDG_CACHE_HOME/oclin or ~/.cache/oclin, on macOS ~/Library/Caches/oclin, on Windows %LOCALAPPDATA%\oclin. "": none
@@ -195,15 +202,40 @@ struct oclin_context_options {
      * Kernels from there are run: nobody else should be able to write to it. It may be deleted at any time. What
      * oclin_tune() found is there, too. */
     const char *cache_dir;
+    /* Not 0: two mistakes that otherwise give numbers without meaning are answered with OCLIN_E_STATE:
+     * - backward or backward_step after W was written since the forward that it belongs to: by a step
+     *   (also of another layer that shares W), by oclin_tensor_write() or the like. So a second
+     *   backward_step after one forward is refused.
+     * - reading an element that was never written: of an operand, of a gradient that is added to, by
+     *   oclin_tensor_read(). Written are the elements that oclin_tensor_write(), a fill, the output of a
+     *   kernel or zero_grad has reached, those that oclin_tensor_touch() has announced, and all memory of
+     *   the caller that is wrapped. A tensor may be written in parts, also through views: the elements
+     *   count. (The record of memory that was written in more than 10,000 separate pieces is given up:
+     *   all of it then counts as written.)
+     * 0: W is used as it is, memory as it is found. OCLIN_STRICT=1 switches it on. */
+    int strict;
+    int reserved; /* 0 */
+    /* Receives the reason when creation fails: the sentence that oclin_context_error() would give if
+     * there were a context; "" after success. At most error_text_size bytes with the terminating 0, which
+     * is always there: a longer sentence is cut (512 bytes hold any). Not looked at after creation. NULL,
+     * or size 0: not wanted. Untouched when `size` of the options makes no sense. */
+    char *error_text;
+    size_t error_text_size;
 };
 #define OCLIN_CONTEXT_OPTIONS_INIT                                                                           \
     {                                                                                                        \
         sizeof(struct oclin_context_options), OCLIN_DEVICE_ANY, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, \
-            NULL, NULL, NULL                                                                                 \
+            NULL, NULL, NULL, 0, 0, NULL, 0                                                                  \
     }
 
 /**
  * Makes a context on the device that the options and OCLIN_DEVICE pick, or around the caller's handles.
+ *
+ * Why it failed is told to `log` and written to `error_text`, where the options have them.
+ *
+ * Several contexts may be made around the same caller's handles. They know nothing of each other, and of
+ * memory that they both see each knows its own part alone: oclin_tensor_wrap() says what the program then
+ * does.
  *
  * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan or device type, a negative index, one or two of
  * the three caller's handles, a queue that is out of order or of another context or device;  OCLIN_E_DEVICE:
@@ -307,6 +339,16 @@ OCLIN_API oclin_status oclin_tensor_view_rows(oclin_tensor **view, oclin_tensor 
  * is on the same queue. A buffer made with CL_MEM_READ_ONLY serves as an input only, one with
  * CL_MEM_WRITE_ONLY as an output only.
  *
+ * Another oclin context on the same cl_context writes past this one, too. Memory that tensors `a` of context
+ * A and `b` of B both see (the same buffer is wrapped twice, or one wraps the oclin_tensor_cl_mem() of the
+ * other) changes hands from A to B like this, and back in the same way:
+ * 1. oclin_tensor_cl_mem(a): zeros that zero_grad has only marked in A reach memory. (`a` is not to be
+ * destroyed before.)
+ * 2. Where their queues differ: oclin_context_mark(A, &event), oclin_context_wait_for(B, 1, &event).
+ * 3. If A has written: oclin_tensor_touch(b). B then refuses, for example, a backward whose x that was.
+ * Without it B may compute from zeros that are not there, or a gradient from an x that is not the forward's,
+ * and answer OCLIN_OK.
+ *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, no buffer (an image), of another cl_context, or a start that is not aligned
  * to 4 bytes;  OCLIN_E_SHAPE: rows < 0, cols < 1, row_stride < cols, offset < 0, or the buffer is too small;
  * OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
@@ -323,8 +365,9 @@ OCLIN_API void oclin_tensor_destroy(oclin_tensor *tensor);
  * when the copy is done. The tensor may be strided; the host array is dense. With 0 rows nothing happens.
  *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, or (write) memory that was wrapped from a CL_MEM_READ_ONLY buffer, (read)
- * CL_MEM_WRITE_ONLY;  OCLIN_E_STATE: (read) its contents are unspecified after a failure;  OCLIN_E_CL: a read that fails
- * may be how the failure of an earlier command shows: as oclin_context_finish().
+ * CL_MEM_WRITE_ONLY;  OCLIN_E_STATE: (read) its contents are unspecified after a failure, or, in a strict
+ * context, were never written;  OCLIN_E_CL: a read that fails may be how the failure of an earlier command
+ * shows: as oclin_context_finish().
  */
 OCLIN_API oclin_status oclin_tensor_write(oclin_tensor *tensor, const void *host);
 OCLIN_API oclin_status oclin_tensor_read(oclin_tensor *tensor, void *host);
@@ -389,9 +432,15 @@ struct oclin_layer_options {
     oclin_init init; /* for the parameters that the layer makes itself; numbers come from Philox4x32-10 */
     uint64_t seed;   /* same seed, same parameters, on every device */
     oclin_gradient gradient;
-    /* Parameters and gradients to use instead of own ones (weight tying, inference copies, one flat arena);
-     * NULL: the layer makes them. f32; w, dw (out, in), b, db (1, out); the layer keeps them alive, and may
-     * write them. Handed-in w and b keep their values. Gradients start cleared, whatever is in them. */
+    /* Parameters and gradients to use instead of own ones (weight tying, inference copies, one flat
+     * arena); NULL: the layer makes them. f32; w, dw (out, in), b, db (1, out); the layer keeps them
+     * alive, and may write them. Its creation changes nothing in them.
+     * w and b keep their values. They may lie in CL_MEM_READ_ONLY memory: a step, which would write them,
+     * is then refused, and all the rest is done.
+     * dw and db must be writable. They stay what they are: a gradient that was cleared, or of which no
+     * element was ever written, is cleared; any other (computed by another layer, written, or in memory
+     * of the caller) is a gradient, which backward adds to and step applies. To begin without, call
+     * oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
 };
 #define OCLIN_LAYER_OPTIONS_INIT                                                                        \
@@ -412,10 +461,20 @@ typedef struct oclin_saved oclin_saved;
 /**
  * A layer y = act(W x + b) from n_in to n_out features.
  *
+ * Layers may share W (weight tying): its gradient is the sum of the dW of all of them. First all forwards,
+ * then all backwards, then the steps, in one of two ways:
+ * - They share w alone (and b, if that is tied, too); each has its own dW and db. Each layer is stepped
+ *   once.
+ * - They share w and dw. backward adds to the one dW; one layer is stepped, once: a step of a second one
+ *   would apply the same dW again. A second layer that has a bias of its own is stepped after
+ *   oclin_layer_zero_grad() of the first: its dW is cleared then, and b alone moves. Where b is shared so is
+ *   db.
+ * Not with oclin_layer_backward_step(): it moves W before the other layers have taken their dX from it.
+ *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown option or enum value, a handed-in tensor of another context or
- * dtype, b or db with bias = 0, handed-in tensors that share elements, or that are read-only;  OCLIN_E_SHAPE:
- * n_in or n_out < 1, sizes that overflow, a handed-in tensor of another shape;  OCLIN_E_MEMORY;
- * OCLIN_E_STATE;  OCLIN_E_CL.
+ * dtype, b or db with bias = 0, handed-in tensors that share elements, a read-only dw or db, any of the four
+ * write-only;  OCLIN_E_SHAPE: n_in or n_out < 1, sizes that overflow, a handed-in tensor of another shape;
+ * OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t n_in,
                                           int64_t n_out, const struct oclin_layer_options *options);
@@ -468,12 +527,13 @@ OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oc
  * dx must not share elements with dy, x, w, b, dw or db, nor with y where the activation needs it (ReLU, sigmoid, tanh).
  *
  * Belongs to the last forward of the layer, or to the one that filled `saved`; does not consume it: it may be
- * repeated, and then accumulates. W is used as it is now. batch = 0: gradients that were cleared are zero.
+ * repeated, and then accumulates. W is used as it is now; in a strict context it must be as it was. batch =
+ * 0: gradients that were cleared are zero.
  *
  * OCLIN_OK;  OCLIN_E_ARG: as forward, and y in a CL_MEM_WRITE_ONLY buffer where the activation needs it;  OCLIN_E_SHAPE:
  * dy is not (batch, out) or dx not (batch, in) of that forward;
- * OCLIN_E_STATE: no forward yet, `saved` is of another layer, x or y was written since, operands unspecified after a
- * failure;  OCLIN_E_MEMORY: room for dW, db;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_E_STATE: no forward yet, `saved` is of another layer, x or y (strict: or w) was written since,
+ * operands unspecified after a failure;  OCLIN_E_MEMORY: room for dW, db;  OCLIN_E_CL;  OCLIN_E_VERIFY.
  */
 OCLIN_API oclin_status oclin_layer_backward(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
 OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
@@ -481,8 +541,9 @@ OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tens
 
 /**
  * Clears dW and db. Only a mark: the next backward overwrites, reads through oclin see zeros. A cl_mem taken
- * from dW or db earlier does not: it may hold the old values until the next read or backward. OCLIN_OK;
- * OCLIN_E_ARG;  OCLIN_E_STATE.
+ * from dW or db earlier does not: it may hold the old values until the next read or backward, or until
+ * oclin_tensor_cl_mem() is called again.
+ * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE.
  */
 OCLIN_API oclin_status oclin_layer_zero_grad(oclin_layer *layer);
 
@@ -490,8 +551,9 @@ OCLIN_API oclin_status oclin_layer_zero_grad(oclin_layer *layer);
  * Plain SGD: W -= lr dW, b -= lr db.                                 [mnn LinearLayer.step]
  * Does not clear the gradients and may be repeated. lr is finite and >= 0; 0 changes nothing.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, lr negative, NaN or infinite;  OCLIN_E_STATE: no gradient was ever computed
- * or written, or unspecified after a failure;  OCLIN_E_BUILD;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, lr negative, NaN or infinite, w or b read-only;  OCLIN_E_STATE: no gradient
+ * was ever computed, written or handed in, or it is unspecified after a failure;  OCLIN_E_BUILD;
+ * OCLIN_E_CL;  OCLIN_E_VERIFY.
  */
 OCLIN_API oclin_status oclin_layer_step(oclin_layer *layer, float lr);
 
@@ -515,12 +577,16 @@ OCLIN_API oclin_status oclin_layer_backward_step_saved(oclin_layer *layer, oclin
  * Without it the first call with a larger batch grows it, with a log line. (A layer that only uses
  * backward_step needs no dW: it does not call reserve, or calls oclin_layer_reserve_step.)
  *
+ * The two for infer are about oclin_layer_infer() alone: scratch of its one product, no z, no dW, no db.
+ *
  * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: batch < 0 or sizes overflow;  OCLIN_E_MEMORY;  OCLIN_E_STATE;
  * OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_layer_workspace(const oclin_layer *layer, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_layer_reserve(oclin_layer *layer, int64_t batch);
 OCLIN_API oclin_status oclin_layer_reserve_step(oclin_layer *layer, int64_t batch);
+OCLIN_API oclin_status oclin_layer_workspace_infer(const oclin_layer *layer, int64_t batch, int64_t *bytes);
+OCLIN_API oclin_status oclin_layer_reserve_infer(oclin_layer *layer, int64_t batch);
 
 /* What of a layer's results is asked about. */
 typedef enum oclin_result {

@@ -238,6 +238,12 @@ static oclin_status copy_text(oclin_context *ctx, char **to, const char *from)
     return OCLIN_OK;
 }
 
+/* A switch that the environment may put on, too. */
+static int switched_on(const struct oclin_context_options *o, const char *name, int option)
+{
+    return option || strcmp(environment(o, name, "0"), "0") != 0;
+}
+
 /* Here an empty variable is not an unset one: it switches the cache off. So does a home folder that nobody knows. */
 static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_options *o)
 {
@@ -255,6 +261,7 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     if (o->device_index < 0)
         return oclin_fail(ctx, OCLIN_E_ARG, "device_index is %lld, it counts from 0",
                           (long long)o->device_index);
+    if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
     cl_device_id device = NULL;
     const int adopted = o->cl_context_handle || o->cl_device || o->cl_queue;
     OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
@@ -262,8 +269,8 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     if (ctx->device.queues) OCLIN_TRY(make_tickets(ctx));
     OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
     OCLIN_TRY(choose_cache(ctx, o));
-    const char *verify = environment(o, "OCLIN_VERIFY", "0");
-    ctx->verify = o->verify || strcmp(verify, "0") != 0;
+    ctx->verify = switched_on(o, "OCLIN_VERIFY", o->verify);
+    ctx->strict = switched_on(o, "OCLIN_STRICT", o->strict);
     OCLIN_TRY(oclin_plan_choose(ctx, environment(o, "OCLIN_PLAN", o->plan)));
     if (!ctx->plan.name[0]) oclin_tuning_load(ctx);
     const struct oclin_device_info *d = &ctx->device.info;
@@ -281,35 +288,58 @@ static oclin_status hand_on(oclin_context *caller, const oclin_context *made, oc
     return oclin_fail(caller, status, "%s", made->error);
 }
 
+/* The options and what is reported while there is no context yet: `draft` becomes it, or is forgotten. */
+static oclin_status begin(oclin_context *draft, struct oclin_context_options *o,
+                          const struct oclin_context_options *from)
+{
+    draft->references = 1;
+    draft->process = oclin_os_process_id();
+    const oclin_status status = oclin_options_read(draft, o, sizeof *o, from);
+    draft->log = o->log;
+    draft->log_user = o->log_user;
+    /* oclin_fail() had nobody to tell it to */
+    if (status != OCLIN_OK) oclin_log(draft, "%s: %s", oclin_status_name(status), draft->error);
+    return status;
+}
+
+static void tell(const struct oclin_context_options *o, const char *sentence)
+{
+    if (o->error_text && o->error_text_size > 0) snprintf(o->error_text, o->error_text_size, "%s", sentence);
+}
+
+static oclin_status make(oclin_context **ctx, oclin_context *draft, const struct oclin_context_options *o)
+{
+    if (!ctx) return oclin_fail(draft, OCLIN_E_ARG, "the address for the context is NULL");
+    oclin_context *made = malloc(sizeof *made);
+    if (!made) return oclin_fail(draft, OCLIN_E_MEMORY, "no host memory for a context");
+    *made = *draft;
+    const oclin_status status = set_up(made, o);
+    if (status == OCLIN_OK) {
+        *ctx = made;
+        return OCLIN_OK;
+    }
+    memcpy(draft->error, made->error, sizeof draft->error);
+    draft->cl_error = made->cl_error;
+    draft->lost = made->lost;
+    oclin_context_destroy(made);
+    return status;
+}
+
 oclin_status oclin_context_make(oclin_context **ctx, const struct oclin_context_options *options,
                                 oclin_context *caller)
 {
-    *ctx = NULL;
-    oclin_context *made = calloc(1, sizeof *made);
-    if (!made)
-        return caller ? oclin_fail(caller, OCLIN_E_MEMORY, "no host memory for a context") : OCLIN_E_MEMORY;
-    made->references = 1;
-    made->process = oclin_os_process_id();
+    if (ctx) *ctx = NULL;
+    oclin_context draft = {0};
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
-    oclin_status status = oclin_options_read(made, &o, sizeof o, options);
-    made->log = o.log;
-    made->log_user = o.log_user;
-    if (status == OCLIN_OK)
-        status = set_up(made, &o);
-    else
-        oclin_log(made, "%s: %s", oclin_status_name(status), made->error); /* nobody could listen before */
-    if (status != OCLIN_OK) {
-        hand_on(caller, made, status);
-        oclin_context_destroy(made);
-        return status;
-    }
-    *ctx = made;
-    return OCLIN_OK;
+    oclin_status status = begin(&draft, &o, options);
+    if (status == OCLIN_OK) status = make(ctx, &draft, &o);
+    tell(&o, status == OCLIN_OK ? "" : draft.error);
+    return status == OCLIN_OK ? OCLIN_OK : hand_on(caller, &draft, status);
 }
 
 oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options)
 {
-    return ctx ? oclin_context_make(ctx, options, NULL) : OCLIN_E_ARG;
+    return oclin_context_make(ctx, options, NULL);
 }
 
 void oclin_context_retain(oclin_context *ctx)

@@ -40,7 +40,8 @@ static oclin_status check_given(oclin_context *ctx, int64_t n_in, int64_t n_out,
             oclin_tensor_check(ctx, given[i].t, given[i].name, OCLIN_F32, given[i].rows, given[i].cols));
         if (!given[i].t->readable)
             return oclin_fail(ctx, OCLIN_E_ARG, "%s lies in a CL_MEM_WRITE_ONLY buffer", given[i].name);
-        OCLIN_TRY(oclin_tensor_check_writable(ctx, given[i].t, given[i].name));
+        const int is_parameter = i < 2; /* those may serve for inference: who writes them asks */
+        if (!is_parameter) OCLIN_TRY(oclin_tensor_check_writable(ctx, given[i].t, given[i].name));
         for (int j = 0; j < i; j++)
             OCLIN_TRY(oclin_tensor_check_apart(ctx, given[i].t, given[i].name, given[j].t, given[j].name));
     }
@@ -91,12 +92,23 @@ static oclin_status clear_gradient(oclin_tensor *gradient, uint64_t *version)
     return OCLIN_OK;
 }
 
-/* A gradient of the layer, its own or handed in, starts cleared, and as nobody's result. */
+/* Memory that holds nothing yet becomes a cleared gradient, and nobody's result. */
 static oclin_status start_cleared(oclin_tensor *gradient, uint64_t *version)
 {
-    if (!gradient) return OCLIN_OK;
     *version = gradient->version;
     return clear_gradient(gradient, version);
+}
+
+/* A gradient that is handed in stays what it is: cleared, or a gradient that somebody has computed or
+ * written. */
+static oclin_status take_gradient(oclin_layer *l, oclin_tensor **slot, oclin_tensor *given, uint64_t *version)
+{
+    if (!given) return OCLIN_OK;
+    *slot = oclin_tensor_retain(given);
+    if (!oclin_tensor_ever_written(given)) return start_cleared(given, version);
+    *version = given->version;
+    l->computed |= !given->cleared;
+    return OCLIN_OK;
 }
 
 /* All that can fail when both gradients are cleared: it is both or none. */
@@ -137,11 +149,8 @@ static oclin_status set_up(oclin_layer *l, const struct oclin_layer_options *o)
     OCLIN_TRY(saved_new(&l->saved, l->ctx));
     OCLIN_TRY(take_parameter(l, &l->w, o->w, l->out, l->in, 0, o));
     if (l->bias) OCLIN_TRY(take_parameter(l, &l->b, o->b, 1, l->out, 1, o));
-    l->dw = oclin_tensor_retain(o->dw);
-    l->db = oclin_tensor_retain(o->db);
-    OCLIN_TRY(before_clearing(l));
-    OCLIN_TRY(start_cleared(l->dw, &l->dw_version));
-    return start_cleared(l->db, &l->db_version);
+    OCLIN_TRY(take_gradient(l, &l->dw, o->dw, &l->dw_version));
+    return take_gradient(l, &l->db, o->db, &l->db_version);
 }
 
 oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t n_in, int64_t n_out,
@@ -256,6 +265,7 @@ static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, ocli
     s->y = needs_y(l) ? oclin_tensor_retain(y) : NULL;
     s->x_version = x->version;
     s->y_version = y->version;
+    s->w_version = l->w->version;
     s->batch = x->rows;
     s->layer = l->id;
     oclin_tensor_destroy(old_x);
@@ -276,6 +286,10 @@ static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s)
         return oclin_fail(ctx, OCLIN_E_STATE,
                           "y was written %llu times since the forward that backward belongs to",
                           (unsigned long long)(s->y->version - s->y_version));
+    if (ctx->strict && l->w->version != s->w_version)
+        return oclin_fail(ctx, OCLIN_E_STATE,
+                          "w was written %llu times since the forward that backward belongs to",
+                          (unsigned long long)(l->w->version - s->w_version));
     return OCLIN_OK;
 }
 
@@ -285,6 +299,13 @@ static oclin_status check_parameters(const oclin_layer *l)
 {
     OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->w, "w"));
     return l->b ? oclin_tensor_check_readable(l->ctx, l->b, "b") : OCLIN_OK;
+}
+
+/* Before w and b are updated. */
+static oclin_status check_updatable(const oclin_layer *l)
+{
+    OCLIN_TRY(oclin_tensor_check_writable(l->ctx, l->w, "w"));
+    return l->b ? oclin_tensor_check_writable(l->ctx, l->b, "b") : OCLIN_OK;
 }
 
 static oclin_status check_forward(const oclin_layer *l, const oclin_tensor *x, const oclin_tensor *y)
@@ -642,6 +663,7 @@ static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor
                                   oclin_saved *s)
 {
     OCLIN_TRY(check_lr(l->ctx, lr));
+    OCLIN_TRY(check_updatable(l));
     if (!is_cleared(l->dw) || !is_cleared(l->db))
         return oclin_fail(l->ctx, OCLIN_E_STATE,
                           "backward_step needs cleared gradients; call oclin_layer_zero_grad first");
@@ -708,6 +730,7 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
     oclin_context *ctx = l->ctx;
     OCLIN_TRY(oclin_enter(ctx));
     OCLIN_TRY(check_lr(ctx, lr));
+    OCLIN_TRY(check_updatable(l));
     if (!has_gradient(l))
         return oclin_fail(ctx, OCLIN_E_STATE, "step before any gradient was computed or written");
     OCLIN_TRY(check_parameters(l));
@@ -754,14 +777,14 @@ int64_t oclin_layer_out(const oclin_layer *l)
     return l ? l->out : 0;
 }
 
-/* Scratch memory of the context that the three products of a batch may ask for. */
-static int64_t products_scratch(const oclin_layer *l, int64_t batch)
+/* Scratch memory of the context that the first `products` (1: forward; 3: all) of a batch may ask for. */
+static int64_t products_scratch(const oclin_layer *l, int64_t batch, int products)
 {
     static const enum oclin_kernel_id ids[] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
                                                OCLIN_KERNEL_GRAD_W};
     const struct oclin_shape shape = {batch, l->in, l->out};
     int64_t most = 0;
-    for (int i = 0; i < 3 && batch > 0; i++) {
+    for (int i = 0; i < products && batch > 0; i++) {
         const struct oclin_product p = oclin_plan_shaped(ids[i], shape);
         const int64_t bytes = oclin_plan_scratch(l->ctx, &p);
         if (bytes > most) most = bytes;
@@ -786,13 +809,18 @@ static oclin_status check_batch(const oclin_layer *l, int64_t batch)
     return OCLIN_OK;
 }
 
+static oclin_status check_workspace(const oclin_layer *l, int64_t batch, const int64_t *bytes)
+{
+    OCLIN_TRY(oclin_enter(l->ctx));
+    if (!bytes) return oclin_fail(l->ctx, OCLIN_E_ARG, "the address for the bytes is NULL");
+    return check_batch(l, batch);
+}
+
 oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t *bytes)
 {
     if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
-    if (!bytes) return oclin_fail(l->ctx, OCLIN_E_ARG, "the address for the bytes is NULL");
-    OCLIN_TRY(check_batch(l, batch));
-    *bytes = z_bytes(l, batch) + products_scratch(l, batch);
+    OCLIN_TRY(check_workspace(l, batch, bytes));
+    *bytes = z_bytes(l, batch) + products_scratch(l, batch, 3);
     return OCLIN_OK;
 }
 
@@ -830,13 +858,29 @@ oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, in
     return OCLIN_OK;
 }
 
+oclin_status oclin_layer_workspace_infer(const oclin_layer *l, int64_t batch, int64_t *bytes)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(check_workspace(l, batch, bytes));
+    *bytes = products_scratch(l, batch, 1);
+    return OCLIN_OK;
+}
+
+oclin_status oclin_layer_reserve_infer(oclin_layer *l, int64_t batch)
+{
+    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(check_batch(l, batch));
+    return oclin_scratch(l->ctx, products_scratch(l, batch, 1), "a layer");
+}
+
 oclin_status oclin_layer_reserve_step(oclin_layer *l, int64_t batch)
 {
     if (!l) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(l->ctx));
     OCLIN_TRY(check_batch(l, batch));
     OCLIN_TRY(need_z(l, l->saved, batch));
-    return oclin_scratch(l->ctx, products_scratch(l, batch), "a layer");
+    return oclin_scratch(l->ctx, products_scratch(l, batch, 3), "a layer");
 }
 
 oclin_status oclin_layer_reserve(oclin_layer *l, int64_t batch)

@@ -293,6 +293,7 @@ struct oclin_context {
     struct oclin_storage *storages;
     uint64_t epoch; /* grows with every finish; tells which tensors were written since */
     uint64_t layers_made;
+    int strict; /* reads of what was never written, and a W that changed before backward, are refused */
     int verify;
     oclin_ref_rule verify_rule; /* proven; of the self-check, whose data are random: random */
     double verify_worst;        /* largest error so far in units of its bound */
@@ -331,6 +332,33 @@ oclin_status oclin_flush(oclin_context *ctx, cl_event *event);
  */
 oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size, const void *from);
 
+/* ------------------------------------------------------------------------------------------ written.c */
+
+/* rows x cols elements of a piece of memory. */
+struct oclin_rectangle {
+    int64_t first, rows, cols, stride;
+};
+
+/* The elements [from, to). */
+struct oclin_piece {
+    int64_t from, to;
+};
+
+/* Which elements of a piece of memory were ever written. Starts as zeros, and is not moved. */
+enum { OCLIN_FEW_PIECES = 4 };
+struct oclin_written {
+    int all; /* everything counts as written */
+    struct oclin_piece *pieces, few[OCLIN_FEW_PIECES];
+    int64_t count, capacity;
+};
+
+void oclin_written_add(struct oclin_written *w, struct oclin_rectangle t);
+/* The first element, counted densely, that was never written; -1: all were. */
+int64_t oclin_written_missing(const struct oclin_written *w, struct oclin_rectangle t);
+/* Whether any was. */
+int oclin_written_any(const struct oclin_written *w, struct oclin_rectangle t);
+void oclin_written_free(struct oclin_written *w);
+
 /* ------------------------------------------------------------------------------------------- tensor.c */
 
 struct oclin_tensor {
@@ -348,6 +376,7 @@ struct oclin_tensor {
     int cleared;                      /* a gradient that counts as zeros: it is overwritten, not added to */
     int zero_pending;                 /* its zeros are not in memory yet */
     int unspecified;                  /* a call that failed may have left anything in it */
+    int all_written;                  /* known: each of its elements was written once */
     uint64_t version;                 /* number of writes to any of its elements */
     uint64_t epoch;                   /* the context's, at the last write */
 };
@@ -372,6 +401,8 @@ oclin_status oclin_tensor_check_apart(oclin_context *ctx, const oclin_tensor *ou
  * share elements, reach memory. */
 oclin_status oclin_tensor_settle(oclin_tensor *t);
 oclin_status oclin_tensor_settle_others(oclin_tensor *t);
+/* Whether any of its elements was ever written. */
+int oclin_tensor_ever_written(const oclin_tensor *t);
 /* After the write of t was enqueued: it and all that share elements with it count as written (or
  * unspecified). */
 void oclin_tensor_written(oclin_tensor *t, oclin_status outcome);
@@ -440,7 +471,7 @@ struct oclin_saved {
         *z; /* y NULL unless the derivative needs it; z is its own memory, of batch rows or more */
     oclin_tensor
         *larger_z; /* reserved for a batch that z is too small for; takes its place with that forward */
-    uint64_t x_version, y_version;
+    uint64_t x_version, y_version, w_version;
 };
 
 struct oclin_layer {
@@ -450,7 +481,7 @@ struct oclin_layer {
     oclin_activation activation;
     oclin_gradient gradient;
     int bias;
-    int computed;                  /* a backward has computed gradients */
+    int computed; /* a backward has computed gradients, or one was handed in that is not cleared */
     oclin_tensor *w, *b, *dw, *db; /* dw, db NULL until needed */
     uint64_t dw_version,
         db_version; /* when they came into being: a difference tells that they were written */

@@ -17,6 +17,7 @@ struct oclin_storage {
     oclin_context *ctx;
     cl_mem root; /* NULL for tensors of 0 rows */
     int wrapped; /* the caller's: it may be wrapped again */
+    struct oclin_written written;
     oclin_tensor *tensors;
     struct oclin_storage *next; /* in the context's list */
 };
@@ -55,6 +56,7 @@ static void storage_release(struct oclin_storage *s)
             break;
         }
     if (s->root && ctx->process == oclin_os_process_id()) clReleaseMemObject(s->root);
+    oclin_written_free(&s->written);
     free(s);
     oclin_context_destroy(ctx);
 }
@@ -248,6 +250,7 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
     t->writable = base->writable;
     t->host_readable = base->host_readable;
     t->host_writable = base->host_writable;
+    t->all_written = base->all_written;
     work_out_alignment(t, base->base_aligned);
     inherit_state(t);
     *view = t;
@@ -325,6 +328,7 @@ static oclin_status storage_of(oclin_context *ctx, cl_mem root, struct oclin_sto
     if (error) return oclin_fail_cl(ctx, error, "clRetainMemObject");
     OCLIN_TRY(storage_create(storage, ctx, root));
     (*storage)->wrapped = 1;
+    (*storage)->written.all = 1; /* by its owner, as far as oclin knows */
     return OCLIN_OK;
 }
 
@@ -465,8 +469,26 @@ oclin_status oclin_tensor_settle_others(oclin_tensor *t)
     return OCLIN_OK;
 }
 
+static struct oclin_rectangle rectangle_in_root(const oclin_tensor *t)
+{
+    if (contiguous(t)) return (struct oclin_rectangle){first_of(t), t->rows > 0, t->rows * t->cols, t->cols};
+    return (struct oclin_rectangle){first_of(t), t->rows, t->cols, t->stride};
+}
+
+int oclin_tensor_ever_written(const oclin_tensor *t)
+{
+    return oclin_written_any(&t->storage->written, rectangle_in_root(t));
+}
+
+static void record_write(oclin_tensor *t)
+{
+    if (!t->all_written) oclin_written_add(&t->storage->written, rectangle_in_root(t));
+    t->all_written = 1;
+}
+
 void oclin_tensor_written(oclin_tensor *t, oclin_status outcome)
 {
+    record_write(t);
     const uint64_t epoch = oclin_tensor_context(t)->epoch;
     for (oclin_tensor *u = t->storage->tensors; u; u = u->next) {
         if (u != t && !oclin_tensor_overlap(t, u)) continue;
@@ -517,6 +539,15 @@ oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const
     return OCLIN_OK;
 }
 
+static oclin_status check_written(oclin_context *ctx, const oclin_tensor *t, const char *name)
+{
+    if (t->all_written) return OCLIN_OK;
+    const int64_t i = oclin_written_missing(&t->storage->written, rectangle_in_root(t));
+    if (i < 0) return OCLIN_OK;
+    return oclin_fail(ctx, OCLIN_E_STATE, "%s is read, but its element [%lld, %lld] was never written", name,
+                      (long long)(i / t->cols), (long long)(i % t->cols));
+}
+
 oclin_status oclin_tensor_check_readable(oclin_context *ctx, const oclin_tensor *t, const char *name)
 {
     if (!t->readable)
@@ -524,7 +555,7 @@ oclin_status oclin_tensor_check_readable(oclin_context *ctx, const oclin_tensor 
     if (t->unspecified)
         return oclin_fail(ctx, OCLIN_E_STATE, "%s is unspecified after a call that failed; write it first",
                           name);
-    return OCLIN_OK;
+    return ctx->strict ? check_written(ctx, t, name) : OCLIN_OK;
 }
 
 oclin_status oclin_tensor_check_writable(oclin_context *ctx, const oclin_tensor *t, const char *name)

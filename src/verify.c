@@ -67,6 +67,7 @@ static oclin_status read_hidden(oclin_tensor *t, void *host)
     const size_t pitch = t->rows > 1 ? (size_t)t->stride * sizeof(float) : row;
     const cl_int error = clEnqueueCopyBufferRect(ctx->queue, t->mem, open->mem, from, to, region, pitch, 0,
                                                  row, 0, 0, NULL, NULL);
+    if (!error) oclin_tensor_written(open, OCLIN_OK);
     const oclin_status status = error ? oclin_fail_run(ctx, error, "clEnqueueCopyBufferRect to verify")
                                       : oclin_tensor_read_inside(open, host);
     oclin_tensor_destroy(open);

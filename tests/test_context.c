@@ -204,6 +204,95 @@ static void test_older_caller(void **state)
     oclin_context_destroy(ctx);
 }
 
+static void test_reserved(void **state)
+{
+    (void)state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.reserved = 3;
+    check_creation_fails(&options, OCLIN_E_ARG, "reserved is 3");
+}
+
+/* -------------------------------------------------------------------------------- the reason, as a text */
+
+/* Creation fails for its device_index; the text is `size` bytes of a buffer that must stay as it is behind them. */
+static void check_text(size_t size)
+{
+    char text[64];
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    oclin_context *ctx = NULL;
+    memset(text, 'x', sizeof text);
+    options.device_index = -7;
+    options.error_text = text;
+    options.error_text_size = size;
+    assert_status(NULL, OCLIN_E_ARG, oclin_context_create(&ctx, &options));
+    static const char sentence[] = "device_index is -7, it counts from 0";
+    const size_t length = size == 0 ? 0 : strlen(sentence) < size ? strlen(sentence) : size - 1;
+    assert_memory_equal(text, sentence, length);
+    if (size > 0) assert_int_equal(text[length], 0);
+    for (size_t i = size; i < sizeof text; i++) assert_int_equal(text[i], 'x');
+}
+
+static void test_error_text(void **state)
+{
+    (void)state;
+    check_text(64);
+    for (size_t size = 0; size < 40; size++) check_text(size); /* cut, to the last byte */
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    oclin_context *ctx = NULL;
+    options.device_index = -7;
+    options.error_text_size = 64; /* and no text */
+    assert_status(NULL, OCLIN_E_ARG, oclin_context_create(&ctx, &options));
+}
+
+/* Every way to fail says why: before there is a context, in the options, and when one is being made. */
+static void test_error_text_says_why(void **state)
+{
+    (void)state;
+    char text[512];
+    struct {
+        struct oclin_context_options options;
+        unsigned char tail[24];
+    } newer = {OCLIN_CONTEXT_OPTIONS_INIT, {1}};
+    struct oclin_context_options *o = &newer.options;
+    oclin_context *ctx = NULL;
+    o->error_text = text;
+    o->error_text_size = sizeof text;
+    assert_status(NULL, OCLIN_E_ARG, oclin_context_create(NULL, o));
+    assert_non_null(strstr(text, "address"));
+    o->plan = "no such plan";
+    assert_status(NULL, OCLIN_E_ARG, oclin_context_create(&ctx, o));
+    assert_non_null(strstr(text, "'no such plan'"));
+    o->plan = "plain";
+    o->size = sizeof newer;
+    assert_status(NULL, OCLIN_E_ARG, oclin_context_create(&ctx, o));
+    assert_non_null(strstr(text, "does not know"));
+    o->size = sizeof *o;
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, o));
+    assert_string_equal(text, "");
+    strcpy(text, "mine"); /* whatever the context does later is none of the text's business */
+    assert_int_equal(oclin_context_wait_for(ctx, -1, NULL), OCLIN_E_ARG);
+    oclin_context_destroy(ctx);
+    assert_string_equal(text, "mine");
+}
+
+/* An older caller has no such option; what lies where it would be is not looked at. Nor is it with a garbage size. */
+static void test_error_text_of_older_caller(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {offsetof(struct oclin_context_options, error_text), 3};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        char text[16] = "mine";
+        struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+        oclin_context *ctx = NULL;
+        options.size = sizes[i];
+        options.device_index = -1;
+        options.error_text = text;
+        options.error_text_size = sizeof text;
+        assert_status(NULL, OCLIN_E_ARG, oclin_context_create(&ctx, &options));
+        assert_string_equal(text, "mine");
+    }
+}
+
 /* ----------------------------------------------------------------------------------- the caller's handles */
 
 /* Handles of a caller on the device under test. */
@@ -413,6 +502,9 @@ static void test_every_failure_has_a_sentence(void **state)
     case 8:
         status = oclin_context_device(ctx, NULL);
         break;
+    case 9:
+        status = oclin_layer_workspace_infer(l, 1, NULL);
+        break;
     }
     assert_int_not_equal(status, OCLIN_OK);
     assert_string_not_equal(oclin_context_error(ctx), "");
@@ -421,11 +513,11 @@ static void test_every_failure_has_a_sentence(void **state)
     oclin_context_destroy(ctx);
 }
 
-static int sentence_cases[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+static int sentence_cases[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
 static const char *const sentence_names[] = {
-    "tensor_create(NULL)",  "tensor_view(NULL)",  "tensor_wrap(NULL)",
-    "layer_create(NULL)",   "saved_create(NULL)", "layer_workspace(NULL)",
-    "loss_workspace(NULL)", "loss_workspace(-1)", "context_device(NULL)"};
+    "tensor_create(NULL)",  "tensor_view(NULL)",          "tensor_wrap(NULL)",    "layer_create(NULL)",
+    "saved_create(NULL)",   "layer_workspace(NULL)",      "loss_workspace(NULL)", "loss_workspace(-1)",
+    "context_device(NULL)", "layer_workspace_infer(NULL)"};
 
 static void test_log(void **state)
 {
@@ -470,6 +562,10 @@ static struct variable variables[] = {
     {"OCLIN_VERIFY", "0", 0, NULL, NULL, "", NULL, 0},
     {"OCLIN_VERIFY", "", 0, NULL, NULL, "", NULL, 0},
     {"OCLIN_VERIFY", "1", 1, NULL, NULL, "", NULL, 0},
+    {"OCLIN_STRICT", "1", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_STRICT", "0", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_STRICT", "", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_STRICT", "1", 1, NULL, NULL, "", NULL, 0},
 };
 
 static void test_variable(void **state)
@@ -488,6 +584,8 @@ static void test_variable(void **state)
     assert_string_equal(ctx->plan.name, v->want_plan);
     assert_string_equal(ctx->cl_dir ? ctx->cl_dir : "(none)", v->want_cl_dir ? v->want_cl_dir : "(none)");
     assert_int_equal(!!ctx->verify, v->want_verify);
+    const int strict = strcmp(v->name, "OCLIN_STRICT") == 0 && strcmp(v->value, "1") == 0 && !v->ignore;
+    assert_int_equal(!!ctx->strict, strict);
     oclin_context_destroy(ctx);
 }
 
@@ -571,7 +669,7 @@ static void test_verify_step_of_0(void **state)
 
 int main(int argc, char **argv)
 {
-    static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
+    static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_STRICT", "OCLIN_CL_DIR"};
     for (size_t i = 0; i < COUNT_OF(ours); i++) unsetenv(ours[i]);
     struct test_list list = {0};
     add_test(&list, test_statuses, NULL, "statuses");
@@ -584,6 +682,10 @@ int main(int argc, char **argv)
     add_test(&list, test_newer_caller, NULL, "create/newer caller");
     add_test(&list, test_newer_caller_is_told, NULL, "create/newer caller is told");
     add_test(&list, test_older_caller, NULL, "create/older caller");
+    add_test(&list, test_reserved, NULL, "create/reserved");
+    add_test(&list, test_error_text, NULL, "create/error text, cut");
+    add_test(&list, test_error_text_says_why, NULL, "create/error text of every failure");
+    add_test(&list, test_error_text_of_older_caller, NULL, "create/error text of an older caller");
     add_test(&list, test_verify_option, NULL, "create/verify");
     add_test(&list, test_verify_hidden, NULL, "verify/buffers that the host may not read");
     add_test(&list, test_verify_step_of_0, NULL, "verify/a step of 0");

@@ -141,6 +141,7 @@ static void run_tight(oclin_context *ctx, int64_t batch, int64_t in, int64_t out
     options.dw = tight(ctx, out, in);
     oclin_layer *l;
     assert_ok(ctx, oclin_layer_create(&l, ctx, in, out, &options));
+    assert_ok(ctx, oclin_layer_zero_grad(l));
     assert_ok(ctx, oclin_layer_forward(l, x, y));
     assert_ok(ctx, oclin_layer_backward(l, dy, dx));
     oclin_tensor *const results[] = {y, dx, options.dw};

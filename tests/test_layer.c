@@ -276,6 +276,7 @@ static void test_given(void **state)
                          cols, NULL);
     if (c->kind == TRANSPOSED || c->kind == MORE_ROWS) expected = OCLIN_E_SHAPE;
     if (c->kind == NO_BIAS && (c->which == GIVEN_W || c->which == GIVEN_DW)) expected = OCLIN_OK;
+    if (c->kind == READ_ONLY && (c->which == GIVEN_W || c->which == GIVEN_B)) expected = OCLIN_OK;
     oclin_layer *l = (oclin_layer *)ctx;
     const int64_t held = (*t)->references;
     const oclin_status status = oclin_layer_create(&l, ctx, IN, OUT, &options);
@@ -291,12 +292,12 @@ static void test_given(void **state)
     oclin_context_destroy(other);
 }
 
-/* Values stay, gradients start cleared whatever they hold, and the layer keeps all four alive. */
+/* Values stay, also those of gradients, which count as such; and the layer keeps all four alive. */
 static void test_given_are_used(void **state)
 {
     (void)state;
     oclin_context *ctx = context();
-    const float numbers[IN * OUT] = {1, 2, 3, 4, 5, 6}, zeros[IN * OUT] = {0};
+    const float numbers[IN * OUT] = {1, 2, 3, 4, 5, 6};
     oclin_tensor *t[GIVEN];
     struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
     for (int i = 0; i < GIVEN; i++)
@@ -307,39 +308,165 @@ static void test_given_are_used(void **state)
     for (int i = 0; i < GIVEN; i++) {
         assert_ptr_equal(held[i], t[i]);
         float *got = contents(held[i]);
-        check_same_bits(given_names[i], got, i < GIVEN_DW ? numbers : zeros, given_rows[i] * given_cols[i]);
+        check_same_bits(given_names[i], got, numbers, given_rows[i] * given_cols[i]);
         free(got);
     }
-    assert_status(ctx, OCLIN_E_STATE, oclin_layer_step(l, 0.5f)); /* what they held is no gradient */
+    assert_ok(ctx, oclin_layer_step(l, 0.5f));
+    for (int i = 0; i < GIVEN; i++) {
+        float *got = contents(held[i]);
+        for (int64_t j = 0; j < given_rows[i] * given_cols[i]; j++)
+            assert_true(got[j] == (i < GIVEN_DW ? 0.5f : 1.0f) * numbers[j]);
+        free(got);
+    }
     oclin_layer_destroy(l);
 }
 
-/* Two layers, one W: a step of one is seen by the other, and gradients of both add up in one dW. */
+/* W and b that kernels may only read: everything works that does not write them. */
+static void test_read_only_parameters(void **state)
+{
+    const int which = *(int *)*state; /* bit 0: w, bit 1: b */
+    oclin_context *ctx = context();
+    float w[IN * OUT] = {1, 2, 3, 4, 5, 6}, b[OUT] = {-1, 7};
+    cl_context handle;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    for (int i = GIVEN_W; i <= GIVEN_B; i++) {
+        const cl_mem_flags flags = which >> i & 1 ? CL_MEM_READ_ONLY : CL_MEM_READ_WRITE;
+        cl_mem m = clCreateBuffer(handle, flags | CL_MEM_COPY_HOST_PTR, i == GIVEN_W ? sizeof w : sizeof b,
+                                  i == GIVEN_W ? w : b, NULL);
+        assert_ok(ctx, oclin_tensor_wrap(slot(&options, i), ctx, OCLIN_F32, m, 0, given_rows[i],
+                                         given_cols[i], given_cols[i]));
+        clReleaseMemObject(m);
+    }
+    oclin_layer *l = make_layer(IN, OUT, &options);
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 1, IN, (float[]){1, 0, 2}),
+                 *y = make_tensor(ctx, OCLIN_F32, 1, OUT, NULL),
+                 *dx = make_tensor(ctx, OCLIN_F32, 1, IN, NULL),
+                 *dy = make_tensor(ctx, OCLIN_F32, 1, OUT, (float[]){1, -1});
+    for (int forward = 0; forward < 2; forward++) {
+        assert_ok(ctx, oclin_tensor_fill(y, NAN));
+        assert_ok(ctx, forward ? oclin_layer_forward(l, x, y) : oclin_layer_infer(l, x, y));
+        float *got = contents(y);
+        check_exact("y", 1, OUT, OUT, got, (double[]){7 - 1, 16 + 7});
+        free(got);
+    }
+    assert_ok(ctx, oclin_layer_backward(l, dy, dx));
+    float *got_dx = contents(dx), *got_dw = contents(oclin_layer_dw(l));
+    check_exact("dx", 1, IN, IN, got_dx, (double[]){-3, -3, -3});
+    check_exact("dw", OUT, IN, IN, got_dw, (double[]){1, 0, 2, -1, 0, -2});
+    const char *part = which & 1 ? "w is written" : "b is written";
+    const float lrs[] = {0.5f, 0.0f};
+    for (int i = 0; i < 2; i++) {
+        assert_refused(ctx, OCLIN_E_ARG, part, oclin_layer_step(l, lrs[i]));
+        assert_ok(ctx, oclin_layer_zero_grad(l));
+        assert_refused(ctx, OCLIN_E_ARG, part, oclin_layer_backward_step(l, dy, dx, lrs[i]));
+    }
+    float *got_w = contents(options.w), *got_b = contents(options.b);
+    check_same_bits("w", got_w, w, IN * OUT);
+    check_same_bits("b", got_b, b, OUT);
+    float *const arrays[] = {got_dx, got_dw, got_w, got_b};
+    for (size_t i = 0; i < COUNT_OF(arrays); i++) free(arrays[i]);
+    oclin_layer_destroy(l);
+    oclin_tensor *const all[] = {options.w, options.b, x, y, dx, dy};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* ---------------------------------------------------------------------------------------- weight tying */
+
+/* What is tied of two layers in turn, y = W (W x + b1) + b2, by the ways of the manual. */
+enum { TIE_W, TIE_W_B, TIE_W_DW, TIE_ALL, TIES };
+static const char *const tie_names[TIES] = {"w", "w and b", "w and dw, own bias", "all four"};
+enum { N = 3, SAMPLES = 2 };
+
+struct tied {
+    double w[N][N], b[2][N]; /* b[1] is b[0] where it is tied */
+};
+
+/* One step of the network in double, from the definition: dl/dW is the sum over both places where W is. */
+static void step_by_hand(struct tied *p, int tied_b, const float x[SAMPLES][N], const float dy[SAMPLES][N],
+                         double lr)
+{
+    double dw[N][N] = {{0}}, db[2][N] = {{0}};
+    for (int s = 0; s < SAMPLES; s++) {
+        double h[N], dh[N];
+        for (int i = 0; i < N; i++) {
+            h[i] = p->b[0][i];
+            dh[i] = 0;
+            for (int j = 0; j < N; j++) {
+                h[i] += p->w[i][j] * (double)x[s][j];
+                dh[i] += p->w[j][i] * (double)dy[s][j];
+            }
+        }
+        for (int i = 0; i < N; i++) {
+            db[0][i] += dh[i];
+            db[1][i] += (double)dy[s][i];
+            for (int j = 0; j < N; j++) dw[i][j] += dh[i] * (double)x[s][j] + (double)dy[s][i] * h[j];
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < N; j++) p->w[i][j] -= lr * dw[i][j];
+        if (tied_b) db[0][i] = db[1][i] = db[0][i] + db[1][i];
+        for (int k = 0; k < 2; k++) p->b[k][i] -= lr * db[k][i];
+    }
+}
+
+static void step_as_the_manual_says(oclin_context *ctx, oclin_layer *const l[2], int tie, float lr)
+{
+    assert_ok(ctx, oclin_layer_step(l[0], lr));
+    if (tie == TIE_W_DW) assert_ok(ctx, oclin_layer_zero_grad(l[0]));
+    if (tie != TIE_ALL) assert_ok(ctx, oclin_layer_step(l[1], lr));
+    for (int i = 0; i < 2; i++) assert_ok(ctx, oclin_layer_zero_grad(l[i]));
+}
+
+static void check_tied(const oclin_layer *l, int k, const struct tied *p)
+{
+    float *w = contents(l->w), *b = contents(l->b);
+    check_exact("w", N, N, N, w, &p->w[0][0]);
+    check_exact(k ? "b of the second" : "b of the first", 1, N, N, b, p->b[k]);
+    free(w);
+    free(b);
+}
+
+/* Two steps: integers and halves, so that every sum is exact. */
 static void test_weight_tying(void **state)
 {
-    (void)state;
+    const int tie = *(int *)*state, shares_b = tie == TIE_W_B || tie == TIE_ALL;
     oclin_context *ctx = context();
-    const float w[4] = {1, 2, 3, 4}, x[2] = {1, 1}, dy[2] = {1, 10};
+    struct tied p = {{{1, 2, -1}, {0, 1, 1}, {-2, 1, 1}}, {{1, -1, 2}, {0, 1, -1}}};
+    const float x[SAMPLES][N] = {{1, 2, -1}, {0, -1, 1}}, dy[SAMPLES][N] = {{1, 0, -1}, {-1, 1, 2}};
     struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
-    options.bias = 0;
-    options.w = make_tensor(ctx, OCLIN_F32, 2, 2, w);
-    options.dw = make_tensor(ctx, OCLIN_F32, 2, 2, w);
-    oclin_layer *l[2] = {make_layer(2, 2, &options), make_layer(2, 2, &options)};
-    oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, 1, 2, x), *ty = make_tensor(ctx, OCLIN_F32, 1, 2, NULL);
-    oclin_tensor *tdy = make_tensor(ctx, OCLIN_F32, 1, 2, dy);
-    for (int i = 0; i < 2; i++) {
-        assert_ok(ctx, oclin_layer_forward(l[i], tx, ty));
-        assert_ok(ctx, oclin_layer_backward(l[i], tdy, NULL));
+    oclin_layer *l[2];
+    l[0] = make_layer(N, N, NULL);
+    options.w = oclin_layer_w(l[0]);
+    if (shares_b) options.b = oclin_layer_b(l[0]);
+    if (tie == TIE_W_DW || tie == TIE_ALL) options.dw = oclin_layer_dw(l[0]);
+    if (tie == TIE_ALL) options.db = oclin_layer_db(l[0]);
+    l[1] = make_layer(N, N, &options);
+    oclin_tensor *const w = oclin_layer_w(l[0]);
+    float numbers[N * N];
+    for (int i = 0; i < N * N; i++) numbers[i] = (float)p.w[i / N][i % N];
+    assert_ok(ctx, oclin_tensor_write(w, numbers));
+    if (shares_b) memcpy(p.b[1], p.b[0], sizeof p.b[0]);
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < N; i++) numbers[i] = (float)p.b[k][i];
+        assert_ok(ctx, oclin_tensor_write(oclin_layer_b(l[k]), numbers));
     }
-    assert_ok(ctx, oclin_layer_step(l[0], 0.5f));
-    assert_ok(ctx, oclin_layer_infer(l[1], tx, ty));
-    float *got = contents(ty), *dw = contents(options.dw);
-    check_exact("dw", 2, 2, 2, dw, (double[]){2, 2, 20, 20});
-    check_exact("y", 1, 2, 2, got, (double[]){3 - 2, 7 - 20});
-    free(got);
-    free(dw);
-    for (int i = 0; i < 2; i++) oclin_layer_destroy(l[i]);
-    oclin_tensor *const all[] = {options.w, options.dw, tx, ty, tdy};
+    oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, SAMPLES, N, x),
+                 *tdy = make_tensor(ctx, OCLIN_F32, SAMPLES, N, dy);
+    oclin_tensor *h = make_tensor(ctx, OCLIN_F32, SAMPLES, N, NULL),
+                 *dh = make_tensor(ctx, OCLIN_F32, SAMPLES, N, NULL),
+                 *y = make_tensor(ctx, OCLIN_F32, SAMPLES, N, NULL);
+    for (int step = 0; step < 2; step++) {
+        assert_ok(ctx, oclin_layer_forward(l[0], tx, h));
+        assert_ok(ctx, oclin_layer_forward(l[1], h, y));
+        assert_ok(ctx, oclin_layer_backward(l[1], tdy, dh));
+        assert_ok(ctx, oclin_layer_backward(l[0], dh, NULL));
+        step_as_the_manual_says(ctx, l, tie, 0.5f);
+        step_by_hand(&p, shares_b, x, dy, 0.5);
+        for (int k = 0; k < 2; k++) check_tied(l[k], k, &p);
+    }
+    for (int k = 0; k < 2; k++) oclin_layer_destroy(l[k]);
+    oclin_tensor *const all[] = {tx, tdy, h, dh, y};
     for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
 }
 
@@ -374,6 +501,8 @@ static void test_workspace(void **state)
         int64_t bytes = -1;
         assert_ok(ctx, oclin_layer_workspace(l, batches[i], &bytes));
         assert_true(bytes == (activation == OCLIN_GELU ? batches[i] * OUT * 4 : 0));
+        assert_ok(ctx, oclin_layer_workspace_infer(l, batches[i], &bytes));
+        assert_true(bytes == 0); /* no z, whatever the activation */
     }
     const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, INT64_MAX / OUT};
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
@@ -381,6 +510,8 @@ static void test_workspace(void **state)
         assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_workspace(l, wrong[i], &bytes));
         assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_reserve(l, wrong[i]));
         assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_reserve_step(l, wrong[i]));
+        assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_workspace_infer(l, wrong[i], &bytes));
+        assert_refused(ctx, OCLIN_E_SHAPE, "batch", oclin_layer_reserve_infer(l, wrong[i]));
     }
     assert_null(l->dw);
     oclin_layer_destroy(l);
@@ -451,6 +582,44 @@ static void test_scratch(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* For inference alone: what forward's product packs, where dX packs more; and infer takes nothing more then. */
+static void test_scratch_of_infer(void **state)
+{
+    (void)state;
+    enum { MANY = 700, FROM = 200, TO = 1200 };
+    oclin_context *ctx = make_context("simd");
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *l;
+    options.activation = OCLIN_GELU;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, FROM, TO, &options));
+    int64_t all, infer;
+    assert_ok(ctx, oclin_layer_workspace(l, MANY, &all));
+    assert_ok(ctx, oclin_layer_workspace_infer(l, MANY, &infer));
+    assert_true(infer >= (MANY + TO) * FROM * 4 && infer < all - MANY * TO * 4);
+    assert_ok(ctx, oclin_layer_reserve_infer(l, MANY));
+    assert_true((int64_t)ctx->scratch_bytes == infer);
+    assert_true(!l->dw && !l->db && !l->saved->z && !l->saved->larger_z);
+    clear_context_log();
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, MANY, FROM, NULL),
+                 *y = make_tensor(ctx, OCLIN_F32, MANY, TO, NULL);
+    assert_ok(ctx, oclin_tensor_fill(x, 1.0));
+    const struct oclin_storage *const storages = ctx->storages;
+    for (int64_t batch = MANY; batch > 0; batch /= 3) {
+        oclin_tensor *some_x, *some_y;
+        assert_ok(ctx, oclin_tensor_view_rows(&some_x, x, 0, batch));
+        assert_ok(ctx, oclin_tensor_view_rows(&some_y, y, 0, batch));
+        assert_ok(ctx, oclin_layer_infer(l, some_x, some_y));
+        oclin_tensor_destroy(some_x);
+        oclin_tensor_destroy(some_y);
+    }
+    assert_true((int64_t)ctx->scratch_bytes == infer && ctx->storages == storages);
+    assert_null(strstr(context_log(), "grows"));
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
 /* Where every product is packed, one of no samples is none. */
 static void test_no_scratch_for_no_samples(void **state)
 {
@@ -508,6 +677,7 @@ int main(int argc, char **argv)
 {
     static oclin_init inits[] = {OCLIN_INIT_UNIFORM, OCLIN_INIT_NORMAL, OCLIN_INIT_ZERO};
     static const char *const init_names[] = {"uniform", "normal", "zero"};
+    static int which[] = {1, 2, 3}, ties[TIES];
     struct test_list list = {0};
     for (size_t i = 0; i < COUNT_OF(create_cases); i++)
         add_test(&list, test_create, &create_cases[i], "create/%s", create_cases[i].what);
@@ -524,13 +694,22 @@ int main(int argc, char **argv)
                  kind_names[i % KINDS]);
     }
     add_test(&list, test_given_are_used, NULL, "given/used and kept alive");
-    add_test(&list, test_weight_tying, NULL, "given/one W for two layers");
+    for (size_t i = 0; i < COUNT_OF(which); i++)
+        add_test(&list, test_read_only_parameters, &which[i], "given/read-only %s",
+                 which[i] == 1   ? "w"
+                 : which[i] == 2 ? "b"
+                                 : "w and b");
+    for (int i = 0; i < TIES; i++) {
+        ties[i] = i;
+        add_test(&list, test_weight_tying, &ties[i], "tying/%s", tie_names[i]);
+    }
     for (size_t i = 0; i < COUNT_OF(memory_cases); i++) {
         const char *name = memory_cases[i] == OCLIN_GELU ? "gelu" : "none";
         add_test(&list, test_workspace, &memory_cases[i], "memory/workspace, %s", name);
         add_test(&list, test_reserve, &memory_cases[i], "memory/reserve, %s", name);
     }
     add_test(&list, test_largest_batch, NULL, "memory/largest batch");
+    add_test(&list, test_scratch_of_infer, NULL, "memory/scratch of infer");
     add_test(&list, test_scratch, NULL, "memory/scratch of packed operands");
     add_test(&list, test_no_scratch_for_no_samples, NULL, "memory/scratch of no samples");
     add_test(&list, test_no_room_for_scratch, NULL, "memory/no room for packed operands");

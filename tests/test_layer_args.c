@@ -231,6 +231,8 @@ static void test_null_layer(void **state)
     assert_int_equal(oclin_layer_workspace(NULL, 1, &bytes), OCLIN_E_ARG);
     assert_int_equal(oclin_layer_reserve(NULL, 1), OCLIN_E_ARG);
     assert_int_equal(oclin_layer_reserve_step(NULL, 1), OCLIN_E_ARG);
+    assert_int_equal(oclin_layer_workspace_infer(NULL, 1, &bytes), OCLIN_E_ARG);
+    assert_int_equal(oclin_layer_reserve_infer(NULL, 1), OCLIN_E_ARG);
     oclin_saved_destroy(saved);
     release(&s);
 }

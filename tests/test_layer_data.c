@@ -53,6 +53,7 @@ static struct bench make_bench(int plan, const struct data *d)
     options.dw = make_tensor(b.ctx, OCLIN_F32, OUT, IN, poison);
     options.db = make_tensor(b.ctx, OCLIN_F32, 1, OUT, poison);
     assert_ok(b.ctx, oclin_layer_create(&b.l, b.ctx, IN, OUT, &options));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
     oclin_tensor_destroy(options.dw);
     oclin_tensor_destroy(options.db);
     assert_ok(b.ctx, oclin_tensor_write(oclin_layer_w(b.l), d->w));

@@ -259,6 +259,7 @@ static void write_by_layer(oclin_context *ctx, oclin_tensor *t)
     const int64_t rows = oclin_tensor_rows(t), cols = oclin_tensor_cols(t);
     oclin_layer *other = NULL;
     oclin_tensor *input = make_tensor(ctx, OCLIN_F32, rows, 1, NULL);
+    assert_ok(ctx, oclin_tensor_fill(input, 1.0));
     assert_ok(ctx, oclin_layer_create(&other, ctx, 1, cols, NULL));
     assert_ok(ctx, oclin_layer_infer(other, input, t));
     oclin_tensor_destroy(input);
@@ -555,7 +556,7 @@ static void test_zero_grad_through_arena(void **state)
     oclin_layer *l = NULL;
     assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, &options));
     for (int round = 0; round < 2; round++) {
-        if (round) assert_ok(ctx, oclin_layer_zero_grad(l));
+        assert_ok(ctx, oclin_layer_zero_grad(l));
         assert_ok(ctx, oclin_tensor_read(arena, got));
         for (int i = 0; i < N; i++) {
             const int inside = (i >= 3 && i < 6) || (i >= 8 && i < 11) || i == 12 || i == 13;
@@ -592,6 +593,7 @@ static void test_zero_grad_and_drop(void **state)
         assert_ok(ctx, oclin_tensor_view(&options.dw, arena, 1, 2, 2, 3));
         if (wrapped) oclin_tensor_destroy(arena);
         assert_ok(ctx, oclin_layer_create(&l, ctx, 2, 2, &options));
+        assert_ok(ctx, oclin_layer_zero_grad(l));
         oclin_tensor_destroy(options.dw);
         oclin_layer_destroy(l);
         if (wrapped) assert_ok(ctx, oclin_tensor_wrap(&arena, ctx, OCLIN_F32, m, 0, 1, 8, 8));
@@ -618,6 +620,7 @@ static void test_touch_in_cleared(void **state)
     assert_ok(ctx, oclin_tensor_wrap(&options.dw, ctx, OCLIN_F32, m, 1, 3, 3, 4)); /* 1-3, 5-7, 9-11 */
     assert_ok(ctx, oclin_tensor_wrap(&part, ctx, OCLIN_F32, m, 6, 1, 2, 2));
     assert_ok(ctx, oclin_layer_create(&l, ctx, 3, 3, &options));
+    assert_ok(ctx, oclin_layer_zero_grad(l));
     assert_int_equal(
         clEnqueueWriteBuffer(queue, m, CL_TRUE, 6 * sizeof(float), sizeof sevens, sevens, 0, NULL, NULL),
         CL_SUCCESS);
@@ -737,6 +740,562 @@ static void test_cleared_is_read(void **state)
     oclin_layer_destroy(owner);
     oclin_tensor_destroy(loss);
     release(&b);
+}
+
+/* -------------------------------------------------------------------------------- gradients handed in */
+
+/* A layer on the gradients of another one, or on a tensor with numbers: its creation changes nothing,
+ * whatever they are; backward adds to them, and step applies them. */
+static void test_creation_changes_nothing(void **state)
+{
+    const int cleared = *(int *)*state;
+    struct bench b = make_bench(OCLIN_NONE);
+    const struct truth t = truth_of(OCLIN_NONE);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *second = NULL;
+    float before[4][NW], after[4][NW];
+    forward(&b);
+    backward(&b);
+    if (cleared) assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    oclin_tensor *const all[] = {options.w = oclin_layer_w(b.l), options.b = oclin_layer_b(b.l),
+                                 options.dw = oclin_layer_dw(b.l), options.db = oclin_layer_db(b.l)};
+    uint64_t versions[4];
+    for (int i = 0; i < 4; i++) versions[i] = all[i]->version;
+    if (!cleared)
+        for (int i = 0; i < 4; i++) assert_ok(b.ctx, oclin_tensor_read(all[i], before[i]));
+    assert_ok(b.ctx, oclin_layer_create(&second, b.ctx, IN, OUT, &options));
+    for (int i = 0; i < 4; i++) assert_true(all[i]->version == versions[i]);
+    for (int i = 2; i < 4; i++) assert_true(all[i]->cleared == cleared && all[i]->zero_pending == cleared);
+    if (!cleared)
+        for (int i = 0; i < 4; i++) {
+            assert_ok(b.ctx, oclin_tensor_read(all[i], after[i]));
+            check_same_bits("what was handed in", after[i], before[i], i % 2 ? OUT : NW);
+        }
+    /* the first one goes on as if nothing had happened */
+    backward(&b);
+    check_gradients(&b, cleared ? 1 : 2);
+    /* so does the second: its backward adds, its step applies what there is */
+    assert_ok(b.ctx, oclin_layer_forward(second, b.x, b.y));
+    assert_refused(b.ctx, OCLIN_E_STATE, "zero_grad", oclin_layer_backward_step(second, b.dy, b.dx, 1.0f));
+    assert_ok(b.ctx, oclin_layer_backward(second, b.dy, b.dx));
+    check_gradients(&b, cleared ? 2 : 3);
+    assert_ok(b.ctx, oclin_layer_step(second, 1.0f));
+    check_sum(all[0], host_w, cleared ? -2 : -3, t.dw);
+    oclin_layer_destroy(second);
+    release(&b);
+}
+
+/* Whether there is a gradient to step with, right after creation: only where somebody has computed or
+ * written one. */
+static void test_step_with_handed_in(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    const float ones[NW] = {1, 1, 1, 1, 1, 1};
+    options.bias = 0;
+    for (int kind = 0; kind < 3; kind++) { /* 0: never written; 1: cleared; 2: written */
+        oclin_layer *l = NULL, *owner = NULL;
+        if (kind == 1) assert_ok(b.ctx, oclin_layer_create(&owner, b.ctx, IN, OUT, NULL));
+        options.dw = owner ? oclin_tensor_retain(oclin_layer_dw(owner))
+                           : make_tensor(b.ctx, OCLIN_F32, OUT, IN, kind == 2 ? ones : NULL);
+        assert_ok(b.ctx, oclin_layer_create(&l, b.ctx, IN, OUT, &options));
+        if (kind == 2)
+            assert_ok(b.ctx, oclin_layer_step(l, 1.0f));
+        else
+            assert_refused(b.ctx, OCLIN_E_STATE, "gradient", oclin_layer_step(l, 1.0f));
+        oclin_layer_destroy(l);
+        oclin_layer_destroy(owner);
+        oclin_tensor_destroy(options.dw);
+    }
+    release(&b);
+}
+
+/* Memory of which no element was ever written is a cleared gradient, whatever lies there; also a part of
+ * an arena whose other parts were. One element that was written makes it a gradient. */
+static void test_never_written_gradient(void **state)
+{
+    const int with_one = *(int *)*state;
+    struct bench b = make_bench(OCLIN_NONE);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_tensor *arena = make_tensor(b.ctx, OCLIN_F32, 1, 32, NULL), *part = NULL;
+    cl_command_queue queue;
+    const float seven = 7;
+    assert_ok(b.ctx, oclin_context_cl(b.ctx, NULL, NULL, &queue));
+    assert_int_equal(clEnqueueFillBuffer(queue, oclin_tensor_cl_mem(arena), &seven, sizeof seven, 0,
+                                         32 * sizeof seven, 0, NULL, NULL),
+                     CL_SUCCESS); /* not announced: to oclin it is as it came */
+    assert_ok(b.ctx, oclin_tensor_view(&part, arena, 0, 1, 10 + with_one, 32));
+    assert_ok(b.ctx, oclin_tensor_fill(part, 3.0));
+    assert_ok(b.ctx, oclin_tensor_view(&options.dw, arena, 10, OUT, IN, 5)); /* 10 to 12, 15 to 17 */
+    assert_ok(b.ctx, oclin_tensor_view(&options.db, arena, 20, 1, OUT, OUT));
+    options.w = oclin_layer_w(b.l);
+    options.b = oclin_layer_b(b.l);
+    oclin_layer *l = NULL;
+    assert_ok(b.ctx, oclin_layer_create(&l, b.ctx, IN, OUT, &options));
+    assert_int_equal(options.dw->cleared, !with_one);
+    assert_int_equal(options.db->cleared, 1);
+    if (!with_one) {
+        const struct truth t = truth_of(OCLIN_NONE);
+        check_sum(options.dw, NULL, 0, t.dw);
+        check_sum(part, NULL, 1, (double[]){3, 3, 3, 3, 3, 3, 3, 3, 3, 3});
+        assert_ok(b.ctx, oclin_layer_forward(l, b.x, b.y));
+        assert_ok(b.ctx, oclin_layer_backward(l, b.dy, NULL));
+        check_sum(options.dw, NULL, 1, t.dw);
+        check_sum(options.db, NULL, 1, t.db);
+    }
+    oclin_layer_destroy(l);
+    oclin_tensor *const all[] = {options.dw, options.db, part, arena};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    release(&b);
+}
+
+/* The caller's memory counts as written: what is there is a gradient. */
+static void test_wrapped_gradient(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    const struct truth t = truth_of(OCLIN_NONE);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    cl_context handle;
+    const float old[NW] = {1, 2, 3, 4, 5, 6};
+    assert_ok(b.ctx, oclin_context_cl(b.ctx, &handle, NULL, NULL));
+    cl_mem m = clCreateBuffer(handle, CL_MEM_COPY_HOST_PTR, sizeof old, (void *)(uintptr_t)old, NULL);
+    oclin_layer *l = NULL;
+    assert_ok(b.ctx, oclin_tensor_wrap(&options.dw, b.ctx, OCLIN_F32, m, 0, OUT, IN, IN));
+    options.w = oclin_layer_w(b.l);
+    options.bias = 0;
+    assert_ok(b.ctx, oclin_layer_create(&l, b.ctx, IN, OUT, &options));
+    assert_ok(b.ctx, oclin_layer_forward(l, b.x, b.y));
+    assert_ok(b.ctx, oclin_layer_backward(l, b.dy, NULL));
+    check_sum(options.dw, old, 1, t.dw);
+    oclin_layer_destroy(l);
+    oclin_tensor_destroy(options.dw);
+    clReleaseMemObject(m);
+    release(&b);
+}
+
+/* ------------------------------------------------------------------------- two contexts, the same memory */
+
+/* Two oclin contexts on one cl_context, with one queue or one each; the layer and its tensors are the
+ * first one's. */
+struct pair {
+    struct bench b;
+    oclin_context *other;
+    cl_command_queue queue; /* of the second one, if it has its own */
+};
+
+static struct pair make_pair(int queues)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    struct pair p = {.b = make_bench_in(make_context("plain"), OCLIN_NONE)};
+    assert_ok(p.b.ctx,
+              oclin_context_cl(p.b.ctx, &options.cl_context_handle, &options.cl_device, &options.cl_queue));
+    if (queues == 2)
+        options.cl_queue = p.queue =
+            clCreateCommandQueue(options.cl_context_handle, options.cl_device, 0, NULL);
+    options.plan = "plain";
+    p.other = make_context_with(options);
+    return p;
+}
+
+static void release_pair(struct pair *p)
+{
+    oclin_context *ctx = p->b.ctx;
+    release(&p->b);
+    oclin_context_destroy(p->other);
+    if (p->queue) clReleaseCommandQueue(p->queue);
+    oclin_context_destroy(ctx);
+}
+
+/* The other context's tensor on the same elements. */
+static oclin_tensor *seen_by(oclin_context *other, oclin_tensor *t)
+{
+    oclin_tensor *seen = NULL;
+    assert_ok(other,
+              oclin_tensor_wrap(&seen, other, OCLIN_F32, oclin_tensor_cl_mem(t), oclin_tensor_offset(t),
+                                oclin_tensor_rows(t), oclin_tensor_cols(t), oclin_tensor_row_stride(t)));
+    return seen;
+}
+
+/* The manual's recipe: memory changes hands. */
+static void hand_over(const struct pair *p, oclin_tensor *from, oclin_tensor *to, int wrote)
+{
+    oclin_context *const giver = oclin_tensor_context(from), *const taker = oclin_tensor_context(to);
+    cl_event event = NULL;
+    assert_non_null(oclin_tensor_cl_mem(from));
+    if (p->queue) {
+        assert_ok(giver, oclin_context_mark(giver, &event));
+        assert_ok(taker, oclin_context_wait_for(taker, 1, &event));
+        clReleaseEvent(event);
+    }
+    if (wrote) assert_ok(taker, oclin_tensor_touch(to));
+}
+
+/* One gradient of two layers, a layer in each context: cleared in one, added to in both, stepped,
+ * cleared in the other. */
+static void test_pair_gradients(void **state)
+{
+    struct pair p = make_pair(*(int *)*state);
+    struct bench *b = &p.b;
+    const struct truth t = truth_of(OCLIN_NONE);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *l = NULL;
+    float got[NW];
+    const float zeros[NW] = {0};
+    options.bias = 0;
+    forward(b);
+    backward(b);
+    oclin_tensor *const dw = oclin_layer_dw(b->l), *const w = oclin_layer_w(b->l);
+    oclin_tensor *const x = seen_by(p.other, b->x), *const dy = seen_by(p.other, b->dy);
+    oclin_tensor *const y = make_tensor(p.other, OCLIN_F32, BATCH, OUT, NULL);
+    options.w = seen_by(p.other, w);
+    options.dw = seen_by(p.other, dw);
+    assert_ok(p.other, oclin_layer_create(&l, p.other, IN, OUT, &options));
+    /* the first clears, the second reads zeros and adds to them */
+    assert_ok(b->ctx, oclin_layer_zero_grad(b->l));
+    hand_over(&p, dw, options.dw, 1);
+    assert_ok(p.other, oclin_tensor_read(options.dw, got));
+    check_same_bits("dw", got, zeros, NW);
+    assert_ok(p.other, oclin_layer_forward(l, x, y));
+    assert_ok(p.other, oclin_layer_backward(l, dy, NULL));
+    /* the first adds as well, and steps */
+    hand_over(&p, options.dw, dw, 1);
+    backward(b);
+    check_sum(dw, NULL, 2, t.dw);
+    assert_ok(b->ctx, oclin_layer_step(b->l, 1.0f));
+    check_sum(w, host_w, -2, t.dw);
+    /* the second reads the new w, and clears; the first reads zeros */
+    hand_over(&p, w, options.w, 1);
+    hand_over(&p, dw, options.dw, 1);
+    check_sum(options.w, host_w, -2, t.dw);
+    assert_ok(p.other, oclin_layer_zero_grad(l));
+    hand_over(&p, options.dw, dw, 1);
+    check_sum(dw, NULL, 0, t.dw);
+    /* the first clears and is dropped: the zeros are there for the second */
+    assert_ok(b->ctx, oclin_tensor_fill(dw, 7.0));
+    assert_ok(b->ctx, oclin_layer_zero_grad(b->l));
+    hand_over(&p, dw, options.dw, 1);
+    oclin_layer_destroy(b->l);
+    b->l = NULL;
+    assert_ok(p.other, oclin_tensor_read(options.dw, got));
+    check_same_bits("dw", got, zeros, NW);
+    oclin_layer_destroy(l);
+    oclin_tensor *const all[] = {x, dy, y, options.w, options.dw};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    release_pair(&p);
+}
+
+/* An input that the second context writes between a forward of the first and its backward: the first is
+ * told, and refuses. */
+static void test_pair_inputs(void **state)
+{
+    struct pair p = make_pair(*(int *)*state);
+    struct bench *b = &p.b;
+    oclin_tensor *const x = seen_by(p.other, b->x);
+    forward(b);
+    hand_over(&p, b->x, x, 0);
+    assert_ok(p.other, oclin_tensor_fill(x, 100.0));
+    hand_over(&p, x, b->x, 1);
+    assert_refused(b->ctx, OCLIN_E_STATE, "x was written 1 times", oclin_layer_backward(b->l, b->dy, NULL));
+    hand_over(&p, b->x, x, 0);
+    assert_ok(p.other, oclin_tensor_write(x, host_x));
+    hand_over(&p, x, b->x, 1);
+    forward(b);
+    backward(b);
+    check_gradients(b, 1);
+    oclin_tensor_destroy(x);
+    release_pair(&p);
+}
+
+/* -------------------------------------------------------------------------------------- strict contexts */
+
+static oclin_context *lax_or_strict(int strict)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.plan = "plain";
+    options.strict = strict;
+    return make_context_with(options);
+}
+
+/* How w can change between a forward and its backward; and how it does not. */
+enum {
+    W_WRITE,
+    W_FILL,
+    W_TOUCH,
+    W_VIEW,
+    W_STEP,
+    W_STEP_OF_OTHER,
+    W_BACKWARD_STEP,
+    B_WRITE,
+    W_READ,
+    STEP_OF_0,
+    W_WAYS
+};
+static const char *const w_ways[W_WAYS] = {
+    "w is written", "w is filled",          "w is touched",  "a part of w is written",
+    "a step",       "another layer's step", "backward_step", "b is written",
+    "w is read",    "a step of 0"};
+struct w_case {
+    int way, strict;
+};
+static struct w_case w_cases[2 * W_WAYS];
+
+static void change_w(const struct bench *b, int way)
+{
+    oclin_tensor *const w = oclin_layer_w(b->l);
+    oclin_tensor *view = NULL;
+    oclin_layer *other = NULL;
+    float got[NW];
+    if (way == W_WRITE) assert_ok(b->ctx, oclin_tensor_write(w, host_w));
+    if (way == W_FILL) assert_ok(b->ctx, oclin_tensor_fill(w, 1.0));
+    if (way == W_TOUCH) assert_ok(b->ctx, oclin_tensor_touch(w));
+    if (way == B_WRITE) assert_ok(b->ctx, oclin_tensor_write(oclin_layer_b(b->l), host_b));
+    if (way == W_READ) assert_ok(b->ctx, oclin_tensor_read(w, got));
+    if (way == W_VIEW) {
+        assert_ok(b->ctx, oclin_tensor_view(&view, w, NW - 1, 1, 1, 1));
+        assert_ok(b->ctx, oclin_tensor_fill(view, 1.0));
+    }
+    if (way == W_STEP || way == STEP_OF_0) {
+        assert_ok(b->ctx, oclin_tensor_fill(oclin_layer_dw(b->l), 1.0));
+        assert_ok(b->ctx, oclin_layer_step(b->l, way == W_STEP ? 1.0f : 0.0f));
+        assert_ok(b->ctx, oclin_layer_zero_grad(b->l));
+    }
+    if (way == W_STEP_OF_OTHER) {
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        options.w = w;
+        assert_ok(b->ctx, oclin_layer_create(&other, b->ctx, IN, OUT, &options));
+        assert_ok(b->ctx, oclin_tensor_fill(oclin_layer_dw(other), 1.0));
+        assert_ok(b->ctx, oclin_layer_step(other, 1.0f));
+    }
+    if (way == W_BACKWARD_STEP) assert_ok(b->ctx, oclin_layer_backward_step(b->l, b->dy, b->dx, 1.0f));
+    oclin_tensor_destroy(view);
+    oclin_layer_destroy(other);
+}
+
+static void test_w_changes(void **state)
+{
+    const struct w_case *c = *state;
+    struct bench b = make_bench_in(lax_or_strict(c->strict), OCLIN_NONE);
+    const int refused = c->strict && c->way < B_WRITE;
+    oclin_saved *saved = NULL;
+    assert_ok(b.ctx, oclin_saved_create(&saved, b.ctx));
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_forward_saved(b.l, b.x, b.y, saved));
+    change_w(&b, c->way);
+    const oclin_status statuses[] = {
+        oclin_layer_backward_saved(b.l, b.dy, NULL, saved), oclin_layer_zero_grad(b.l),
+        oclin_layer_backward_step_saved(b.l, b.dy, NULL, 0.0f, saved),
+        oclin_layer_backward_step(b.l, b.dy, b.dx, 0.0f), oclin_layer_backward(b.l, b.dy, b.dx)};
+    for (size_t i = 0; i < COUNT_OF(statuses); i++)
+        assert_int_equal(statuses[i], refused && i != 1 ? OCLIN_E_STATE : OCLIN_OK);
+    if (refused) {
+        assert_non_null(strstr(oclin_context_error(b.ctx), "w was written 1 times"));
+        assert_int_equal(b.l->dw ? b.l->dw->cleared : 1, 1); /* nothing was added */
+        forward(&b);
+        backward(&b); /* a new forward puts it right */
+    }
+    oclin_saved_destroy(saved);
+    release(&b);
+    oclin_context_destroy(b.ctx);
+}
+
+/* A call with one operand of which an element was never written. */
+enum {
+    READ_X,
+    READ_DY,
+    READ_W,
+    READ_B,
+    READ_DW,
+    READ_DB,
+    READ_STEP_DW,
+    READ_T,
+    READ_SCORES,
+    READ_LABELS,
+    READ_LOSS,
+    READ_COUNT,
+    READ_READ,
+    READ_ASYNC,
+    READS
+};
+static const char *const reads[READS] = {"x of forward",
+                                         "dy of backward",
+                                         "w of infer",
+                                         "b of infer",
+                                         "dw of backward",
+                                         "db of backward",
+                                         "dw of step",
+                                         "t of a loss",
+                                         "y of a loss",
+                                         "labels",
+                                         "a loss that is accumulated",
+                                         "a count that is accumulated",
+                                         "read",
+                                         "read_async"};
+struct read_case {
+    int which, strict, partly; /* all but the last element was written */
+};
+static struct read_case read_cases[READS * 4];
+
+/* Never written, or all but the last element, or as a whole. */
+static oclin_tensor *half_written(oclin_context *ctx, oclin_dtype dtype, int64_t rows, int64_t cols,
+                                  int partly)
+{
+    oclin_tensor *t = make_tensor(ctx, dtype, rows, cols, NULL), *most = NULL;
+    const int64_t n = rows * cols;
+    if (partly && n > 1) {
+        assert_ok(ctx, oclin_tensor_view(&most, t, 0, 1, n - 1, n - 1));
+        assert_ok(ctx, oclin_tensor_fill(most, 1.0));
+        oclin_tensor_destroy(most);
+    }
+    return t;
+}
+
+static oclin_status read_one(struct bench *b, int which, oclin_tensor *t)
+{
+    static float got[NX];
+    oclin_tensor *const labels = make_tensor(b->ctx, OCLIN_I32, BATCH, 1, (int32_t[]){0, 1, 0, 1});
+    oclin_tensor *const y = make_tensor(b->ctx, OCLIN_F32, BATCH, OUT, host_dy);
+    struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *l = NULL;
+    oclin_status status = OCLIN_OK;
+    add.accumulate = 1;
+    if (which == READ_W) options.w = t;
+    if (which == READ_B) options.b = t;
+    if (which == READ_DW || which == READ_STEP_DW) options.dw = t;
+    if (which == READ_DB) options.db = t;
+    assert_ok(b->ctx, oclin_layer_create(&l, b->ctx, IN, OUT, &options));
+    assert_ok(b->ctx, oclin_tensor_write(b->x, host_x));
+    if (which == READ_DY || which == READ_DW || which == READ_DB)
+        assert_ok(b->ctx, oclin_layer_forward(l, b->x, b->y));
+    if (which == READ_X) status = oclin_layer_forward(l, t, b->y);
+    if (which == READ_DY) status = oclin_layer_backward(l, t, b->dx);
+    if (which == READ_DW || which == READ_DB) status = oclin_layer_backward(l, b->dy, b->dx);
+    if (which == READ_W || which == READ_B) status = oclin_layer_infer(l, b->x, b->y);
+    if (which == READ_STEP_DW) status = oclin_layer_step(l, 1.0f);
+    if (which == READ_T) status = oclin_loss_mse(y, t, NULL, b->dy, NULL);
+    if (which == READ_SCORES) status = oclin_loss_cross_entropy(t, labels, NULL, b->dy, NULL, NULL);
+    if (which == READ_LABELS) status = oclin_loss_cross_entropy(y, t, NULL, b->dy, NULL, NULL);
+    if (which == READ_LOSS) status = oclin_loss_mse(y, b->dy, t, NULL, &add);
+    if (which == READ_COUNT) status = oclin_loss_cross_entropy(y, labels, NULL, NULL, t, &add);
+    if (which == READ_READ) status = oclin_tensor_read(t, got);
+    if (which == READ_ASYNC) status = oclin_tensor_read_async(t, got, NULL);
+    char sentence[512];
+    snprintf(sentence, sizeof sentence, "%s", oclin_context_error(b->ctx));
+    assert_ok(b->ctx, oclin_context_finish(b->ctx));
+    oclin_tensor_destroy(labels);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
+    if (status != OCLIN_OK) assert_non_null(strstr(sentence, "was never written"));
+    return status;
+}
+
+static const struct {
+    oclin_dtype dtype;
+    int64_t rows, cols;
+} read_sizes[READS] = {{OCLIN_F32, BATCH, IN}, {OCLIN_F32, BATCH, OUT}, {OCLIN_F32, OUT, IN},
+                       {OCLIN_F32, 1, OUT},    {OCLIN_F32, OUT, IN},    {OCLIN_F32, 1, OUT},
+                       {OCLIN_F32, OUT, IN},   {OCLIN_F32, BATCH, OUT}, {OCLIN_F32, BATCH, OUT},
+                       {OCLIN_I32, BATCH, 1},  {OCLIN_F32, 1, 1},       {OCLIN_I32, 1, 1},
+                       {OCLIN_F32, BATCH, IN}, {OCLIN_F32, BATCH, IN}};
+
+static void test_never_written(void **state)
+{
+    const struct read_case *c = *state;
+    struct bench b = make_bench_in(lax_or_strict(c->strict), OCLIN_NONE);
+    const int64_t rows = read_sizes[c->which].rows, cols = read_sizes[c->which].cols;
+    oclin_tensor *t = half_written(b.ctx, read_sizes[c->which].dtype, rows, cols, c->partly), *last = NULL;
+    /* a gradient of which nothing was written is cleared: there is none to step with */
+    const int is_gradient = c->which == READ_DW || c->which == READ_DB || c->which == READ_STEP_DW;
+    if (c->partly || !is_gradient) {
+        const oclin_status want = c->strict && !(c->partly && rows * cols == 1) ? OCLIN_E_STATE : OCLIN_OK;
+        if (!(c->partly && rows * cols == 1)) assert_status(b.ctx, want, read_one(&b, c->which, t));
+        assert_ok(b.ctx, oclin_tensor_view(&last, t, rows * cols - 1, 1, 1, 1));
+        assert_ok(b.ctx, oclin_tensor_fill(last, 1.0)); /* the last one: now all of it is */
+        oclin_tensor_destroy(last);
+        if (c->partly) assert_ok(b.ctx, read_one(&b, c->which, t));
+    } else if (c->which != READ_STEP_DW) {
+        assert_ok(b.ctx, read_one(&b, c->which, t));
+    }
+    oclin_tensor_destroy(t);
+    release(&b);
+    oclin_context_destroy(b.ctx);
+}
+
+/* Whatever counts as writing, for a tensor and for who looks at it; and a whole training step is no
+ * false alarm. */
+static void test_strict_written_ways(void **state)
+{
+    (void)state;
+    oclin_context *ctx = lax_or_strict(1);
+    cl_context handle;
+    const float ones[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    float got[12];
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    for (int way = 0; way < 7; way++) {
+        oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 3, 4, NULL), *view = NULL, *late = NULL,
+                     *wrapper = NULL;
+        assert_ok(ctx, oclin_tensor_view(&view, t, 1, 3, 2, 4));
+        assert_refused(ctx, OCLIN_E_STATE, "element [0, 0] was never written", oclin_tensor_read(view, got));
+        if (way == 0) assert_ok(ctx, oclin_tensor_write(t, ones));
+        if (way == 1) assert_ok(ctx, oclin_tensor_write_async(t, ones, NULL));
+        if (way == 2) assert_ok(ctx, oclin_tensor_fill(t, 1.0));
+        if (way == 3) assert_ok(ctx, oclin_tensor_touch(t));
+        if (way == 4) write_by_layer(ctx, t);
+        if (way == 5) write_by_zero_grad(ctx, t);
+        if (way == 6) { /* through another wrapper of the same memory, and only what is looked at */
+            assert_ok(ctx, oclin_tensor_wrap(&wrapper, ctx, OCLIN_F32, oclin_tensor_cl_mem(t), 1, 3, 2, 4));
+            assert_refused(ctx, OCLIN_E_STATE, "never written", oclin_tensor_read(wrapper, got));
+            assert_ok(ctx, oclin_tensor_fill(wrapper, 1.0));
+            assert_refused(ctx, OCLIN_E_STATE, "element [0, 0] was never written", oclin_tensor_read(t, got));
+        }
+        assert_ok(ctx, oclin_tensor_view(&late, t, 1, 3, 2, 4));
+        assert_ok(ctx, oclin_tensor_read(view, got));
+        assert_ok(ctx, oclin_tensor_read(late, got));
+        if (way < 6) assert_ok(ctx, oclin_tensor_read(t, got));
+        assert_ok(ctx, oclin_context_finish(ctx));
+        oclin_tensor *const all[] = {t, view, late, wrapper};
+        for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    }
+    /* the caller's memory is the caller's business */
+    cl_mem m = clCreateBuffer(handle, CL_MEM_READ_WRITE, sizeof ones, NULL, NULL);
+    oclin_tensor *t = NULL;
+    assert_ok(ctx, oclin_tensor_wrap(&t, ctx, OCLIN_F32, m, 0, 3, 4, 4));
+    assert_ok(ctx, oclin_tensor_read(t, got));
+    oclin_tensor_destroy(t);
+    clReleaseMemObject(m);
+    oclin_context_destroy(ctx);
+}
+
+/* A program without mistakes notices nothing, also while it verifies itself, looking into memory that is
+ * hidden. */
+static void test_strict_training(void **state)
+{
+    const oclin_activation activation = *(oclin_activation *)*state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.plan = "plain";
+    options.strict = options.verify = 1;
+    struct bench b = make_bench_in(make_context_with(options), activation);
+    cl_context handle;
+    assert_ok(b.ctx, oclin_context_cl(b.ctx, &handle, NULL, NULL));
+    cl_mem m = clCreateBuffer(handle, CL_MEM_HOST_NO_ACCESS, NY * sizeof(float), NULL, NULL);
+    oclin_tensor_destroy(b.y);
+    assert_ok(b.ctx, oclin_tensor_wrap(&b.y, b.ctx, OCLIN_F32, m, 0, BATCH, OUT, OUT));
+    assert_ok(b.ctx, oclin_layer_reserve(b.l, 3 * BATCH));
+    for (int step = 0; step < 2; step++) {
+        forward(&b);
+        backward(&b);
+        assert_ok(b.ctx, oclin_layer_step(b.l, 0.25f));
+        assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+        forward(&b);
+        assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, b.dx, 0.25f));
+    }
+    assert_ok(b.ctx, oclin_self_check(b.ctx, NULL));
+    assert_int_equal(b.ctx->strict, 1); /* as before */
+    release(&b);
+    clReleaseMemObject(m);
+    oclin_context_destroy(b.ctx);
 }
 
 /* ------------------------------------------------------------------------------------------ empty batches */
@@ -1065,7 +1624,7 @@ static void add_failures(struct test_list *list)
 int main(int argc, char **argv)
 {
     static oclin_activation relu = OCLIN_RELU, gelu = OCLIN_GELU;
-    static int by[] = {0, 1};
+    static int by[] = {0, 1}, queues[] = {1, 2};
     struct test_list list = {0};
     add_test(&list, test_too_early, NULL, "order/too early");
     add_test(&list, test_backward_step_needs_cleared, NULL, "order/backward_step on uncleared gradients");
@@ -1100,6 +1659,28 @@ int main(int argc, char **argv)
     add_test(&list, test_write_into_cleared, &by[1], "zero_grad/partly written");
     add_test(&list, test_cl_mem_is_settled, NULL, "zero_grad/cl_mem");
     add_test(&list, test_cleared_is_read, NULL, "zero_grad/read by others");
+    add_test(&list, test_creation_changes_nothing, &by[0], "handed in/creation changes nothing");
+    add_test(&list, test_creation_changes_nothing, &by[1], "handed in/creation changes nothing, cleared");
+    add_test(&list, test_step_with_handed_in, NULL, "handed in/step");
+    add_test(&list, test_never_written_gradient, &by[0], "handed in/never written");
+    add_test(&list, test_never_written_gradient, &by[1], "handed in/one element was written");
+    add_test(&list, test_wrapped_gradient, NULL, "handed in/memory of the caller");
+    for (int i = 0; i < 2; i++) {
+        add_test(&list, test_pair_gradients, &queues[i], "two contexts/gradients, queues: %d", queues[i]);
+        add_test(&list, test_pair_inputs, &queues[i], "two contexts/inputs, queues: %d", queues[i]);
+    }
+    for (int i = 0; i < 2 * W_WAYS; i++) {
+        w_cases[i] = (struct w_case){i / 2, i % 2};
+        add_test(&list, test_w_changes, &w_cases[i], "strict %d/%s before backward", i % 2, w_ways[i / 2]);
+    }
+    for (int i = 0; i < READS * 4; i++) {
+        read_cases[i] = (struct read_case){i / 4, i % 2, i / 2 % 2};
+        add_test(&list, test_never_written, &read_cases[i], "strict %d/%s %s written", i % 2, reads[i / 4],
+                 i / 2 % 2 ? "partly" : "never");
+    }
+    add_test(&list, test_strict_written_ways, NULL, "strict/ways to write");
+    add_test(&list, test_strict_training, &relu, "strict/training, relu");
+    add_test(&list, test_strict_training, &gelu, "strict/training, gelu");
     add_test(&list, test_no_samples, &relu, "no samples, relu");
     add_test(&list, test_no_samples, &gelu, "no samples, gelu");
     add_test(&list, test_no_samples_meanwhile, NULL, "no samples, meanwhile");

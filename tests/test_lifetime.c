@@ -230,6 +230,34 @@ static void test_two_contexts(void **state)
     oclin_context_destroy(ctx[1]);
 }
 
+/* The log is called as long as anything of the context lives, also after its destruction; not when all is gone. */
+static void test_log_outlives_handle(void **state)
+{
+    const int kind = *(int *)*state;
+    struct heard *heard = new_array(struct heard, 1);
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    oclin_context *ctx = NULL;
+    oclin_tensor *t = NULL;
+    oclin_layer *l = NULL;
+    oclin_saved *saved = NULL;
+    options.plan = "plain";
+    options.log = hear;
+    options.log_user = heard;
+    assert_status(NULL, OCLIN_OK, oclin_context_create(&ctx, &options));
+    if (kind == 0) t = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    if (kind == 1) assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, NULL));
+    if (kind == 2) assert_ok(ctx, oclin_saved_create(&saved, ctx));
+    oclin_context_destroy(ctx);
+    const int before = heard->lines;
+    if (kind == 0) assert_int_equal(oclin_tensor_write(t, NULL), OCLIN_E_ARG);
+    if (kind == 1) assert_int_equal(oclin_layer_step(l, -1.0f), OCLIN_E_ARG);
+    if (kind < 2) assert_int_equal(heard->lines, before + 1);
+    oclin_tensor_destroy(t);
+    oclin_layer_destroy(l);
+    oclin_saved_destroy(saved);
+    free(heard); /* a sanitizer sees it if anybody still uses it */
+}
+
 /* What the last destruction waits for: the work in an own queue on Rusticl, and nothing else. Other drivers are told the
  * name: what is called depends on it alone. */
 static const struct parting {
@@ -346,6 +374,8 @@ static int first_wrong_in_child(struct family *f)
         oclin_layer_workspace(f->layer, 1, &bytes),
         oclin_layer_reserve(f->layer, 1),
         oclin_layer_reserve_step(f->layer, 1),
+        oclin_layer_workspace_infer(f->layer, 1, &bytes),
+        oclin_layer_reserve_infer(f->layer, 1),
         oclin_loss_mse(f->t, f->t, NULL, NULL, NULL),
         oclin_loss_cross_entropy(f->t, f->t, NULL, NULL, NULL, NULL),
         oclin_loss_reserve(f->ctx, 1),
@@ -399,6 +429,7 @@ static void test_fork(void **state)
 
 int main(int argc, char **argv)
 {
+    static int kinds[] = {0, 1, 2};
     struct test_list list = {0};
     add_test(&list, test_wait_for_errors, NULL, "order/wait_for, errors");
     add_test(&list, test_wait_for_delays, NULL, "order/wait_for delays");
@@ -407,6 +438,11 @@ int main(int argc, char **argv)
     add_test(&list, test_mark_waits, NULL, "order/mark stands behind what came before");
     add_test(&list, test_any_order_of_destruction, NULL, "any order of destruction");
     add_test(&list, test_two_contexts, NULL, "two contexts");
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        add_test(&list, test_log_outlives_handle, &kinds[i], "log/outlives its context with a %s",
+                 i == 0   ? "tensor"
+                 : i == 1 ? "layer"
+                          : "saved state");
     for (size_t i = 0; i < COUNT_OF(partings); i++)
         add_test(&list, test_parting, (void *)(uintptr_t)&partings[i], "parting/%s", partings[i].what);
     add_test(&list, test_fork, NULL, "fork");

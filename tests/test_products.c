@@ -137,6 +137,7 @@ static struct operands make_operands(oclin_context *ctx, const struct row *r, co
         options.db = o.db.t;
     }
     assert_ok(ctx, oclin_layer_create(&o.layer, ctx, r->in, r->out, &options));
+    assert_ok(ctx, oclin_layer_zero_grad(o.layer));
     return o;
 }
 

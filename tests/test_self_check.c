@@ -414,6 +414,7 @@ static struct program program_make(oclin_context *ctx, oclin_activation activati
     o.dw = p.dw.t;
     o.db = p.db.t;
     assert_ok(ctx, oclin_layer_create(&p.layer, ctx, IN, OUT, &o));
+    assert_ok(ctx, oclin_layer_zero_grad(p.layer));
     assert_ok(ctx, oclin_layer_reserve(p.layer, 2 * BATCH)); /* z has room for more than the batch */
     assert_ok(ctx, oclin_saved_create(&p.saved, ctx));
     return p;

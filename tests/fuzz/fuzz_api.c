@@ -130,16 +130,22 @@ static uint32_t *some_data(oclin_dtype dtype, int64_t n)
 /* Kernels to run; every second one inside handles that are the caller's own. */
 static struct place {
     const char *plan;
-    int verify;
+    int verify, strict;
     oclin_context *ctx;
     cl_context cl;
     cl_device_id device;
     cl_command_queue queue;
     long grown;
-} places[] = {
-    {.plan = "plain"},       {.plan = "simt-16"},        {.plan = "simd-8"}, {.plan = "plain", .verify = 1},
-    {.plan = "simd-packed"}, {.plan = "simd-narrow"},    {.plan = NULL},     {.plan = "simd-skinny"},
-    {.plan = "simt-32"},     {.plan = NULL, .verify = 1}};
+} places[] = {{.plan = "plain"},
+              {.plan = "simt-16"},
+              {.plan = "simd-8", .strict = 1},
+              {.plan = "plain", .verify = 1},
+              {.plan = "simd-packed"},
+              {.plan = "simd-narrow"},
+              {.plan = NULL},
+              {.plan = "simd-skinny"},
+              {.plan = "simt-32"},
+              {.plan = NULL, .verify = 1, .strict = 1}};
 static struct place *place;
 
 /* Somebody else's objects. */
@@ -178,7 +184,7 @@ static oclin_context *make_context(struct oclin_context_options o, struct place 
 
 static void open_foreign(void)
 {
-    static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
+    static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_STRICT", "OCLIN_CL_DIR"};
     for (size_t i = 0; i < COUNT_OF(ours); i++) unsetenv(ours[i]);
     const struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     foreign.ctx = make_context(o, NULL);
@@ -198,6 +204,7 @@ static void open_place(struct place *p)
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = p->plan;
     o.verify = p->verify;
+    o.strict = p->strict;
     p->ctx = make_context(o, p);
     oclin_context_cl(p->ctx, &p->cl, &p->device, &p->queue);
     if ((p - places) % 2 == 0) return;
@@ -236,7 +243,7 @@ static struct tensor *do_create(oclin_dtype dtype, int64_t rows, int64_t cols)
     oclin_tensor *h = (oclin_tensor *)&place;
     const oclin_status status = oclin_tensor_create(&h, world.ctx, dtype, rows, cols);
     if (!judge_new("create", world.ctx, refusals_create(dtype, rows, cols), status, h)) return NULL;
-    return model_tensor(h, memory_of(oclin_tensor_cl_mem(h), rows * cols), dtype, 0, rows, cols, cols);
+    return model_tensor(h, memory_of(oclin_tensor_cl_mem(h), rows * cols, 0), dtype, 0, rows, cols, cols);
 }
 
 static struct tensor *do_view(struct tensor *base, int64_t offset, int64_t rows, int64_t cols, int64_t stride)
@@ -321,7 +328,7 @@ static struct tensor *do_wrap(struct buffer *b, oclin_dtype dtype, int64_t offse
     const oclin_status status = oclin_tensor_wrap(&h, world.ctx, dtype, b->mem, offset, rows, cols, stride);
     if (!judge_new("wrap", world.ctx, no, status, h)) return NULL;
     struct tensor *t =
-        model_tensor(h, memory_of(b->root, b->whole), dtype, b->origin + offset, rows, cols, stride);
+        model_tensor(h, memory_of(b->root, b->whole, 1), dtype, b->origin + offset, rows, cols, stride);
     t->readable = !(b->flags & CL_MEM_WRITE_ONLY);
     t->writable = !(b->flags & CL_MEM_READ_ONLY);
     t->host_readable = !(b->flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS));
@@ -455,7 +462,7 @@ static void call_write(void)
 static void do_read(struct tensor *t, unsigned how)
 {
     uint32_t *host = t && how != 255 ? keep((size_t)(t->rows * t->cols), 4) : NULL;
-    const unsigned no = !t || !host || !t->readable || !t->host_readable ? ARG : 0;
+    const unsigned no = (!t || !host || !t->readable || !t->host_readable ? ARG : 0) | (t ? unknown(t) : 0);
     const int async = how % 4 == 0;
     cl_event event = NULL;
     const oclin_status status =
@@ -714,7 +721,7 @@ static void call_reserve(void)
 {
     struct layer *l = pick_layer();
     const int64_t batch = size();
-    const unsigned how = byte() % 5;
+    const unsigned how = byte() % 7;
     int64_t bytes = -7;
     oclin_status status;
     switch (how) {
@@ -730,15 +737,22 @@ static void call_reserve(void)
     case 3:
         status = oclin_loss_reserve(world.ctx, batch);
         break;
+    case 5:
+        status = oclin_layer_reserve_infer(handle_of_layer(l), batch);
+        break;
+    case 6:
+        status = oclin_layer_workspace_infer(handle_of_layer(l), batch, &bytes);
+        break;
     default:
         status = oclin_loss_workspace(world.ctx, batch, &bytes);
     }
-    const int no_layer = how < 3 && !l;
+    const int no_layer = (how < 3 || how > 4) && !l;
     const unsigned no = no_layer ? ARG : batch < 0 ? SHAPE : 0;
     /* a batch that does not overflow may be too much for the device */
     const int may_be_much = !no && batch > 64 && status == OCLIN_E_SHAPE;
     const int good = judge("reserve", no_layer ? NULL : world.ctx, may_be_much ? SHAPE : no, status);
-    if ((how == 2 || how == 4) && good != (bytes >= 0)) wrong("a workspace of %lld bytes", (long long)bytes);
+    if ((how == 2 || how == 4 || how == 6) && good != (bytes >= 0))
+        wrong("a workspace of %lld bytes", (long long)bytes);
     if (good && how == 0) model_gradients(l);
 }
 
@@ -801,6 +815,7 @@ static void call_context(void)
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT, effective = o;
     const unsigned how = byte();
     unsigned no = 0;
+    char text[64] = "as it was";
     o.ignore_environment = 1;
     o.cache_dir = "";
     o.cl_context_handle = place->cl;
@@ -808,6 +823,8 @@ static void call_context(void)
     o.cl_queue = place->queue;
     o.device_type = (oclin_device_type)(one_in(8) ? (int)byte() - 128 : 0);
     o.device_index = one_in(8) ? size() : 0;
+    o.error_text = text;
+    o.error_text_size = sizeof text;
     if (one_in(8)) o.plan = how % 2 ? "simt-8" : "PLAIN";
     if (how & 8) o.cl_queue = how & 16 ? foreign.queue : NULL;
     if (how & 32) o.cl_device = NULL;
@@ -821,6 +838,8 @@ static void call_context(void)
         return; /* every device of the machine: others test that */
     oclin_context *ctx = (oclin_context *)&place;
     const oclin_status status = oclin_context_create(&ctx, options);
+    if (e->error_text && (status == OCLIN_OK) != !text[0]) wrong("the reason is '%s'", text);
+    if (!e->error_text && strcmp(text, "as it was") != 0) wrong("a text that was not asked for: '%s'", text);
     if (!judge_new("context", NULL, no, status, ctx)) return;
     oclin_tensor *t = NULL;
     float number = 3, back = 0;

@@ -56,7 +56,7 @@ static const uint32_t *raw_of(struct memory *m)
     return m->raw;
 }
 
-struct memory *memory_of(cl_mem root, int64_t count)
+struct memory *memory_of(cl_mem root, int64_t count, int of_caller)
 {
     for (struct memory *m = world.memories; m; m = m->next)
         if (m->mem == root) return m;
@@ -67,6 +67,8 @@ struct memory *memory_of(cl_mem root, int64_t count)
     m->bits = keep_array(uint32_t, count);
     m->raw = keep_array(uint32_t, count);
     m->pending = keep_array(unsigned char, count);
+    m->known = keep_array(unsigned char, count);
+    if (of_caller) memset(m->known, 1, (size_t)count);
     m->next = world.memories;
     world.memories = m;
     clRetainMemObject(root);
@@ -166,9 +168,22 @@ struct tensor *model_tensor(oclin_tensor *handle, struct memory *memory, oclin_d
     return t;
 }
 
+static int known_cells(const struct tensor *t)
+{
+    int count = 0;
+    for (int64_t i = 0; t->memory && i < size_of(t); i++) count += t->memory->known[cell(t, i)];
+    return count;
+}
+
+unsigned unknown(const struct tensor *t)
+{
+    return world.ctx->strict && t && t->memory && known_cells(t) < size_of(t) ? STATE : 0;
+}
+
 static void written(struct tensor *t)
 {
     world.clock++;
+    for (int64_t i = 0; i < size_of(t); i++) t->memory->known[cell(t, i)] = 1;
     for (struct tensor *u = world.tensors; u; u = u->next)
         if (u == t || shares(t, u)) {
             u->written = world.clock;
@@ -333,7 +348,7 @@ static unsigned operand(const struct tensor *t, oclin_dtype dtype, int64_t rows,
 
 static unsigned input(const struct tensor *t, oclin_dtype dtype, int64_t rows, int64_t cols)
 {
-    return operand(t, dtype, rows, cols) | (t && !t->readable ? ARG : 0);
+    return operand(t, dtype, rows, cols) | (t && !t->readable ? ARG : 0) | unknown(t);
 }
 
 static unsigned output(const struct tensor *t, oclin_dtype dtype, int64_t rows, int64_t cols)
@@ -369,7 +384,10 @@ unsigned refusals_layer(int64_t in, int64_t out, const struct oclin_layer_option
         no |= ARG;
     if (!o->bias && (given[1] || given[3])) no |= ARG;
     for (int i = 0; i < 4; i++) {
-        if (given[i]) no |= input(given[i], OCLIN_F32, rows[i], cols[i]) | (given[i]->writable ? 0 : ARG);
+        const int may_be_read_only = i < 2;
+        if (given[i])
+            no |= operand(given[i], OCLIN_F32, rows[i], cols[i]) |
+                  (given[i]->readable && (given[i]->writable || may_be_read_only) ? 0 : ARG);
         for (int j = 0; j < i; j++) no |= apart(given[i], given[j]);
     }
     if (!given[0]) no |= refusals_create(OCLIN_F32, out, in);
@@ -380,7 +398,7 @@ unsigned refusals_layer(int64_t in, int64_t out, const struct oclin_layer_option
 static struct tensor *own(oclin_tensor *handle)
 {
     const int64_t n = handle->rows * handle->cols;
-    struct tensor *t = model_tensor(handle, memory_of(handle->mem, n), OCLIN_F32, 0, handle->rows,
+    struct tensor *t = model_tensor(handle, memory_of(handle->mem, n, 0), OCLIN_F32, 0, handle->rows,
                                     handle->cols, handle->cols);
     t->borrowed = 1;
     return t;
@@ -420,6 +438,15 @@ struct saved *model_saved(oclin_saved *handle)
     return s;
 }
 
+/* Handed in: it stays what it is, but memory that was never written is cleared. */
+static void take_gradient(struct layer *l, struct tensor *t, uint64_t *by_layer)
+{
+    if (!t) return;
+    if (!known_cells(t)) clear(t);
+    *by_layer = t->written;
+    l->computed |= !t->cleared;
+}
+
 struct layer *model_layer(oclin_layer *handle, int64_t in, int64_t out, const struct oclin_layer_options *o,
                           struct tensor *const given[4])
 {
@@ -427,14 +454,14 @@ struct layer *model_layer(oclin_layer *handle, int64_t in, int64_t out, const st
     *l = (struct layer){.handle = handle, .in = in, .out = out, .options = *o};
     l->w = given[0] ? given[0] : own(handle->w);
     if (o->bias) l->b = given[1] ? given[1] : own(handle->b);
+    if (!given[0]) written(l->w);
+    if (o->bias && !given[1]) written(l->b);
     if (!given[0]) check_init(l, l->w);
     if (o->bias && !given[1]) check_init(l, l->b);
     l->dw = given[2];
     l->db = given[3];
-    if (l->dw) clear(l->dw);
-    if (l->db) clear(l->db);
-    if (l->dw) l->dw_written = l->dw->written;
-    if (l->db) l->db_written = l->db->written;
+    take_gradient(l, l->dw, &l->dw_written);
+    take_gradient(l, l->db, &l->db_written);
     l->saved = keep_array(struct saved, 1);
     l->saved->inside = handle->saved;
     l->saved->ctx = world.ctx;
@@ -471,7 +498,7 @@ unsigned refusals_forward(const struct layer *l, const struct tensor *x, const s
 {
     if (!l) return ARG;
     return input(x, OCLIN_F32, ANY, l->in) | output(y, OCLIN_F32, x ? x->rows : ANY, l->out) | apart(y, x) |
-           apart(y, l->w) | apart(y, l->b);
+           apart(y, l->w) | apart(y, l->b) | unknown(l->w) | unknown(l->b);
 }
 
 /* The z that only backward sees. */
@@ -503,11 +530,18 @@ void model_forward(struct layer *l, struct tensor *x, struct tensor *y, struct s
     s->y = needs_y(l) ? y : NULL;
     s->x_written = x->written;
     s->y_written = y->written;
+    s->w_written = l->w->written;
 }
 
 static int bad_lr(float lr)
 {
     return !isfinite(lr) || lr < 0;
+}
+
+/* A step writes them. */
+static unsigned updatable(const struct layer *l)
+{
+    return l->w->writable && (!l->b || l->b->writable) ? 0 : ARG;
 }
 
 /* An output of backward: apart from all that is read. */
@@ -521,9 +555,11 @@ unsigned refusals_backward(const struct layer *l, const struct tensor *dy, const
 {
     if (!l) return ARG;
     unsigned no = (step && bad_lr(lr)) || !s || s->ctx != world.ctx ? ARG : 0;
+    no |= unknown(l->w) | unknown(l->b) | (step ? updatable(l) : unknown(l->dw) | unknown(l->db));
     if (step && ((l->dw && !l->dw->cleared) || (l->db && !l->db->cleared))) no |= STATE;
     const int known = s && s->layer == l;
     if (!known || s->x->written != s->x_written || (s->y && s->y->written != s->y_written)) no |= STATE;
+    if (known && world.ctx->strict && l->w->written != s->w_written) no |= STATE;
     no |= input(dy, OCLIN_F32, known ? s->batch : ANY, l->out);
     if (dx)
         no |= output(dx, OCLIN_F32, known ? s->batch : ANY, l->in) | apart(dx, l->w) | apart(dx, l->b) |
@@ -594,7 +630,8 @@ unsigned refusals_step(const struct layer *l, float lr)
     if (!l) return ARG;
     const int has_gradient = l->computed || (l->dw && l->dw->written != l->dw_written) ||
                              (l->db && l->db->written != l->db_written);
-    return (bad_lr(lr) ? ARG : 0) | (has_gradient ? 0 : STATE);
+    return (bad_lr(lr) ? ARG : 0) | (has_gradient ? 0 : STATE) | updatable(l) | unknown(l->w) |
+           unknown(l->b) | unknown(l->dw) | unknown(l->db);
 }
 
 static void step_one(const char *name, struct tensor *w, struct tensor *dw, float lr)

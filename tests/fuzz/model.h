@@ -20,12 +20,13 @@ enum {
 };
 enum { ANY = -1 };
 
-/* A buffer that is no sub-buffer. bits: what oclin promises to be there; pending: zeros that are only marked. */
+/* A buffer that is no sub-buffer. bits: what oclin promises to be there; pending: zeros that are only
+ * marked; known: elements that were ever written. */
 struct memory {
     cl_mem mem;
     int64_t count;
     uint32_t *bits, *raw;
-    unsigned char *pending;
+    unsigned char *pending, *known;
     int fresh; /* raw is what is in the buffer now */
     struct memory *next;
 };
@@ -50,7 +51,7 @@ struct saved {
     const struct layer *layer; /* that filled it */
     int64_t batch;
     struct tensor *x, *y;
-    uint64_t x_written, y_written;
+    uint64_t x_written, y_written, w_written;
     float *z;
     struct saved *next;
 };
@@ -97,7 +98,9 @@ int judge(const char *what, oclin_context *of, unsigned refusals, oclin_status s
 /* Everything else must be as it was: in the buffers that the last call has written to, or in all. */
 void check_memories(int all);
 
-struct memory *memory_of(cl_mem root, int64_t count);
+struct memory *memory_of(cl_mem root, int64_t count, int of_caller);
+/* Some elements of t were never written, and the context minds. */
+unsigned unknown(const struct tensor *t);
 struct tensor *model_tensor(oclin_tensor *handle, struct memory *memory, oclin_dtype dtype, int64_t first,
                             int64_t rows, int64_t cols, int64_t stride);
 int shares(const struct tensor *t, const struct tensor *u);
