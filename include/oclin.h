@@ -154,8 +154,9 @@ OCLIN_API oclin_status oclin_device_list(struct oclin_device_info *list, size_t 
  */
 typedef struct oclin_context oclin_context;
 
-/* Receives one line without newline: what was chosen, what grew, why a call failed. Called by the thread that
- * called the library, while it is inside; it must not call oclin on the same context. */
+/* Receives one line without newline or other control characters ('?' stands for them): what was chosen,
+ * what grew, why a call failed. Called by the thread that called the library, while it is inside; it must
+ * not call oclin on the same context. */
 typedef void (*oclin_log_fn)(void *user, const char *line);
 
 struct oclin_context_options {
@@ -177,11 +178,14 @@ struct oclin_context_options {
      * "simd-skinny", "simd-narrow". NULL or "": oclin chooses. The environment variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned
      * or not. */
     const char *plan;
-    /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
+    /* A folder whose .cl files replace the built-in ones of the same name. NULL or "": none. OCLIN_CL_DIR
+     * overrides it. A folder that is named must be there; a file in it that is no regular file, or cannot
+     * be read, is OCLIN_E_BUILD for the calls that need it. */
     const char *cl_dir;
     /* Not 0: every operation reads its operands back and checks itself against the reference; one that is wrong returns
-     * OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210 times the CPU time of a training step. OCLIN_VERIFY=1 switches it
-     * on. */
+     * OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210 times the CPU time of a training step.
+     * OCLIN_VERIFY=1 (or true, yes, on, in any letter case) switches it on; 0, false, no, off and "" leave
+     * it to this option; anything else is an error. */
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
     int ignore_environment;
@@ -192,8 +196,13 @@ struct oclin_context_options {
      * is used. OCLIN_CACHE_DIR overrides it, also when it is set and empty. A kernel is written when the context has waited
      * for its first run (oclin_context_finish() or a blocking read). One of another platform, device, driver, version or
      * text is not taken; whatever is wrong with the folder or a file, the kernel is built from its text and the log says so.
-     * Kernels from there are run: nobody else should be able to write to it. It may be deleted at any time. What
-     * oclin_tune() found is there, too. */
+     * It may be deleted at any time. What oclin_tune() found is there, too.
+     * Kernels from there are run, so on POSIX systems it must be the user's alone. oclin makes it with mode
+     * 0700 and its files with 0600. A folder that belongs to neither the user nor root, or that its group
+     * or others may write to, is neither loaded from nor stored in; such a file is not loaded, but
+     * replaced. Links are followed: what counts is the folder that they lead to. Only regular files are
+     * read. Files that a killed process left half written are removed when they are a day old. A HOME or
+     * XDG_CACHE_HOME that is no absolute path is passed over. */
     const char *cache_dir;
 };
 #define OCLIN_CONTEXT_OPTIONS_INIT                                                                           \
@@ -205,9 +214,10 @@ struct oclin_context_options {
 /**
  * Makes a context on the device that the options and OCLIN_DEVICE pick, or around the caller's handles.
  *
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan or device type, a negative index, one or two of
- * the three caller's handles, a queue that is out of order or of another context or device;  OCLIN_E_DEVICE:
- * no device matches, or the device cannot run the plan that was asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan, device type or OCLIN_VERIFY, a negative index,
+ * a cl_dir that is no folder, one or two of the three caller's handles, a queue that is out of order or of
+ * another context or device;  OCLIN_E_DEVICE: no device matches, or the device cannot run the plan that was
+ * asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
 

@@ -1,6 +1,7 @@
 /* Lifetime of a context, its queue, scratch memory, error record and log. */
 #include "oclin_internal.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,12 +57,21 @@ oclin_status oclin_enter(oclin_context *ctx)
     return OCLIN_OK;
 }
 
+/* Paths, names from the environment and what drivers say may hold anything; a line is one line, and moves
+ * no cursor. */
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f) *text = '?';
+}
+
 oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(ctx->error, sizeof ctx->error, format, arguments);
     va_end(arguments);
+    make_printable(ctx->error);
     oclin_log(ctx, "%s: %s", oclin_status_name(status), ctx->error);
     return status;
 }
@@ -106,6 +116,7 @@ void oclin_log(const oclin_context *ctx, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    make_printable(line);
     ctx->log(ctx->log_user, line);
 }
 
@@ -248,6 +259,38 @@ static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_
     return OCLIN_OK;
 }
 
+/* A folder that is named and not there is a mistake: its kernels would not be looked at, and nobody would
+ * know. */
+static oclin_status choose_cl_dir(oclin_context *ctx, const struct oclin_context_options *o)
+{
+    OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
+    if (!ctx->cl_dir || oclin_os_is_folder(ctx->cl_dir)) return OCLIN_OK;
+    return oclin_fail(ctx, OCLIN_E_ARG, "cl_dir '%.400s' is no folder", ctx->cl_dir);
+}
+
+/* Letter case does not matter. */
+static int is_one_of(const char *value, const char *const *words)
+{
+    for (; *words; words++) {
+        size_t i = 0;
+        while (value[i] && tolower((unsigned char)value[i]) == (*words)[i]) i++;
+        if (!value[i] && !(*words)[i]) return 1;
+    }
+    return 0;
+}
+
+static oclin_status choose_verify(oclin_context *ctx, const struct oclin_context_options *o)
+{
+    static const char *const on[] = {"1", "true", "yes", "on", NULL}, *const off[] = {"0", "false", "no",
+                                                                                      "off", NULL};
+    const char *said = environment(o, "OCLIN_VERIFY", "0");
+    ctx->verify = o->verify || is_one_of(said, on);
+    if (is_one_of(said, on) || is_one_of(said, off)) return OCLIN_OK;
+    return oclin_fail(ctx, OCLIN_E_ARG,
+                      "OCLIN_VERIFY is '%.100s'; 1, true, yes or on switch it on, 0, false, no or off do not",
+                      said);
+}
+
 static oclin_status set_up(oclin_context *ctx, const struct oclin_context_options *o)
 {
     if ((int)o->device_type < OCLIN_DEVICE_ANY || (int)o->device_type > OCLIN_DEVICE_ACCELERATOR)
@@ -260,10 +303,9 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
     oclin_device_facts_read(device, &ctx->device);
     if (ctx->device.queues) OCLIN_TRY(make_tickets(ctx));
-    OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
+    OCLIN_TRY(choose_cl_dir(ctx, o));
     OCLIN_TRY(choose_cache(ctx, o));
-    const char *verify = environment(o, "OCLIN_VERIFY", "0");
-    ctx->verify = o->verify || strcmp(verify, "0") != 0;
+    OCLIN_TRY(choose_verify(ctx, o));
     OCLIN_TRY(oclin_plan_choose(ctx, environment(o, "OCLIN_PLAN", o->plan)));
     if (!ctx->plan.name[0]) oclin_tuning_load(ctx);
     const struct oclin_device_info *d = &ctx->device.info;

@@ -91,7 +91,8 @@ static oclin_status append_line_mark(oclin_context *ctx, struct text *t, const c
     OCLIN_TRY(append(ctx, t, "#line 1 \"", 9));
     for (; *path; path++) {
         if (*path == '\\' || *path == '"') OCLIN_TRY(append(ctx, t, "\\", 1));
-        OCLIN_TRY(append(ctx, t, path, 1));
+        OCLIN_TRY(
+            append(ctx, t, (unsigned char)*path < ' ' ? "?" : path, 1)); /* a newline would end the mark */
     }
     return append(ctx, t, "\"\n", 2);
 }
@@ -115,11 +116,10 @@ static oclin_status append_override(oclin_context *ctx, struct text *t, const ch
     char *path = malloc(size);
     if (!path) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for %zu bytes", size);
     snprintf(path, size, "%s/%s", ctx->cl_dir, name);
-    errno = 0;
-    FILE *file = fopen(path, "rb");
+    const char *why;
+    FILE *file = oclin_os_open(path, 0, &why);
     oclin_status status = OCLIN_OK;
-    if (!file && errno != ENOENT)
-        status = oclin_fail(ctx, OCLIN_E_BUILD, "%s cannot be opened (error %d)", path, errno);
+    if (why) status = oclin_fail(ctx, OCLIN_E_BUILD, "%s %s (error %d)", path, why, errno);
     if (file) {
         *found = 1;
         oclin_log(ctx, "%s replaces the built-in %s", path, name);
