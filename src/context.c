@@ -302,6 +302,10 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     const int adopted = o->cl_context_handle || o->cl_device || o->cl_queue;
     OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
     oclin_device_facts_read(device, &ctx->device);
+    if (ctx->device.mixes_contexts) ctx->number = oclin_os_take_number();
+    if (ctx->number > 0)
+        oclin_log(ctx, "context %d of this process on a PoCL before 6.0: its kernels are built apart",
+                  ctx->number + 1);
     if (ctx->device.queues) OCLIN_TRY(make_tickets(ctx));
     OCLIN_TRY(choose_cl_dir(ctx, o));
     OCLIN_TRY(choose_cache(ctx, o));
@@ -331,6 +335,7 @@ oclin_status oclin_context_make(oclin_context **ctx, const struct oclin_context_
     if (!made)
         return caller ? oclin_fail(caller, OCLIN_E_MEMORY, "no host memory for a context") : OCLIN_E_MEMORY;
     made->references = 1;
+    made->number = -1;
     made->process = oclin_os_process_id();
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     oclin_status status = oclin_options_read(made, &o, sizeof o, options);
@@ -382,6 +387,9 @@ void oclin_context_destroy(oclin_context *ctx)
      * back. */
     if (ctx->process == oclin_os_process_id()) {
         await_rusticl(ctx);
+        /* One whose kernels may still run keeps it for good: the next one might meet them, and waiting
+         * might never end. */
+        if (!ctx->in_flight) oclin_os_give_number(ctx->number);
         oclin_program_free_all(ctx);
         if (ctx->scratch) clReleaseMemObject(ctx->scratch);
         if (ctx->tickets) clReleaseMemObject(ctx->tickets);
@@ -407,6 +415,7 @@ oclin_status oclin_context_finish(oclin_context *ctx)
     if (error) oclin_tensors_lose_epoch(ctx);
     ctx->epoch++;
     if (error) return oclin_fail_run(ctx, error, "clFinish");
+    ctx->in_flight = 0;
     oclin_program_store_all(ctx);
     return OCLIN_OK;
 }

@@ -33,6 +33,7 @@ struct oclin_device_facts {
     int64_t cache;  /* bytes of its largest cache, as far as the driver tells: some name the second largest */
     int prefetches; /* its compiler is known to make __builtin_prefetch() an instruction */
     int queues; /* its groups are known to run on threads, and its compiler to have __sync_synchronize() */
+    int mixes_contexts; /* it mistakes the kernels of one context for those of another, if their text is the same */
     char platform_version[128];
 };
 
@@ -213,6 +214,8 @@ struct oclin_context {
     int64_t references; /* the caller's, and one for every tensor storage, layer and saved state */
     long process;       /* that made it: a forked child must not use it */
     int lost;           /* the device is gone: terminal */
+    int number;         /* no other living context has it; -1: none, where contexts are not mixed up */
+    int in_flight;      /* a kernel was launched, and not waited for */
     cl_context cl;
     cl_command_queue queue;
     cl_device_id retained; /* the caller's device */
@@ -456,9 +459,15 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 long oclin_os_process_id(void);
 /* Of a clock that only goes forward. */
 double oclin_os_seconds(void);
-/* One thread at a time asks the drivers for their devices (device.c says why). The lock is all that contexts share. */
+/* One thread at a time asks the drivers for their devices (device.c says why). This lock, and the one of
+ * the numbers, are all that contexts share. */
 void oclin_os_lock_scan(void);
 void oclin_os_unlock_scan(void);
+/* The smallest number that nobody has, until it is given back; OCLIN_NUMBERS, for everybody, where all are
+ * taken. Giving back a number that is none does nothing. */
+enum { OCLIN_NUMBERS = 64 };
+int oclin_os_take_number(void);
+void oclin_os_give_number(int number);
 /* The user's folder for what can be made again, and /oclin; allocated. NULL: nobody knows. */
 char *oclin_os_cache_folder(void);
 /* With all above it; whether it is there then and can be written to. */

@@ -38,7 +38,7 @@ int oclin_os_replace(const char *from, const char *to)
     return MoveFileExA(from, to, MOVEFILE_REPLACE_EXISTING) != 0;
 }
 
-static SRWLOCK scan_lock = SRWLOCK_INIT;
+static SRWLOCK scan_lock = SRWLOCK_INIT, numbers_lock = SRWLOCK_INIT;
 
 void oclin_os_lock_scan(void)
 {
@@ -48,6 +48,16 @@ void oclin_os_lock_scan(void)
 void oclin_os_unlock_scan(void)
 {
     ReleaseSRWLockExclusive(&scan_lock);
+}
+
+static void lock_numbers(void)
+{
+    AcquireSRWLockExclusive(&numbers_lock);
+}
+
+static void unlock_numbers(void)
+{
+    ReleaseSRWLockExclusive(&numbers_lock);
 }
 
 static void make_one_folder(const char *path)
@@ -162,7 +172,7 @@ int oclin_os_replace(const char *from, const char *to)
     return rename(from, to) == 0;
 }
 
-static pthread_mutex_t scan_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t scan_lock = PTHREAD_MUTEX_INITIALIZER, numbers_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void oclin_os_lock_scan(void)
 {
@@ -172,6 +182,16 @@ void oclin_os_lock_scan(void)
 void oclin_os_unlock_scan(void)
 {
     pthread_mutex_unlock(&scan_lock);
+}
+
+static void lock_numbers(void)
+{
+    pthread_mutex_lock(&numbers_lock);
+}
+
+static void unlock_numbers(void)
+{
+    pthread_mutex_unlock(&numbers_lock);
 }
 
 /* For the user alone, as the XDG base directory specification asks: what is loaded from there is run. */
@@ -285,6 +305,27 @@ void oclin_os_remove_old(const char *folder, int (*is_meant)(const char *name), 
 }
 
 #endif
+
+/* Bit i: number i is taken. */
+static uint64_t numbers;
+
+int oclin_os_take_number(void)
+{
+    int i = 0;
+    lock_numbers();
+    while (i < OCLIN_NUMBERS && (numbers >> i & 1)) i++;
+    if (i < OCLIN_NUMBERS) numbers |= (uint64_t)1 << i;
+    unlock_numbers();
+    return i;
+}
+
+void oclin_os_give_number(int number)
+{
+    if (number < 0 || number >= OCLIN_NUMBERS) return;
+    lock_numbers();
+    numbers &= ~((uint64_t)1 << number);
+    unlock_numbers();
+}
 
 FILE *oclin_os_open(const char *path, int only_own, const char **why)
 {

@@ -394,10 +394,21 @@ static void log_made(const oclin_context *ctx, const struct oclin_program *p, in
               p->fits ? "" : "; does not fit the device");
 }
 
+/* For drivers that know a kernel by its text and options alone, whatever context it belongs to: contexts
+ * that live at the same time get different options (device.c says what goes wrong otherwise). The first one
+ * has those of all other drivers. */
+static void set_apart(const oclin_context *ctx, char options[OCLIN_OPTIONS_SIZE])
+{
+    const size_t length = strlen(options);
+    if (ctx->number > 0)
+        snprintf(options + length, OCLIN_OPTIONS_SIZE - length, " -DOCLIN_CONTEXT=%d", ctx->number);
+}
+
 static oclin_status build(oclin_context *ctx, struct oclin_program *p)
 {
     char options[OCLIN_OPTIONS_SIZE], *text;
     OCLIN_TRY(oclin_program_source(ctx, p->id, &p->tile, p->activation, p->name, &text, options));
+    set_apart(ctx, options);
     char *key = key_of(ctx, p->name, options, text);
     const int loaded = load(ctx, p, options, key);
     const oclin_status status = loaded ? OCLIN_OK : build_from(ctx, p, text, options);
