@@ -27,7 +27,9 @@
  * - Functions that compute return when the work is enqueued, not when it is done. The queue of a context is
  *   in order. oclin_context_finish(), oclin_context_mark() and the blocking reads wait or give an event.
  * - One context, with all that was made on it, is used by one thread at a time. Different contexts are
- *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE.
+ *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE. PoCL before
+ *   6.0 ends the process where two contexts run kernels of one text; there each context that lives beside
+ *   others builds kernels of its own, which costs it their compile time (once, then they come from the disk).
  * - What is known of memory (who shares elements, what was written, zeros that are only marked, what a
  *   failure left) is known to one context. Where two contexts on one cl_context see the same memory the
  *   program tells them, as oclin_tensor_wrap() says.
@@ -39,7 +41,9 @@
  * - Sizes, strides and offsets are int64_t and count elements, never bytes.
  * - Option structs are filled with their ..._OPTIONS_INIT; a NULL pointer means the same. `size` lets a
  *   program that was compiled against an older header run with a newer library and the other way round.
- * - The library never prints, exits or aborts, installs no exit handler and has no global state.
+ * - The library never prints, exits or aborts, installs no exit handler and has no global state but two locks:
+ *   one thread at a time asks the drivers for their devices, and takes or gives back the number that sets the
+ *   kernels of a context apart on PoCL before 6.0. Both are held for the creation of a context, or less.
  *
  * Not promised: equal bits on different devices, drivers, versions of oclin or plans. Promised: equal bits on
  * every run where all four are the same. OCLIN_PLAN, or the absence of a tuning file (see oclin_tune()), pins the plan.
@@ -158,8 +162,9 @@ OCLIN_API oclin_status oclin_device_list(struct oclin_device_info *list, size_t 
  */
 typedef struct oclin_context oclin_context;
 
-/* Receives one line without newline: what was chosen, what grew, why a call failed. Called by the thread that
- * called the library, while it is inside; it must not call oclin on the same context. */
+/* Receives one line without newline or other control characters ('?' stands for them): what was chosen,
+ * what grew, why a call failed. Called by the thread that called the library, while it is inside; it must
+ * not call oclin on the same context. */
 typedef void (*oclin_log_fn)(void *user, const char *line);
 
 struct oclin_context_options {
@@ -181,11 +186,14 @@ struct oclin_context_options {
      * "simd-skinny", "simd-narrow". NULL or "": oclin chooses. The environment variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned
      * or not. */
     const char *plan;
-    /* A folder whose .cl files replace the built-in ones of the same name. OCLIN_CL_DIR overrides it. */
+    /* A folder whose .cl files replace the built-in ones of the same name. NULL or "": none. OCLIN_CL_DIR
+     * overrides it. A folder that is named must be there; a file in it that is no regular file, or cannot
+     * be read, is OCLIN_E_BUILD for the calls that need it. */
     const char *cl_dir;
     /* Not 0: every operation reads its operands back and checks itself against the reference, with the bounds that are proven for
-     * any data (struct oclin_ref_case); one that is wrong returns OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210 times the CPU time of a training step. OCLIN_VERIFY=1 switches it
-     * on. */
+     * any data (struct oclin_ref_case); one that is wrong returns OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210
+     * times the CPU time of a training step. OCLIN_VERIFY=1 (or true, yes, on, in any letter case) switches it on; 0, false,
+     * no, off and "" leave it to this option; anything else is an error. */
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
     int ignore_environment;
@@ -199,8 +207,13 @@ struct oclin_context_options {
      * is used. OCLIN_CACHE_DIR overrides it, also when it is set and empty. A kernel is written when the context has waited
      * for its first run (oclin_context_finish() or a blocking read). One of another platform, device, driver, version or
      * text is not taken; whatever is wrong with the folder or a file, the kernel is built from its text and the log says so.
-     * Kernels from there are run: nobody else should be able to write to it. It may be deleted at any time. What
-     * oclin_tune() found is there, too. */
+     * It may be deleted at any time. What oclin_tune() found is there, too.
+     * Kernels from there are run, so on POSIX systems it must be the user's alone. oclin makes it with mode
+     * 0700 and its files with 0600. A folder that belongs to neither the user nor root, or that its group
+     * or others may write to, is neither loaded from nor stored in; such a file is not loaded, but
+     * replaced. Links are followed: what counts is the folder that they lead to. Only regular files are
+     * read. Files that a killed process left half written are removed when they are a day old. A HOME or
+     * XDG_CACHE_HOME that is no absolute path is passed over. */
     const char *cache_dir;
     /* Not 0: two mistakes that otherwise give numbers without meaning are answered with OCLIN_E_STATE:
      * - backward or backward_step after W was written since the forward that it belongs to: by a step
@@ -212,7 +225,7 @@ struct oclin_context_options {
      *   the caller that is wrapped. A tensor may be written in parts, also through views: the elements
      *   count. (The record of memory that was written in more than 10,000 separate pieces is given up:
      *   all of it then counts as written.)
-     * 0: W is used as it is, memory as it is found. OCLIN_STRICT=1 switches it on. */
+     * 0: W is used as it is, memory as it is found. OCLIN_STRICT switches it on as OCLIN_VERIFY does verify. */
     int strict;
     int reserved; /* 0 */
     /* Receives the reason when creation fails: the sentence that oclin_context_error() would give if
@@ -237,9 +250,10 @@ struct oclin_context_options {
  * memory that they both see each knows its own part alone: oclin_tensor_wrap() says what the program then
  * does.
  *
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan or device type, a negative index, one or two of
- * the three caller's handles, a queue that is out of order or of another context or device;  OCLIN_E_DEVICE:
- * no device matches, or the device cannot run the plan that was asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan, device type, OCLIN_VERIFY or OCLIN_STRICT, a negative index,
+ * a cl_dir that is no folder, one or two of the three caller's handles, a queue that is out of order or of
+ * another context or device;  OCLIN_E_DEVICE: no device matches, or the device cannot run the plan that was
+ * asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
 
@@ -622,12 +636,12 @@ typedef enum oclin_reduction {
 struct oclin_loss_options {
     size_t size;
     oclin_reduction reduction;
-    float scale;    /* multiplies loss and gradient; 1 */
+    float scale; /* multiplies loss and gradient; 1 */
     /* Not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read. Each call rounds the sum once, and
      * equal losses are rounded to the same side: after N calls the sum may be off by N * 2^-24 of itself. Read and clear it
      * every few hundred calls. */
     int accumulate;
-    int reserved;   /* 0 */
+    int reserved; /* 0 */
 };
 #define OCLIN_LOSS_OPTIONS_INIT                                   \
     {                                                             \

@@ -8,8 +8,9 @@
  *     "oclinrec"  FORMAT  size of the key  size of the data  checksum  |  key  |  data
  *
  * The checksum is FNV-1a with 64 bits over all the rest. It finds every change of a single byte, and any other with
- * 1 - 2^-64; it guards against damage, not against malice, which the folder's permissions do. The file's name has the
- * same hash of the key: two keys that meet in one name cost rebuilding and no more, since the whole key is compared.
+ * 1 - 2^-64; it guards against damage. Against malice guard the owner and the permissions of folder and
+ * file, which are looked at before anything is loaded. The file's name has the same hash of the key: two
+ * keys that meet in one name cost rebuilding and no more, since the whole key is compared.
  */
 #include "oclin_internal.h"
 
@@ -50,44 +51,95 @@ static unsigned char *read_stream(FILE *file, size_t most, size_t *size)
     return NULL;
 }
 
-unsigned char *oclin_cache_read(const oclin_context *ctx, const char *name, size_t most, size_t *size)
+/* Whether the folder is the user's alone; the log says once why not. Its files are run, and those of others
+ * are not. */
+static int is_trusted(oclin_context *ctx)
+{
+    if (!ctx->cache_dir || ctx->cache_refused) return 0;
+    const char *why = oclin_os_distrust(ctx->cache_dir);
+    if (!why) return 1;
+    oclin_log(ctx, "cache: %s %s; nothing is loaded from there, or stored", ctx->cache_dir, why);
+    ctx->cache_refused = 1;
+    return 0;
+}
+
+unsigned char *oclin_cache_read(oclin_context *ctx, const char *name, size_t most, size_t *size)
 {
     *size = 0;
-    char *path = ctx->cache_dir ? path_of(ctx, name) : NULL;
-    FILE *file = path ? fopen(path, "rb") : NULL;
+    const char *why = NULL;
+    char *path = is_trusted(ctx) ? path_of(ctx, name) : NULL;
+    FILE *file = path ? oclin_os_open(path, 1, &why) : NULL;
     unsigned char *bytes = file ? read_stream(file, most, size) : NULL;
-    if (file && !bytes) oclin_log(ctx, "cache: %s cannot be read, or is too large", path);
+    if (file && !bytes) why = "cannot be read, or is too large";
+    if (why) oclin_log(ctx, "cache: %s %s; it is not used", path, why);
     if (file) fclose(file);
     free(path);
     return bytes;
 }
 
+/* Whether a file of this name is one that create_beside(), of whatever version, makes. */
+static int is_temporary(const char *name)
+{
+    const char *at = strstr(name, ".bin.");
+    if (!at) at = strstr(name, ".txt.");
+    if (!at) return 0;
+    at += strlen(".bin.");
+    const size_t digits = strspn(at, "0123456789abcdef-");
+    return digits > 0 && strcmp(at + digits, ".tmp") == 0;
+}
+
+/* Those of writers that were killed. Nobody writes for a day; where one was stopped for so long, and goes
+ * on, it finds that its file is gone, which costs it nothing but storing. */
+static void remove_old_temporaries(oclin_context *ctx)
+{
+    enum { A_DAY = 24 * 60 * 60 };
+    if (!ctx->cache_tidied) oclin_os_remove_old(ctx->cache_dir, is_temporary, A_DAY);
+    ctx->cache_tidied = 1;
+}
+
 int oclin_cache_ready(oclin_context *ctx)
 {
-    if (!ctx->cache_dir || ctx->cache_read_only) return 0;
-    if (oclin_os_make_folder(ctx->cache_dir)) return 1;
+    if (!is_trusted(ctx) || ctx->cache_read_only) return 0;
+    const int writable = oclin_os_make_folder(ctx->cache_dir);
+    if (writable && !is_trusted(ctx)) return 0; /* somebody else has made it just now */
+    if (writable) {
+        remove_old_temporaries(ctx);
+        return 1;
+    }
     oclin_log(ctx, "cache: %s cannot be made or written to; nothing is stored", ctx->cache_dir);
     ctx->cache_read_only = 1;
     return 0;
 }
 
-/* A file beside `path` that nobody else has: processes differ in their id, threads in the attempt that succeeds. */
-static FILE *create_beside(const char *path, char *temporary, size_t size)
+/* A file beside `path` that nobody else has. Its name is new for each process, context and moment, so that
+ * those that a killed writer left behind, which may have had the same process id, are in nobody's way. */
+static FILE *create_beside(const oclin_context *ctx, const char *path, char *temporary, size_t size)
 {
     enum { ATTEMPTS = 16 };
+    struct {
+        const void *context;
+        double seconds;
+        long process, attempt;
+    } unique;
     FILE *file = NULL;
-    for (int i = 0; i < ATTEMPTS && !file; i++) {
-        snprintf(temporary, size, "%s.%ld-%d.tmp", path, oclin_os_process_id(), i);
-        file = fopen(temporary, "wbx");
+    memset(&unique, 0, sizeof unique);
+    unique.context = ctx;
+    unique.process = oclin_os_process_id();
+    for (; unique.attempt < ATTEMPTS && !file; unique.attempt++) {
+        unique.seconds = oclin_os_seconds();
+        const unsigned long long hash = oclin_cache_hash(&unique, sizeof unique);
+        snprintf(temporary, size, "%s.%016llx.tmp", path, hash);
+        file = oclin_os_create(temporary);
         if (!file && errno != EEXIST) break;
     }
     return file;
 }
 
 /* Not flushed to the disk on purpose: what a power cut leaves is found damaged, and made again. */
-static int write_at(const char *path, char *temporary, size_t size, const void *bytes, size_t count)
+static int write_at(const oclin_context *ctx, const char *path, char *temporary, size_t size,
+                    const void *bytes, size_t count)
 {
-    FILE *file = create_beside(path, temporary, size);
+    FILE *file = create_beside(ctx, path, temporary, size);
     if (!file) return 0;
     const int written = fwrite(bytes, 1, count, file) == count;
     const int closed = fclose(file) == 0;
@@ -102,7 +154,7 @@ int oclin_cache_write(oclin_context *ctx, const char *name, const void *bytes, s
     char *path = path_of(ctx, name);
     const size_t size = path ? strlen(path) + 64 : 0;
     char *temporary = path ? malloc(size) : NULL;
-    const int done = temporary && write_at(path, temporary, size, bytes, count);
+    const int done = temporary && write_at(ctx, path, temporary, size, bytes, count);
     if (!done) {
         oclin_log(ctx, "cache: %s cannot be written; nothing more is stored", path ? path : name);
         ctx->cache_read_only = 1;
@@ -166,7 +218,7 @@ static void name_of(char *name, const char *what, const void *key, size_t key_si
     snprintf(name, NAME_BYTES, "%.80s-%016llx.bin", what, hash);
 }
 
-unsigned char *oclin_cache_load(const oclin_context *ctx, const char *what, const void *key, size_t key_size,
+unsigned char *oclin_cache_load(oclin_context *ctx, const char *what, const void *key, size_t key_size,
                                 size_t *size)
 {
     char name[NAME_BYTES];

@@ -1,6 +1,7 @@
 /* Lifetime of a context, its queue, scratch memory, error record and log. */
 #include "oclin_internal.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,12 +57,21 @@ oclin_status oclin_enter(oclin_context *ctx)
     return OCLIN_OK;
 }
 
+/* Paths, names from the environment and what drivers say may hold anything; a line is one line, and moves
+ * no cursor. */
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f) *text = '?';
+}
+
 oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(ctx->error, sizeof ctx->error, format, arguments);
     va_end(arguments);
+    make_printable(ctx->error);
     oclin_log(ctx, "%s: %s", oclin_status_name(status), ctx->error);
     return status;
 }
@@ -106,6 +116,7 @@ void oclin_log(const oclin_context *ctx, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    make_printable(line);
     ctx->log(ctx->log_user, line);
 }
 
@@ -238,12 +249,6 @@ static oclin_status copy_text(oclin_context *ctx, char **to, const char *from)
     return OCLIN_OK;
 }
 
-/* A switch that the environment may put on, too. */
-static int switched_on(const struct oclin_context_options *o, const char *name, int option)
-{
-    return option || strcmp(environment(o, name, "0"), "0") != 0;
-}
-
 /* Here an empty variable is not an unset one: it switches the cache off. So does a home folder that nobody knows. */
 static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_options *o)
 {
@@ -252,6 +257,40 @@ static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_
     if (folder) return copy_text(ctx, &ctx->cache_dir, folder);
     ctx->cache_dir = oclin_os_cache_folder();
     return OCLIN_OK;
+}
+
+/* A folder that is named and not there is a mistake: its kernels would not be looked at, and nobody would
+ * know. */
+static oclin_status choose_cl_dir(oclin_context *ctx, const struct oclin_context_options *o)
+{
+    OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
+    if (!ctx->cl_dir || oclin_os_is_folder(ctx->cl_dir)) return OCLIN_OK;
+    return oclin_fail(ctx, OCLIN_E_ARG, "cl_dir '%.400s' is no folder", ctx->cl_dir);
+}
+
+/* Letter case does not matter. */
+static int is_one_of(const char *value, const char *const *words)
+{
+    for (; *words; words++) {
+        size_t i = 0;
+        while (value[i] && tolower((unsigned char)value[i]) == (*words)[i]) i++;
+        if (!value[i] && !(*words)[i]) return 1;
+    }
+    return 0;
+}
+
+/* A switch that the environment may put on, too. */
+static oclin_status choose_switch(oclin_context *ctx, const struct oclin_context_options *o, const char *name,
+                                  int option, int *chosen)
+{
+    static const char *const on[] = {"1", "true", "yes", "on", NULL}, *const off[] = {"0", "false", "no",
+                                                                                      "off", NULL};
+    const char *said = environment(o, name, "0");
+    *chosen = option || is_one_of(said, on);
+    if (is_one_of(said, on) || is_one_of(said, off)) return OCLIN_OK;
+    return oclin_fail(ctx, OCLIN_E_ARG,
+                      "%s is '%.100s'; 1, true, yes or on switch it on, 0, false, no or off do not", name,
+                      said);
 }
 
 static oclin_status set_up(oclin_context *ctx, const struct oclin_context_options *o)
@@ -266,11 +305,15 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     const int adopted = o->cl_context_handle || o->cl_device || o->cl_queue;
     OCLIN_TRY(adopted ? adopt(ctx, o, &device) : make_own(ctx, o, &device));
     oclin_device_facts_read(device, &ctx->device);
+    if (ctx->device.mixes_contexts) ctx->number = oclin_os_take_number();
+    if (ctx->number > 0)
+        oclin_log(ctx, "context %d of this process on a PoCL before 6.0: its kernels are built apart",
+                  ctx->number + 1);
     if (ctx->device.queues) OCLIN_TRY(make_tickets(ctx));
-    OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
+    OCLIN_TRY(choose_cl_dir(ctx, o));
     OCLIN_TRY(choose_cache(ctx, o));
-    ctx->verify = switched_on(o, "OCLIN_VERIFY", o->verify);
-    ctx->strict = switched_on(o, "OCLIN_STRICT", o->strict);
+    OCLIN_TRY(choose_switch(ctx, o, "OCLIN_VERIFY", o->verify, &ctx->verify));
+    OCLIN_TRY(choose_switch(ctx, o, "OCLIN_STRICT", o->strict, &ctx->strict));
     OCLIN_TRY(oclin_plan_choose(ctx, environment(o, "OCLIN_PLAN", o->plan)));
     if (!ctx->plan.name[0]) oclin_tuning_load(ctx);
     const struct oclin_device_info *d = &ctx->device.info;
@@ -293,6 +336,7 @@ static oclin_status begin(oclin_context *draft, struct oclin_context_options *o,
                           const struct oclin_context_options *from)
 {
     draft->references = 1;
+    draft->number = -1;
     draft->process = oclin_os_process_id();
     const oclin_status status = oclin_options_read(draft, o, sizeof *o, from);
     draft->log = o->log;
@@ -370,6 +414,9 @@ void oclin_context_destroy(oclin_context *ctx)
      * back. */
     if (ctx->process == oclin_os_process_id()) {
         await_rusticl(ctx);
+        /* One whose kernels may still run keeps it for good: the next one might meet them, and waiting
+         * might never end. */
+        if (!ctx->in_flight) oclin_os_give_number(ctx->number);
         oclin_program_free_all(ctx);
         if (ctx->scratch) clReleaseMemObject(ctx->scratch);
         if (ctx->tickets) clReleaseMemObject(ctx->tickets);
@@ -395,6 +442,7 @@ oclin_status oclin_context_finish(oclin_context *ctx)
     if (error) oclin_tensors_lose_epoch(ctx);
     ctx->epoch++;
     if (error) return oclin_fail_run(ctx, error, "clFinish");
+    ctx->in_flight = 0;
     oclin_program_store_all(ctx);
     return OCLIN_OK;
 }

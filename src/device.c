@@ -115,6 +115,22 @@ static int is_clang_on_threads(const struct oclin_device_info *info)
             strcmp(info->platform_name, "Intel(R) OpenCL") == 0);
 }
 
+/* PoCL before 6.0 keeps the machine code of all contexts in one list, and counts its uses. When a launch
+ * ends it looks for its entry by text, options and local size, and takes the first one; but there is one
+ * for each width of a launch that was wider than those before, and one for a binary that was asked for. So
+ * a count falls below 0, and an assertion (pocl_release_dlhandle_cache) ends the process, where a kernel
+ * runs in one context while another context of the process asks for its binary, or launches it with a new
+ * width. Commit 9184812d6 of PoCL mended it. program.c gives each context texts of its own; one queue in
+ * order meets none of this. */
+static int mixes_contexts(const struct oclin_device_info *info, const char *platform_version)
+{
+    int major = 0;
+    if (strcmp(info->platform_name, "Portable Computing Language") != 0) return 0;
+    const char *at = strstr(platform_version, "PoCL ");
+    if (!at) at = strstr(platform_version, "pocl ");
+    return !at || sscanf(at + 5, "%d", &major) != 1 || major < 6;
+}
+
 void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *facts)
 {
     memset(facts, 0, sizeof *facts);
@@ -129,6 +145,7 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
     facts->prefetches = facts->queues = is_clang_on_threads(&facts->info);
     read_platform_text(facts->info.platform, CL_PLATFORM_VERSION, facts->platform_version,
                        sizeof facts->platform_version);
+    facts->mixes_contexts = mixes_contexts(&facts->info, facts->platform_version);
     size_t items[16] = {0};
     /* The limit of the first dimension can be below the limit of the group (Apple's CPU device: 1024 x 1 x
      * 1). */

@@ -13,6 +13,8 @@
 #include "oclin_opencl.h"
 #include "oclin_tile.h"
 
+#include <stdio.h>
+
 /* Returns a failure up unchanged: the sentence is already in the context. */
 #define OCLIN_TRY(expression)                      \
     do {                                           \
@@ -58,6 +60,7 @@ struct oclin_device_facts {
     int64_t cache;  /* bytes of its largest cache, as far as the driver tells: some name the second largest */
     int prefetches; /* its compiler is known to make __builtin_prefetch() an instruction */
     int queues; /* its groups are known to run on threads, and its compiler to have __sync_synchronize() */
+    int mixes_contexts; /* it mistakes the kernels of one context for those of another, if their text is the same */
     char platform_version[128];
 };
 
@@ -249,8 +252,9 @@ extern const size_t oclin_cl_file_count;
 
 /* Files in ctx->cache_dir. No failure is an error for the caller: the log says why, and the call gives NULL or 0. */
 
-/* A whole file of at most `most` bytes, with a 0 behind; allocated. */
-unsigned char *oclin_cache_read(const oclin_context *ctx, const char *name, size_t most, size_t *size);
+/* A whole file of at most `most` bytes, with a 0 behind; allocated. Not one that somebody else may have
+ * written. */
+unsigned char *oclin_cache_read(oclin_context *ctx, const char *name, size_t most, size_t *size);
 /* Takes the place of a file of that name at once: readers see the old one or the new one. */
 int oclin_cache_write(oclin_context *ctx, const char *name, const void *bytes, size_t count);
 /* Whether something can be stored now; makes the folder. To be asked before work that is for storing alone. */
@@ -258,7 +262,7 @@ int oclin_cache_ready(oclin_context *ctx);
 /* FNV-1a, 64 bits. */
 uint64_t oclin_cache_hash(const void *bytes, size_t count);
 /* Records: data under a key, which is compared whole. `what` becomes part of the file's name. */
-unsigned char *oclin_cache_load(const oclin_context *ctx, const char *what, const void *key, size_t key_size,
+unsigned char *oclin_cache_load(oclin_context *ctx, const char *what, const void *key, size_t key_size,
                                 size_t *size);
 int oclin_cache_store(oclin_context *ctx, const char *what, const void *key, size_t key_size,
                       const void *data, size_t size);
@@ -271,6 +275,8 @@ struct oclin_context {
     int64_t references; /* the caller's, and one for every tensor storage, layer and saved state */
     long process;       /* that made it: a forked child must not use it */
     int lost;           /* the device is gone: terminal */
+    int number;         /* no other living context has it; -1: none, where contexts are not mixed up */
+    int in_flight;      /* a kernel was launched, and not waited for */
     cl_context cl;
     cl_command_queue queue;
     cl_device_id retained; /* the caller's device */
@@ -279,7 +285,9 @@ struct oclin_context {
     struct oclin_tuning tuning; /* asked where no plan is forced */
     char *cl_dir;
     char *cache_dir;     /* NULL: nothing is cached */
+    int cache_refused;   /* others may write to it: it is neither read nor written to */
     int cache_read_only; /* it could not be written to: not tried again */
+    int cache_tidied;    /* old temporary files were removed */
     oclin_log_fn log;
     void *log_user;
     char error[512];
@@ -552,13 +560,32 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 long oclin_os_process_id(void);
 /* Of a clock that only goes forward. */
 double oclin_os_seconds(void);
-/* One thread at a time asks the drivers for their devices (device.c says why). The lock is all that contexts share. */
+/* One thread at a time asks the drivers for their devices (device.c says why). This lock, and the one of
+ * the numbers, are all that contexts share. */
 void oclin_os_lock_scan(void);
 void oclin_os_unlock_scan(void);
+/* The smallest number that nobody has, until it is given back; OCLIN_NUMBERS, for everybody, where all are
+ * taken. Giving back a number that is none does nothing. */
+enum { OCLIN_NUMBERS = 64 };
+int oclin_os_take_number(void);
+void oclin_os_give_number(int number);
 /* The user's folder for what can be made again, and /oclin; allocated. NULL: nobody knows. */
 char *oclin_os_cache_folder(void);
 /* With all above it; whether it is there then and can be written to. */
 int oclin_os_make_folder(const char *path);
+/* Whether it is a folder. */
+int oclin_os_is_folder(const char *path);
+/* Why somebody else may have put something into the folder; NULL: nobody did, or it is not there. Static. */
+const char *oclin_os_distrust(const char *folder);
+/* A regular file, for reading; never waits. NULL: *why says why not (static; errno has the system's
+ * number), and is NULL where there is none. only_own: one that somebody else may have written is refused.
+ * */
+FILE *oclin_os_open(const char *path, int only_own, const char **why);
+/* A new file for writing, which only the user can read and write; NULL: errno is EEXIST, or says why not. */
+FILE *oclin_os_create(const char *path);
+/* Removes the regular files of a folder whose name is meant and which nobody has written to for `age`
+ * seconds. */
+void oclin_os_remove_old(const char *folder, int (*is_meant)(const char *name), double age);
 /* Renames, also over a file that is there, in one step. */
 int oclin_os_replace(const char *from, const char *to);
 

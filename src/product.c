@@ -55,6 +55,7 @@ oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arg
     const size_t global = (size_t)plan->groups * local;
     const cl_int error =
         clEnqueueNDRangeKernel(ctx->queue, arguments->kernel, 1, NULL, &global, &local, 0, NULL, NULL);
+    ctx->in_flight = 1; /* also where it says that it failed */
     if (error) return oclin_fail_run(ctx, error, what);
     oclin_program_ran(ctx, arguments->kernel);
     return OCLIN_OK;

@@ -91,7 +91,8 @@ static oclin_status append_line_mark(oclin_context *ctx, struct text *t, const c
     OCLIN_TRY(append(ctx, t, "#line 1 \"", 9));
     for (; *path; path++) {
         if (*path == '\\' || *path == '"') OCLIN_TRY(append(ctx, t, "\\", 1));
-        OCLIN_TRY(append(ctx, t, path, 1));
+        OCLIN_TRY(
+            append(ctx, t, (unsigned char)*path < ' ' ? "?" : path, 1)); /* a newline would end the mark */
     }
     return append(ctx, t, "\"\n", 2);
 }
@@ -115,11 +116,10 @@ static oclin_status append_override(oclin_context *ctx, struct text *t, const ch
     char *path = malloc(size);
     if (!path) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for %zu bytes", size);
     snprintf(path, size, "%s/%s", ctx->cl_dir, name);
-    errno = 0;
-    FILE *file = fopen(path, "rb");
+    const char *why;
+    FILE *file = oclin_os_open(path, 0, &why);
     oclin_status status = OCLIN_OK;
-    if (!file && errno != ENOENT)
-        status = oclin_fail(ctx, OCLIN_E_BUILD, "%s cannot be opened (error %d)", path, errno);
+    if (why) status = oclin_fail(ctx, OCLIN_E_BUILD, "%s %s (error %d)", path, why, errno);
     if (file) {
         *found = 1;
         oclin_log(ctx, "%s replaces the built-in %s", path, name);
@@ -394,10 +394,21 @@ static void log_made(const oclin_context *ctx, const struct oclin_program *p, in
               p->fits ? "" : "; does not fit the device");
 }
 
+/* For drivers that know a kernel by its text and options alone, whatever context it belongs to: contexts
+ * that live at the same time get different options (device.c says what goes wrong otherwise). The first one
+ * has those of all other drivers. */
+static void set_apart(const oclin_context *ctx, char options[OCLIN_OPTIONS_SIZE])
+{
+    const size_t length = strlen(options);
+    if (ctx->number > 0)
+        snprintf(options + length, OCLIN_OPTIONS_SIZE - length, " -DOCLIN_CONTEXT=%d", ctx->number);
+}
+
 static oclin_status build(oclin_context *ctx, struct oclin_program *p)
 {
     char options[OCLIN_OPTIONS_SIZE], *text;
     OCLIN_TRY(oclin_program_source(ctx, p->id, &p->tile, p->activation, p->name, &text, options));
+    set_apart(ctx, options);
     char *key = key_of(ctx, p->name, options, text);
     const int loaded = load(ctx, p, options, key);
     const oclin_status status = loaded ? OCLIN_OK : build_from(ctx, p, text, options);

@@ -642,6 +642,7 @@ static oclin_status read_tensor(oclin_tensor *t, void *host, cl_bool blocking, c
     const cl_int error = copy_out(t, host, blocking, event);
     if (error) oclin_tensors_lose_epoch(ctx); /* this may be how an earlier kernel's failure shows */
     if (error || blocking) ctx->epoch++;      /* a blocking read on an in-order queue is a finish */
+    if (!error && blocking) ctx->in_flight = 0;
     if (!error && blocking) oclin_program_store_all(ctx);
     return error ? oclin_fail_run(ctx, error, "clEnqueueReadBuffer") : OCLIN_OK;
 }

@@ -1,7 +1,10 @@
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime, fdopen, lstat, opendir */
 #include "faults.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +30,7 @@ static const char *called[MOST_CALLS];
 static int64_t alive[ALIVE_KINDS];
 
 /* Every wrapped function, in the order of their first call. */
-enum { MOST_NAMES = 80 };
+enum { MOST_NAMES = 128 };
 static struct {
     const char *name;
     int64_t calls;
@@ -521,6 +524,59 @@ FILE_CALL(int, rename, -1, (const char *from, const char *to), (from, to))
 FILE_CALL(int, remove, -1, (const char *path), (path))
 FILE_CALL(int, mkdir, -1, (const char *path, mode_t mode), (path, mode))
 FILE_CALL(int, access, -1, (const char *path, int mode), (path, mode))
+
+FILE_CALL(int, stat, -1, (const char *path, struct stat *facts), (path, facts))
+FILE_CALL(int, lstat, -1, (const char *path, struct stat *facts), (path, facts))
+FILE_CALL(int, fstat, -1, (int file, struct stat *facts), (file, facts))
+FILE_CALL(struct dirent *, readdir, NULL, (DIR * dir), (dir))
+FILE_CALL(FILE *, fdopen, NULL, (int file, const char *mode), (file, mode)) /* fclose() closes both */
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    if (fails(FAULT_FILE, "open")) {
+        errno = EACCES;
+        return -1;
+    }
+    const int file = __real_open(path, flags, mode);
+    alive[ALIVE_FILE] += file >= 0;
+    return file;
+}
+
+DIR *__real_opendir(const char *path);
+DIR *__wrap_opendir(const char *path);
+DIR *__wrap_opendir(const char *path)
+{
+    DIR *dir = fails(FAULT_FILE, "opendir") ? NULL : __real_opendir(path);
+    alive[ALIVE_FILE] += dir != NULL;
+    return dir;
+}
+
+/* Closed whatever these say. */
+int __real_close(int file);
+int __wrap_close(int file);
+int __wrap_close(int file)
+{
+    const int failing = fails(FAULT_FILE, "close");
+    alive[ALIVE_FILE]--;
+    const int status = __real_close(file);
+    return failing ? -1 : status;
+}
+
+int __real_closedir(DIR *dir);
+int __wrap_closedir(DIR *dir);
+int __wrap_closedir(DIR *dir)
+{
+    const int failing = fails(FAULT_FILE, "closedir");
+    alive[ALIVE_FILE]--;
+    const int status = __real_closedir(dir);
+    return failing ? -1 : status;
+}
 
 FILE *__real_fopen(const char *path, const char *mode);
 FILE *__wrap_fopen(const char *path, const char *mode);

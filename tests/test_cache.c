@@ -7,13 +7,17 @@
  */
 #define _GNU_SOURCE /* mkdtemp, memmem */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -23,7 +27,7 @@
 
 /* --------------------------------------------------------------------------------------------- folders */
 
-enum { PATH_BYTES = 600, FILES = 16 };
+enum { PATH_BYTES = 600, FILES = 64 };
 
 /* A temporary folder, and in it the cache folder, not made yet. */
 struct folder {
@@ -191,10 +195,33 @@ static void test_second_loads(void **state)
     char names[FILES][256];
     assert_int_equal(files_in(f.cache, names), 2);
     for (int i = 0; i < 2; i++) assert_string_equal(strrchr(names[i], '.'), ".bin");
-    struct stat made;
-    assert_int_equal(stat(f.cache, &made), 0);
-    assert_int_equal(made.st_mode & 077, 0); /* nobody else's */
     free_folder(&f);
+}
+
+static int mode_of(const char *path)
+{
+    struct stat facts;
+    if (stat(path, &facts) != 0) fail_msg("no %s", path);
+    return (int)(facts.st_mode & 07777);
+}
+
+/* Folders and files are nobody else's, whatever the user's mask lets through. */
+static void test_own_alone(void **state)
+{
+    (void)state;
+    static const mode_t masks[] = {0, 002, 022, 077};
+    for (size_t i = 0; i < COUNT_OF(masks); i++) {
+        struct folder f = make_folder();
+        char path[PATH_BYTES];
+        const mode_t mask = umask(masks[i]);
+        fill_anew(FROM_TEXT);
+        umask(mask);
+        assert_int_equal(mode_of(f.cache), 0700);
+        find_file(&f, "fill-", path);
+        assert_int_equal(mode_of(path), 0600);
+        fill_anew(FROM_DISK);
+        free_folder(&f);
+    }
 }
 
 /* A kernel that was built and did not run yet is stored when it has run. */
@@ -310,6 +337,12 @@ static void test_which_folder(void **state)
     check_folder(&options, "/of/option");
 #ifndef __APPLE__
     options.cache_dir = NULL;
+    setenv("HOME", "relative", 1);
+    unsetenv("XDG_CACHE_HOME");
+    check_folder(&options, NULL);
+    setenv("HOME", ".", 1);
+    setenv("XDG_CACHE_HOME", "", 1);
+    check_folder(&options, NULL);
     setenv("HOME", "/home", 1);
     setenv("XDG_CACHE_HOME", "/xdg", 1);
     check_folder(&options, "/xdg/oclin");
@@ -541,7 +574,7 @@ static void test_other_format(void **state)
     free_folder(&f);
 }
 
-/* A folder under the file's name cannot be read, and cannot be replaced. */
+/* A folder under the file's name is not read, and cannot be replaced. */
 static void test_folder_for_file(void **state)
 {
     (void)state;
@@ -552,9 +585,146 @@ static void test_folder_for_file(void **state)
     remove(path);
     assert_int_equal(mkdir(path, 0700), 0);
     fill_anew(FROM_TEXT);
-    check_logged("cannot be read", 1);
+    check_logged("is no regular file", 1);
     check_logged("cannot be written", 1);
     assert_int_equal(files_in(f.cache, names), 1); /* no temporary file */
+    free_folder(&f);
+}
+
+/* What is no file, and might wait for ever, or go on for ever. */
+static void put_pipe(const char *path)
+{
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void put_socket(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (strlen(path) >= sizeof address.sun_path) skip();
+    strcpy(address.sun_path, path);
+    assert_true(s >= 0);
+    assert_int_equal(bind(s, (struct sockaddr *)&address, sizeof address), 0);
+    close(s);
+}
+
+static void put_device(const char *path)
+{
+    assert_int_equal(symlink("/dev/zero", path), 0);
+}
+
+struct special {
+    const char *name;
+    void (*put)(const char *path);
+    const char *why;
+};
+static struct special specials[] = {{"a pipe", put_pipe, "is no regular file"},
+                                    {"a socket", put_socket, "cannot be opened"},
+                                    {"a device", put_device, "is no regular file"}};
+
+/* Nobody waits for it, and it is replaced. */
+static void test_special_for_file(void **state)
+{
+    const struct special *special = *state;
+    struct folder f = make_folder();
+    char path[PATH_BYTES];
+    fill_anew(FROM_TEXT);
+    find_file(&f, "fill-", path);
+    remove(path);
+    special->put(path);
+    check_replaced(special->why);
+    free_folder(&f);
+}
+
+/* The same in place of what oclin_tune() has stored, which a new context reads. */
+static void test_special_for_tuning(void **state)
+{
+    const struct special *special = *state;
+    struct folder f = make_folder();
+    char path[PATH_BYTES];
+    struct oclin_tuned entry = {OCLIN_KERNEL_FORWARD, {2, 3, 4}, "", 5, 6};
+    const struct oclin_tuning tuning = {&entry, 1};
+    oclin_context *ctx = make_context("plain");
+    oclin_tuning_store(ctx, &tuning);
+    oclin_context_destroy(ctx);
+    find_file(&f, "tuning-", path);
+    for (int round = 0; round < 2; round++) {
+        clear_context_log();
+        ctx = make_context("");
+        assert_int_equal(ctx->tuning.count, round == 0);
+        check_logged(special->why, round);
+        oclin_context_destroy(ctx);
+        remove(path);
+        special->put(path);
+    }
+    free_folder(&f);
+}
+
+/* ---------------------------------------------------------------------------------------- somebody else's */
+
+enum { NOBODY = 65534 };
+
+/* A folder or file that it was done to is not loaded from. */
+struct change {
+    const char *name;
+    mode_t mode; /* 0: it gets another owner */
+    int is_fine;
+};
+static struct change changes[] = {{"0755", 0755, 1},      {"0700", 0700, 1}, {"0720", 0720, 0},
+                                  {"0702", 0702, 0},      {"0777", 0777, 0}, {"1777", 01777, 0},
+                                  {"another owner", 0, 0}};
+
+static void apply(const struct change *change, const char *path)
+{
+    if (change->mode)
+        assert_int_equal(chmod(path, change->mode), 0);
+    else
+        assert_int_equal(chown(path, NOBODY, (gid_t)-1), 0);
+}
+
+/* Nothing is loaded from the folder, nothing stored, and one line of a context's log says so. */
+static void test_folder_of_others(void **state)
+{
+    const struct change *change = *state;
+    struct folder f = make_folder();
+    char names[FILES][256], link[PATH_BYTES];
+    float y[3 * 7];
+    if (!change->mode && geteuid() != 0) skip();
+    fill_anew(FROM_TEXT);
+    apply(change, f.cache);
+    snprintf(link, sizeof link, "%s/link", f.path);
+    assert_int_equal(symlink(f.cache, link), 0);
+    for (int linked = 0; linked < 2; linked++) {
+        if (linked) setenv("OCLIN_CACHE_DIR", link, 1);
+        fill_anew(change->is_fine ? FROM_DISK : FROM_TEXT);
+        check_logged(change->mode ? "may be written to by others" : "belongs to another user",
+                     !change->is_fine);
+        if (change->is_fine) continue;
+        clear_context_log();
+        oclin_context *ctx = make_context("");
+        fill(ctx);
+        forward(ctx, y);
+        oclin_context_destroy(ctx);
+        check_logged("cache: ", 1); /* one line, for the tuning file and two kernels */
+        assert_int_equal(files_in(f.cache, names), 1);
+    }
+    free_folder(&f);
+}
+
+/* The file is not loaded, and replaced. */
+static void test_file_of_others(void **state)
+{
+    const struct change *change = *state;
+    struct folder f = make_folder();
+    char path[PATH_BYTES];
+    if (!change->mode && geteuid() != 0) skip();
+    fill_anew(FROM_TEXT);
+    find_file(&f, "fill-", path);
+    apply(change, path);
+    if (change->is_fine)
+        fill_anew(FROM_DISK);
+    else
+        check_replaced(change->mode ? "may be written to by others" : "belongs to another user");
     free_folder(&f);
 }
 
@@ -738,6 +908,43 @@ static void test_two_threads(void **state)
     free_folder(&f);
 }
 
+/* Writers that were killed have left their files, under the names of this version and of older ones: each
+ * write succeeds all the same, and those that nobody can be writing to any more go. */
+static void test_left_behind(void **state)
+{
+    (void)state;
+    enum { LEFT = 16, A_DAY = 24 * 60 * 60 };
+    struct folder f = make_folder();
+    char path[PATH_BYTES], names[FILES][256];
+    static const char *const others[] = {"notes.tmp", "fill-0.bin", "fill-0.bin.tmp", "fill-0.bin.x.tmp",
+                                         "fill-0.bin.1-2.tmp.gz"};
+    const struct timespec now = {time(NULL), 0}, old = {now.tv_sec - A_DAY - 60, 0};
+    const struct timespec old_times[] = {old, old}, young_times[] = {{now.tv_sec - A_DAY + 600, 0}, now};
+    for (int age = 0; age < 2; age++) {
+        struct oclin_context ctx = only_files(&f);
+        for (int i = 0; i < 2 * LEFT; i++) {
+            snprintf(path, sizeof path,
+                     i < LEFT ? "%s/tuning-0.txt.%ld-%d.tmp" : "%s/tuning-0.txt.%010lx%06x.tmp", f.cache,
+                     (long)getpid(), i);
+            if (age == 0) assert_int_equal(oclin_os_make_folder(f.cache), 1);
+            write_file(path, (const unsigned char *)"half", 4);
+            assert_int_equal(utimensat(AT_FDCWD, path, age ? old_times : young_times, 0), 0);
+        }
+        for (size_t i = 0; i < COUNT_OF(others); i++) {
+            snprintf(path, sizeof path, "%s/%s", f.cache, others[i]);
+            write_file(path, (const unsigned char *)"x", 1);
+            assert_int_equal(utimensat(AT_FDCWD, path, old_times, 0), 0);
+        }
+        snprintf(path, sizeof path, "%s/a-0.bin.12-3.tmp", f.cache); /* a folder is none of them */
+        if (age == 0) assert_int_equal(mkdir(path, 0700), 0);
+        assert_int_equal(utimensat(AT_FDCWD, path, old_times, 0), 0);
+        for (int times = 0; times < 2; times++)
+            assert_int_equal(oclin_cache_write(&ctx, "tuning-0.txt", "new", 3), 1);
+        assert_int_equal(files_in(f.cache, names), 1 + (int)COUNT_OF(others) + 1 + (age ? 0 : 2 * LEFT));
+    }
+    free_folder(&f);
+}
+
 static void test_full_disk(void **state)
 {
     (void)state;
@@ -842,6 +1049,7 @@ int main(int argc, char **argv)
     add_test(&list, test_second_loads, plain, "second context loads/plain");
     add_test(&list, test_second_loads, simd, "second context loads/simd");
     add_test(&list, test_second_loads, simt, "second context loads/simt-16");
+    add_test(&list, test_own_alone, NULL, "nobody else's");
     add_test(&list, test_stored_after_run, NULL, "stored after the first run");
     add_test(&list, test_text_is_key, NULL, "key/text");
     add_test(&list, test_facts_are_key, NULL, "key/device, driver, platform");
@@ -856,6 +1064,14 @@ int main(int argc, char **argv)
     add_test(&list, test_other_format, NULL, "file/other format");
     add_test(&list, test_absurd_sizes, NULL, "file/absurd sizes");
     add_test(&list, test_folder_for_file, NULL, "file/a folder in its place");
+    for (size_t i = 0; i < COUNT_OF(specials); i++) {
+        add_test(&list, test_special_for_file, &specials[i], "file/%s in its place", specials[i].name);
+        add_test(&list, test_special_for_tuning, &specials[i], "tuning/%s in its place", specials[i].name);
+    }
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        add_test(&list, test_folder_of_others, &changes[i], "others/folder, %s", changes[i].name);
+        add_test(&list, test_file_of_others, &changes[i], "others/file, %s", changes[i].name);
+    }
     add_test(&list, test_no_binary_inside, NULL, "driver/not a binary");
     add_test(&list, test_other_kernel_inside, NULL, "driver/other kernel");
     add_test(&list, test_binary_refused, NULL, "driver/refuses");
@@ -863,6 +1079,7 @@ int main(int argc, char **argv)
     add_test(&list, test_whole_file, NULL, "files/whole");
     add_test(&list, test_other_key, NULL, "files/other key");
     add_test(&list, test_two_threads, NULL, "files/two threads");
+    add_test(&list, test_left_behind, NULL, "files/left behind by killed writers");
     add_test(&list, test_full_disk, NULL, "files/full disk");
     add_test(&list, test_writers, NULL, "files/four writers");
     add_test(&list, test_two_contexts, NULL, "files/two contexts");

@@ -554,10 +554,10 @@ static struct variable variables[] = {
     {"OCLIN_PLAN", "simd-8", 1, "plain", NULL, "plain", NULL, 0},
     {"OCLIN_PLAN", "", 0, "plain", NULL, "plain", NULL, 0},
     {"OCLIN_PLAN", "simt", 0, NULL, NULL, "simt", NULL, 0},
-    {"OCLIN_CL_DIR", "/here", 0, "", "/there", "", "/here", 0},
-    {"OCLIN_CL_DIR", "/here", 1, "", "/there", "", "/there", 0},
-    {"OCLIN_CL_DIR", "", 0, "", "/there", "", "/there", 0},
-    {"OCLIN_CL_DIR", "/here", 1, "", NULL, "", NULL, 0},
+    {"OCLIN_CL_DIR", "/usr", 0, "", "/etc", "", "/usr", 0},
+    {"OCLIN_CL_DIR", "/usr", 1, "", "/etc", "", "/etc", 0},
+    {"OCLIN_CL_DIR", "", 0, "", "/etc", "", "/etc", 0},
+    {"OCLIN_CL_DIR", "/usr", 1, "", NULL, "", NULL, 0},
     {"OCLIN_VERIFY", "1", 0, NULL, NULL, "", NULL, 1},
     {"OCLIN_VERIFY", "0", 0, NULL, NULL, "", NULL, 0},
     {"OCLIN_VERIFY", "", 0, NULL, NULL, "", NULL, 0},
@@ -566,6 +566,15 @@ static struct variable variables[] = {
     {"OCLIN_STRICT", "0", 0, NULL, NULL, "", NULL, 0},
     {"OCLIN_STRICT", "", 0, NULL, NULL, "", NULL, 0},
     {"OCLIN_STRICT", "1", 1, NULL, NULL, "", NULL, 0},
+    {"OCLIN_STRICT", "maybe", 1, NULL, NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "maybe", 1, NULL, NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "true", 0, NULL, NULL, "", NULL, 1},
+    {"OCLIN_VERIFY", "Yes", 0, NULL, NULL, "", NULL, 1},
+    {"OCLIN_VERIFY", "ON", 0, NULL, NULL, "", NULL, 1},
+    {"OCLIN_VERIFY", "false", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "FALSE", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "No", 0, NULL, NULL, "", NULL, 0},
+    {"OCLIN_VERIFY", "off", 0, NULL, NULL, "", NULL, 0},
 };
 
 static void test_variable(void **state)
@@ -601,14 +610,94 @@ static void test_unknown_plan_in_environment(void **state)
     assert_status(NULL, OCLIN_E_ARG, status);
 }
 
+/* What says neither yes nor no is not guessed at. */
+static const char *const unclear[] = {"2", "00", "tru", "trueish", "n", " 1", "-"};
+static void test_unclear_verify(void **state)
+{
+    (void)state;
+    struct heard heard = {0};
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    options.log = hear;
+    options.log_user = &heard;
+    for (size_t i = 0; i < COUNT_OF(unclear); i++) {
+        oclin_context *ctx = NULL;
+        char quoted[64];
+        snprintf(quoted, sizeof quoted, "OCLIN_VERIFY is '%s'", unclear[i]);
+        setenv("OCLIN_VERIFY", unclear[i], 1);
+        const oclin_status status = oclin_context_create(&ctx, &options);
+        unsetenv("OCLIN_VERIFY");
+        assert_status(NULL, OCLIN_E_ARG, status);
+        assert_non_null(strstr(heard.last, quoted));
+    }
+}
+
+/* The variable switches it on, never off. */
 static void test_verify_option(void **state)
 {
     (void)state;
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
     options.verify = 1;
-    oclin_context *ctx = make_context_with(options);
-    assert_int_equal(!!ctx->verify, 1);
-    oclin_context_destroy(ctx);
+    for (int variable = 0; variable < 2; variable++) {
+        if (variable) setenv("OCLIN_VERIFY", "0", 1);
+        oclin_context *ctx = make_context_with(options);
+        unsetenv("OCLIN_VERIFY");
+        assert_int_equal(!!ctx->verify, 1);
+        oclin_context_destroy(ctx);
+    }
+}
+
+/* Each variable, and options and handles that hold texts, with every control character in it: a line of the
+ * log and a sentence have none. */
+static void check_printable(void *user, const char *line)
+{
+    struct heard *h = user;
+    hear(h, line);
+    for (; *line; line++) h->newlines += (unsigned char)*line < ' ' || *line == 0x7f;
+}
+
+static void test_control_characters(void **state)
+{
+    (void)state;
+    static const char *const variables_[] = {"OCLIN_DEVICE", "OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR",
+                                             "OCLIN_CACHE_DIR"};
+    char text[64] = "/", folder[128];
+    for (int c = 1; c < ' '; c++) text[c] = (char)c;
+    text[' '] = 0x7f;
+    snprintf(folder, sizeof folder, "/tmp/oclin\n\x1b-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < COUNT_OF(variables_); i++)
+        for (int there = 0; there < 2; there++) { /* a folder that is there, and all of them */
+            struct heard heard = {0};
+            struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+            const char *before = getenv(variables_[i]);
+            char *was = before ? strdup(before) : NULL;
+            oclin_context *ctx = NULL;
+            options.log = check_printable;
+            options.log_user = &heard;
+            options.plan = "plain";
+            setenv(variables_[i], there ? folder : text, 1);
+            const oclin_status status = oclin_context_create(&ctx, &options);
+            if (was)
+                setenv(variables_[i], was, 1);
+            else
+                unsetenv(variables_[i]);
+            free(was);
+            if (ctx) {
+                oclin_tensor *t = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+                assert_ok(ctx, oclin_tensor_fill(t, 1.0)); /* a text from that folder, or a file there */
+                assert_ok(ctx, oclin_context_finish(ctx));
+                oclin_tensor_destroy(t);
+                oclin_context_destroy(ctx);
+            } else
+                assert_int_not_equal(status, OCLIN_OK);
+            assert_true(heard.lines > 0);
+            if (heard.newlines)
+                fail_msg("%s: %d control characters, the last line %s", variables_[i], heard.newlines,
+                         heard.last);
+        }
+    char command[200];
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    assert_int_equal(system(command), 0);
 }
 
 /* Verifying looks into buffers that the host may not read, and into those that kernels may only write. */
@@ -704,6 +793,8 @@ int main(int argc, char **argv)
                  variables[i].value, variables[i].ignore ? " ignored" : "",
                  variables[i].plan ? variables[i].plan : "-",
                  variables[i].cl_dir ? variables[i].cl_dir : "-");
+    add_test(&list, test_unclear_verify, NULL, "environment/OCLIN_VERIFY unclear");
+    add_test(&list, test_control_characters, NULL, "environment/control characters");
     add_test(&list, test_unknown_plan_in_environment, NULL, "environment/OCLIN_PLAN unknown");
     return run_list("context", &list, argc, argv);
 }

@@ -105,11 +105,8 @@ static void test_shared_text_replaced(void **state)
     remove_folder(&f);
 }
 
-/* Nothing there to replace anything with: the built-in text, without a word. */
-static void test_missing_folder(void **state)
+static void check_built_in(oclin_context *ctx)
 {
-    const char *folder = *state;
-    oclin_context *ctx = make_context_in(folder, "plain", 0);
     oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
     int32_t got;
     assert_ok(ctx, oclin_tensor_fill(t, 41));
@@ -117,23 +114,112 @@ static void test_missing_folder(void **state)
     assert_int_equal(got, 41);
     assert_int_equal(times_logged("replaces"), 0);
     oclin_tensor_destroy(t);
-    oclin_context_destroy(ctx);
 }
+
+/* A folder without such a file, or no folder named: the built-in text, without a word. */
+static void test_nothing_there(void **state)
+{
+    struct folder f = make_folder();
+    oclin_context *ctx = make_context_in(*state ? f.path : "", "plain", 0);
+    check_built_in(ctx);
+    oclin_context_destroy(ctx);
+    remove_folder(&f);
+}
+
+/* The mark that names the file for the compiler stays a line, and so does a sentence. */
+static void test_newline_in_folder(void **state)
+{
+    (void)state;
+    struct folder f = make_folder(), inside = {"", ""};
+    snprintf(inside.path, sizeof inside.path, "%.200s/new\nline", f.path);
+    assert_int_equal(mkdir(inside.path, 0700), 0);
+    put_changed(&inside, "fill.cl", "t[i] = bits", "t[i] = bits + 1");
+    oclin_context *ctx = make_context_in(inside.path, "plain", 0);
+    oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    int32_t got;
+    assert_ok(ctx, oclin_tensor_fill(t, 41));
+    assert_ok(ctx, oclin_tensor_read(t, &got));
+    assert_int_equal(got, 42);
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    remove(inside.file);
+    assert_int_equal(mkdir(inside.file, 0700), 0);
+    ctx = make_context_in(inside.path, "plain", 0);
+    t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
+    assert_refused(ctx, OCLIN_E_BUILD, "/new?line/fill.cl is no regular file", oclin_tensor_fill(t, 41));
+    oclin_tensor_destroy(t);
+    oclin_context_destroy(ctx);
+    remove_folder(&inside);
+    remove_folder(&f);
+}
+
+/* A folder that is named and not there, or no folder: whoever named it waits for other kernels in vain. */
+static void test_missing_folder(void **state)
+{
+    const char *folder = *state;
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    struct folder f = make_folder();
+    struct heard heard = {0};
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", f.path, folder);
+    put_changed(&f, "fill.cl", "", "");
+    options.cl_dir = path;
+    options.log = hear;
+    options.log_user = &heard;
+    for (int variable = 0; variable < 2; variable++) {
+        oclin_context *ctx = NULL;
+        if (variable) {
+            options.cl_dir = NULL;
+            setenv("OCLIN_CL_DIR", path, 1);
+        }
+        heard.last[0] = 0;
+        assert_int_equal(oclin_context_create(&ctx, &options), OCLIN_E_ARG);
+        assert_null(ctx);
+        assert_non_null(strstr(heard.last, path));
+        assert_non_null(strstr(heard.last, "is no folder"));
+    }
+    unsetenv("OCLIN_CL_DIR");
+    remove_folder(&f);
+}
+
+static void put_folder(const char *path)
+{
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+/* Opening it would wait for ever. */
+static void put_pipe(const char *path)
+{
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void put_link_to_itself(const char *path)
+{
+    assert_int_equal(symlink(path, path), 0);
+}
+
+struct unreadable {
+    const char *name;
+    void (*put)(const char *path);
+    const char *why;
+};
+static struct unreadable unreadables[] = {
+    {"a folder", put_folder, "fill.cl is no regular file"},
+    {"a pipe", put_pipe, "fill.cl is no regular file"},
+    {"a link to itself", put_link_to_itself, "fill.cl cannot be opened"}};
 
 /* A file that is there but cannot be read is an error, not the built-in text. */
 static void test_unreadable_file(void **state)
 {
-    (void)state;
+    const struct unreadable *unreadable = *state;
     struct folder f = make_folder();
     snprintf(f.file, sizeof f.file, "%s/fill.cl", f.path);
-    assert_int_equal(mkdir(f.file, 0700), 0);
+    unreadable->put(f.file);
     oclin_context *ctx = make_context_in(f.path, "plain", 0);
     oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
-    assert_refused(ctx, OCLIN_E_BUILD, "fill.cl could not be read", oclin_tensor_fill(t, 41));
+    assert_refused(ctx, OCLIN_E_BUILD, unreadable->why, oclin_tensor_fill(t, 41));
     oclin_tensor_destroy(t);
     oclin_context_destroy(ctx);
-    rmdir(f.file);
-    f.file[0] = 0;
     remove_folder(&f);
 }
 
@@ -582,15 +668,20 @@ static void add_drivers(struct test_list *list)
 int main(int argc, char **argv)
 {
     static const char *const ours[] = {"OCLIN_PLAN", "OCLIN_VERIFY", "OCLIN_CL_DIR"};
-    static char missing[] = "/no/such/folder/anywhere", plain[] = "plain", simd[] = "simd",
+    static char missing[] = "no/such/folder", file[] = "fill.cl", plain[] = "plain", simd[] = "simd",
                 simt[] = "simt-16";
     for (size_t i = 0; i < COUNT_OF(ours); i++) unsetenv(ours[i]);
     struct test_list list = {0};
     add_test(&list, test_replaced, NULL, "replace/one file");
     add_test(&list, test_shared_text_replaced, NULL, "replace/a shared file");
+    add_test(&list, test_nothing_there, missing, "replace/empty folder");
+    add_test(&list, test_nothing_there, NULL, "replace/empty name");
     add_test(&list, test_missing_folder, missing, "replace/missing folder");
-    add_test(&list, test_missing_folder, &missing[sizeof missing - 1], "replace/empty name");
-    add_test(&list, test_unreadable_file, NULL, "replace/unreadable file");
+    add_test(&list, test_missing_folder, file, "replace/a file for a folder");
+    for (size_t i = 0; i < COUNT_OF(unreadables); i++)
+        add_test(&list, test_unreadable_file, &unreadables[i], "replace/unreadable file, %s",
+                 unreadables[i].name);
+    add_test(&list, test_newline_in_folder, NULL, "replace/a newline in the folder's name");
     add_test(&list, test_compiler_error, NULL, "error/file and line");
     add_test(&list, test_compiler_error_elsewhere, NULL, "error/in a built-in file");
     add_test(&list, test_kernel_is_missing, NULL, "error/no such kernel");
