@@ -120,8 +120,10 @@ part_unity() {
 
 part static '' 'BUILD_SHARED_LIBS=OFF: no shared library, and oclin::oclin is the static one'
 part_static() {
-    build "$work/static" -DBUILD_SHARED_LIBS=OFF -DOCLIN_BUILD_TESTS=ON -DOCLIN_BUILD_EXAMPLES=ON \
+    configure "$work/static" -DBUILD_SHARED_LIBS=OFF -DOCLIN_BUILD_TESTS=ON -DOCLIN_BUILD_EXAMPLES=ON \
         -DOCLIN_BUILD_BENCH=ON -DCMAKE_BUILD_TYPE=Debug &&
+        make "$work/static" --target oclin_static interop oclin_bench test_exit &&
+        "$work/static/tests/test_exit" &&
         cmake --install "$work/static" --prefix "$work/static-prefix" || return 1
     [ -z "$(find "$work/static" "$work/static-prefix" -name '*.so*' ! -name libsmall_local.so)" ] ||
         fail "there is a shared library"
@@ -189,7 +191,7 @@ part generators 'ninja-build' 'Ninja, of one and of several configurations'
 part_generators() {
     build "$work/ninja" -G Ninja -DOCLIN_BUILD_EXAMPLES=ON -DOCLIN_BUILD_TOOLS=ON &&
         configure "$work/multi" -G 'Ninja Multi-Config' -DOCLIN_BUILD_TESTS=ON -DOCLIN_BUILD_EXAMPLES=ON &&
-        make "$work/multi" --config Debug &&
+        make "$work/multi" --config Debug --target oclin oclin_static linear_regression test_exit &&
         make "$work/multi" --config Release --target oclin oclin_static &&
         cmake --install "$work/multi" --config Release --prefix "$work/multi-prefix" &&
         use "$work/multi-prefix" &&
@@ -201,7 +203,9 @@ part_source-path() {
     local tree="$work/it's a tree"
     mkdir "$tree" && git -C "$root" ls-files -z | tar -C "$root" --null -T - -cf - | tar -C "$tree" -xf - &&
         root=$tree configure "$tree/build" -DOCLIN_BUILD_TESTS=ON -DOCLIN_BUILD_EXAMPLES=ON \
-            -DOCLIN_BUILD_BENCH=ON -DCMAKE_BUILD_TYPE=Debug && make "$tree/build" && cd "$tree/build" &&
+            -DOCLIN_BUILD_BENCH=ON -DCMAKE_BUILD_TYPE=Debug &&
+        make "$tree/build" --target oclin oclin_static interop oclin_bench test_exit test_faults &&
+        cd "$tree/build" &&
         ctest -R '^(install_.*|exit)$' --output-on-failure &&
         OCLIN_TEST='*calls*' ctest -R '^faults$' --output-on-failure
 }
