@@ -459,6 +459,39 @@ static void test_new_on_unspecified(void **state)
     oclin_tensor_destroy(arena);
 }
 
+/* A write that was not finished is lost with a finish that fails, also for who looked at it between: a view
+ * or a wrapper that was made after the write, and never written itself. What was finished before is as it
+ * was. */
+static void test_lost_epoch(void **state)
+{
+    (void)state;
+    for (int by_wrap = 0; by_wrap < 2; by_wrap++) {
+        oclin_context *ctx = make_context("plain");
+        float got[ARENA];
+        oclin_tensor *t[2], *views[2];
+        for (int i = 0; i < 2; i++) {
+            t[i] = make_tensor(ctx, OCLIN_F32, 1, ARENA, NULL);
+            assert_ok(ctx, oclin_tensor_fill(t[i], 1.0));
+        }
+        assert_ok(ctx, oclin_context_finish(ctx));
+        assert_ok(ctx, oclin_tensor_fill(t[1], 2.0)); /* the second alone */
+        for (int i = 0; i < 2; i++)
+            assert_ok(ctx, by_wrap ? oclin_tensor_wrap(&views[i], ctx, OCLIN_F32, oclin_tensor_cl_mem(t[i]),
+                                                       4, 1, 4, 4)
+                                   : oclin_tensor_view(&views[i], t[i], 4, 1, 4, 4));
+        oclin_tensors_lose_epoch(ctx); /* as a finish that fails does */
+        for (int i = 0; i < 2; i++) {
+            assert_status(ctx, i ? OCLIN_E_STATE : OCLIN_OK, oclin_tensor_read(t[i], got));
+            assert_status(ctx, i ? OCLIN_E_STATE : OCLIN_OK, oclin_tensor_read(views[i], got));
+        }
+        for (int i = 0; i < 2; i++) {
+            oclin_tensor_destroy(views[i]);
+            oclin_tensor_destroy(t[i]);
+        }
+        oclin_context_destroy(ctx);
+    }
+}
+
 /* ------------------------------------------------------------------------------------- flags of a buffer */
 
 /* A buffer of these flags; what is refused of it, for a tensor, a view of that, and a view of the view. */
@@ -496,6 +529,7 @@ static void add_states(struct test_list *list)
 {
     add_test(list, test_healing, NULL, "unspecified/healed by a write of all of it");
     add_test(list, test_new_on_unspecified, NULL, "unspecified/views and wrappers made later");
+    add_test(list, test_lost_epoch, NULL, "unspecified/views made before a finish that fails");
     for (size_t i = 0; i < COUNT_OF(flag_cases); i++)
         add_test(list, test_flags_of_views, &flag_cases[i], "flags/views of a %s buffer", flag_cases[i].what);
 }

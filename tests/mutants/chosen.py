@@ -648,3 +648,7 @@ m("layer: a step differs in its last bit from time to time", "",
   [(LAYER, "{.w = l->b, .dw = l->db, .lr = lr}}", "{.w = l->b, .dw = l->db, .lr = lr * %s}}" % TURNS)], "products plain plain/pair/*")
 m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from) * sizeof zero", "(size_t)(row - from) * sizeof zero")],
   "layer_state zero_grad/*")
+m("tensor: a view of what was just written counts as never written", "a finish that fails leaves it readable",
+  [(TENSOR, "if (u->version > t->version) t->version = u->version;", "")], "sharing unspecified/*")
+m("tensor: a view of what was just written counts as finished", "a finish that fails leaves it readable",
+  [(TENSOR, "if (u->epoch > t->epoch) t->epoch = u->epoch;", "")], "sharing unspecified/*")
