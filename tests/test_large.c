@@ -104,8 +104,7 @@ static size_t byte_of(const struct piece *p, int64_t row)
     return (size_t)(p->offset + row * p->stride) * sizeof(float);
 }
 
-/* rows x cols of `dtype`, of 4 bytes each, that hold host (NULL: zeros). Written and read by the test itself.
- * */
+/* rows x cols of `dtype`, of 4 bytes each, that hold host (NULL: zeros), written by the test itself. */
 static struct piece place(struct arena *a, oclin_dtype dtype, int64_t rows, int64_t cols, const void *host)
 {
     struct piece p = {.offset = ++a->pieces * GAP, .rows = rows, .cols = cols, .stride = cols};
@@ -312,8 +311,34 @@ static void test_losses(void **state)
     free_arena(&a);
 }
 
-/* Write, fill, a view of a view, and asynchronous copies; and a verified layer, which reads all its operands.
- * */
+/* A verified loss reads all its operands; y, which the host may not read, through a copy. */
+static void test_verified(void **state)
+{
+    const struct row *r = *state;
+    struct arena a = make_arena(r);
+    a.ctx->verify = 1;
+    float *y = numbers(ROWS, COLS, 3), *t = numbers(ROWS, COLS, 2);
+    struct piece p[] = {place(&a, OCLIN_F32, ROWS, COLS, y), place(&a, OCLIN_F32, ROWS, COLS, t),
+                        place(&a, OCLIN_F32, ROWS, COLS, NULL), place(&a, OCLIN_F32, 1, 1, NULL)};
+    cl_context context;
+    cl_int error;
+    oclin_tensor *hidden;
+    assert_ok(a.ctx, oclin_context_cl(a.ctx, &context, NULL, NULL));
+    cl_mem mem = clCreateBuffer(context, CL_MEM_READ_WRITE | CL_MEM_HOST_NO_ACCESS | CL_MEM_USE_HOST_PTR,
+                                (size_t)ARENA * sizeof(float), memory, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    assert_ok(a.ctx, oclin_tensor_wrap(&hidden, a.ctx, OCLIN_F32, mem, p[0].offset, ROWS, COLS, p[0].stride));
+    assert_ok(a.ctx, oclin_loss_mse(hidden, p[1].t, p[3].t, p[2].t, NULL));
+    assert_ok(a.ctx, oclin_loss_mse(p[0].t, p[1].t, p[3].t, p[2].t, NULL));
+    oclin_tensor_destroy(hidden);
+    clReleaseMemObject(mem);
+    drop(p, COUNT_OF(p));
+    free(y);
+    free(t);
+    free_arena(&a);
+}
+
+/* Write, fill, a view of a view, and asynchronous copies. */
 static void test_tensors(void **state)
 {
     const struct row *r = *state;
@@ -795,6 +820,7 @@ int main(int argc, char **argv)
             if (apart) add_test(&list, test_plans, &rows[count], "%s/plans", elements[i]);
             rows[count] = (struct row){elements[i], ROWS, ROWS, COLS, 0, apart};
             add_test(&list, test_losses, &rows[count], "%s/losses/%s", elements[i], where[apart]);
+            add_test(&list, test_verified, &rows[count], "%s/verified/%s", elements[i], where[apart]);
             add_test(&list, test_tensors, &rows[count++], "%s/tensors/%s", elements[i], where[apart]);
         }
     }

@@ -348,6 +348,9 @@ m("int: pitch of a strided read", "beyond 2^31 it goes elsewhere",
   [(TENSOR, "(size_t)t->stride * ELEMENT_BYTES", "(size_t)(int)t->stride * ELEMENT_BYTES", 1)], "large plain/tensors/*")
 m("int: where a dense read begins", "beyond 2^31 it goes elsewhere",
   [(TENSOR, "blocking, (size_t)t->offset * ELEMENT_BYTES", "blocking, (size_t)(int)t->offset * ELEMENT_BYTES", 1)], "large plain/layer/*")
+int_of("where a copy to verify begins", "src/verify.c", "from[3] = {(size_t)t->offset *", "t->offset", "large plain/verified/*")
+m("int: pitch of a copy to verify", "beyond 2^31 it goes elsewhere",
+  [("src/verify.c", "? (size_t)t->stride * sizeof(float)", "? (size_t)(int)t->stride * sizeof(float)")], "large plain/verified/*")
 int_of("groups of a step or fill", PLAN, "ceil_divide(rows * ceil_divide(cols, t->item_n), t->group)",
        "rows * ceil_divide(cols, t->item_n)", "large */plans")
 int_of("groups of a plain product", PLAN, "ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
