@@ -1437,7 +1437,7 @@ struct lost_case {
 };
 static struct lost_case lost_cases[CALLS * OPERANDS];
 
-static const int reads[CALLS][OPERANDS] = {
+static const int reads_of[CALLS][OPERANDS] = {
     [DO_FORWARD] = {[OF_X] = 1, [OF_W] = 1, [OF_B] = 1},
     [DO_INFER] = {[OF_X] = 1, [OF_W] = 1, [OF_B] = 1},
     [DO_BACKWARD] = {1, 1, 1, 1, 1, 1, 1, 1}, /* dw and db are added to */
@@ -1610,7 +1610,7 @@ static void add_failures(struct test_list *list)
     add_test(list, test_failed_step, NULL, "failure/a launch of step");
     for (int i = 0; i < CALLS * OPERANDS; i++) {
         struct lost_case *c = &lost_cases[i];
-        *c = (struct lost_case){i / OPERANDS, i % OPERANDS, reads[i / OPERANDS][i % OPERANDS]};
+        *c = (struct lost_case){i / OPERANDS, i % OPERANDS, reads_of[i / OPERANDS][i % OPERANDS]};
         add_test(list, test_lost_operand, c, "unspecified/%s in %s", operand_names[c->operand],
                  call_names[c->call]);
     }
