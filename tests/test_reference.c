@@ -681,6 +681,76 @@ static void test_sum_rule(void **state)
     free(x);
 }
 
+/* The proven rule, by hand: gamma(n) S, n from the case or K, and one for b. */
+static void test_proven_rule(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t K, additions;
+        int bias, truncates;
+        double n_u; /* n u */
+    } rows[] = {{1, 0, 0, 0, U},           {1, 0, 1, 0, 2 * U},
+                {9, 0, 0, 0, 9 * U},       {400, 0, 0, 0, 400 * U},
+                {400, 48, 0, 0, 48 * U},   {400, 48, 1, 0, 49 * U},
+                {400, 500, 0, 0, 500 * U}, {400, 48, 1, 1, 98 * U},
+                {1, 1 << 22, 0, 0, 0.25},  {1, (1 << 23) - 1, 0, 0, 0.5 - U}};
+    float x[400];
+    for (int i = 0; i < 400; i++) x[i] = i % 2 ? 1 : -1;
+    const float b = -1;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, rows[i].K, 1);
+        double bound, z, gamma = rows[i].n_u / (1 - rows[i].n_u);
+        c.additions = rows[i].additions;
+        c.truncates = rows[i].truncates;
+        oclin_ref_forward(&c, x, x, rows[i].bias ? &b : NULL, &z, &bound, NULL, NULL);
+        const double want = gamma * (double)(rows[i].K + rows[i].bias);
+        if (bound < want || bound > want * (1 + 1e-6))
+            fail_msg("K = %lld, %lld additions: bound %.9g, must be %.9g", (long long)rows[i].K,
+                     (long long)rows[i].additions, bound, want);
+    }
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 1, 1);
+    double z, bound;
+    c.additions = 1 << 23; /* a term may be twice as large */
+    oclin_ref_forward(&c, x, x, NULL, &z, &bound, NULL, NULL);
+    assert_true(bound == INFINITY);
+}
+
+/* Errors of the operands: carried through, and what they add to S. */
+static void test_proven_operands(void **state)
+{
+    (void)state;
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 1, 4);
+    const float dy[4] = {0.5f, -0.25f, 0.125f, 0.75f}, s[4] = {0.5f, 0.25f, 0.75f, 0.125f},
+                w[4] = {3, -5, 7, 2};
+    double dz[4], dz_bound[4], dx, bound, S = 0, E = 0;
+    c.activation = OCLIN_TANH;
+    c.additions = 100;
+    oclin_ref_grad_z(&c, dy, s, dz, dz_bound);
+    for (int i = 0; i < 4; i++) {
+        S += (fabs(dz[i]) + dz_bound[i]) * fabs((double)w[i]);
+        E += dz_bound[i] * fabs((double)w[i]);
+    }
+    oclin_ref_grad_x(&c, w, dy, s, &dx, &bound);
+    const double want = 100 * U / (1 - 100 * U) * S + E;
+    assert_true(E > 0 && bound >= want && bound <= want * (1 + 1e-5));
+}
+
+/* A case of an older program is shorter; one that was filled by nobody newer has its defaults. */
+static void test_case_size(void **state)
+{
+    (void)state;
+    const float x[2] = {1, -1}, w[2] = {1, 1};
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 2, 1);
+    double z, short_bound, bound;
+    oclin_ref_forward(&c, x, w, NULL, &z, &bound, NULL, NULL);
+    c.size = offsetof(struct oclin_ref_case, rule);
+    c.rule = OCLIN_ZERO_MEAN;
+    c.additions = 1 << 22;
+    c.no_denormals = c.truncates = 1;
+    oclin_ref_forward(&c, x, w, NULL, &z, &short_bound, NULL, NULL);
+    assert_true(z == 0 && short_bound == bound);
+}
+
 /* 2 (K + 1) 2^-126 max(1, |x|, |w|) where denormals are flushed; and no claim where a sum may overflow. */
 static void test_extreme_bounds(void **state)
 {
@@ -1187,6 +1257,9 @@ int main(int argc, char **argv)
                   {"non-finite input", test_non_finite_input},
                   {"loss gradients", test_loss_gradients},
                   {"sum rule", test_sum_rule},
+                  {"proven rule", test_proven_rule},
+                  {"proven rule/operands", test_proven_operands},
+                  {"a case of another size", test_case_size},
                   {"extreme bounds", test_extreme_bounds},
                   {"update bounds", test_update_bounds},
                   {"carried bounds", test_carried_bounds},

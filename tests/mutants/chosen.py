@@ -32,13 +32,13 @@ def on(plan, activation):
 # ---------------------------------------------------------------------------------------------- k dropped or doubled
 
 m("plain: drops the last k", "the sum ends one product early",
-  [(PLAIN, "for (long i = 0; i < k; i++)\n        sum", "for (long i = 0; i < k - 1; i++)\n        sum")], ON_PLAIN, ci=True)
+  [(PLAIN, "i < min(k0 + block_k, k); i++)\n            part =", "i < min(k0 + block_k, k - 1); i++)\n            part =")],
+  ON_PLAIN, ci=True)
 m("plain: doubles the last k", "the last product is added twice",
-  [(PLAIN, "for (long i = 0; i < k; i++)\n        sum = MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, "
-    "b_stride, i, column), sum);", "for (long j = 0; j <= k; j++) {\n        const long i = min(j, k - 1);\n        sum = "
-    "MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), sum);\n    }")], ON_PLAIN)
+  [(PLAIN, "        sum += part;\n", "        if (k0 + block_k >= k) part = MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, k - 1), load_b(b, "
+    "b_stride, k - 1, column), part);\n        sum += part;\n")], ON_PLAIN)
 m("plain: db drops the last sample", "the sum over the batch ends one early",
-  [(PLAIN, "for (long i = 0; i < k; i++) sum_a", "for (long i = 0; i < k - 1; i++) sum_a")], ON_PLAIN)
+  [(PLAIN, "i < min(k0 + block_k, k); i++) part += load_a", "i < min(k0 + block_k, k - 1); i++) part += load_a")], ON_PLAIN)
 m("simt: drops the last k of each tile", "the loop over a tile's depth ends one early",
   [(SIMT, "for (int k = 0; k < OCLIN_TILE_K; k++) {\n        float4 bk", "for (int k = 0; k < OCLIN_TILE_K - 1; k++) {\n        float4 bk")],
   ON_SIMT)
@@ -52,15 +52,15 @@ m("simd: drops the last k of a block", "the multiplication ends one early",
 m("simd: packs one k too few of A", "what is not packed is another block's",
   [(SIMD, "s_stride, strips, m - row0, depth);", "s_stride, strips, m - row0, depth - 1);")], ON_SIMD, EDGE_SIMD)
 m("simd: db drops what four do not divide", "the rest of a strip's sum is left out",
-  [(SIMD, "for (; k < depth; k++) s0", "for (; k < depth - 1; k++) s0")], ON_SIMD)
+  [(SIMD, "for (; k < end; k++) s0", "for (; k < end; k++) if (k < depth - 1) s0")], ON_SIMD)
 m("simd: only the last block of k counts", "earlier sums are overwritten",
   [(SIMD, "if (!first) {", "if (0) {")], ON_SIMD, BLOCK_SIMD)
 m("simd: sums are never reset", "what the tile held before is added",
   [(SIMD, "if (!first) {", "if (1) {")], ON_SIMD, EDGE_SIMD, BLOCK_SIMD)
 m("simd: db only of the last block of k", "earlier sums of A's rows are overwritten",
-  [(SIMD, "first ? part[j] : sums[i + j] + part[j]", "part[j]")], ON_SIMD, BLOCK_SIMD)
+  [(SIMD, "begins ? part[j] : *now + part[j]", "part[j]")], ON_SIMD, BLOCK_SIMD)
 m("forward_skinny: drops the rest of k", "elements that do not fill a vector are left out",
-  [(SKINNY, "if (k < depth) multiply(sum, a_rows, b_rows, k, depth - k);", "")], ON_SKINNY)
+  [(SKINNY, "if (k < depth) multiply(all, a_rows, b_rows, k, depth - k);", "")], ON_SKINNY)
 m("forward_skinny: only the last block of k", "earlier sums are overwritten",
   [(SKINNY, "first ? s : *to + s", "s")], ON_SKINNY, BLOCK_SKINNY)
 m("grads_skinny: dX of the last block of W alone", "dX is reset for each TILE_K rows",
@@ -106,7 +106,7 @@ m("simd: the second panels that are packed together are the first", "a step of t
 m("simd: dX's first rows again for all", "where a block's rows begin is left out",
   [(SIMD, "c += c_offset + row0 * c_stride + column0;\n    v", "c += c_offset + column0;\n    v")], ON_SIMD, BLOCK_SIMD)
 m("simd: db of a later block of rows goes to the first", "where the block's rows begin is left out",
-  [(SIMD, "sums_to = v + v_offset + row0;", "sums_to = v + v_offset;")], ON_SIMD, BLOCK_SIMD)
+  [(SIMD, "sums_to = v + v_offset + row0,", "sums_to = v + v_offset,")], ON_SIMD, BLOCK_SIMD)
 ON_NARROW, BLOCK_NARROW = ("products simd-narrow simd-narrow/%s" % rows for rows in ("small/*/none/*", "block/*"))
 m("narrow: drops the last k of a block", "the multiplication ends one early",
   [(SIMD, "k < depth; k++, x += OCLIN_ITEM_N", "k < depth - 1; k++, x += OCLIN_ITEM_N")], ON_NARROW)
@@ -125,9 +125,9 @@ m("narrow: a sample's neighbour is stored", "sums of the sample beside it", [(SI
   ON_NARROW)
 m("narrow: the last columns of a group are the first again", "what stands in for columns outside the group",
   [(SIMD, "sums[min(column + j, columns - 1) * width", "sums[min(j, columns - 1) * width")], BLOCK_NARROW, ON_NARROW)
-m("plan: narrow for half a panel", "most of what it computes is not wanted", [(PLAN, "10 * p->m >= 9 * round_up", "10 * p->m >= 5 * round_up")], "plan")
+m("plan: narrow for half a panel", "most of what it computes is not wanted", [(PLAN, "10 * p->m >= 9 * oclin_round_up", "10 * p->m >= 5 * oclin_round_up")], "plan")
 m("plan: narrow blocks of more columns than there is room for", "the sums overwrite what lies behind",
-  [(PLAN, "(int)least(part(p->n, parts, t->item_m), most)", "(int)part(p->n, parts, t->item_m)")], "plan")
+  [(PLAN, "(int)oclin_least(part(p->n, parts, t->item_m), most)", "(int)part(p->n, parts, t->item_m)")], "plan")
 m("plan: packs what no cache holds as if one did", "large packed operands go through memory",
   [(PLAN, "exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0", "exceeds_caches(d, 2 * packed) ? 0.0 : 0.0")], "plan")
 m("plan: asks ahead where the compiler cannot", "__builtin_prefetch() ends the build on other compilers",
@@ -151,9 +151,9 @@ m("forward_skinny: last row twice", "a row past the edge is not another row's bu
 m("forward_skinny: rows and columns of blocks exchanged", "the group's row is its column",
   [(SKINNY, "block / blocks_n * block_m, column0 = block % blocks_n * block_n", "block % blocks_n * block_m, column0 = block / blocks_n * block_n")],
   ON_SKINNY, BLOCK_SKINNY)
-m("grads_skinny: odd sample's companion is not zero", "it is what was there before", [
-    (GRADS, "for (int i = 0; i < samples + samples % 2; i++)", "for (int i = 0; i < samples; i++)")],
-  ON_SKINNY, "oclgrind products simd-skinny simd-skinny/small/*/none/*")
+m("grads_skinny: the last sample of dX is not cleared", "it, or an odd one's companion, starts with what was there",
+  [(GRADS, "for (int i = 0; i < samples; i++)\n        for (int j = 0; j < columns; j += OCLIN_VL) dx[", "for (int i = 0; i < samples - 1; "
+    "i++)\n        for (int j = 0; j < columns; j += OCLIN_VL) dx[")], ON_SKINNY, "oclgrind " + ON_SKINNY)
 m("step: one element too many", "update.cl writes behind the row",
   [(UPDATE, "load_lanes(w + i, lanes)),\n                    lanes);", "load_lanes(w + i, lanes)),\n                    lanes + 1);")],
   ON_PLAIN, ON_SIMT, ON_SIMD)
@@ -186,18 +186,18 @@ m("load: tail uninitialised", "lanes that do not exist are not set to 0",
 m("simd: sums start with what was there", "the sums of a register tile are not set to 0",
   [(SIMD, "for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);", "for (int i = 0; i < SUMS; i++) sum[i] = c[i];", 0)], ON_SIMD, EDGE_SIMD)
 m("grads_skinny: dX starts with what was there", "the tile of dX is not set to 0",
-  [(GRADS, "dx_tile[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);", ";")], ON_SKINNY, BLOCK_SKINNY,
+  [(GRADS, "dx[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);", ";")], ON_SKINNY, BLOCK_SKINNY,
   "oclgrind products simd-skinny simd-skinny/small/*/none/*")
 
 # -------------------------------------------------------------------------- tiles larger and smaller than the NDRange
 
-SIMT_GROUPS = "plan->groups = ceil_divide(p->m, plan->tile.tile_m) * ceil_divide(p->n, plan->tile.tile_n);"
+SIMT_GROUPS = "oclin_ceil_divide(p->m, plan->tile.tile_m) * oclin_ceil_divide(p->n, plan->tile.tile_n);"
 m("simt: groups for a tile twice as wide", "half of the columns are not computed",
   [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "(2 * plan->tile.tile_n)"))], EDGE_SIMT)
 m("simt: groups for a tile half as wide", "groups beyond the matrix read there",
   [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "plan->tile.tile_n / 2"))],
   EDGE_SIMT, "plan", "oclgrind-data edges tight_end/simt-16")
-SIMD_BLOCKS = "return ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);"
+SIMD_BLOCKS = "return oclin_ceil_divide(p->m, plan->block_m) * oclin_ceil_divide(p->n, plan->block_n);"
 m("simd: groups for the largest block", "blocks are smaller: some are not computed",
   [(PLAN, SIMD_BLOCKS, SIMD_BLOCKS.replace("plan->block_n", "plan->tile.tile_n"))], "plan", "products simd-staged simd-staged/edge/*")
 QUEUED = "blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n)"
@@ -232,10 +232,10 @@ m("simt: kernel built for a smaller tile than planned", "the NDRange is that of 
   [(PROGRAM, "t->group, t->vl, t->tile_m, t->tile_n,", "t->group, t->vl, t->tile_m, t->family == OCLIN_SIMT ? t->tile_n / 2 : t->tile_n,")],
   EDGE_SIMT)
 m("plain: one group too few", "the remainder is not computed", [
-    (PLAN, "ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n / plan->tile.group + (p->m * p->n < plan->tile.group)")],
+    (PLAN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n / plan->tile.group + (p->m * p->n < plan->tile.group)")],
   ON_PLAIN, EDGE_PLAIN)
 m("elements: one group too few", "a step or fill ends early",
-  [(PLAN, "ceil_divide(rows * ceil_divide(cols, t->item_n), t->group)", "rows * ceil_divide(cols, t->item_n) / t->group + (rows * ceil_divide(cols, t->item_n) < t->group)")],
+  [(PLAN, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)", "rows * oclin_ceil_divide(cols, t->item_n) / t->group + (rows * oclin_ceil_divide(cols, t->item_n) < t->group)")],
   "layer_state", "tensor", EDGE_SIMT, "products plain plain/extreme/*")
 
 # ------------------------------------------------------------------------------------------------------- bias, scale
@@ -246,10 +246,10 @@ m("forward: always a bias", "b is added to layers that have none", [(FORWARD, "i
 m("grad_w: db never summed", "(plain)", [(PLAIN, "(flags & OCLIN_FLAG_BIAS)", "0")], ON_PLAIN)
 m("grads_skinny: db by every group", "the fused step of b happens more than once", [(GRADS, "if (column0 == 0 && flags", "if (flags")],
   ON_SKINNY, BLOCK_SKINNY)
-m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "sum_a * scale", "sum_a")], ON_PLAIN)
-m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "sum * scale", "sum")], ON_PLAIN)
+m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, v", "store_gradient(sum, v")], ON_PLAIN)
+m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, c", "store_gradient(sum, c")], ON_PLAIN)
 m("grads_skinny: dX divided by the batch", "the mean is of parameters' gradients alone",
-  [(GRADS, "dx_tile[i * TILE_VECTORS + j / OCLIN_VL],\n", "dx_tile[i * TILE_VECTORS + j / OCLIN_VL] * scale,\n")], ON_SKINNY)
+  [(GRADS, "const real sum = dx[j / OCLIN_VL];", "const real sum = dx[j / OCLIN_VL] / samples;")], ON_SKINNY)
 m("loss: gradient of mse without its 2", "", [(LOSS, "2.0 * scale", "scale")], "loss plain/*")
 m("loss: mean of mse over rows alone", "", [(LOSS, "classes ? (double)rows : (double)rows * (double)c->y->cols", "(double)rows")], "loss plain/*")
 
@@ -312,7 +312,7 @@ def int_of(name, file, old, narrow, *tests):
 int_of("plain, offset of A", PLAIN, "a += a_offset;", "a_offset", "large plain/layer/*")
 int_of("plain, row of B", PLAIN, "b[column * b_stride + k]", "column * b_stride", "large plain/layer/*")
 int_of("plain, row of C", PLAIN, "c + c_offset + row * c_stride", "row * c_stride", "large plain/layer/*")
-int_of("plain, row of Z", PLAIN, "z + z_offset + row * z_stride", "row * z_stride", "large plain/z/*")
+int_of("plain, row of Z", PLAIN, "z + z_offset + row * z_stride + column", "row * z_stride", "large plain/z/*")
 int_of("plain, the result's number", PLAIN, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/outputs/plain")
 int_of("simt, offset of B", SIMT, "aim(b_from, b + b_offset,", "b_offset", "large simt-16/layer/*")
 int_of("simt, row of an operand", SIMT, "along_k ? row * stride + k", "row * stride", "large simt-16/layer/*")
@@ -351,9 +351,9 @@ m("int: where a dense read begins", "beyond 2^31 it goes elsewhere",
 int_of("where a copy to verify begins", "src/verify.c", "from[3] = {(size_t)t->offset *", "t->offset", "large plain/verified/*")
 m("int: pitch of a copy to verify", "beyond 2^31 it goes elsewhere",
   [("src/verify.c", "? (size_t)t->stride * sizeof(float)", "? (size_t)(int)t->stride * sizeof(float)")], "large plain/verified/*")
-int_of("groups of a step or fill", PLAN, "ceil_divide(rows * ceil_divide(cols, t->item_n), t->group)",
-       "rows * ceil_divide(cols, t->item_n)", "large */plans")
-int_of("groups of a plain product", PLAN, "ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
+int_of("groups of a step or fill", PLAN, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)",
+       "rows * oclin_ceil_divide(cols, t->item_n)", "large */plans")
+int_of("groups of a plain product", PLAN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
 int_of("groups of a loss", PLAN, "plan->groups = rows;", "rows", "large */plans")
 
 # ------------------------------------------------------------------------------- accumulate, overwrite, order, step
@@ -418,7 +418,7 @@ m("layer: saved x of the wrong forward", "remember() keeps the first x",
   [(LAYER, "s->x = oclin_tensor_retain(x);", "s->x = old_x ? oclin_tensor_retain(old_x) : oclin_tensor_retain(x);")], "layer_state saved/*",
   "layer_state")
 m("layer: infer counts as forward", "the saved state follows infer",
-  [(LAYER, "OCLIN_TRY(run_forward(l, x, y, NULL));\n", "OCLIN_TRY(run_forward(l, x, y, NULL));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
+  [(LAYER, "OCLIN_TRY(run_forward(l, x, y, NULL, &roundings));\n", "OCLIN_TRY(run_forward(l, x, y, NULL, &roundings));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
 m("layer: version of x not checked", "", [(LAYER, "if (s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
 m("layer: version of y not checked", "", [(LAYER, "if (s->y && s->y->version != s->y_version)", "if (0)")], "layer_state meanwhile/*")
 m("layer: saved of another layer accepted", "", [(LAYER, "if (s->layer != l->id) return", "if (0) return")], "layer_state saved/*", "layer_state")
@@ -493,10 +493,10 @@ m("loss: scratch memory a row short", "", [(LOSS, "OCLIN_TRY(oclin_scratch(ctx, 
   "loss plain/*", "oclgrind loss mse/*")
 m("product: sum in 12 bits", "a half-precision accumulator", [
     (PLAIN, "    store_product(sum,", "    sum = as_float(as_uint(sum) & 0xFFFFF000u);\n    store_product(sum,")], ON_PLAIN)
-m("product: operands in 11 bits", "TF32", [(PLAIN, "load_b(b, b_stride, i, column), sum)",
-                                           "as_float(as_uint(load_b(b, b_stride, i, column)) & 0xFFFFE000u), sum)")], ON_PLAIN, "products plain plain/pair/*")
+m("product: operands in 11 bits", "TF32", [(PLAIN, "load_b(b, b_stride, i, column), part)",
+                                           "as_float(as_uint(load_b(b, b_stride, i, column)) & 0xFFFFE000u), part)")], ON_PLAIN, "products plain plain/pair/*")
 m("product: a launch is left out", "dX is not enqueued", [
-    (PRODUCT, "    if (p->packing_kernel) OCLIN_TRY", "    if (p->id == OCLIN_KERNEL_GRAD_X) return OCLIN_OK;\n    if (p->packing_kernel) OCLIN_TRY")], ON_PLAIN)
+    (PRODUCT, "        if (slice.packing_kernel) OCLIN_TRY", "        if (p->id == OCLIN_KERNEL_GRAD_X) return OCLIN_OK;\n        if (slice.packing_kernel) OCLIN_TRY")], ON_PLAIN)
 m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 0 && p->n % 4 == 0;", "return 1;")], "oclgrind-data edges tight_end/simt-16")
 m("tensor: unaligned start taken for aligned", "", [(TENSOR, "base_aligned && start && rows", "base_aligned && rows")], "sharing *align*", "sharing",
   "tensor")
@@ -557,14 +557,14 @@ m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "{
   "layer_state zero_grad/*")
 m("loss: added to before its marked zeros are written", "",
   [(LOSS, "c->options.accumulate ? oclin_tensor_settle(outputs[i])", "0 ? oclin_tensor_settle(outputs[i])")], "loss state/*")
-m("layer: the workspace leaves out dW", "", [(LAYER, "i < 3 && batch > 0", "i < 2 && batch > 0")], "layer_state workspace/*")
+m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
 m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
-TURN = "enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale));"
+TURN = "in_two(classes ? scale : 2.0 * scale)"
 m("loss: every second gradient differs in its last bit", "",
-  [(LOSS, TURN, "enqueue_rows(ctx, &by_row, c, classes, (float)(classes ? scale : 2.0 * scale) * (ctx->epoch % 2 ? 1.0f : 0x1.000002p0f));")],
+  [(LOSS, TURN, "in_two((classes ? scale : 2.0 * scale) * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")
 m("loss: every second sum differs in its last bit", "",
-  [(LOSS, "enqueue_sum(ctx, &sum, c, (float)scale)", "enqueue_sum(ctx, &sum, c, (float)scale * (ctx->epoch % 2 ? 1.0f : 0x1.000002p0f))")],
+  [(LOSS, "enqueue_sum(ctx, &sum, c, in_two(scale))", "enqueue_sum(ctx, &sum, c, in_two(scale * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0)))")],
   "loss *twice")
 
 # -------------------------------------------------------------------------------------- alignment of one operand alone
@@ -595,7 +595,8 @@ m("program: local memory of the built kernel is not looked at", "",
 m("program: all of the local memory is too much", "",
   [(PROGRAM, "local <= (cl_ulong)ctx->device.info.local_bytes;", "local < (cl_ulong)ctx->device.info.local_bytes;")], "program driver/*")
 m("program: a file for the folder of kernels is a folder without files", "",
-  [(PROGRAM, "if (!file && errno != ENOENT)", "if (!file && errno != ENOENT && errno != ENOTDIR)")], "program replace/*")
+  [("src/os.c", "if (errno != ENOENT) *why = \"cannot be opened\";", "if (errno != ENOENT && errno != ENOTDIR) *why = \"cannot be opened\";")],
+  "program replace/*")
 m("program: the first device's binary is stored", "", [(PROGRAM, "while (i < count && devices[i] != ctx->device.info.device) i++;", "")],
   "program driver/*")
 DEVICE = "src/device.c"
@@ -655,3 +656,35 @@ m("tensor: a view of what was just written counts as never written", "a finish t
   [(TENSOR, "if (u->version > t->version) t->version = u->version;", "")], "sharing unspecified/*")
 m("tensor: a view of what was just written counts as finished", "a finish that fails leaves it readable",
   [(TENSOR, "if (u->epoch > t->epoch) t->epoch = u->epoch;", "")], "sharing unspecified/*")
+
+# -------------------------------------------------------------------------------- long sums: slices, chunks, roundings
+
+SUMS, ADDITIONS = "sums", "src/additions.c"
+m("slices: the last one forgets those before", "only the last part of a long k counts",
+  [(PRODUCT, "if (k0 > 0) slice.flags |= OCLIN_FLAG_ONTO;", "")], "sums slices/simt-16/*")
+m("slices: each runs the epilogue", "a bias, activation or step once a slice",
+  [(PRODUCT, "slice.flags |= OCLIN_FLAG_PARTIAL;", "")], "sums slices/simt-16/*")
+m("slices: s stays where it is", "later slices take the derivative of the first",
+  [(PRODUCT, "slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);", "")], "sums slices/simt-16/*")
+m("slices: db's sums have no column of their own", "db of slices lies in dW's place",
+  [(ADDITIONS, "return oclin_round_up(n + 1, 4);", "return oclin_round_up(n, 4);")], "sums slices/*")
+m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "+ behind;", ";")],
+  "sums one side/simt-16/*")
+m("additions: a chain has half of its roundings", "VERIFY calls a right device wrong",
+  [(ADDITIONS, "return oclin_least(terms, chunk) +", "return oclin_least(terms, chunk) / 2 +")], "sums one side/default/*")
+m("plain: one chain again", "no chunks", [(ADDITIONS, "plan->block_k = (int)oclin_least(root(k), INT32_MAX);",
+                                           "plan->block_k = (int)oclin_least(k, INT32_MAX);")], "plan additions/*")
+m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, group)) * group;",
+                                          "plan->chunk = oclin_ceil_divide(cols, group) * group;")], "plan additions/*")
+m("loss.cl: one chain while the host counts chunks", "the sum of a row is not cut",
+  [(LOSS_CL, "            part_sum = fma(difference, difference, part_sum);", "            sum = fma(difference, difference, sum);")],
+  "sums losses*")
+m("grads_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
+  [(GRADS, "first ? sum : sum + load_lanes(c + j, lanes)", "sum")], "products simd-skinny simd-skinny/*")
+m("simt: db's sums in local memory are not added", "only the last tiles count",
+  [(SIMT, "sum_a[q] += a_sums[q * ITEMS + item];", ";")], "sums like/simt-16/db*")
+m("simd: db's older blocks are lost", "only the last 32 blocks count",
+  [(SIMD, "*all = block == 0 ? 0.0f : *all + *now;", "*all = 0.0f;")], "sums like/simd-4/db*")
+m("reference: proven, without the operands' errors", "E is left out",
+  [("src/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
+  "reference", "sums losses*")
