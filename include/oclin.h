@@ -451,10 +451,10 @@ struct oclin_layer_options {
      * alive, and may write them. Its creation changes nothing in them.
      * w and b keep their values. They may lie in CL_MEM_READ_ONLY memory: a step, which would write them,
      * is then refused, and all the rest is done.
-     * dw and db must be writable. They stay what they are: a gradient that was cleared, or of which no
-     * element was ever written, is cleared; any other (computed by another layer, written, or in memory
-     * of the caller) is a gradient, which backward adds to and step applies. To begin without, call
-     * oclin_layer_zero_grad() first. */
+     * dw and db must be writable. They stay what they are: a gradient that was cleared is cleared; so is
+     * one of which no element was ever written (as oclin_context_options records it for `strict`). Any
+     * other (computed by another layer, written, or in memory of the caller) is a gradient, which
+     * backward adds to and step applies. To begin without, call oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
 };
 #define OCLIN_LAYER_OPTIONS_INIT                                                                        \

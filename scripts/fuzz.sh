@@ -34,7 +34,7 @@ build_in "$build" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DOCLIN_FUZZ=ON -DOCLIN_SANI
 
 # PoCL alone: other drivers on the machine bring leaks of their own. Leaks are looked for at the end, not after each input:
 # a driver keeps what it compiles.
-export OCL_ICD_VENDORS OCLIN_DEVICE="portable computing" OCLIN_CACHE_DIR= OCLIN_PLAN= OCLIN_VERIFY=
+export OCL_ICD_VENDORS OCLIN_DEVICE="portable computing" OCLIN_CACHE_DIR= OCLIN_PLAN= OCLIN_VERIFY= OCLIN_STRICT=
 OCL_ICD_VENDORS=$(grep -l libpocl /etc/OpenCL/vendors/*.icd | head -n 1)
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
