@@ -254,26 +254,32 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
 
     /* One buffer is read while the next tile is on its way to the other: one barrier a tile is enough. */
     int front = 0;
-    for (uint tile = 1; tile < tiles + !OCLIN_PEEL; tile++) {
-        const int more = OCLIN_PEEL || tile < tiles;
-        if (SUM_A_OVER_K && tile % OCLIN_SIMT_SUM_TILES == 0) put_sums_a(a_sums, sum_a, item);
-        if (more) {
-            load_quads(a_quad, a_from, a_stride, OCLIN_TILE_K, rows, OF_A, item);
-            if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
-            load_quads(b_quad, b_from, b_stride, OCLIN_TILE_K, columns, OF_B, item);
+    const uint end = tiles + !OCLIN_PEEL;
+    for (uint tile = 1; tile < end;) {
+        /* one loop, but for the sums of A, which are put away between two of them */
+        const uint stop =
+            SUM_A_OVER_K ? min(end, (tile / OCLIN_SIMT_SUM_TILES + 1) * OCLIN_SIMT_SUM_TILES) : end;
+        for (; tile < stop; tile++) {
+            const int more = OCLIN_PEEL || tile < tiles;
+            if (more) {
+                load_quads(a_quad, a_from, a_stride, OCLIN_TILE_K, rows, OF_A, item);
+                if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
+                load_quads(b_quad, b_from, b_stride, OCLIN_TILE_K, columns, OF_B, item);
+            }
+            advance(a_from, a_stride, OCLIN_TILE_K, OF_A);
+            if (A_NEEDS_S) advance(s_from, s_stride, OCLIN_TILE_K, OF_A);
+            advance(b_from, b_stride, OCLIN_TILE_K, OF_B);
+            multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
+                           b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
+            front ^= 1;
+            if (more) {
+                finish_a(a_quad, s_quad, sum_a);
+                store_quads(a_tile + front * BUFFER(OCLIN_TILE_M), a_quad, OF_A, item);
+                store_quads(b_tile + front * BUFFER(OCLIN_TILE_N), b_quad, OF_B, item);
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
         }
-        advance(a_from, a_stride, OCLIN_TILE_K, OF_A);
-        if (A_NEEDS_S) advance(s_from, s_stride, OCLIN_TILE_K, OF_A);
-        advance(b_from, b_stride, OCLIN_TILE_K, OF_B);
-        multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
-                       b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
-        front ^= 1;
-        if (more) {
-            finish_a(a_quad, s_quad, sum_a);
-            store_quads(a_tile + front * BUFFER(OCLIN_TILE_M), a_quad, OF_A, item);
-            store_quads(b_tile + front * BUFFER(OCLIN_TILE_N), b_quad, OF_B, item);
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
+        if (SUM_A_OVER_K) put_sums_a(a_sums, sum_a, item);
     }
 #if OCLIN_PEEL
     multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
