@@ -278,7 +278,7 @@ static void test_losses(void **state)
     struct piece p[] = {place(&a, OCLIN_F32, ROWS, COLS, y), place(&a, OCLIN_F32, ROWS, COLS, t),
                         place(&a, OCLIN_F32, ROWS, COLS, NULL), place(&a, OCLIN_F32, 1, 1, NULL)};
     for (int i = 0; i < ROWS; i++) { /* so far above the others that p is 1 there, and 0 elsewhere */
-        labels[i] = COLS - 1 - i; /* not 0, which untouched memory holds */
+        labels[i] = COLS - 1 - i;    /* not 0, which untouched memory holds */
         scores[i * COLS + labels[i]] = 1000.0f;
     }
     struct piece s = place(&a, OCLIN_F32, ROWS, COLS, scores), l = place(&a, OCLIN_I32, ROWS, 1, labels),
