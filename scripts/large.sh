@@ -19,6 +19,6 @@ while read -r name; do
         echo "FAILED $name" && cat "$log" && failed=$((failed + 1))
     fi
     rm -f "$log"
-done < <(build/tests/test_large huge/names)
+done < <(build/tests/test_large huge/names 2>/dev/null) # which runs none
 echo "$count tests, $failed failed"
 [ $count -gt 0 ] && [ $failed = 0 ]

@@ -1,7 +1,7 @@
 /*
  * Beyond 2^31 and 2^32 elements: every operand of every kernel once in rows so far apart that the last begins
- * behind element 2^32, and once, dense, behind it. An offset, stride or index of 32 bits, signed or not, goes
- * elsewhere.
+ * behind element 2^32, and once close together, behind it. An offset, stride or index of 32 bits, signed or
+ * not, goes elsewhere.
  *
  * The arena is address space: of its 21 GB only the pages of the operands are ever touched, some MB. (It is
  * the host's memory, so this needs a device that works in it: a CPU.) PoCL's largest buffer is a part of the
@@ -56,7 +56,7 @@ struct arena {
     oclin_context *ctx;
     cl_mem mem;
     cl_command_queue queue;
-    int64_t stride; /* of rows far apart; 0: dense, and far behind the start */
+    int64_t stride; /* of rows far apart; 0: close together, and far behind the start */
     int pieces;
 };
 
@@ -108,10 +108,8 @@ static size_t byte_of(const struct piece *p, int64_t row)
 static struct piece place(struct arena *a, oclin_dtype dtype, int64_t rows, int64_t cols, const void *host)
 {
     struct piece p = {.offset = ++a->pieces * GAP, .rows = rows, .cols = cols, .stride = cols};
-    if (a->stride && rows > 1)
-        p.stride = a->stride;
-    else
-        p.offset += TWO_32;
+    if (rows > 1) p.stride = a->stride ? a->stride : cols + 4;
+    if (p.stride != a->stride) p.offset += TWO_32;
     assert_ok(a->ctx, oclin_tensor_wrap(&p.t, a->ctx, dtype, a->mem, p.offset, rows, cols, p.stride));
     p.host = new_array(float, rows *cols);
     if (host) memcpy(p.host, host, (size_t)(rows * cols) * sizeof(float));
@@ -280,7 +278,7 @@ static void test_losses(void **state)
     struct piece p[] = {place(&a, OCLIN_F32, ROWS, COLS, y), place(&a, OCLIN_F32, ROWS, COLS, t),
                         place(&a, OCLIN_F32, ROWS, COLS, NULL), place(&a, OCLIN_F32, 1, 1, NULL)};
     for (int i = 0; i < ROWS; i++) { /* so far above the others that p is 1 there, and 0 elsewhere */
-        labels[i] = (i * 2 + 1) % COLS;
+        labels[i] = COLS - 1 - i;    /* not 0, which untouched memory holds */
         scores[i * COLS + labels[i]] = 1000.0f;
     }
     struct piece s = place(&a, OCLIN_F32, ROWS, COLS, scores), l = place(&a, OCLIN_I32, ROWS, 1, labels),

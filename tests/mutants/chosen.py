@@ -43,7 +43,7 @@ m("simt: drops the last k of each tile", "the loop over a tile's depth ends one 
   [(SIMT, "for (int k = 0; k < OCLIN_TILE_K; k++) {\n        float4 bk", "for (int k = 0; k < OCLIN_TILE_K - 1; k++) {\n        float4 bk")],
   ON_SIMT)
 m("simt: drops the last tile", "the loop over tiles ends one early",
-  [(SIMT, "for (uint tile = 1; tile < tiles + !OCLIN_PEEL;", "for (uint tile = 1; tile + 1 < tiles + !OCLIN_PEEL;")], ON_SIMT, EDGE_SIMT)
+  [(SIMT, "const uint end = tiles + !OCLIN_PEEL;", "const uint end = tiles - 1 + !OCLIN_PEEL;")], ON_SIMT, EDGE_SIMT)
 m("simt: tiles overlap by one k", "the pointers advance one too few after the first tile",
   [(SIMT, "advance(a_from, a_stride, depth, OF_A)", "advance(a_from, a_stride, depth - 1, OF_A)"),
    (SIMT, "advance(b_from, b_stride, depth, OF_B)", "advance(b_from, b_stride, depth - 1, OF_B)")], ON_SIMT, EDGE_SIMT)
