@@ -145,9 +145,9 @@ part_prefix() {
         place "$work/it's here" && use "$work/it's here" && mv "$work/it's here" "$work/it's there" &&
         "$install/use.sh" "$work/it's there" cmake &&
         cmake --install "$base" --prefix "$work/what's given" && use "$work/what's given" &&
-        configure "$base" -DCMAKE_INSTALL_PREFIX=/usr && make "$base" &&
-        DESTDIR=$work/root cmake --install "$base" && use "$work/root/usr" &&
-        [ -e "$work/root/usr/share/licenses/oclin/LICENSE" ]
+        configure "$base" -DCMAKE_INSTALL_PREFIX=/opt/oclin && make "$base" &&
+        DESTDIR=$work/root cmake --install "$base" && use "$work/root/opt/oclin" &&
+        [ -e "$work/root/opt/oclin/share/licenses/oclin/LICENSE" ]
 }
 
 part libdir '' 'LIBDIR and INCLUDEDIR of several levels, and as absolute paths'
