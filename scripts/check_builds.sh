@@ -145,9 +145,9 @@ part_prefix() {
         place "$work/it's here" && use "$work/it's here" && mv "$work/it's here" "$work/it's there" &&
         "$install/use.sh" "$work/it's there" cmake &&
         cmake --install "$base" --prefix "$work/what's given" && use "$work/what's given" &&
-        configure "$base" -DCMAKE_INSTALL_PREFIX=/usr && make "$base" &&
-        DESTDIR=$work/root cmake --install "$base" && use "$work/root/usr" &&
-        [ -e "$work/root/usr/share/licenses/oclin/LICENSE" ]
+        configure "$base" -DCMAKE_INSTALL_PREFIX=/opt/oclin && make "$base" &&
+        DESTDIR=$work/root cmake --install "$base" && use "$work/root/opt/oclin" &&
+        [ -e "$work/root/opt/oclin/share/licenses/oclin/LICENSE" ]
 }
 
 part libdir '' 'LIBDIR and INCLUDEDIR of several levels, and as absolute paths'
@@ -260,8 +260,16 @@ elsewhere() {
         exports_only_oclin "$folder/build/liboclin.so" &&
         runs_without_driver "$folder/build" "$folder/loader" "$@"
 }
-part m32 'gcc-multilib' '32 bits, with a loader that finds no driver'
-part_m32() { elsewhere "$work/m32" gcc -m32; }
+part m32 'gcc-multilib libcmocka-dev' '32 bits, with a loader that finds no driver; the tests are compiled'
+part_m32() {
+    local file
+    elsewhere "$work/m32" gcc -m32 || return 1
+    for file in "$root"/tests/*.c; do
+        gcc -m32 -std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$root/include" -I"$root/src" \
+            -I"$root/cl" -DOCLIN_SHARED_LIBRARY='""' -DOCLIN_HEADER='""' -DOCLIN_NM='""' -DOCLIN_ARCHIVE='""' \
+            -DOCLIN_CALLS='""' "$file" || fail "$file"
+    done
+}
 part musl 'musl-tools' 'musl instead of glibc, with a loader that finds no driver'
 part_musl() { elsewhere "$work/musl" musl-gcc; }
 

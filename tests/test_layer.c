@@ -103,7 +103,7 @@ static void test_option_sizes(void **state)
     oclin_layer *l = NULL;
     newer.options.size = 3;
     assert_refused(ctx, OCLIN_E_ARG, "size is 3", oclin_layer_create(&l, ctx, 1, 1, &newer.options));
-    newer.options.size = (size_t)1 << 40;
+    newer.options.size = SIZE_MAX / 2;
     assert_refused(ctx, OCLIN_E_ARG, "size is", oclin_layer_create(&l, ctx, 1, 1, &newer.options));
     newer.options.size = sizeof newer;
     assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, &newer.options));

@@ -82,7 +82,9 @@ static struct size_case create_cases[] = {
     {"bytes overflow", 0, 1, INT64_MAX, 0, OCLIN_E_SHAPE, "overflow"},
     {"bytes overflow to 0", 0, 1, INT64_C(1) << 62, 0, OCLIN_E_SHAPE, "overflow"},
     {"both highest", 0, INT64_MAX, INT64_MAX, 0, OCLIN_E_SHAPE, "overflow"},
-    {"too large for the device", 0, INT64_C(1) << 30, INT64_C(1) << 20, 0, OCLIN_E_SHAPE, "largest buffer"},
+    {"too large for the device", 0, INT64_C(1) << 30, INT64_C(1) << 20, 0, OCLIN_E_SHAPE,
+     SIZE_MAX > UINT32_MAX ? "largest buffer"
+                           : "overflow"}, /* on a host of 32 bits its bytes are no number */
     {"rows 0 of many columns", 0, 0, INT64_MAX, 0, OCLIN_OK, ""},
 };
 
