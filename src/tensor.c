@@ -160,6 +160,12 @@ static oclin_status check_dims(oclin_context *ctx, oclin_dtype dtype, int64_t ro
 oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, int64_t rows,
                                int64_t cols)
 {
+    return oclin_tensor_make_by(ctx->queue, tensor, ctx, dtype, rows, cols);
+}
+
+oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor, oclin_context *ctx,
+                                  oclin_dtype dtype, int64_t rows, int64_t cols)
+{
     *tensor = NULL;
     OCLIN_TRY(check_dims(ctx, dtype, rows, cols, cols));
     const int64_t bytes = span(rows, cols, cols) * ELEMENT_BYTES;
@@ -167,7 +173,7 @@ oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_
     if (bytes > 0) {
         char what[80];
         snprintf(what, sizeof what, "a tensor of %lld x %lld", (long long)rows, (long long)cols);
-        OCLIN_TRY(oclin_device_memory(ctx, bytes, what, &root));
+        OCLIN_TRY(oclin_device_memory(ctx, queue, bytes, what, &root));
     }
     struct oclin_storage *storage = NULL;
     OCLIN_TRY(storage_create(&storage, ctx, root));
