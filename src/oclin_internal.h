@@ -316,7 +316,7 @@ oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor,
                                   oclin_dtype dtype, int64_t rows, int64_t cols);
 oclin_status oclin_tensor_read_inside(oclin_tensor *t, void *host);
 oclin_status oclin_tensor_write_inside(oclin_tensor *t, const void *host);
-/* Whether two tensors share elements; where that cannot be decided: 1. */
+/* Whether two tensors share elements, exactly. */
 int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u);
 /* An operand's part of the argument checks; `name` is its letter in the sentences. */
 oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const char *name,
