@@ -27,9 +27,9 @@
  * - Functions that compute return when the work is enqueued, not when it is done. The queue of a context is
  *   in order. oclin_context_finish(), oclin_context_mark() and the blocking reads wait or give an event.
  * - One context, with all that was made on it, is used by one thread at a time. Different contexts are
- *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE. PoCL before
- *   6.0 ends the process where two contexts run kernels of one text; there each context that lives beside
- *   others builds kernels of its own, which costs it their compile time (once, then they come from the disk).
+ *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE. PoCL
+ *   before 6.0 ends the process where two contexts run kernels of one text; there each context that lives
+ *   beside others builds kernels of its own, at the cost of their compile time (once: then the disk has them).
  * - What is known of memory (who shares elements, what was written, zeros that are only marked, what a
  *   failure left) is known to one context. Where two contexts on one cl_context see the same memory the
  *   program tells them, as oclin_tensor_wrap() says.
@@ -41,9 +41,9 @@
  * - Sizes, strides and offsets are int64_t and count elements, never bytes.
  * - Option structs are filled with their ..._OPTIONS_INIT; a NULL pointer means the same. `size` lets a
  *   program that was compiled against an older header run with a newer library and the other way round.
- * - The library never prints, exits or aborts, installs no exit handler and has no global state but two locks:
- *   one thread at a time asks the drivers for their devices, and takes or gives back the number that sets the
- *   kernels of a context apart on PoCL before 6.0. Both are held for the creation of a context, or less.
+ * - The library never prints, exits or aborts, installs no exit handler and has no global state but two
+ *   locks: one thread at a time asks the drivers for their devices, and takes or gives back the number that
+ *   sets the kernels of a context apart on PoCL before 6.0. Neither is held longer than that takes.
  *
  * Not promised: equal bits on different devices, drivers, versions of oclin or plans. Promised: equal bits on
  * every run where all four are the same. OCLIN_PLAN, or the absence of a tuning file (see oclin_tune()), pins the plan.
@@ -473,7 +473,8 @@ typedef struct oclin_layer oclin_layer;
 typedef struct oclin_saved oclin_saved;
 
 /**
- * A layer y = act(W x + b) from n_in to n_out features.
+ * A layer y = act(W x + b) from n_in to n_out features. Does not wait for the context's queue: parameters that it
+ * makes are written through another queue of its own, in pieces of 256 KiB.
  *
  * Layers may share W (weight tying): its gradient is the sum of the dW of all of them. First all forwards,
  * then all backwards, then the steps, in one of two ways:

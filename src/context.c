@@ -520,7 +520,8 @@ oclin_status oclin_context_cl(oclin_context *ctx, cl_context *context, cl_device
 /* -------------------------------------------------------------------------------------------- scratch */
 
 /* Drivers allocate lazily, and would fail later in a kernel: migrating asks for the memory now. */
-oclin_status oclin_device_memory(oclin_context *ctx, int64_t bytes, const char *what, cl_mem *mem)
+oclin_status oclin_device_memory(oclin_context *ctx, cl_command_queue queue, int64_t bytes, const char *what,
+                                 cl_mem *mem)
 {
     *mem = NULL;
     const int64_t largest = ctx->device.info.max_allocation;
@@ -530,8 +531,8 @@ oclin_status oclin_device_memory(oclin_context *ctx, int64_t bytes, const char *
     cl_int error;
     cl_mem made = clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &error);
     if (error) return oclin_fail_cl(ctx, error, "clCreateBuffer");
-    error = clEnqueueMigrateMemObjects(ctx->queue, 1, &made, CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, 0, NULL,
-                                       NULL);
+    error =
+        clEnqueueMigrateMemObjects(queue, 1, &made, CL_MIGRATE_MEM_OBJECT_CONTENT_UNDEFINED, 0, NULL, NULL);
     if (error) {
         clReleaseMemObject(made);
         return oclin_fail_cl(ctx, error, "clEnqueueMigrateMemObjects");
@@ -544,7 +545,7 @@ oclin_status oclin_scratch(oclin_context *ctx, int64_t bytes, const char *user)
 {
     if (bytes <= (int64_t)ctx->scratch_bytes) return OCLIN_OK;
     cl_mem grown;
-    OCLIN_TRY(oclin_device_memory(ctx, bytes, user, &grown));
+    OCLIN_TRY(oclin_device_memory(ctx, ctx->queue, bytes, user, &grown));
     oclin_log(ctx, "scratch memory grows from %zu to %lld bytes for %s", ctx->scratch_bytes, (long long)bytes,
               user);
     /* commands in flight keep the old buffer alive */

@@ -49,7 +49,7 @@ static oclin_status check_given(oclin_context *ctx, int64_t n_in, int64_t n_out,
 }
 
 /* Uploads random parameters in pieces, so that the host needs little memory for a large W. */
-static oclin_status initialise(oclin_layer *l, oclin_tensor *t, uint32_t stream,
+static oclin_status initialise(oclin_layer *l, cl_command_queue queue, oclin_tensor *t, uint32_t stream,
                                const struct oclin_layer_options *o)
 {
     enum { PIECE = 1 << 16 };
@@ -61,7 +61,7 @@ static oclin_status initialise(oclin_layer *l, oclin_tensor *t, uint32_t stream,
     for (int64_t first = 0; first < n && !error; first += PIECE) {
         const int64_t count = n - first < PIECE ? n - first : PIECE;
         oclin_random_fill(o->seed, stream, o->init, limit, (uint64_t)first, count, piece);
-        error = clEnqueueWriteBuffer(l->ctx->queue, t->mem, CL_TRUE, (size_t)first * sizeof *piece,
+        error = clEnqueueWriteBuffer(queue, t->mem, CL_TRUE, (size_t)first * sizeof *piece,
                                      (size_t)count * sizeof *piece, piece, 0, NULL, NULL);
     }
     free(piece);
@@ -70,16 +70,34 @@ static oclin_status initialise(oclin_layer *l, oclin_tensor *t, uint32_t stream,
     return OCLIN_OK;
 }
 
-/* w or b: the caller's, or new and initialised. */
-static oclin_status take_parameter(oclin_layer *l, oclin_tensor **slot, oclin_tensor *given, int64_t rows,
+/* w or b, new and initialised. */
+static oclin_status make_parameter(oclin_layer *l, cl_command_queue queue, oclin_tensor **slot, int64_t rows,
                                    int64_t cols, uint32_t stream, const struct oclin_layer_options *o)
 {
-    if (given) {
-        *slot = oclin_tensor_retain(given);
-        return OCLIN_OK;
-    }
-    OCLIN_TRY(oclin_tensor_make(slot, l->ctx, OCLIN_F32, rows, cols));
-    return initialise(l, *slot, stream, o);
+    OCLIN_TRY(oclin_tensor_make_by(queue, slot, l->ctx, OCLIN_F32, rows, cols));
+    return initialise(l, queue, *slot, stream, o);
+}
+
+static oclin_status make_missing(oclin_layer *l, cl_command_queue queue, const struct oclin_layer_options *o)
+{
+    if (!l->w) OCLIN_TRY(make_parameter(l, queue, &l->w, l->out, l->in, 0, o));
+    if (l->bias && !l->b) OCLIN_TRY(make_parameter(l, queue, &l->b, 1, l->out, 1, o));
+    return OCLIN_OK;
+}
+
+/* The caller's, or new ones. These are written through a queue of their own: the context's may stand behind
+ * an event that this very thread will set, and whoever waited for a write there would wait for ever. */
+static oclin_status take_parameters(oclin_layer *l, const struct oclin_layer_options *o)
+{
+    l->w = oclin_tensor_retain(o->w);
+    l->b = oclin_tensor_retain(o->b);
+    if (l->w && (l->b || !l->bias)) return OCLIN_OK;
+    cl_int error;
+    cl_command_queue queue = clCreateCommandQueue(l->ctx->cl, l->ctx->device.info.device, 0, &error);
+    if (error) return oclin_fail_cl(l->ctx, error, "clCreateCommandQueue for initial parameters");
+    const oclin_status status = make_missing(l, queue, o);
+    clReleaseCommandQueue(queue);
+    return status;
 }
 
 /* Clears a gradient. `version` is what it counted when it came into being: unless somebody has written it
@@ -147,8 +165,7 @@ static oclin_status saved_new(oclin_saved **saved, oclin_context *ctx)
 static oclin_status set_up(oclin_layer *l, const struct oclin_layer_options *o)
 {
     OCLIN_TRY(saved_new(&l->saved, l->ctx));
-    OCLIN_TRY(take_parameter(l, &l->w, o->w, l->out, l->in, 0, o));
-    if (l->bias) OCLIN_TRY(take_parameter(l, &l->b, o->b, 1, l->out, 1, o));
+    OCLIN_TRY(take_parameters(l, o));
     OCLIN_TRY(take_gradient(l, &l->dw, o->dw, &l->dw_version));
     return take_gradient(l, &l->db, o->db, &l->db_version);
 }

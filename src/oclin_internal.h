@@ -60,7 +60,7 @@ struct oclin_device_facts {
     int64_t cache;  /* bytes of its largest cache, as far as the driver tells: some name the second largest */
     int prefetches; /* its compiler is known to make __builtin_prefetch() an instruction */
     int queues; /* its groups are known to run on threads, and its compiler to have __sync_synchronize() */
-    int mixes_contexts; /* it mistakes the kernels of one context for those of another, if their text is the same */
+    int mixes_contexts; /* it mistakes kernels of one context for those of another with the same text */
     char platform_version[128];
 };
 
@@ -327,8 +327,10 @@ OCLIN_PRINTF(2, 3)
 void oclin_log(const oclin_context *ctx, const char *format, ...);
 /* The same for a command that was (or may have been) enqueued: always OCLIN_E_CL; notices a lost device. */
 oclin_status oclin_fail_run(oclin_context *ctx, cl_int error, const char *call);
-/* A new buffer that really is there, of a size that the device allows; `what` is for the sentence. */
-oclin_status oclin_device_memory(oclin_context *ctx, int64_t bytes, const char *what, cl_mem *mem);
+/* A new buffer of a size that the device allows; `what` is for the sentence. It really is there when what
+ * `queue` holds now has run. */
+oclin_status oclin_device_memory(oclin_context *ctx, cl_command_queue queue, int64_t bytes, const char *what,
+                                 cl_mem *mem);
 void oclin_context_retain(oclin_context *ctx);
 /* Scratch memory of at least so many bytes, valid for the launches up to the next call. */
 oclin_status oclin_scratch(oclin_context *ctx, int64_t bytes, const char *user);
@@ -394,9 +396,13 @@ oclin_tensor *oclin_tensor_retain(oclin_tensor *t);
 /* As the public ones without beginning a new call. */
 oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, int64_t rows,
                                int64_t cols);
+/* The same, with memory that another queue of the cl_context asks for, and may write to before it is empty
+ * again. */
+oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor, oclin_context *ctx,
+                                  oclin_dtype dtype, int64_t rows, int64_t cols);
 oclin_status oclin_tensor_read_inside(oclin_tensor *t, void *host);
 oclin_status oclin_tensor_write_inside(oclin_tensor *t, const void *host);
-/* Whether two tensors share elements; where that cannot be decided: 1. */
+/* Whether two tensors share elements, exactly. */
 int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u);
 /* An operand's part of the argument checks; `name` is its letter in the sentences. */
 oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const char *name,

@@ -162,6 +162,12 @@ static oclin_status check_dims(oclin_context *ctx, oclin_dtype dtype, int64_t ro
 oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype, int64_t rows,
                                int64_t cols)
 {
+    return oclin_tensor_make_by(ctx->queue, tensor, ctx, dtype, rows, cols);
+}
+
+oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor, oclin_context *ctx,
+                                  oclin_dtype dtype, int64_t rows, int64_t cols)
+{
     *tensor = NULL;
     OCLIN_TRY(check_dims(ctx, dtype, rows, cols, cols));
     const int64_t bytes = span(rows, cols, cols) * ELEMENT_BYTES;
@@ -169,7 +175,7 @@ oclin_status oclin_tensor_make(oclin_tensor **tensor, oclin_context *ctx, oclin_
     if (bytes > 0) {
         char what[80];
         snprintf(what, sizeof what, "a tensor of %lld x %lld", (long long)rows, (long long)cols);
-        OCLIN_TRY(oclin_device_memory(ctx, bytes, what, &root));
+        OCLIN_TRY(oclin_device_memory(ctx, queue, bytes, what, &root));
     }
     struct oclin_storage *storage = NULL;
     OCLIN_TRY(storage_create(&storage, ctx, root));
@@ -411,28 +417,46 @@ static int interval_meets(int64_t from, int64_t to, const oclin_tensor *t)
     return column < t->cols || to - from > t->stride - column; /* begins in a row, or reaches the next one */
 }
 
-/* Rectangles of the same stride: shifted by whole rows and `shift` columns, u may wrap into two pieces. */
-static int same_stride_meets(const oclin_tensor *t, const oclin_tensor *u)
+/* The smallest k >= 0 with least <= k a mod m <= most, for 0 < least <= most < m and 0 <= a < m; -1: there
+ * is none, or it is so large that k a overflows. Where no multiple of a lies between the two, k goes y
+ * times around m, and y answers the same question with m mod a: as in Euclid's algorithm, so that the depth
+ * is logarithmic. */
+static int64_t first_multiple(int64_t a, int64_t m, int64_t least, int64_t most)
 {
-    const int64_t stride = t->stride;
-    int64_t down = (first_of(u) - first_of(t)) / stride, shift = (first_of(u) - first_of(t)) % stride;
-    if (shift < 0) {
-        shift += stride;
-        down--;
-    }
-    const int first_piece = shift < t->cols && down < t->rows && down + u->rows > 0;
-    const int wraps = shift + u->cols > stride; /* then its second piece begins at column 0 of the next row */
-    return first_piece || (wraps && down + 1 < t->rows && down + 1 + u->rows > 0);
+    if (a == 0) return -1;
+    const int64_t first = (least - 1) / a + 1;
+    if (first <= most / a) return first;
+    const int64_t y = first_multiple(m % a, a, a - most % a, a - least % a);
+    const int64_t around = y < 0 ? -1 : oclin_multiply(y, m);
+    return around < 0 || around > INT64_MAX - least ? -1 : (around + least - 1) / a + 1;
+}
+
+/* Whether a row i of t and a row j of u share elements: these begin at i s and far + j r, so that
+ *
+ *     far - t->cols < i s - j r < far + u->cols
+ *
+ * Rows of t outside [lowest, highest] lie before the first or behind the last row of u. For those inside,
+ * the j that counts is there as soon as it is a whole number: what remains is whether k s + (lowest s -
+ * least) mod r <= width for one of them. */
+static int rows_meet(const oclin_tensor *t, const oclin_tensor *u)
+{
+    const int64_t s = t->stride, r = u->stride, far = first_of(u) - first_of(t);
+    const int64_t least = far - t->cols + 1, most = far + u->cols - 1, width = most - least;
+    const int64_t reaches = u->rows > 1 ? (u->rows - 1) * r + most : most;
+    const int64_t lowest = least > 0 ? (least - 1) / s + 1 : 0;
+    const int64_t highest = reaches < 0 ? -1 : reaches / s < t->rows ? reaches / s : t->rows - 1;
+    if (lowest > highest) return 0;
+    const int64_t begin = (lowest > 0 ? lowest * s - least : -least) % r;
+    if (begin <= width) return 1;
+    const int64_t k = first_multiple(s % r, r, r - begin, r - begin + width);
+    return k >= 0 && k <= highest - lowest;
 }
 
 int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u)
 {
     if (t->storage != u->storage || t->rows == 0 || u->rows == 0) return 0;
     if (first_of(t) >= end_of(u) || first_of(u) >= end_of(t)) return 0;
-    if (contiguous(t)) return interval_meets(first_of(t), end_of(t), u);
-    if (contiguous(u)) return interval_meets(first_of(u), end_of(u), t);
-    if (t->stride == u->stride) return same_stride_meets(t, u);
-    return 1; /* two different strides: not decided, so refused */
+    return rows_meet(t, u);
 }
 
 /* Whether every element of u is one of t. */

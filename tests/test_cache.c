@@ -1031,11 +1031,12 @@ static void test_two_contexts(void **state)
     assert_ok(a, oclin_context_finish(a));
     assert_ok(b, oclin_context_finish(b));
     check_logged("cache: stored ", 2);
+    const int files = a->device.mixes_contexts ? 2 : 1; /* there each has a kernel of its own */
     oclin_tensor_destroy(t);
     oclin_tensor_destroy(u);
     oclin_context_destroy(a);
     oclin_context_destroy(b);
-    assert_int_equal(files_in(f.cache, names), 1);
+    assert_int_equal(files_in(f.cache, names), files);
     fill_anew(FROM_DISK);
     free_folder(&f);
 }

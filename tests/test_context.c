@@ -538,6 +538,93 @@ static void test_log(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* -------------------------------------------------------------------------------------------- at once */
+
+/* All that the manual does not say to wait returns while the queue stands behind an event that this thread
+ * sets later: what waits hangs here. */
+static void test_at_once(void **state)
+{
+    (void)state;
+    cl_context handle;
+    cl_int error;
+    oclin_context *ctx = make_context("plain");
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    const float x_in[2 * 3] = {1, 2, 3, 4, 5, 6};
+    float loss_out = -1.0f, w_out[4 * 3];
+    int32_t classes[2] = {0};
+    int64_t bytes;
+    struct oclin_device_info info;
+    cl_event event, copied[3];
+    options.activation = OCLIN_GELU;
+    options.seed = 5;
+    oclin_layer *first = NULL, *l = NULL; /* the first one knows the numbers */
+    assert_ok(ctx, oclin_layer_create(&first, ctx, 3, 4, &options));
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_w(first), w_out));
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    cl_event gate = clCreateUserEvent(handle, &error);
+    assert_int_equal(error, CL_SUCCESS);
+    assert_ok(ctx, oclin_context_wait_for(ctx, 1, &gate));
+
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 3, 4, &options));
+    oclin_tensor *x, *y, *t, *labels, *loss, *dx, *dy, *view, *rows, *wrapped;
+    oclin_saved *saved;
+    assert_ok(ctx, oclin_tensor_create(&x, ctx, OCLIN_F32, 2, 3));
+    assert_ok(ctx, oclin_tensor_create(&dx, ctx, OCLIN_F32, 2, 3));
+    assert_ok(ctx, oclin_tensor_create(&y, ctx, OCLIN_F32, 2, 4));
+    assert_ok(ctx, oclin_tensor_create(&t, ctx, OCLIN_F32, 2, 4));
+    assert_ok(ctx, oclin_tensor_create(&dy, ctx, OCLIN_F32, 2, 4));
+    assert_ok(ctx, oclin_tensor_create(&labels, ctx, OCLIN_I32, 2, 1));
+    assert_ok(ctx, oclin_tensor_create(&loss, ctx, OCLIN_F32, 1, 1));
+    assert_ok(ctx, oclin_tensor_view(&view, t, 0, 2, 2, 4));
+    assert_ok(ctx, oclin_tensor_view_rows(&rows, t, 1, 1));
+    assert_ok(ctx, oclin_tensor_wrap(&wrapped, ctx, OCLIN_F32, oclin_tensor_cl_mem(t), 0, 2, 4, 4));
+    assert_ok(ctx, oclin_tensor_write_async(x, x_in, &copied[0]));
+    assert_ok(ctx, oclin_tensor_fill(t, 0.5));
+    assert_ok(ctx, oclin_tensor_fill(labels, 3));
+    assert_ok(ctx, oclin_tensor_touch(view));
+    assert_ok(ctx, oclin_saved_create(&saved, ctx));
+    assert_ok(ctx, oclin_layer_workspace(l, 2, &bytes));
+    assert_ok(ctx, oclin_loss_workspace(ctx, 2, &bytes));
+    assert_ok(ctx, oclin_layer_reserve(l, 2));
+    assert_ok(ctx, oclin_layer_reserve_step(l, 4));
+    assert_ok(ctx, oclin_layer_infer(l, x, y));
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    assert_ok(ctx, oclin_layer_forward_saved(l, x, y, saved));
+    assert_ok(ctx, oclin_loss_cross_entropy(y, labels, loss, dy, NULL, NULL));
+    assert_ok(ctx, oclin_loss_mse(y, t, loss, dy, NULL));
+    assert_ok(ctx, oclin_layer_backward(l, dy, dx));
+    assert_ok(ctx, oclin_layer_backward_saved(l, dy, dx, saved));
+    assert_ok(ctx, oclin_layer_step(l, 0.0f));
+    assert_ok(ctx, oclin_layer_step(l, 0.5f));
+    assert_ok(ctx, oclin_layer_zero_grad(l));
+    assert_non_null(oclin_tensor_cl_mem(oclin_layer_dw(l)));
+    assert_ok(ctx, oclin_layer_zero_grad(l));
+    assert_ok(ctx, oclin_layer_backward_step(l, dy, dx, 0.5f));
+    assert_ok(ctx, oclin_layer_backward_step_saved(l, dy, NULL, 0.5f, saved));
+    assert_ok(ctx, oclin_context_device(ctx, &info));
+    assert_ok(ctx, oclin_tensor_read_async(loss, &loss_out, &copied[1]));
+    assert_ok(ctx, oclin_tensor_read_async(labels, classes, NULL));
+    assert_ok(ctx, oclin_context_mark(ctx, &event));
+    copied[2] = event;
+    oclin_layer *second = NULL; /* with the same seed, while the queue is full */
+    assert_ok(ctx, oclin_layer_create(&second, ctx, 3, 4, &options));
+    oclin_tensor *all[] = {x, y, t, labels, loss, dx, dy, view, rows, wrapped};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    oclin_saved_destroy(saved);
+    oclin_layer_destroy(l);
+    oclin_layer_destroy(first);
+    assert_true(loss_out == -1.0f); /* nothing has run yet */
+    assert_int_equal(clSetUserEventStatus(gate, CL_COMPLETE), CL_SUCCESS);
+    float again[4 * 3];
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_w(second), again));
+    check_same_bits("w", again, w_out, 4 * 3);
+    assert_true(loss_out >= 0.0f);
+    for (int i = 0; i < 3; i++) clReleaseEvent(copied[i]);
+    clReleaseEvent(gate);
+    oclin_layer_destroy(second);
+    oclin_context_destroy(ctx);
+}
+
 /* ------------------------------------------------------------------------------------------ environment */
 
 /* A variable, what the options say, and what must come of it. */
@@ -788,6 +875,7 @@ int main(int argc, char **argv)
         add_test(&list, test_every_failure_has_a_sentence, &sentence_cases[i], "errors/sentence of %s",
                  sentence_names[i]);
     add_test(&list, test_log, NULL, "errors/log");
+    add_test(&list, test_at_once, NULL, "at once, behind an event");
     for (size_t i = 0; i < COUNT_OF(variables); i++)
         add_test(&list, test_variable, &variables[i], "environment/%s=%s%s, options %s %s", variables[i].name,
                  variables[i].value, variables[i].ignore ? " ignored" : "",

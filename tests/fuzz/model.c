@@ -142,17 +142,9 @@ static int has_cell(const struct tensor *t, int64_t at)
     return t->rows == 1 ? d < t->cols : d / t->stride < t->rows && d % t->stride < t->cols;
 }
 
-static int has_gaps(const struct tensor *t)
-{
-    return t->rows > 1 && t->stride != t->cols;
-}
-
-/* Two matrices with gaps and different strides count as sharing elements where one begins before the other ends. */
 int shares(const struct tensor *t, const struct tensor *u)
 {
     if (!t || !u || !t->memory || t->memory != u->memory || t->rows == 0 || u->rows == 0) return 0;
-    const int undecided = has_gaps(t) && has_gaps(u) && t->stride != u->stride;
-    if (undecided) return t->first <= cell(u, size_of(u) - 1) && u->first <= cell(t, size_of(t) - 1);
     for (int64_t i = 0; i < size_of(t); i++)
         if (has_cell(u, cell(t, i))) return 1;
     return 0;
@@ -263,7 +255,7 @@ unsigned refusals_view(const struct tensor *base, int64_t offset, int64_t rows, 
     if (rows < 0 || cols < 1 || stride < cols || offset < 0) return SHAPE;
     const int64_t n = elements(rows, cols, stride), within = elements(base->rows, base->cols, base->stride);
     if (n < 0 || offset > within || n > within - offset) return SHAPE;
-    if (!has_gaps(base) || rows == 0) return 0;
+    if (base->rows <= 1 || base->stride == base->cols || rows == 0) return 0;
     if (rows > 1 && stride != base->stride) return SHAPE;
     const struct tensor view = {.first = base->first + offset, .rows = rows, .cols = cols, .stride = stride};
     for (int64_t i = 0; i < rows * cols; i++)
