@@ -492,6 +492,24 @@ static void test_lost_epoch(void **state)
     }
 }
 
+/* Who shares elements with what is written is told which: the first and the last of both, counted in the buffer. */
+static void test_sentence(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    oclin_tensor *arena = make_tensor(ctx, OCLIN_F32, 1, ARENA, NULL), *x, *y;
+    oclin_layer *l;
+    assert_ok(ctx, oclin_tensor_fill(arena, 1.0));
+    assert_ok(ctx, oclin_tensor_view(&x, arena, 2, 2, 3, 3));
+    assert_ok(ctx, oclin_tensor_view(&y, arena, 7, 2, 4, 5));
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 3, 4, NULL));
+    assert_refused(ctx, OCLIN_E_ARG, "y (elements 7 to 15) and x (2 to 7)", oclin_layer_infer(l, x, y));
+    oclin_layer_destroy(l);
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_tensor_destroy(arena);
+}
+
 /* ------------------------------------------------------------------------------------- flags of a buffer */
 
 /* A buffer of these flags; what is refused of it, for a tensor, a view of that, and a view of the view. */
@@ -530,6 +548,7 @@ static void add_states(struct test_list *list)
     add_test(list, test_healing, NULL, "unspecified/healed by a write of all of it");
     add_test(list, test_new_on_unspecified, NULL, "unspecified/views and wrappers made later");
     add_test(list, test_lost_epoch, NULL, "unspecified/views made before a finish that fails");
+    add_test(list, test_sentence, NULL, "overlap/which elements");
     for (size_t i = 0; i < COUNT_OF(flag_cases); i++)
         add_test(list, test_flags_of_views, &flag_cases[i], "flags/views of a %s buffer", flag_cases[i].what);
 }

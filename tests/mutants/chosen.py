@@ -574,3 +574,11 @@ m("tensor: a view of what was just written counts as never written", "a finish t
   [(TENSOR, "if (u->version > t->version) t->version = u->version;", "")], "sharing unspecified/*")
 m("tensor: a view of what was just written counts as finished", "a finish that fails leaves it readable",
   [(TENSOR, "if (u->epoch > t->epoch) t->epoch = u->epoch;", "")], "sharing unspecified/*")
+LEFT = "if (u == t || !oclin_tensor_overlap(t, u)) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"
+m("tensor: zeros of a dropped gradient that could not be written", "who looks there is not told",
+  [(TENSOR, LEFT, LEFT.replace("if (!left) u->unspecified = 1;", ""))], "layer_state zero_grad/*")
+m("tensor: zeros of a dropped gradient count as finished", "a finish that fails leaves them readable",
+  [(TENSOR, LEFT, LEFT.replace("u->epoch = ctx->epoch;", ""))], "layer_state zero_grad/*")
+m("tensor: who lies beside a dropped gradient is told that it is lost", "",
+  [(TENSOR, LEFT, LEFT.replace("u == t || !oclin_tensor_overlap(t, u)", "u == t"))], "layer_state zero_grad/*")
+m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)end_of(out) - 1", "(long long)end_of(out)")], "sharing overlap/*")
