@@ -492,7 +492,7 @@ static void test_lost_epoch(void **state)
     }
 }
 
-/* Who shares elements with what is written is told which: the first and the last of both, counted in the buffer. */
+/* Who shares elements with what is written is told which: the first and the last of both. */
 static void test_sentence(void **state)
 {
     (void)state;
