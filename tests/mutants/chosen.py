@@ -582,3 +582,6 @@ m("tensor: zeros of a dropped gradient count as finished", "a finish that fails 
 m("tensor: who lies beside a dropped gradient is told that it is lost", "",
   [(TENSOR, LEFT, LEFT.replace("u == t || !oclin_tensor_overlap(t, u)", "u == t"))], "layer_state zero_grad/*")
 m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)end_of(out) - 1", "(long long)end_of(out)")], "sharing overlap/*")
+m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_DEVICE_TYPE_ACCELERATOR", "bits | CL_DEVICE_TYPE_ACCELERATOR")], "device facts/*")
+m("device: a wave that the driver does not tell", "",
+  [(DEVICE, "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 0", "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 1")], "device facts/*")
