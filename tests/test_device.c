@@ -158,6 +158,7 @@ static struct special {
     size_t sub_groups[4]; /* widths that can be required, 0 behind the last */
     cl_uint warp, wavefront;
     cl_device_fp_config floats;
+    cl_device_type type;
 } special;
 
 static cl_device_id special_device(void)
@@ -184,10 +185,13 @@ static cl_int special_info(cl_device_info what, size_t size, void *to, size_t *s
     case CL_DEVICE_MAX_WORK_ITEM_SIZES:
         return special.items[1] ? answer(special.items, sizeof special.items, size, to, size_ret)
                                 : CL_INVALID_VALUE;
+    case CL_DEVICE_TYPE:
+        return answer(&special.type, sizeof special.type, size, to, size_ret);
     case CL_DEVICE_SINGLE_FP_CONFIG:
         return answer(&special.floats, sizeof special.floats, size, to, size_ret);
     case 0x4003: /* CL_DEVICE_WARP_SIZE_NV */
-        return answer(&special.warp, sizeof special.warp, size, to, size_ret);
+        return special.warp ? answer(&special.warp, sizeof special.warp, size, to, size_ret)
+                            : CL_INVALID_VALUE;
     case 0x4043: /* CL_DEVICE_WAVEFRONT_WIDTH_AMD */
         return answer(&special.wavefront, sizeof special.wavefront, size, to, size_ret);
     case 0x4108: /* CL_DEVICE_SUB_GROUP_SIZES_INTEL */
@@ -581,6 +585,30 @@ static void test_waves(void **state)
         if (facts.sub_group != rows[i].sub_group || facts.wave != rows[i].wave)
             fail_msg("row %d: sub-groups of %lld, waves of %lld", (int)i, (long long)facts.sub_group,
                      (long long)facts.wave);
+        special.warp = 0; /* an extension, and no answer */
+        oclin_device_facts_read(special_device(), &facts);
+        assert_int_equal(facts.wave, rows[i].wave == 32 ? 0 : rows[i].wave);
+    }
+}
+
+/* A device may have several types, and one that oclin does not know. */
+static void test_types(void **state)
+{
+    static const struct {
+        cl_device_type bits;
+        oclin_device_type want;
+    } rows[] = {{CL_DEVICE_TYPE_CPU, OCLIN_DEVICE_CPU},
+                {CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_DEFAULT, OCLIN_DEVICE_GPU},
+                {CL_DEVICE_TYPE_ACCELERATOR, OCLIN_DEVICE_ACCELERATOR},
+                {CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_ACCELERATOR, OCLIN_DEVICE_CPU},
+                {CL_DEVICE_TYPE_CUSTOM, OCLIN_DEVICE_ANY},
+                {CL_DEVICE_TYPE_DEFAULT, OCLIN_DEVICE_ANY}};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct oclin_device_facts facts;
+        special = (struct special){.group = 64, .type = rows[i].bits};
+        oclin_device_facts_read(special_device(), &facts);
+        assert_int_equal(facts.info.type, rows[i].want);
     }
 }
 
@@ -609,6 +637,7 @@ static void add_facts(struct test_list *list)
     add_test(list, test_max_items, NULL, "facts/work-items");
     add_test(list, test_waves, NULL, "facts/sub-groups and waves");
     add_test(list, test_denormals, NULL, "facts/denormals");
+    add_test(list, test_types, NULL, "facts/types");
 }
 
 int main(int argc, char **argv)

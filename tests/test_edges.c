@@ -398,55 +398,67 @@ static void check_all_equal(const char *name, const struct placed *p, float valu
     free(want);
 }
 
+enum { A_BATCH = 8, A_IN = 16, A_OUT = 12 };
+
+static void place_all(oclin_context *ctx, int unaligned, struct placed p[A_OPERANDS])
+{
+    const int64_t rows[A_OPERANDS] = {A_BATCH, A_OUT, 1, A_OUT, 1, A_BATCH, A_BATCH, A_BATCH};
+    const int64_t cols[A_OPERANDS] = {A_IN, A_IN, A_OUT, A_IN, A_OUT, A_OUT, A_OUT, A_IN};
+    float *ones = constant(A_BATCH * A_IN + A_OUT * A_IN, 1.0f);
+    for (int i = 0; i < A_OPERANDS; i++)
+        p[i] = tensor_from(ctx, rows[i], cols[i], cols[i] + 4, i == unaligned ? 5 : 4, ones);
+    free(ones);
+}
+
+static void check_alone(const struct alone_case *c, int kernel, int nth)
+{
+    check_built(k_names[kernel], nth, !touches(kernel, c->operand, c->activation));
+}
+
+/* A context of its own each, so that every kernel is built in it. */
+static void run_alone(const struct alone_case *c, int fused)
+{
+    oclin_context *ctx = make_context("simt-16");
+    struct placed p[A_OPERANDS];
+    place_all(ctx, c->operand, p);
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *l;
+    options.activation = c->activation;
+    options.w = p[A_W].t;
+    options.b = p[A_B].t;
+    options.dw = p[A_DW].t;
+    options.db = p[A_DB].t;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, A_IN, A_OUT, &options));
+    clear_context_log();
+    assert_ok(ctx, oclin_layer_forward(l, p[A_X].t, p[A_Y].t));
+    if (fused) {
+        assert_ok(ctx, oclin_layer_backward_step(l, p[A_DY].t, p[A_DX].t, 0.25f));
+    } else {
+        assert_ok(ctx, oclin_layer_backward(l, p[A_DY].t, p[A_DX].t));
+        assert_ok(ctx, oclin_layer_step(l, 0.25f));
+        check_alone(c, K_STEP, 0);
+        if (c->operand == A_B || c->operand == A_DB) check_built(k_names[K_STEP], 1, 0); /* that of b */
+    }
+    check_alone(c, K_FORWARD, 0);
+    check_alone(c, K_GRAD_X, 0);
+    check_alone(c, fused ? K_FUSED : K_GRAD_W, 0);
+    if (c->activation == OCLIN_NONE) {
+        check_all_equal("y", &p[A_Y], A_IN + 1.0f);
+        check_all_equal("dx", &p[A_DX], A_OUT);
+        if (!fused) check_all_equal("dw", &p[A_DW], A_BATCH);
+        if (!fused) check_all_equal("db", &p[A_DB], A_BATCH);
+        check_all_equal("w", &p[A_W], 1.0f - 0.25f * A_BATCH);
+        check_all_equal("b", &p[A_B], 1.0f - 0.25f * A_BATCH);
+    }
+    oclin_layer_destroy(l);
+    for (int i = 0; i < A_OPERANDS; i++) tensor_release(&p[i]);
+    oclin_context_destroy(ctx);
+}
+
 static void test_alone(void **state)
 {
-    enum { BATCH = 8, IN = 16, OUT = 12 };
-    const struct alone_case *c = *state;
-    oclin_context *ctx[2] = {make_context("simt-16"), NULL};
-    ctx[1] = make_context(
-        "simt-16"); /* the fused step has a context of its own, so that its kernel is built there */
-    const int64_t rows[A_OPERANDS] = {BATCH, OUT, 1, OUT, 1, BATCH, BATCH, BATCH};
-    const int64_t cols[A_OPERANDS] = {IN, IN, OUT, IN, OUT, OUT, OUT, IN};
-    float *ones = constant(BATCH * IN + OUT * IN, 1.0f);
-    for (int fused = 0; fused < 2; fused++) {
-        struct placed p[A_OPERANDS];
-        for (int i = 0; i < A_OPERANDS; i++)
-            p[i] = tensor_from(ctx[fused], rows[i], cols[i], cols[i] + 4, i == c->operand ? 5 : 4, ones);
-        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
-        oclin_layer *l;
-        options.activation = c->activation;
-        options.w = p[A_W].t;
-        options.b = p[A_B].t;
-        options.dw = p[A_DW].t;
-        options.db = p[A_DB].t;
-        assert_ok(ctx[fused], oclin_layer_create(&l, ctx[fused], IN, OUT, &options));
-        clear_context_log();
-        assert_ok(ctx[fused], oclin_layer_forward(l, p[A_X].t, p[A_Y].t));
-        check_built(k_names[K_FORWARD], 0, !touches(K_FORWARD, c->operand, c->activation));
-        if (fused) {
-            assert_ok(ctx[fused], oclin_layer_backward_step(l, p[A_DY].t, p[A_DX].t, 0.25f));
-            check_built(k_names[K_FUSED], 0, !touches(K_FUSED, c->operand, c->activation));
-        } else {
-            assert_ok(ctx[fused], oclin_layer_backward(l, p[A_DY].t, p[A_DX].t));
-            assert_ok(ctx[fused], oclin_layer_step(l, 0.25f));
-            check_built(k_names[K_GRAD_W], 0, !touches(K_GRAD_W, c->operand, c->activation));
-            check_built(k_names[K_STEP], 0, !touches(K_STEP, c->operand, c->activation));
-            if (c->operand == A_B || c->operand == A_DB) check_built(k_names[K_STEP], 1, 0);
-        }
-        check_built(k_names[K_GRAD_X], 0, !touches(K_GRAD_X, c->operand, c->activation));
-        if (c->activation == OCLIN_NONE) {
-            check_all_equal("y", &p[A_Y], IN + 1.0f);
-            check_all_equal("dx", &p[A_DX], OUT);
-            if (!fused) check_all_equal("dw", &p[A_DW], BATCH);
-            if (!fused) check_all_equal("db", &p[A_DB], BATCH);
-            check_all_equal("w", &p[A_W], 1.0f - 0.25f * BATCH);
-            check_all_equal("b", &p[A_B], 1.0f - 0.25f * BATCH);
-        }
-        oclin_layer_destroy(l);
-        for (int i = 0; i < A_OPERANDS; i++) tensor_release(&p[i]);
-    }
-    free(ones);
-    for (int i = 0; i < 2; i++) oclin_context_destroy(ctx[i]);
+    run_alone(*state, 0);
+    run_alone(*state, 1);
 }
 
 static void add_numbers(struct test_list *list)

@@ -501,7 +501,7 @@ m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 
 m("tensor: unaligned start taken for aligned", "", [(TENSOR, "base_aligned && start && rows", "base_aligned && rows")], "sharing *align*", "sharing",
   "tensor")
 m("random: nine rounds of Philox", "", [(RANDOM, "ROUNDS = 10", "ROUNDS = 9")], "random")
-m("random: W and b from one stream", "", [(LAYER, "take_parameter(l, &l->b, o->b, 1, l->out, 1, o)", "take_parameter(l, &l->b, o->b, 1, l->out, 0, o)")],
+m("random: W and b from one stream", "", [(LAYER, "make_parameter(l, queue, &l->b, 1, l->out, 1, o)", "make_parameter(l, queue, &l->b, 1, l->out, 0, o)")],
   "random", "layer")
 m("random: each piece begins with number 0", "", [(LAYER, "limit, (uint64_t)first, count, piece)", "limit, 0, count, piece)")], "random", "layer")
 m("context: state after a failed finish", "what was written is not called unspecified", [(CONTEXT, "if (error) oclin_tensors_lose_epoch(ctx);", "")],
@@ -688,3 +688,15 @@ m("simd: db's older blocks are lost", "only the last 32 blocks count",
 m("reference: proven, without the operands' errors", "E is left out",
   [("src/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
   "reference", "sums losses*")
+
+LEFT = "if (u == t || !oclin_tensor_overlap(t, u)) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"
+m("tensor: zeros of a dropped gradient that could not be written", "who looks there is not told",
+  [(TENSOR, LEFT, LEFT.replace("if (!left) u->unspecified = 1;", ""))], "layer_state zero_grad/*")
+m("tensor: zeros of a dropped gradient count as finished", "a finish that fails leaves them readable",
+  [(TENSOR, LEFT, LEFT.replace("u->epoch = ctx->epoch;", ""))], "layer_state zero_grad/*")
+m("tensor: who lies beside a dropped gradient is told that it is lost", "",
+  [(TENSOR, LEFT, LEFT.replace("u == t || !oclin_tensor_overlap(t, u)", "u == t"))], "layer_state zero_grad/*")
+m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)end_of(out) - 1", "(long long)end_of(out)")], "sharing overlap/*")
+m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_DEVICE_TYPE_ACCELERATOR", "bits | CL_DEVICE_TYPE_ACCELERATOR")], "device facts/*")
+m("device: a wave that the driver does not tell", "",
+  [(DEVICE, "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 0", "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 1")], "device facts/*")
