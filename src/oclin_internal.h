@@ -262,7 +262,7 @@ struct oclin_context {
     cl_mem scratch;
     size_t scratch_bytes;
     struct oclin_intervals storages; /* by the address of the root buffer */
-    uint64_t epoch; /* grows with every finish; tells which tensors were written since */
+    uint64_t epoch;                  /* grows with every finish; tells which tensors were written since */
     uint64_t layers_made;
     int verify;
     double verify_worst;        /* largest error so far in units of its bound */
@@ -314,8 +314,8 @@ struct oclin_tensor {
     struct oclin_interval place; /* first: in storage's tree, elements of the root buffer */
     int64_t references;
     struct oclin_storage *storage;
-    cl_mem mem;         /* what kernels are given; NULL without memory (0 rows) */
-    int64_t origin;     /* of mem within the root buffer, elements */
+    cl_mem mem;     /* what kernels are given; NULL without memory (0 rows) */
+    int64_t origin; /* of mem within the root buffer, elements */
     int64_t offset, rows, cols, stride;
     oclin_dtype dtype;
     int host_readable, host_writable; /* by copies to and from the host */
