@@ -346,7 +346,7 @@ m("layer: reserve replaces z", "a larger z takes the place of the one that backw
   [(LAYER, "    oclin_tensor_destroy(s->larger_z);\n    s->larger_z = z;", "    oclin_tensor_destroy(s->z);\n    s->z = z;")], "layer_state saved/*",
   "layer_state")
 m("tensor: views do not share versions", "a write through a view is not seen",
-  [(TENSOR, "if (u != t && !oclin_tensor_overlap(t, u)) continue;\n        u->version++;", "if (u != t) continue;\n        u->version++;")],
+  [(TENSOR, "        note_write(u, outcome, covers(t, u));", "        if (u == t) note_write(u, outcome, covers(t, u));")],
   "sharing versions/*", "layer_state")
 m("tensor: a clear is a write of zeros that nobody does", "the mark is forgotten", [(TENSOR, "t->cleared = t->zero_pending = 1;", "t->cleared = 1;")],
   "layer_state zero_grad/*", "layer_state")
@@ -420,7 +420,7 @@ m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 
 m("tensor: unaligned start taken for aligned", "", [(TENSOR, "base_aligned && start && rows", "base_aligned && rows")], "sharing *align*", "sharing",
   "tensor")
 m("random: nine rounds of Philox", "", [(RANDOM, "ROUNDS = 10", "ROUNDS = 9")], "random")
-m("random: W and b from one stream", "", [(LAYER, "take_parameter(l, &l->b, o->b, 1, l->out, 1, o)", "take_parameter(l, &l->b, o->b, 1, l->out, 0, o)")],
+m("random: W and b from one stream", "", [(LAYER, "make_parameter(l, queue, &l->b, 1, l->out, 1, o)", "make_parameter(l, queue, &l->b, 1, l->out, 0, o)")],
   "random", "layer")
 m("random: each piece begins with number 0", "", [(LAYER, "limit, (uint64_t)first, count, piece)", "limit, 0, count, piece)")], "random", "layer")
 m("context: state after a failed finish", "what was written is not called unspecified", [(CONTEXT, "if (error) oclin_tensors_lose_epoch(ctx);", "")],
