@@ -58,16 +58,15 @@
 #define OCLIN_SIMT_PAD \
     4 /* floats behind each row of a local tile: keeps banks apart and rows 16-byte aligned */
 #define OCLIN_SIMT_LOCAL_FLOATS(tile_m, tile_n, tile_k) \
-    (2 * (tile_k) * ((tile_m) + OCLIN_SIMT_PAD + (tile_n) + OCLIN_SIMT_PAD) + (tile_m) * (tile_k))
+    (2 * (tile_k) * ((tile_m) + OCLIN_SIMT_PAD + (tile_n) + OCLIN_SIMT_PAD))
 #define OCLIN_SIMT_TILE_OK(tile_m, tile_n, tile_k, item_m, item_n)                              \
     ((item_m) % 4 == 0 && (item_n) % 4 == 0 && (tile_k) % 4 == 0 && (tile_m) % (item_m) == 0 && \
      (tile_n) % (item_n) == 0 &&                                                                \
      ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
      ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
 
-/* How db is summed, so that few roundings follow each other: simt adds its registers to local memory after so many tiles of
- * k; simd adds the sums of so many elements of k to their block's, and of so many blocks to the rest. */
-#define OCLIN_SIMT_SUM_TILES 32
+/* How db is summed, so that few roundings follow each other: simt adds the sums of so many quads to the rest; simd adds the sums of so many elements of k to their block's, and of so many blocks to the rest. */
+#define OCLIN_SIMT_SUM_STEPS 16
 #define OCLIN_SIMD_SUM_DEPTH 64
 #define OCLIN_SIMD_SUM_BLOCKS 32
 

@@ -134,13 +134,11 @@ OCLIN_INLINE void store_quads(local float *tile, const float4 *quad, int rows, i
 }
 
 /* dY becomes dZ after the arithmetic on the tile before, not when loaded: that would wait for the load. */
-OCLIN_INLINE void finish_a(float4 *a, const float4 *s, float4 *sum_a)
+OCLIN_INLINE void finish_a(float4 *a, const float4 *s)
 {
 #pragma unroll
-    for (int q = 0; q < QUADS_A; q++) {
+    for (int q = 0; q < QUADS_A; q++)
         if (A_NEEDS_S) a[q] = grad_z(a[q], s[q]);
-        if (SUM_A_OVER_K) sum_a[q] += a[q];
-    }
 }
 
 /* sum += a b, for the block of one work-item; a and b point at its first row and column of the tiles.
@@ -182,27 +180,39 @@ OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
         for (int j = 0; j < QUADS_C; j++) sum[i - 1][j] = sum[i][j];
 }
 
-/* The sums of this work-item's quads go on in local memory, which costs no registers, and begin anew: few roundings follow
- * each other. */
-OCLIN_INLINE void put_sums_a(local float4 *sums, float4 *sum_a, uint item)
-{
-#pragma unroll
-    for (int q = 0; q < QUADS_A; q++) {
-        sums[q * ITEMS + item] += sum_a[q];
-        sum_a[q] = (float4)(0.0f);
-    }
-}
-
 #if SUM_A_OVER_K
-/* The sums of A's rows, from a tile in which each work-item has left the sum of its quads over all tiles. v points at the
- * first row's, z at its place among the sums of slices. */
-OCLIN_INLINE void store_sums_a(local const float *tile, int rows, global float *v, global float *z,
+/* Work-items that read the same quad of A's rows, each another part of k. */
+#define SHARES_OF_K (ITEMS * 4 / OCLIN_TILE_M)
+
+/*
+ * The sums of A's rows over k, in the groups of the first column of tiles: A is read once more for them, a strip of TILE_M rows,
+ * after the loop over tiles. Summed in that loop they took registers and additions of every group, and were one long chain; a
+ * branch in it, or a second loop around it, makes AMD's and Intel's compilers spoil it. The sums of SUM_STEPS quads join the
+ * rest, so that few roundings follow each other. v points at the first row's sum, z at its place among the sums of slices.
+ */
+OCLIN_INLINE void store_sums_a(local float *tile, global const float *a, long a_stride, global const float *s,
+                               long s_stride, int rows, long k, global float *v, global float *z,
                                long z_stride, float scale, float lr, int flags, uint item)
 {
-    for (int row = item; row < rows; row += ITEMS) {
-        float sum = 0.0f;
-        for (int k = 0; k < OCLIN_TILE_K; k++) sum += tile[k * STRIDE(OCLIN_TILE_M) + row];
-        store_sum_a(sum, v + row, z + row * z_stride, scale, lr, flags);
+    const int quad = item % (OCLIN_TILE_M / 4) * 4, share = item / (OCLIN_TILE_M / 4);
+    const int row = inside(quad, rows), last = min(rows - row, 4) - 1;
+    float4 sum = (float4)(0.0f);
+    for (long k0 = share; k0 < k;) {
+        const long end = min(k0 + SHARES_OF_K * OCLIN_SIMT_SUM_STEPS, k);
+        float4 part = (float4)(0.0f);
+        for (; k0 < end; k0 += SHARES_OF_K) {
+            float4 value = load_quad(a + k0 * a_stride + row, last);
+            if (A_NEEDS_S) value = grad_z(value, load_quad(s + k0 * s_stride + row, last));
+            part += value;
+        }
+        sum += part;
+    }
+    *(local float4 *)(tile + share * STRIDE(OCLIN_TILE_M) + quad) = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int r = item; r < rows; r += ITEMS) {
+        float all = 0.0f;
+        for (int i = 0; i < SHARES_OF_K; i++) all += tile[i * STRIDE(OCLIN_TILE_M) + r];
+        store_sum_a(all, v + r, z + r * z_stride, scale, lr, flags);
     }
 }
 #endif
@@ -215,7 +225,6 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
 {
     local float a_tile[2 * BUFFER(OCLIN_TILE_M)] __attribute__((aligned(16)));
     local float b_tile[2 * BUFFER(OCLIN_TILE_N)] __attribute__((aligned(16)));
-    local float4 a_sums[SUM_A_OVER_K ? QUADS_A * ITEMS : 1];
     const uint item = get_local_id(0), tx = item % ITEMS_N, ty = item / ITEMS_N;
     /* 32 bits do: 2^32 groups would be 4 TiB of results, 2^32 tiles along k 64 GiB of each operand. */
     const uint group = get_group_id(0), groups_n = (n + OCLIN_TILE_N - 1) / OCLIN_TILE_N;
@@ -228,12 +237,7 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     if (A_NEEDS_S) aim(s_from, s + s_offset, s_stride, row, rows, OF_A, item);
     aim(b_from, b + b_offset, b_stride, column, columns, OF_B, item);
 
-    float4 a_quad[QUADS_A], s_quad[QUADS_A], b_quad[QUADS_B], sum_a[QUADS_A], sum[OCLIN_ITEM_M][QUADS_C];
-#pragma unroll
-    for (int i = 0; i < QUADS_A; i++) {
-        sum_a[i] = (float4)(0.0f);
-        if (SUM_A_OVER_K) a_sums[i * ITEMS + item] = (float4)(0.0f);
-    }
+    float4 a_quad[QUADS_A], s_quad[QUADS_A], b_quad[QUADS_B], sum[OCLIN_ITEM_M][QUADS_C];
 #pragma unroll
     for (int i = 0; i < OCLIN_ITEM_M; i++)
 #pragma unroll
@@ -247,39 +251,32 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     advance(a_from, a_stride, depth, OF_A);
     if (A_NEEDS_S) advance(s_from, s_stride, depth, OF_A);
     advance(b_from, b_stride, depth, OF_B);
-    finish_a(a_quad, s_quad, sum_a);
+    finish_a(a_quad, s_quad);
     store_quads(a_tile, a_quad, OF_A, item);
     store_quads(b_tile, b_quad, OF_B, item);
     barrier(CLK_LOCAL_MEM_FENCE);
 
     /* One buffer is read while the next tile is on its way to the other: one barrier a tile is enough. */
     int front = 0;
-    const uint end = tiles + !OCLIN_PEEL;
-    for (uint tile = 1; tile < end;) {
-        /* one loop, but for the sums of A, which are put away between two of them */
-        const uint stop =
-            SUM_A_OVER_K ? min(end, (tile / OCLIN_SIMT_SUM_TILES + 1) * OCLIN_SIMT_SUM_TILES) : end;
-        for (; tile < stop; tile++) {
-            const int more = OCLIN_PEEL || tile < tiles;
-            if (more) {
-                load_quads(a_quad, a_from, a_stride, OCLIN_TILE_K, rows, OF_A, item);
-                if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
-                load_quads(b_quad, b_from, b_stride, OCLIN_TILE_K, columns, OF_B, item);
-            }
-            advance(a_from, a_stride, OCLIN_TILE_K, OF_A);
-            if (A_NEEDS_S) advance(s_from, s_stride, OCLIN_TILE_K, OF_A);
-            advance(b_from, b_stride, OCLIN_TILE_K, OF_B);
-            multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
-                           b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
-            front ^= 1;
-            if (more) {
-                finish_a(a_quad, s_quad, sum_a);
-                store_quads(a_tile + front * BUFFER(OCLIN_TILE_M), a_quad, OF_A, item);
-                store_quads(b_tile + front * BUFFER(OCLIN_TILE_N), b_quad, OF_B, item);
-            }
-            barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint tile = 1; tile < tiles + !OCLIN_PEEL; tile++) {
+        const int more = OCLIN_PEEL || tile < tiles;
+        if (more) {
+            load_quads(a_quad, a_from, a_stride, OCLIN_TILE_K, rows, OF_A, item);
+            if (A_NEEDS_S) load_quads(s_quad, s_from, s_stride, OCLIN_TILE_K, rows, OF_A, item);
+            load_quads(b_quad, b_from, b_stride, OCLIN_TILE_K, columns, OF_B, item);
         }
-        if (SUM_A_OVER_K) put_sums_a(a_sums, sum_a, item);
+        advance(a_from, a_stride, OCLIN_TILE_K, OF_A);
+        if (A_NEEDS_S) advance(s_from, s_stride, OCLIN_TILE_K, OF_A);
+        advance(b_from, b_stride, OCLIN_TILE_K, OF_B);
+        multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
+                       b_tile + front * BUFFER(OCLIN_TILE_N) + tx * 4);
+        front ^= 1;
+        if (more) {
+            finish_a(a_quad, s_quad);
+            store_quads(a_tile + front * BUFFER(OCLIN_TILE_M), a_quad, OF_A, item);
+            store_quads(b_tile + front * BUFFER(OCLIN_TILE_N), b_quad, OF_B, item);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
     }
 #if OCLIN_PEEL
     multiply_tiles(sum, a_tile + front * BUFFER(OCLIN_TILE_M) + ty * 4,
@@ -302,12 +299,8 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     }
 
 #if SUM_A_OVER_K
-#pragma unroll
-    for (int q = 0; q < QUADS_A; q++) sum_a[q] += a_sums[q * ITEMS + item];
-    store_quads(a_tile, sum_a, OF_A, item);
-    barrier(CLK_LOCAL_MEM_FENCE);
     if (column == 0 && (flags & OCLIN_FLAG_BIAS))
-        store_sums_a(a_tile, rows, v + v_offset + row, z + z_offset + row * z_stride + n, z_stride, scale, lr,
-                     flags, item);
+        store_sums_a(a_tile, a + a_offset + row, a_stride, s + s_offset + row, s_stride, rows, k,
+                     v + v_offset + row, z + z_offset + row * z_stride + n, z_stride, scale, lr, flags, item);
 #endif
 }

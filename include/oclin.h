@@ -333,7 +333,9 @@ OCLIN_API oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context 
  * A window into `base`: element (r, c) of the view is the element offset + r * row_stride + c that counts
  * from base's first. Rows r0.. of a matrix: offset r0 * stride; columns c0..: offset c0; both with base's
  * row_stride. Any rectangle may be cut out of a contiguous base (one flat arena for all parameters); out of a
- * strided base only rows and columns of it.
+ * strided base only rows and columns of it. Views may be many, 100,000 rows of a data set for example: a
+ * call on one costs time for those between whose first and last element one of its own lies (all columns of
+ * a matrix stand in each other's way like this), and logarithmic time for all others.
  *
  * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: rows < 0, cols < 1, row_stride < cols, or elements outside
  * base; OCLIN_E_MEMORY;  OCLIN_E_STATE.

@@ -132,8 +132,10 @@ static int64_t of_products(const struct oclin_plan *plan, int64_t k)
 static int64_t of_sum_of_a(const struct oclin_plan *plan, int64_t k)
 {
     const struct oclin_tile *t = &plan->tile;
-    if (t->family == OCLIN_SIMT) /* the last: those of one tile */
-        return chunked(oclin_ceil_divide(k, t->tile_k), OCLIN_SIMT_SUM_TILES) - 1 + t->tile_k - 1;
+    if (t->family == OCLIN_SIMT) { /* by so many work-items, whose sums are added last */
+        const int64_t shares = (int64_t)t->group * 4 / t->tile_m;
+        return chunked(oclin_ceil_divide(k, shares), OCLIN_SIMT_SUM_STEPS) - 1 + shares - 1;
+    }
     if (t->family == OCLIN_SIMD) { /* four sums side by side, and up to three terms that fill no four */
         const int64_t block = oclin_least(k, plan->block_k), part = oclin_least(block, OCLIN_SIMD_SUM_DEPTH);
         return part / 4 + oclin_least(part, 3) - 1 + 2 + oclin_ceil_divide(block, OCLIN_SIMD_SUM_DEPTH) - 1 +

@@ -267,6 +267,30 @@ unsigned char *oclin_cache_load(oclin_context *ctx, const char *what, const void
 int oclin_cache_store(oclin_context *ctx, const char *what, const void *key, size_t key_size,
                       const void *data, size_t size);
 
+/* ---------------------------------------------------------------------------------------- intervals.c */
+
+/* The numbers from `from` up to `to`, which is not one of them; a member of what it stands for. */
+struct oclin_interval {
+    int64_t from, to;
+    /* the tree's own */
+    int64_t reach;
+    uint64_t rank;
+    struct oclin_interval *left, *right;
+};
+
+/* {0} is empty. Adding, removing and each step of a search take logarithmic time. */
+struct oclin_intervals {
+    struct oclin_interval *root;
+    uint64_t added;
+};
+
+void oclin_intervals_add(struct oclin_intervals *all, struct oclin_interval *node);
+void oclin_intervals_remove(struct oclin_intervals *all, struct oclin_interval *node);
+/* The first one behind `after` (NULL: of all) in the order of their starts that ends behind `from` and
+ * begins before `to`; NULL: there is none. */
+struct oclin_interval *oclin_intervals_next(const struct oclin_intervals *all, int64_t from, int64_t to,
+                                            const struct oclin_interval *after);
+
 /* ------------------------------------------------------------------------------------------ context.c */
 
 struct oclin_storage;
@@ -298,8 +322,8 @@ struct oclin_context {
     cl_mem tickets; /* the counters of queues, all 0 between launches; NULL where the device does not queue */
     cl_mem scratch;
     size_t scratch_bytes;
-    struct oclin_storage *storages;
-    uint64_t epoch; /* grows with every finish; tells which tensors were written since */
+    struct oclin_intervals storages; /* by the address of the root buffer */
+    uint64_t epoch;                  /* grows with every finish; tells which tensors were written since */
     uint64_t layers_made;
     int strict; /* reads of what was never written, and a W that changed before backward, are refused */
     int verify;
@@ -372,11 +396,11 @@ void oclin_written_free(struct oclin_written *w);
 /* ------------------------------------------------------------------------------------------- tensor.c */
 
 struct oclin_tensor {
+    struct oclin_interval place; /* first: in storage's tree, elements of the root buffer */
     int64_t references;
     struct oclin_storage *storage;
-    oclin_tensor *next; /* in storage's list */
-    cl_mem mem;         /* what kernels are given; NULL without memory (0 rows) */
-    int64_t origin;     /* of mem within the root buffer, elements */
+    cl_mem mem;     /* what kernels are given; NULL without memory (0 rows) */
+    int64_t origin; /* of mem within the root buffer, elements */
     int64_t offset, rows, cols, stride;
     oclin_dtype dtype;
     int host_readable, host_writable; /* by copies to and from the host */

@@ -13,13 +13,13 @@ enum { ELEMENT_BYTES = 4, ALIGNED_BYTES = 16 };
 
 /* One piece of device memory (never a sub-buffer), and every tensor that lives in it. */
 struct oclin_storage {
+    struct oclin_interval place; /* first: in the context's tree */
     int64_t references;
     oclin_context *ctx;
     cl_mem root; /* NULL for tensors of 0 rows */
     int wrapped; /* the caller's: it may be wrapped again */
     struct oclin_written written;
-    oclin_tensor *tensors;
-    struct oclin_storage *next; /* in the context's list */
+    struct oclin_intervals tensors;
 };
 
 oclin_context *oclin_tensor_context(const oclin_tensor *t)
@@ -27,7 +27,53 @@ oclin_context *oclin_tensor_context(const oclin_tensor *t)
     return t->storage->ctx;
 }
 
+/* ------------------------------------------------------------------------------------------- neighbours */
+
+static int64_t span(int64_t rows, int64_t cols, int64_t stride);
+
+static int64_t first_of(const oclin_tensor *t)
+{
+    return t->origin + t->offset;
+}
+
+static int64_t end_of(const oclin_tensor *t)
+{
+    return first_of(t) + span(t->rows, t->cols, t->stride);
+}
+
+/* The next tensor behind `after` (NULL: of all) that shares elements with t, or is t; NULL: there is none.
+ * In the order of their first elements, which is all that is searched by: a column of a matrix stands in
+ * the way of all its other columns. */
+static oclin_tensor *next_sharing(const oclin_tensor *t, const oclin_tensor *after)
+{
+    const struct oclin_interval *at = after ? &after->place : NULL;
+    oclin_tensor *u;
+    do {
+        u = (oclin_tensor *)oclin_intervals_next(&t->storage->tensors, first_of(t), end_of(t), at);
+        at = u ? &u->place : NULL;
+    } while (u && u != t && !oclin_tensor_overlap(t, u));
+    return u;
+}
+
+/* All of a context's storages, and of a storage's tensors. */
+static struct oclin_storage *next_storage(const oclin_context *ctx, const struct oclin_storage *after)
+{
+    const struct oclin_interval *at = after ? &after->place : NULL;
+    return (struct oclin_storage *)oclin_intervals_next(&ctx->storages, INT64_MIN, INT64_MAX, at);
+}
+
+static oclin_tensor *next_tensor(const struct oclin_storage *s, const oclin_tensor *after)
+{
+    const struct oclin_interval *at = after ? &after->place : NULL;
+    return (oclin_tensor *)oclin_intervals_next(&s->tensors, INT64_MIN, INT64_MAX, at);
+}
+
 /* -------------------------------------------------------------------------------------------- storage */
+
+static int64_t address_of(cl_mem root)
+{
+    return (int64_t)(uintptr_t)root;
+}
 
 /* Takes over one reference of root, also when it fails. */
 static oclin_status storage_create(struct oclin_storage **storage, oclin_context *ctx, cl_mem root)
@@ -39,8 +85,9 @@ static oclin_status storage_create(struct oclin_storage **storage, oclin_context
     }
     s->ctx = ctx;
     s->root = root;
-    s->next = ctx->storages;
-    ctx->storages = s;
+    s->place.from = address_of(root);
+    s->place.to = s->place.from + 1;
+    oclin_intervals_add(&ctx->storages, &s->place);
     oclin_context_retain(ctx);
     *storage = s;
     return OCLIN_OK;
@@ -50,11 +97,7 @@ static void storage_release(struct oclin_storage *s)
 {
     if (--s->references > 0) return;
     oclin_context *ctx = s->ctx;
-    for (struct oclin_storage **at = &ctx->storages; *at; at = &(*at)->next)
-        if (*at == s) {
-            *at = s->next;
-            break;
-        }
+    oclin_intervals_remove(&ctx->storages, &s->place);
     if (s->root && ctx->process == oclin_os_process_id()) clReleaseMemObject(s->root);
     oclin_written_free(&s->written);
     free(s);
@@ -71,9 +114,9 @@ static void work_out_alignment(oclin_tensor *t, int base_aligned)
     t->aligned = base_aligned && start && rows;
 }
 
-/* A tensor inside `storage`, whose references it joins. */
-static oclin_tensor *tensor_new(struct oclin_storage *storage, oclin_dtype dtype, int64_t offset,
-                                int64_t rows, int64_t cols, int64_t stride)
+/* A tensor inside `storage`, whose references it joins. origin: of the buffer that offset counts from. */
+static oclin_tensor *tensor_new(struct oclin_storage *storage, oclin_dtype dtype, int64_t origin,
+                                int64_t offset, int64_t rows, int64_t cols, int64_t stride)
 {
     oclin_tensor *t = calloc(1, sizeof *t);
     if (!t) return NULL;
@@ -81,14 +124,16 @@ static oclin_tensor *tensor_new(struct oclin_storage *storage, oclin_dtype dtype
     t->storage = storage;
     t->mem = storage->root;
     t->dtype = dtype;
+    t->origin = origin;
     t->offset = offset;
     t->rows = rows;
     t->cols = cols;
     t->stride = stride;
     t->readable = t->writable = t->host_readable = t->host_writable = 1;
     storage->references++;
-    t->next = storage->tensors;
-    storage->tensors = t;
+    t->place.from = first_of(t);
+    t->place.to = end_of(t);
+    oclin_intervals_add(&storage->tensors, &t->place);
     return t;
 }
 
@@ -105,13 +150,12 @@ static void leave_zeros(oclin_tensor *t)
     oclin_context *ctx = oclin_tensor_context(t);
     int seen = t->storage->wrapped;
     if (!t->zero_pending) return;
-    for (const oclin_tensor *u = t->storage->tensors; u && !seen; u = u->next)
-        seen = u != t && oclin_tensor_overlap(t, u);
+    for (const oclin_tensor *u = next_sharing(t, NULL); u && !seen; u = next_sharing(t, u)) seen = u != t;
     if (!seen) return;
     const int usable = !ctx->lost && ctx->process == oclin_os_process_id();
     const int left = usable && oclin_fill_enqueue(ctx, t, 0) == OCLIN_OK;
-    for (oclin_tensor *u = t->storage->tensors; u; u = u->next) {
-        if (u == t || !oclin_tensor_overlap(t, u)) continue;
+    for (oclin_tensor *u = next_sharing(t, NULL); u; u = next_sharing(t, u)) {
+        if (u == t) continue;
         u->epoch = ctx->epoch;
         if (!left) u->unspecified = 1;
     }
@@ -122,11 +166,7 @@ void oclin_tensor_destroy(oclin_tensor *t)
     if (!t || --t->references > 0) return;
     struct oclin_storage *storage = t->storage;
     leave_zeros(t);
-    for (oclin_tensor **at = &storage->tensors; *at; at = &(*at)->next)
-        if (*at == t) {
-            *at = t->next;
-            break;
-        }
+    oclin_intervals_remove(&storage->tensors, &t->place);
     if (t->mem && t->mem != storage->root && storage->ctx->process == oclin_os_process_id())
         clReleaseMemObject(t->mem);
     free(t);
@@ -179,7 +219,7 @@ oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor,
     }
     struct oclin_storage *storage = NULL;
     OCLIN_TRY(storage_create(&storage, ctx, root));
-    oclin_tensor *t = tensor_new(storage, dtype, 0, rows, cols, cols);
+    oclin_tensor *t = tensor_new(storage, dtype, 0, 0, rows, cols, cols);
     if (!t) {
         storage_release(storage);
         return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a tensor");
@@ -202,8 +242,8 @@ oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context *ctx, ocli
 /* What a new tensor looks at may have been written, or lost, through others. */
 static void inherit_state(oclin_tensor *t)
 {
-    for (const oclin_tensor *u = t->storage->tensors; u; u = u->next) {
-        if (u == t || !oclin_tensor_overlap(t, u)) continue;
+    for (const oclin_tensor *u = next_sharing(t, NULL); u; u = next_sharing(t, u)) {
+        if (u == t) continue;
         t->unspecified |= u->unspecified;
         if (u->version > t->version) t->version = u->version;
         if (u->epoch > t->epoch) t->epoch = u->epoch;
@@ -241,7 +281,8 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
     if (!view) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the view is NULL");
     OCLIN_TRY(check_dims(ctx, base->dtype, rows, cols, row_stride));
     OCLIN_TRY(check_window(ctx, base, offset, rows, cols, row_stride));
-    oclin_tensor *t = tensor_new(base->storage, base->dtype, base->offset + offset, rows, cols, row_stride);
+    oclin_tensor *t =
+        tensor_new(base->storage, base->dtype, base->origin, base->offset + offset, rows, cols, row_stride);
     if (!t) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a view");
     if (base->mem != base->storage->root) {
         const cl_int error = clRetainMemObject(base->mem);
@@ -251,7 +292,6 @@ oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t 
         }
     }
     t->mem = base->mem;
-    t->origin = base->origin;
     t->readable = base->readable;
     t->writable = base->writable;
     t->host_readable = base->host_readable;
@@ -328,8 +368,9 @@ static oclin_status check_buffer(oclin_context *ctx, cl_mem buffer)
  * so that overlaps and writes are seen. */
 static oclin_status storage_of(oclin_context *ctx, cl_mem root, struct oclin_storage **storage)
 {
-    for (*storage = ctx->storages; *storage; *storage = (*storage)->next)
-        if ((*storage)->root == root) return OCLIN_OK;
+    const int64_t address = address_of(root);
+    *storage = (struct oclin_storage *)oclin_intervals_next(&ctx->storages, address, address + 1, NULL);
+    if (*storage) return OCLIN_OK;
     const cl_int error = clRetainMemObject(root);
     if (error) return oclin_fail_cl(ctx, error, "clRetainMemObject");
     OCLIN_TRY(storage_create(storage, ctx, root));
@@ -368,7 +409,8 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
     struct oclin_storage *storage = NULL;
     OCLIN_TRY(storage_of(ctx, f.root, &storage));
     storage->references++; /* held until the tensor holds it */
-    oclin_tensor *t = tensor_new(storage, dtype, offset, rows, cols, row_stride);
+    oclin_tensor *t =
+        tensor_new(storage, dtype, (int64_t)(f.origin / ELEMENT_BYTES), offset, rows, cols, row_stride);
     if (t && buffer != f.root) {
         error = clRetainMemObject(buffer);
         if (!error) t->mem = buffer;
@@ -379,7 +421,6 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
         oclin_tensor_destroy(t);
         return oclin_fail_cl(ctx, error, "clRetainMemObject");
     }
-    t->origin = (int64_t)(f.origin / ELEMENT_BYTES);
     t->readable = !(f.flags & CL_MEM_WRITE_ONLY);
     t->writable = !(f.flags & CL_MEM_READ_ONLY);
     t->host_readable = !(f.flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS));
@@ -391,16 +432,6 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
 }
 
 /* --------------------------------------------------------------------------------------------- overlap */
-
-static int64_t first_of(const oclin_tensor *t)
-{
-    return t->origin + t->offset;
-}
-
-static int64_t end_of(const oclin_tensor *t)
-{
-    return first_of(t) + span(t->rows, t->cols, t->stride);
-}
 
 static int contiguous(const oclin_tensor *t)
 {
@@ -481,15 +512,15 @@ static oclin_status write_zeros(oclin_tensor *t)
 
 oclin_status oclin_tensor_settle(oclin_tensor *t)
 {
-    for (oclin_tensor *u = t->storage->tensors; u; u = u->next)
-        if (u->zero_pending && oclin_tensor_overlap(t, u)) OCLIN_TRY(write_zeros(u));
+    for (oclin_tensor *u = next_sharing(t, NULL); u; u = next_sharing(t, u))
+        if (u->zero_pending) OCLIN_TRY(write_zeros(u));
     return OCLIN_OK;
 }
 
 oclin_status oclin_tensor_settle_others(oclin_tensor *t)
 {
-    for (oclin_tensor *u = t->storage->tensors; u; u = u->next)
-        if (u->zero_pending && !covers(t, u) && oclin_tensor_overlap(t, u)) OCLIN_TRY(write_zeros(u));
+    for (oclin_tensor *u = next_sharing(t, NULL); u; u = next_sharing(t, u))
+        if (u->zero_pending && !covers(t, u)) OCLIN_TRY(write_zeros(u));
     return OCLIN_OK;
 }
 
@@ -510,20 +541,23 @@ static void record_write(oclin_tensor *t)
     t->all_written = 1;
 }
 
+static void note_write(oclin_tensor *u, oclin_status outcome, int covered)
+{
+    u->version++;
+    u->epoch = oclin_tensor_context(u)->epoch;
+    u->cleared = u->zero_pending = 0;
+    if (outcome != OCLIN_OK)
+        u->unspecified = 1;
+    else if (covered)
+        u->unspecified = 0;
+}
+
 void oclin_tensor_written(oclin_tensor *t, oclin_status outcome)
 {
     record_write(t);
-    const uint64_t epoch = oclin_tensor_context(t)->epoch;
-    for (oclin_tensor *u = t->storage->tensors; u; u = u->next) {
-        if (u != t && !oclin_tensor_overlap(t, u)) continue;
-        u->version++;
-        u->epoch = epoch;
-        u->cleared = u->zero_pending = 0;
-        if (outcome != OCLIN_OK)
-            u->unspecified = 1;
-        else if (covers(t, u))
-            u->unspecified = 0;
-    }
+    if (t->rows == 0) note_write(t, outcome, 1); /* it meets nothing, not even itself */
+    for (oclin_tensor *u = next_sharing(t, NULL); t->rows > 0 && u; u = next_sharing(t, u))
+        note_write(u, outcome, covers(t, u));
 }
 
 oclin_status oclin_tensor_clear(oclin_tensor *t)
@@ -536,8 +570,8 @@ oclin_status oclin_tensor_clear(oclin_tensor *t)
 
 void oclin_tensors_lose_epoch(oclin_context *ctx)
 {
-    for (struct oclin_storage *s = ctx->storages; s; s = s->next)
-        for (oclin_tensor *t = s->tensors; t; t = t->next) {
+    for (struct oclin_storage *s = next_storage(ctx, NULL); s; s = next_storage(ctx, s))
+        for (oclin_tensor *t = next_tensor(s, NULL); t; t = next_tensor(s, t)) {
             if (t->epoch != ctx->epoch || t->version == 0) continue;
             if (t->cleared)
                 t->zero_pending = 1; /* its zeros may be lost, the mark is not */
@@ -766,8 +800,8 @@ oclin_status oclin_tensor_touch(oclin_tensor *t)
     oclin_context *ctx = oclin_tensor_context(t);
     OCLIN_TRY(oclin_enter(ctx));
     oclin_status status = OCLIN_OK;
-    for (oclin_tensor *u = t->storage->tensors; u && status == OCLIN_OK; u = u->next) {
-        if (!u->zero_pending || covers(t, u) || !oclin_tensor_overlap(t, u)) continue;
+    for (oclin_tensor *u = next_sharing(t, NULL); u && status == OCLIN_OK; u = next_sharing(t, u)) {
+        if (!u->zero_pending || covers(t, u)) continue;
         const cl_int error = zero_around(u, t); /* what was written there past oclin stays */
         if (error) status = oclin_fail_run(ctx, error, "clEnqueueFillBuffer");
     }

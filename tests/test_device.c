@@ -92,9 +92,13 @@ cl_int clGetPlatformIDs(cl_uint capacity, cl_platform_id *list, cl_uint *count)
     return CL_SUCCESS;
 }
 
+static const char *other_name, *other_version; /* of a platform that is looked at next; NULL: its own */
+
 cl_int clGetPlatformInfo(cl_platform_id platform, cl_platform_info what, size_t size, void *to,
                          size_t *size_ret)
 {
+    if (other_name && what == CL_PLATFORM_NAME) return answer_text(other_name, size, to, size_ret);
+    if (other_version && what == CL_PLATFORM_VERSION) return answer_text(other_version, size, to, size_ret);
     for (int i = 0; i < PLATFORMS; i++)
         if (platform == platform_id(i)) return answer_text(platform_names[i], size, to, size_ret);
     cl_int (*real)(cl_platform_id, cl_platform_info, size_t, void *, size_t *);
@@ -508,6 +512,35 @@ static void test_plan_does_not_fit(void **state)
     }
 }
 
+/* Where kernels of contexts must have texts of their own: PoCL before 6.0, and a PoCL that does not say
+ * which it is. */
+static void test_mixes_contexts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *version;
+        int mixes;
+    } rows[] = {{"Portable Computing Language", "OpenCL 3.0 PoCL 3.1+debian  Linux, RelWithDebInfo", 1},
+                {"Portable Computing Language", "OpenCL 1.2 pocl 1.1 None+Asserts, LLVM 6.0.0", 1},
+                {"Portable Computing Language", "OpenCL 3.0 PoCL 5.0+debian  Linux", 1},
+                {"Portable Computing Language", "OpenCL 3.0 PoCL 6.0+debian  Linux", 0},
+                {"Portable Computing Language", "OpenCL 3.0 PoCL 7.1  Linux", 0},
+                {"Portable Computing Language", "OpenCL 3.0 PoCL 10.0", 0},
+                {"Portable Computing Language", "OpenCL 3.0", 1},
+                {"Portable Computing Language", "", 1},
+                {"rusticl", "OpenCL 3.0 PoCL 3.1", 0}};
+    oclin_context *ctx = make_context("plain");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct oclin_device_facts facts;
+        other_name = rows[i].name;
+        other_version = rows[i].version;
+        oclin_device_facts_read(ctx->device.info.device, &facts);
+        other_name = other_version = NULL;
+        if (facts.mixes_contexts != rows[i].mixes) fail_msg("'%s' of %s", rows[i].version, rows[i].name);
+    }
+    oclin_context_destroy(ctx);
+}
+
 /* ------------------------------------------------------------------------------------ facts of a device */
 
 /* Of the embedded profile only those that say so have 64-bit integers; of the full one all. */
@@ -646,6 +679,7 @@ int main(int argc, char **argv)
     first_wish = wish ? strdup(wish) : NULL;
     unsetenv("OCLIN_PLAN");
     struct test_list list = {0};
+    add_test(&list, test_mixes_contexts, NULL, "facts/contexts that are mixed up");
     add_test(&list, test_list_arguments, NULL, "list/arguments");
     add_test(&list, test_list_too_small, NULL, "list/too small");
     add_test(&list, test_list_without_driver, NULL, "list/without driver");

@@ -272,6 +272,140 @@ static void test_overlap_far_away(void **state)
     assert_true(oclin_tensor_overlap(&t, &u));
 }
 
+/* ----------------------------------------------------------------------------------------------- many */
+
+/* What the tree promises about a node and all below it; the depth. */
+static int check_tree(const struct oclin_interval *node)
+{
+    if (!node) return 0;
+    int64_t reach = node->to;
+    const struct oclin_interval *below[] = {node->left, node->right};
+    for (int i = 0; i < 2; i++) {
+        if (!below[i]) continue;
+        assert_true(below[i]->rank <= node->rank);
+        assert_true(i == 0 ? below[i]->from <= node->from : below[i]->from >= node->from);
+        if (below[i]->reach > reach) reach = below[i]->reach;
+    }
+    assert_int_equal(node->reach, reach);
+    const int left = check_tree(node->left), right = check_tree(node->right);
+    return 1 + (left > right ? left : right);
+}
+
+/* What a search finds, and in which order, against a look at all of them, while intervals come and go. */
+static void test_intervals(void **state)
+{
+    (void)state;
+    enum { NODES = 120, ROUNDS = 4000 };
+    static struct oclin_interval nodes[NODES];
+    struct oclin_intervals all = {0};
+    struct rng rng = {12};
+    int in[NODES] = {0};
+    int64_t found_in_all = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        const int i = (int)(rng_next(&rng) % NODES);
+        if (in[i])
+            oclin_intervals_remove(&all, &nodes[i]);
+        else {
+            nodes[i].from = number(&rng, 200);
+            nodes[i].to = nodes[i].from + number(&rng, round % 2 ? 10 : 200) - 1; /* some are empty */
+            oclin_intervals_add(&all, &nodes[i]);
+        }
+        in[i] = !in[i];
+        check_tree(all.root);
+        const int64_t from = number(&rng, 220) - 10, to = from + number(&rng, 60);
+        int expected = 0, found = 0;
+        for (int j = 0; j < NODES; j++) expected += in[j] && nodes[j].from < to && nodes[j].to > from;
+        for (const struct oclin_interval *n = NULL, *next; (next = oclin_intervals_next(&all, from, to, n));
+             n = next) {
+            assert_true(next->from < to && next->to > from && in[next - nodes]);
+            assert_true(!n || n->from < next->from || (n->from == next->from && n < next));
+            found++;
+        }
+        assert_int_equal(found, expected);
+        found_in_all += found;
+    }
+    assert_true(found_in_all > ROUNDS);
+}
+
+/* A tree of 2^17 is flat, whatever the order they come in: in a list each step of this would take a second.
+ * */
+static void test_many_intervals(void **state)
+{
+    (void)state;
+    enum { NODES = 1 << 17, DEPTH = 64 };
+    struct oclin_interval *nodes = new_array(struct oclin_interval, NODES);
+    for (int order = 0; order < 3; order++) {
+        struct oclin_intervals all = {0};
+        for (int64_t i = 0; i < NODES; i++) {
+            const int64_t at = order == 0 ? i : order == 1 ? NODES - 1 - i : 0;
+            nodes[i].from = at;
+            nodes[i].to = at + 1;
+            oclin_intervals_add(&all, &nodes[i]);
+        }
+        assert_in_range(check_tree(all.root), 17, DEPTH);
+        for (int64_t i = 0; i < NODES && order < 2; i++) {
+            const struct oclin_interval *n = oclin_intervals_next(&all, nodes[i].from, nodes[i].to, NULL);
+            assert_ptr_equal(n, &nodes[i]);
+            assert_null(oclin_intervals_next(&all, n->from, n->to, n));
+        }
+        for (int64_t i = 0; i < NODES; i++) oclin_intervals_remove(&all, &nodes[i * 7919 % NODES]);
+        assert_null(all.root);
+    }
+    free(nodes);
+}
+
+/* A view of each row of a large data set: what is done to one concerns it and the base, and takes no longer
+ * than with a few. */
+static void test_many_views(void **state)
+{
+    (void)state;
+    enum { VIEWS = 100000, COLS = 2 };
+    oclin_context *ctx = make_context("plain");
+    oclin_tensor *base = make_tensor(ctx, OCLIN_F32, VIEWS, COLS, NULL),
+                 **views = new_array(oclin_tensor *, VIEWS);
+    for (int64_t i = 0; i < VIEWS; i++)
+        assert_ok(ctx, oclin_tensor_view_rows(&views[i], base, i * 7919 % VIEWS, 1));
+    for (int64_t i = 0; i < VIEWS; i++) assert_ok(ctx, oclin_tensor_touch(views[i]));
+    assert_int_equal(base->version, VIEWS);
+    for (int64_t i = 0; i < VIEWS; i++) assert_int_equal(views[i]->version, 1);
+    assert_ok(ctx, oclin_tensor_touch(base)); /* concerns all of them */
+    for (int64_t i = 0; i < VIEWS; i++) assert_int_equal(views[i]->version, 2);
+    for (int64_t i = 0; i < VIEWS; i++) oclin_tensor_destroy(views[i * 17 % VIEWS]);
+    oclin_tensor_destroy(base);
+    free(views);
+    oclin_context_destroy(ctx);
+}
+
+/* Many buffers of the caller's, each wrapped twice: the second time its storage is found among all the
+ * others. */
+static void test_many_buffers(void **state)
+{
+    (void)state;
+    enum { BUFFERS = 3000 };
+    oclin_context *ctx = make_context("plain");
+    cl_context handle;
+    oclin_tensor *(*pairs)[2] = allocate(BUFFERS, sizeof *pairs);
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    for (int i = 0; i < BUFFERS; i++) {
+        cl_mem m = clCreateBuffer(handle, CL_MEM_READ_WRITE, 64, NULL, NULL);
+        assert_non_null(m);
+        for (int j = 0; j < 2; j++)
+            assert_ok(ctx, oclin_tensor_wrap(&pairs[i][j], ctx, OCLIN_F32, m, 0, 1, 4, 4));
+        clReleaseMemObject(m);
+    }
+    for (int i = 0; i < BUFFERS; i++) {
+        assert_ptr_equal(pairs[i][0]->storage, pairs[i][1]->storage);
+        assert_ok(ctx, oclin_tensor_touch(pairs[i][0]));
+    }
+    for (int i = 0; i < BUFFERS; i++) {
+        assert_int_equal(pairs[i][1]->version, 1);
+        oclin_tensor_destroy(pairs[i][0]);
+        oclin_tensor_destroy(pairs[i * 7 % BUFFERS][1]);
+    }
+    free(pairs);
+    oclin_context_destroy(ctx);
+}
+
 /* --------------------------------------------------------------------------------------------- versions */
 
 /* Ways to write a tensor, and tensors that look at the same memory. */
@@ -702,6 +836,10 @@ int main(int argc, char **argv)
     add_test(&list, test_interleaved, NULL, "overlap/interleaved operands");
     add_test(&list, test_overlap_of_other_memory, NULL, "overlap/other memory");
     add_test(&list, test_overlap_far_away, NULL, "overlap/beyond 32 bits");
+    add_test(&list, test_intervals, NULL, "many/intervals against a list");
+    add_test(&list, test_many_intervals, NULL, "many/a flat tree");
+    add_test(&list, test_many_views, NULL, "many/views of a data set");
+    add_test(&list, test_many_buffers, NULL, "many/buffers");
     for (int i = 0; i < WAYS; i++) {
         numbers[i] = i;
         add_test(&list, test_versions, &numbers[i], "versions/%s", ways[i]);

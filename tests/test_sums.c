@@ -69,10 +69,9 @@ static int64_t place_db(float *terms, int64_t k, const struct oclin_plan *plan)
     const struct oclin_tile *t = &plan->tile;
     const int64_t slice = plan->slice_k, block = plan->block_k;
     if (t->family == OCLIN_SIMT) {
-        const int64_t together = (int64_t)OCLIN_SIMT_SUM_TILES * t->tile_k;
-        return add_straws(terms, k, t->tile_k, OCLIN_SIMT_SUM_TILES) +
-               add_straws(terms, k, together, blocks_of(slice, together)) +
-               add_straws(terms, k, 1, t->tile_k);
+        const int64_t shares = (int64_t)t->group * 4 / t->tile_m, together = OCLIN_SIMT_SUM_STEPS * shares;
+        return add_straws(terms, k, shares, OCLIN_SIMT_SUM_STEPS) +
+               add_straws(terms, k, together, blocks_of(slice, together)) + add_straws(terms, k, 1, shares);
     }
     const int64_t part = OCLIN_SIMD_SUM_DEPTH < block ? OCLIN_SIMD_SUM_DEPTH : block,
                   together = OCLIN_SIMD_SUM_BLOCKS * block;

@@ -215,7 +215,7 @@ static void test_two(void **state)
         }
         assert_ok(busy, oclin_context_mark(busy, &last));         /* flushes */
         assert_int_equal(clWaitForEvents(1, &first), CL_SUCCESS); /* now the second one runs */
-        usleep(20000); /* and is well on its way */
+        usleep(20000);                                            /* and is well on its way */
         clReleaseEvent(first);
         clReleaseEvent(last);
         ask_for_binary(other, &p);

@@ -984,8 +984,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t data_size)
     drop_all(first / COUNT_OF(places));
     world_end();
     const long left = live_buffers - (place->ctx->scratch != NULL) - buffers_before;
-    if (left || place->ctx->storages || place->ctx->references != 1)
+    if (left || place->ctx->storages.root || place->ctx->references != 1)
         wrong("%ld buffers, %s storage and %lld references are left", left,
-              place->ctx->storages ? "some" : "no", (long long)place->ctx->references - 1);
+              place->ctx->storages.root ? "some" : "no", (long long)place->ctx->references - 1);
     return 0;
 }

@@ -43,7 +43,7 @@ m("simt: drops the last k of each tile", "the loop over a tile's depth ends one 
   [(SIMT, "for (int k = 0; k < OCLIN_TILE_K; k++) {\n        float4 bk", "for (int k = 0; k < OCLIN_TILE_K - 1; k++) {\n        float4 bk")],
   ON_SIMT)
 m("simt: drops the last tile", "the loop over tiles ends one early",
-  [(SIMT, "const uint end = tiles + !OCLIN_PEEL;", "const uint end = tiles - 1 + !OCLIN_PEEL;")], ON_SIMT, EDGE_SIMT)
+  [(SIMT, "for (uint tile = 1; tile < tiles + !OCLIN_PEEL;", "for (uint tile = 1; tile + 1 < tiles + !OCLIN_PEEL;")], ON_SIMT, EDGE_SIMT)
 m("simt: tiles overlap by one k", "the pointers advance one too few after the first tile",
   [(SIMT, "advance(a_from, a_stride, depth, OF_A)", "advance(a_from, a_stride, depth - 1, OF_A)"),
    (SIMT, "advance(b_from, b_stride, depth, OF_B)", "advance(b_from, b_stride, depth - 1, OF_B)")], ON_SIMT, EDGE_SIMT)
@@ -340,7 +340,7 @@ int_of("loss, place of the loss", LOSS_CL, "loss[loss_offset] = sum;", "loss_off
 int_of("loss, place of the count", LOSS_CL, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
 int_of("offset of an operand", PRODUCT, "const cl_long offset = o->offset, stride", "o->offset", "large plain/layer/*")
 int_of("stride of an operand", PRODUCT, "stride = o->stride;", "o->stride", "large plain/layer/*")
-int_of("offset of a view", TENSOR, "base->dtype, base->offset + offset, rows", "base->offset + offset", "large plain/tensors/*")
+int_of("offset of a view", TENSOR, "base->origin, base->offset + offset, rows", "base->offset + offset", "large plain/tensors/*")
 int_of("first row of a view", TENSOR, "count ? first * base->stride : 0", "first * base->stride", "large plain/tensors/*")
 int_of("where a strided copy begins", TENSOR, "r = {{(size_t)t->offset * ELEMENT_BYTES", "t->offset", "large plain/layer/*")
 int_of("elements that a tensor spans", TENSOR, "oclin_multiply(rows - 1, stride)", "stride", "large plain/tensors/*")
@@ -427,7 +427,7 @@ m("layer: reserve replaces z", "a larger z takes the place of the one that backw
   [(LAYER, "    oclin_tensor_destroy(s->larger_z);\n    s->larger_z = z;", "    oclin_tensor_destroy(s->z);\n    s->z = z;")], "layer_state saved/*",
   "layer_state")
 m("tensor: views do not share versions", "a write through a view is not seen",
-  [(TENSOR, "if (u != t && !oclin_tensor_overlap(t, u)) continue;\n        u->version++;", "if (u != t) continue;\n        u->version++;")],
+  [(TENSOR, "        note_write(u, outcome, covers(t, u));", "        if (u == t) note_write(u, outcome, covers(t, u));")],
   "sharing versions/*", "layer_state")
 m("tensor: a clear is a write of zeros that nobody does", "the mark is forgotten", [(TENSOR, "t->cleared = t->zero_pending = 1;", "t->cleared = 1;")],
   "layer_state zero_grad/*", "layer_state")
@@ -534,12 +534,12 @@ m("loss: reads an unspecified y", "",
 m("loss: adds onto what is unspecified", "",
   [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (!a->output) OCLIN_TRY(oclin_tensor_check_readable")],
   "loss state/*")
-m("tensor: a write of some elements heals all", "", [(TENSOR, "else if (covers(t, u))", "else")], "sharing unspecified/*")
+m("tensor: a write of some elements heals all", "", [(TENSOR, "else if (covered)", "else")], "sharing unspecified/*")
 m("tensor: a write of the first and the last row heals all", "rows between are not covered",
   [(TENSOR, "if (u->rows > 1 && u->stride != t->stride) return 0;\n", "")], "sharing unspecified/*")
 m("tensor: a write of some columns heals all", "",
   [(TENSOR, "return (first_of(u) - first_of(t)) % t->stride + u->cols <= t->cols;", "return 1;")], "sharing unspecified/*")
-m("tensor: nothing heals", "", [(TENSOR, "            u->unspecified = 0;", "            ;")], "sharing unspecified/*")
+m("tensor: nothing heals", "", [(TENSOR, "        u->unspecified = 0;", "        ;")], "sharing unspecified/*")
 m("tensor: a view of what is unspecified can be read", "", [(TENSOR, "t->unspecified |= u->unspecified;", "")], "sharing unspecified/*")
 for field in ("readable", "writable", "host_readable", "host_writable"):
     m("tensor: a view forgets %s" % field, "what the buffer's flags allow",
@@ -681,21 +681,24 @@ m("loss.cl: one chain while the host counts chunks", "the sum of a row is not cu
   "sums losses*")
 m("grads_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
   [(GRADS, "first ? sum : sum + load_lanes(c + j, lanes)", "sum")], "products simd-skinny simd-skinny/*")
-m("simt: db's sums in local memory are not added", "only the last tiles count",
-  [(SIMT, "sum_a[q] += a_sums[q * ITEMS + item];", ";")], "sums like/simt-16/db*")
+m("simt: db's sums of earlier steps are lost", "only the last steps of each share of k count",
+  [(SIMT, "        sum += part;\n    }\n    *(local", "        sum = part;\n    }\n    *(local")], "sums like/simt-16/db*")
+m("simt: db of one share of k too few", "", [(SIMT, "i < SHARES_OF_K; i++) all", "i < SHARES_OF_K - 1; i++) all")], ON_SIMT)
+m("simt: db without the derivative", "", [(SIMT, "if (A_NEEDS_S) value = grad_z(", "if (0) value = grad_z(")],
+  "products simt-16 simt-16/small/*/tanh/*")
+m("simt: db while the tile is still read", "the barrier behind the last tile is left out",
+  [(SIMT, "if (SUM_A_OVER_K) barrier(CLK_LOCAL_MEM_FENCE);", "")], "oclgrind products simt-16 simt-16/small/*")
 m("simd: db's older blocks are lost", "only the last 32 blocks count",
   [(SIMD, "*all = block == 0 ? 0.0f : *all + *now;", "*all = 0.0f;")], "sums like/simd-4/db*")
 m("reference: proven, without the operands' errors", "E is left out",
   [("src/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
   "reference", "sums losses*")
 
-LEFT = "if (u == t || !oclin_tensor_overlap(t, u)) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"
+LEFT = "if (u == t) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"
 m("tensor: zeros of a dropped gradient that could not be written", "who looks there is not told",
   [(TENSOR, LEFT, LEFT.replace("if (!left) u->unspecified = 1;", ""))], "layer_state zero_grad/*")
 m("tensor: zeros of a dropped gradient count as finished", "a finish that fails leaves them readable",
   [(TENSOR, LEFT, LEFT.replace("u->epoch = ctx->epoch;", ""))], "layer_state zero_grad/*")
-m("tensor: who lies beside a dropped gradient is told that it is lost", "",
-  [(TENSOR, LEFT, LEFT.replace("u == t || !oclin_tensor_overlap(t, u)", "u == t"))], "layer_state zero_grad/*")
 m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)end_of(out) - 1", "(long long)end_of(out)")], "sharing overlap/*")
 m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_DEVICE_TYPE_ACCELERATOR", "bits | CL_DEVICE_TYPE_ACCELERATOR")], "device facts/*")
 m("device: a wave that the driver does not tell", "",
