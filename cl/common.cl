@@ -136,7 +136,7 @@ OCLIN_INLINE real grad_z(real dy, real s)
 #endif
 }
 
-/* Of a k in slices: adds the sums of the slices before. 0 where others follow; *sum is then kept for them in Z. */
+/* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0 is returned. */
 OCLIN_INLINE int is_last_slice(real *sum, global float *z, int flags, int lanes)
 {
     if (flags & OCLIN_FLAG_ONTO) *sum += load_lanes(z, lanes);
@@ -164,7 +164,7 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
  *   grad_x   dZ of dY       y or z              W           dX            -            -
  *   grad_w   dZ^T of dY     y or z              X           dW or W       db or b      -
  *
- * A long k is computed in slices, one launch after the other (plan.c says how many). Z then holds the sums of the slices so
+ * A long k is computed in slices, one launch after the other (additions.c says how many). Z then holds the sums of the slices so
  * far: m x n, and for db a column more, number n. It may be C itself where C is overwritten.
  *
  * Operands that a product has no use for are given as some valid buffer, and not touched.

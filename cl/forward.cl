@@ -4,7 +4,7 @@
  * As a product C = A B:   m = batch, n = out, k = in
  *   A(m, k) = x[m * x_stride + k]      X (batch, in)     lies along k
  *   B(k, n) = w[n * w_stride + k]      W (out, in)       lies along k: B is W transposed
- *   C(m, n) = y[m * y_stride + n]      Y (batch, out)    overwritten, never read
+ *   C(m, n) = y[m * y_stride + n]      Y (batch, out)    overwritten: what it held is never read
  *   V(n)    = b[n]                     b (1, out)
  *   Z(m, n) = z[m * z_stride + n]      kept for GELU's derivative
  */

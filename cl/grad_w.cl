@@ -6,8 +6,8 @@
  *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]     dY (batch, out)  lies along m: transposed
  *   B(k, n) = x[k * x_stride + n]                                       X (batch, in)    lies along n
  *   C(m, n) = dw[m * dw_stride + n], or w                               (out, in)
- *   V(m)    = db[m], or b: the sum of A's row m over k; the groups of the first column of tiles add it up,
- *             so that dY is not read once more
+ *   V(m)    = db[m], or b: the sum of A's row m over k; the groups of the first column of tiles add it up
+ *             (simd as A is packed; simt reads its strip of A once more)
  * scale is 1, or 1 / batch for gradients averaged over the batch.
  */
 #define PRODUCT(family) grad_w_##family

@@ -30,6 +30,8 @@
  *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE. PoCL
  *   before 6.0 ends the process where two contexts run kernels of one text; there each context that lives
  *   beside others builds kernels of its own, at the cost of their compile time (once: then the disk has them).
+ *   (One that is destroyed before oclin_context_finish() or a blocking read has seen its last kernel end keeps
+ *   its place; from the 65th on they share one.)
  * - What is known of memory (who shares elements, what was written, zeros that are only marked, what a
  *   failure left) is known to one context. Where two contexts on one cl_context see the same memory the
  *   program tells them, as oclin_tensor_wrap() says.
@@ -222,7 +224,7 @@ struct oclin_context_options {
      * - reading an element that was never written: of an operand, of a gradient that is added to, by
      *   oclin_tensor_read(). Written are the elements that oclin_tensor_write(), a fill, the output of a
      *   kernel or zero_grad has reached, those that oclin_tensor_touch() has announced, and all memory of
-     *   the caller that is wrapped. A tensor may be written in parts, also through views: the elements
+     *   the caller's own that is wrapped. A tensor may be written in parts, also through views: the elements
      *   count. (The record of memory that was written in more than 10,000 separate pieces is given up:
      *   all of it then counts as written.)
      * 0: W is used as it is, memory as it is found. OCLIN_STRICT switches it on as OCLIN_VERIFY does verify. */
@@ -516,7 +518,7 @@ OCLIN_API void oclin_saved_destroy(oclin_saved *saved);
  * Y = act(X W^T + 1 b^T).                                                              [mnn LinearLayer.forward]
  *
  * x  (batch, in)   f32; read only
- * y  (batch, out)  f32; overwritten, never read; must not share elements with x, w or b
+ * y  (batch, out)  f32; overwritten: what it held is never read; must not share elements with x, w or b
  * batch may be 0: nothing is launched.
  *
  * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward fails if x
@@ -540,7 +542,7 @@ OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oc
  * by the batch.
  *
  * dy  (batch, out)  f32; read only
- * dx  (batch, in)   f32; overwritten, never read; NULL: not wanted (a first layer)
+ * dx  (batch, in)   f32; overwritten: what it held is never read; NULL: not wanted (a first layer)
  * dx must not share elements with dy, x, w, b, dw or db, nor with y where the activation needs it (ReLU, sigmoid, tanh).
  *
  * Belongs to the last forward of the layer, or to the one that filled `saved`; does not consume it: it may be
@@ -593,6 +595,9 @@ OCLIN_API oclin_status oclin_layer_backward_step_saved(oclin_layer *layer, oclin
  * it now, and dW, db as well unless they exist, so that no later call with up to that batch allocates.
  * Without it the first call with a larger batch grows it, with a log line. (A layer that only uses
  * backward_step needs no dW: it does not call reserve, or calls oclin_layer_reserve_step.)
+ * Sums of very many samples are made in slices, which meet in scratch memory as large as dW, or a little
+ * larger: from 4097 samples on a GPU, from 66,305 on a CPU. So do those of a y or dx in a CL_MEM_WRITE_ONLY
+ * buffer, with that many features; reserve cannot know of these.
  *
  * The two for infer are about oclin_layer_infer() alone: scratch of its one product, no z, no dW, no db.
  *
@@ -619,8 +624,8 @@ typedef enum oclin_result {
  * plan that is tried first; should a driver refuse that one (a log line says so) it may be another.
  *
  * With K terms: on a CPU at most 264 + K / 256, and 520 from 65,536 terms on (to some millions; more where local memory is
- * small); with small batches there, with plan "plain" and for db everywhere at most 8 + 2 sqrt K; on a GPU the smaller of K and
- * 4096, and K / 4096 more.
+ * small); with small batches there, with plan "plain" and for db everywhere at most 9 + 2 sqrt K (db on a GPU: to some ten
+ * millions); on a GPU the smaller of K and 4096, and K / 4096 more.
  *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown result;  OCLIN_E_SHAPE: batch < 1 or sizes overflow;  OCLIN_E_STATE.
  */
@@ -695,8 +700,9 @@ OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *l
 
 /**
  * *additions: the most roundings that a term of one row's sum, of `cols` squares or exponentials, passes before the rows are
- * added: `additions` of struct oclin_ref_case for a loss. At most 8 + 2 sqrt(cols).
- * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: cols < 1;  OCLIN_E_STATE.
+ * added: `additions` of struct oclin_ref_case for a loss. At most 8 + 2 sqrt(cols). It belongs to the work-group that is
+ * tried first.
+ * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: cols < 1, or a row larger than any memory;  OCLIN_E_STATE.
  */
 OCLIN_API oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *additions);
 

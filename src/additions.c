@@ -19,8 +19,9 @@ enum {
 static int64_t root(int64_t n)
 {
     int64_t r = (int64_t)sqrt((double)n);
-    while (r * r < n) r++;
-    return r < 1 ? 1 : r;
+    if (r < 1) return 1;
+    while (n / r > r || (n / r == r && n % r > 0)) r++; /* r * r might overflow */
+    return r;
 }
 
 /* Terms that reach their sum in chunks of `chunk`, one chain each, one after the other. */
@@ -103,6 +104,12 @@ int64_t oclin_slices(const struct oclin_plan *plan, int64_t k)
     return oclin_ceil_divide(k, plan->slice_k);
 }
 
+int oclin_slices_need_scratch(const struct oclin_product *p)
+{
+    if (p->id == OCLIN_KERNEL_GRAD_W) return 1;
+    return !(p->flags & OCLIN_FLAG_KEEP_Z) && p->c.mem && !p->c.readable;
+}
+
 int64_t oclin_slices_stride(int64_t n)
 {
     return oclin_round_up(n + 1, 4);
@@ -114,8 +121,6 @@ static int64_t of_products(const struct oclin_plan *plan, int64_t k)
 {
     const struct oclin_tile *t = &plan->tile;
     switch (t->family) {
-    case OCLIN_SIMD:
-        return chunked(k, plan->block_k);
     case OCLIN_SIMT:
         return k;
     case OCLIN_SKINNY: { /* chunks of vectors, then their lanes, then blocks; elements that fill no vector go after the chunks */

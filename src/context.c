@@ -414,10 +414,10 @@ void oclin_context_destroy(oclin_context *ctx)
      * back. */
     if (ctx->process == oclin_os_process_id()) {
         await_rusticl(ctx);
+        oclin_program_free_all(ctx);
         /* One whose kernels may still run keeps it for good: the next one might meet them, and waiting
          * might never end. */
         if (!ctx->in_flight) oclin_os_give_number(ctx->number);
-        oclin_program_free_all(ctx);
         if (ctx->scratch) clReleaseMemObject(ctx->scratch);
         if (ctx->tickets) clReleaseMemObject(ctx->tickets);
         if (ctx->queue) clReleaseCommandQueue(ctx->queue);

@@ -326,11 +326,7 @@ static void read_wish(const char *wish, oclin_device_type *type, int64_t *index,
     *name = wish;
 }
 
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-static void
-append(char *text, size_t size, const char *format, ...)
+OCLIN_PRINTF(3, 4) static void append(char *text, size_t size, const char *format, ...)
 {
     const size_t used = strlen(text);
     va_list arguments;

@@ -606,7 +606,9 @@ static oclin_status run_backward(const struct oclin_backward_call *call, struct 
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
-    if (!oclin_plan_one_pass(ctx, &grads)) return run_two_products(call, &dw, roundings);
+    /* in one pass dX is read between its sums, which not every buffer allows */
+    if (!oclin_plan_one_pass(ctx, &grads) || (call->dx && !call->dx->readable))
+        return run_two_products(call, &dw, roundings);
     const oclin_status prepared = oclin_product_prepare(ctx, &grads);
     /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or asks for it */
     if (prepared == OCLIN_E_DEVICE ||
@@ -630,7 +632,9 @@ static oclin_status verified_backward(const struct oclin_backward_call *call)
     const oclin_saved *s = call->saved;
     struct oclin_before before;
     struct oclin_roundings roundings;
-    if (verify) OCLIN_TRY(oclin_verify_before(call->layer, s->z ? s->z->rows : s->batch, &before));
+    /* z may have room for a larger batch; one that another layer has left in the state is not read */
+    const int64_t z_rows = call->layer->activation == OCLIN_GELU && s->z ? s->z->rows : 0;
+    if (verify) OCLIN_TRY(oclin_verify_before(call->layer, z_rows > s->batch ? z_rows : s->batch, &before));
     OCLIN_TRY(run_backward(call, &roundings));
     const oclin_status status = verify ? oclin_verify_backward(call, &before, &roundings) : OCLIN_OK;
     if (status == OCLIN_E_CL) {
@@ -841,13 +845,14 @@ oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t 
     return OCLIN_OK;
 }
 
-/* Of the kernel that is tried first. */
-static int64_t additions_of(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
+/* Counts them for the kernel that is tried first. */
+static int64_t additions_of(const oclin_layer *l, enum oclin_kernel_id id, struct oclin_shape shape,
                             enum oclin_sum sum)
 {
     struct oclin_plan plan;
-    const struct oclin_product p = oclin_plan_shaped(id, shape);
-    return oclin_plan_product(ctx, &p, 0, &plan) ? oclin_additions(&p, &plan, sum) : p.k;
+    struct oclin_product p = oclin_plan_shaped(id, shape);
+    p.activation = l->activation;
+    return oclin_plan_product(l->ctx, &p, 0, &plan) ? oclin_additions(&p, &plan, sum) : p.k;
 }
 
 oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, int64_t batch,
@@ -871,7 +876,7 @@ oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, in
                                     : one_pass                  ? OCLIN_KERNEL_GRADS
                                     : result == OCLIN_RESULT_DX ? OCLIN_KERNEL_GRAD_X
                                                                 : OCLIN_KERNEL_GRAD_W;
-    *additions = additions_of(ctx, id, shape, sum);
+    *additions = additions_of(l, id, shape, sum);
     return OCLIN_OK;
 }
 

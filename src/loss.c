@@ -34,8 +34,9 @@ oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *add
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
     if (!additions) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the additions is NULL");
-    if (cols < 1)
-        return oclin_fail(ctx, OCLIN_E_SHAPE, "a row of %lld columns: at least 1 is needed", (long long)cols);
+    if (cols < 1 || cols > INT64_MAX / (int64_t)sizeof(float))
+        return oclin_fail(ctx, OCLIN_E_SHAPE, "a row of %lld columns is too short, or larger than any memory",
+                          (long long)cols);
     oclin_plan_rows(ctx, 1, cols, OCLIN_LARGEST_GROUP, &plan);
     *additions = oclin_additions_of_row(&plan, cols);
     return OCLIN_OK;

@@ -185,9 +185,11 @@ void oclin_cut_grads(struct oclin_plan *plan, int64_t k);
 void oclin_cut_row(struct oclin_plan *plan, int64_t cols);
 /* No smaller k is cut into longer slices. */
 int64_t oclin_longest_slice(const struct oclin_plan *plan, int64_t k);
-/* Launches of a product; more than one: where the sums of those so far have no other place, they stand in scratch memory, m
- * rows of this stride. */
+/* Launches of a product. Where there is more than one, the sums of those so far stand in what forward keeps as Z, or in what is
+ * to become C; in scratch memory, m rows of this stride, for dW, which may be added to or updated once its sum is whole, and
+ * for a C that kernels may not read. */
 int64_t oclin_slices(const struct oclin_plan *plan, int64_t k);
+int oclin_slices_need_scratch(const struct oclin_product *p);
 int64_t oclin_slices_stride(int64_t n);
 /* The most roundings that a term passes from its product to the finished sum, without what the epilogue does: in C, or
  * in the sums of A (db; of OCLIN_KERNEL_GRADS dW as well, whose sum is as long); in the loss of one row. */
@@ -455,7 +457,7 @@ oclin_status oclin_tensor_clear(oclin_tensor *t);
 struct oclin_operand {
     cl_mem mem;
     int64_t offset, stride;
-    int aligned;
+    int aligned, readable;
 };
 
 /* C = A B with its epilogue; the roles are listed in cl/common.cl. */

@@ -1,5 +1,6 @@
 /* The few lines that differ by operating system. Nothing else includes these headers. */
 #ifndef _WIN32
+#define _FILE_OFFSET_BITS 64    /* stat() of any file, also for 32 bits */
 #define _POSIX_C_SOURCE 200809L /* access, clock_gettime, fdopen, lstat, mkdir, open, opendir */
 #endif
 #include "oclin_internal.h"

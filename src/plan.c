@@ -315,12 +315,12 @@ static double simd_whole(const struct oclin_device_facts *d, const struct oclin_
     return cost;
 }
 
-/* Parts of the work of packing, and floats of scratch memory, for all of A, and of B. */
 static int64_t blocks_of_slice(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     return oclin_ceil_divide(oclin_least(p->k, plan->slice_k), plan->block_k);
 }
 
+/* Parts of the work of packing, and floats of scratch memory, for a slice of A, and of B. */
 static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     return blocks_of_slice(p, plan) * oclin_ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)plan->tile.item_m));
@@ -413,26 +413,20 @@ static int may_pack(const char *name, const struct oclin_product *p, const struc
            (double)p->m * (double)p->n * (double)p->k >= 4e6;
 }
 
-/* dW and W keep what they hold until a sum is whole: its slices meet in scratch memory. Y and dX are the place themselves. */
 static int64_t floats_of_slices(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    if (p->id != OCLIN_KERNEL_GRAD_W || oclin_slices(plan, p->k) == 1) return 0;
+    if (!oclin_slices_need_scratch(p) || oclin_slices(plan, p->k) == 1) return 0;
     return p->m * oclin_slices_stride(p->n);
-}
-
-static int64_t packed_floats(const struct oclin_plan *plan)
-{
-    return oclin_round_up(plan->packed_a + plan->packed_b, 16);
 }
 
 int64_t oclin_plan_slices_at(const struct oclin_plan *plan)
 {
-    return packed_floats(plan);
+    return oclin_round_up(plan->packed_a + plan->packed_b, 16);
 }
 
 int64_t oclin_plan_scratch_bytes(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    return (packed_floats(plan) + floats_of_slices(p, plan)) * (int64_t)sizeof(float);
+    return (oclin_plan_slices_at(plan) + floats_of_slices(p, plan)) * (int64_t)sizeof(float);
 }
 
 /* The best way, or, where there was no memory for packing, the one that needs none. */
@@ -455,7 +449,7 @@ static void simd_plan(const oclin_context *ctx, const struct oclin_product *p, c
     }
 }
 
-/* Of a packed or mixed plan, and of all for a smaller k. */
+/* The bytes that a packed or mixed plan takes, or one of a smaller k if that takes more. */
 static int64_t most_scratch(const struct oclin_product *p, struct oclin_plan *plan)
 {
     const int64_t slices = floats_of_slices(p, plan), now = plan->packed_a + plan->packed_b;

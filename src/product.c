@@ -5,12 +5,13 @@
 
 struct oclin_operand oclin_operand_of(const oclin_tensor *t)
 {
-    struct oclin_operand o = {NULL, 0, 0, 0};
+    struct oclin_operand o = {NULL, 0, 0, 0, 0};
     if (t) {
         o.mem = t->mem;
         o.offset = t->offset;
         o.stride = t->stride;
         o.aligned = t->aligned;
+        o.readable = t->readable;
     }
     return o;
 }
@@ -143,17 +144,16 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
     return oclin_enqueue(ctx, &arguments, plan, "clEnqueueNDRangeKernel for a product");
 }
 
-/* Where the sums of the slices so far stand: what forward keeps as Z or else is to become C; for dW, which may be added to or
- * updated once its sum is whole, scratch memory. */
+/* Where the sums of the slices so far stand. */
 static struct oclin_operand place_of_slices(const oclin_context *ctx, const struct oclin_product *p)
 {
-    if (p->id != OCLIN_KERNEL_GRAD_W) return p->flags & OCLIN_FLAG_KEEP_Z ? p->z : p->c;
+    if (!oclin_slices_need_scratch(p)) return p->flags & OCLIN_FLAG_KEEP_Z ? p->z : p->c;
     const struct oclin_operand scratch = {ctx->scratch, oclin_plan_slices_at(&p->plan),
-                                          oclin_slices_stride(p->n), 1};
+                                          oclin_slices_stride(p->n), 1, 1};
     return scratch;
 }
 
-/* p for k0 ... and no more than slice_k on. */
+/* The part of the product from k0 on that one launch computes. */
 static struct oclin_product slice_of(const oclin_context *ctx, const struct oclin_product *p, int64_t k0)
 {
     struct oclin_product slice = *p;

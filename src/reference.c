@@ -97,7 +97,7 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     sum->S += magnitude;
     if (isfinite(magnitude)) sum->finite += magnitude;
     /* a may be NaN there, or Inf or not; or 0, and 0 Inf is NaN */
-    if (isnan(a_bound) || (isinf(a_bound) && isfinite(a)) || (isinf(b) && fabs(a) <= a_bound))
+    if (!isfinite(a_bound) || (isinf(b) && fabs(a) <= a_bound))
         sum->finite = INFINITY;
     sum->carried += a_bound * fabs(b);
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
@@ -248,7 +248,8 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
 /* s may be NULL where there is no activation. */
 static double grad_z_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
 {
-    return grad_z(c->activation, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
+    const double dz = grad_z(c->activation, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
+    return fabs(dz) >= OVERFLOWS ? copysign(INFINITY, dz) : dz; /* as a factor of a product, it makes NaN of a 0 */
 }
 
 static double grad_z_bound_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)

@@ -501,6 +501,9 @@ static oclin_status make_own_context(struct tuner *t)
     o.log_user = ctx;
     OCLIN_TRY(oclin_context_make(&t->own, &o, ctx));
     t->own->device = ctx->device;
+    /* it works in the caller's turn, and makes kernels that the caller will use */
+    oclin_os_give_number(t->own->number);
+    t->own->number = ctx->number;
     oclin_tuning_free(&t->own->tuning); /* what was tuned before is not the default */
     t->own->cache_read_only = ctx->cache_read_only;
     return OCLIN_OK;
@@ -584,6 +587,7 @@ static void tuner_free(struct tuner *t)
         free(t->samples[i].bound);
     }
     oclin_tuning_free(&t->winners);
+    if (t->own) t->own->number = -1; /* the caller's, who keeps it */
     oclin_context_destroy(t->own);
     free(t);
 }
