@@ -20,8 +20,8 @@ typedef float16 real;
 #define OCLIN_JOIN_(a, b) a##b
 #define OCLIN_JOIN(a, b) OCLIN_JOIN_(a, b)
 
-/* a * b + c: one rounding where the hardware has it; where it does not, fma() would be a slow function. Every kernel
- * uses this form, so that the same sum gives the same bits wherever it is computed. */
+/* a * b + c: one rounding where the hardware has it; where it does not, fma() would be a slow function. Every
+ * kernel uses this form, so that the same sum gives the same bits wherever it is computed. */
 #ifdef FP_FAST_FMAF
 #define MULTIPLY_ADD(a, b, c) fma(a, b, c)
 #else
@@ -45,9 +45,10 @@ struct any_real {
 } __attribute__((packed));
 #define LOAD_ANY(p) (((global const struct any_real *)(p))->lanes)
 
-/* Asks for the cache line at p, which will be read soon; no harm comes of an address that is not there. OpenCL's own
- * prefetch() does nothing on PoCL, and where this one is not known it fails the build: so only where the plan says so. It
- * asks for the L2: where rows lie a multiple of 4 KB apart, lines that come too early push out each other from the L1. */
+/* Asks for the cache line at p, which will be read soon; no harm comes of an address that is not there.
+ * OpenCL's own prefetch() does nothing on PoCL, and where this one is not known it fails the build: so only
+ * where the plan says so. It asks for the L2: where rows lie a multiple of 4 KB apart, lines that come too
+ * early push out each other from the L1. */
 #if OCLIN_PREFETCH
 #define PREFETCH(p) __builtin_prefetch((const void *)(uintptr_t)(p), 0, 2)
 #else
@@ -136,7 +137,8 @@ OCLIN_INLINE real grad_z(real dy, real s)
 #endif
 }
 
-/* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0 is returned. */
+/* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0
+ * is returned. */
 OCLIN_INLINE int is_last_slice(real *sum, global float *z, int flags, int lanes)
 {
     if (flags & OCLIN_FLAG_ONTO) *sum += load_lanes(z, lanes);
@@ -164,11 +166,12 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
  *   grad_x   dZ of dY       y or z              W           dX            -            -
  *   grad_w   dZ^T of dY     y or z              X           dW or W       db or b      -
  *
- * A long k is computed in slices, one launch after the other (additions.c says how many). Z then holds the sums of the slices so
- * far: m x n, and for db a column more, number n. It may be C itself where C is overwritten.
+ * A long k is computed in slices, one launch after the other (additions.c says how many). Z then holds the
+ * sums of the slices so far: m x n, and for db a column more, number n. It may be C itself where C is
+ * overwritten.
  *
- * Operands that a product has no use for are given as some valid buffer, and not touched.
- * block_m, block_n, block_k: the part of the tile that this launch uses (simd: multiples of its register tile; its narrow form
+ * Operands that a product has no use for are given as some valid buffer, and not touched. block_m, block_n,
+ * block_k: the part of the tile that this launch uses (simd: multiples of its register tile; its narrow form
  * and the skinny kernels: see there).
  */
 #define PRODUCT_ARGUMENTS_(RESTRICT)                                                                         \
@@ -178,7 +181,8 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
         long z_offset, long z_stride, long m, long n, long k, float scale, float lr, int flags, int block_m, \
         int block_n, int block_k
 #define PRODUCT_ARGUMENTS PRODUCT_ARGUMENTS_(restrict)
-/* Of a helper: a promise of its own, once inlined, becomes an instruction that Oclgrind 21.10 does not know. */
+/* Of a helper: a promise of its own, once inlined, becomes an instruction that Oclgrind 21.10 does not know.
+ */
 #define OCLIN_NO_PROMISE
 #define HELPER_ARGUMENTS PRODUCT_ARGUMENTS_(OCLIN_NO_PROMISE)
 
@@ -189,15 +193,18 @@ OCLIN_INLINE void store_gradient(real g, global float *c, float lr, int flags, i
 
 #if OCLIN_QUEUE
 /*
- * A queue of work (OCLIN_QUEUE): one group a core is launched, and each takes part after part, by tickets, until there are
- * none. PoCL hands out groups in chunks, half of all to the first core that asks: one that wakes up late (0.1 ms and more), or
- * that another program slows down, would be waited for, and a second launch for what depends on the first costs 0.1 ms more.
- * (Step of 784-256, batch 128, on two cores: 1.1 to 1.2 times as fast.)
+ * A queue of work (OCLIN_QUEUE): one group a core is launched, and each takes part after part, by tickets,
+ * until there are none. PoCL hands out groups in chunks, half of all to the first core that asks: one that
+ * wakes up late (0.1 ms and more), or that another program slows down, would be waited for, and a second
+ * launch for what depends on the first costs 0.1 ms more. (Step of 784-256, batch 128, on two cores: 1.1 to
+ * 1.2 times as fast.)
  *
- * Tickets are taken in order, each by a group that runs already and goes on to the end of its part. So who waits for what was
- * packed with earlier tickets waits for threads that are at work, however many of the groups run at the same time.
+ * Tickets are taken in order, each by a group that runs already and goes on to the end of its part. So who
+ * waits for what was packed with earlier tickets waits for threads that are at work, however many of the
+ * groups run at the same time.
  *
- * The counters are 0 between launches: who takes the last ticket of all sees to that, when nobody else has work any more.
+ * The counters are 0 between launches: who takes the last ticket of all sees to that, when nobody else has
+ * work any more.
  */
 OCLIN_INLINE long next_ticket(volatile global uint *queue, long tickets)
 {
@@ -206,8 +213,8 @@ OCLIN_INLINE long next_ticket(volatile global uint *queue, long tickets)
     return ticket;
 }
 
-/* The i-th of `count` parts, such that groups begin, and mostly stay, in regions of their own: a line that two cores read at the
- * same time comes more slowly out of the other's cache than out of a common one. */
+/* The i-th of `count` parts, such that groups begin, and mostly stay, in regions of their own: a line that
+ * two cores read at the same time comes more slowly out of the other's cache than out of a common one. */
 OCLIN_INLINE long spread(long i, long count)
 {
     const long groups = get_num_groups(0), each = count / groups, group = i % groups;

@@ -1,9 +1,10 @@
 /*
- * The product C = A B on CPUs with few rows of X or few of W, A and B both along k (forward.cl): every result is a product
- * of a row of X with a row of W, and nothing is packed. The larger of X and W is read once, as fast as memory gives it.
+ * The product C = A B on CPUs with few rows of X or few of W, A and B both along k (forward.cl): every result
+ * is a product of a row of X with a row of W, and nothing is packed. The larger of X and W is read once, as
+ * fast as memory gives it.
  *
- * 1-D range, local size 1: group i computes block_m rows and block_n columns of C, block (i / blocks_n, i % blocks_n); with
- * a queue (OCLIN_QUEUE, common.cl) each takes block after block.
+ * 1-D range, local size 1: group i computes block_m rows and block_n columns of C, block (i / blocks_n, i %
+ * blocks_n); with a queue (OCLIN_QUEUE, common.cl) each takes block after block.
  *
  *      for each block_k of k
  *        for each ITEM_N rows of W and ITEM_M rows of X
@@ -11,11 +12,12 @@
  *            ITEM_M x ITEM_N sums, VL lanes each, in registers
  *          the chunks' sums are added, then their lanes, then the blocks' sums
  *
- * A chunk is about sqrt k vectors: so a product passes about sqrt k roundings on its way to the result and not k.
+ * A chunk is about sqrt k vectors: so a product passes about sqrt k roundings on its way to the result and
+ * not k.
  *
- * Meanwhile memory is asked for the next rows of the larger one, a row with each tile (OCLIN_PREFETCH): the first tile of a
- * row waits for memory and the others do not, so memory would stand still while they compute (4096 x 256 x 10: 1.7 times as
- * fast, 10000 x 784 x 10 1.4 times, a batch of 8 with 4096 x 4096 1.1 times).
+ * Meanwhile memory is asked for the next rows of the larger one, a row with each tile (OCLIN_PREFETCH): the
+ * first tile of a row waits for memory and the others do not, so memory would stand still while they compute
+ * (4096 x 256 x 10: 1.7 times as fast, 10000 x 784 x 10 1.4 times, a batch of 8 with 4096 x 4096 1.1 times).
  *
  * The register tile is always computed whole; rows past the edges are another row's, and not stored.
  *
@@ -51,8 +53,8 @@ OCLIN_INLINE void multiply(real *sum, global const float *const *a, global const
     for (int i = 0; i < SUMS; i++) sum[i] = MULTIPLY_ADD(x[i / OCLIN_ITEM_N], w[i % OCLIN_ITEM_N], sum[i]);
 }
 
-/* A register tile of `depth` products a result: c = sums, or c += sums. chunk: in elements, whole vectors. ahead: a row that
- * is needed soon. */
+/* A register tile of `depth` products a result: c = sums, or c += sums. chunk: in elements, whole vectors.
+ * ahead: a row that is needed soon. */
 OCLIN_INLINE void dot_products(local float *c, global const float *a, long a_stride, global const float *b,
                                long b_stride, int rows, int columns, int depth, int chunk, int first,
                                global const float *ahead)

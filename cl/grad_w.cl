@@ -24,7 +24,8 @@ OCLIN_INLINE void store_product(real sum, global float *c, global float *v, glob
     store_gradient(sum * scale, c, lr, flags, lanes);
 }
 
-/* Equation (2), one element: sum_a is the sum of A's row m over k; v points at db[m] or b[m], z at Z's (m, n). */
+/* Equation (2), one element: sum_a is the sum of A's row m over k; v points at db[m] or b[m], z at Z's (m,
+ * n). */
 OCLIN_INLINE void store_sum_a(float sum_a, global float *v, global float *z, float scale, float lr, int flags)
 {
     real sum = (real)(sum_a);

@@ -1,16 +1,16 @@
 /*
- * (1) (2) (3) in one pass over W, for small batches on CPUs: each row of W is read once, used for dX while it is the old
- * one, and then updated:
+ * (1) (2) (3) in one pass over W, for small batches on CPUs: each row of W is read once, used for dX while it
+ * is the old one, and then updated:
  *
  *   (3)  dX = dZ W                                         dZ = act'(Z) * dY
  *   (1)  dW = scale * dZ^T X        or  W -= lr * scale * dZ^T X
  *   (2)  db = scale * column sums of dZ,  or  b -= lr * scale * column sums of dZ
  *
- * Roles as in grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX; and Z = dW or W, V = db or b.
- * OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are wanted.
+ * Roles as in grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX; and Z = dW or W, V
+ * = db or b. OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are wanted.
  *
- * 1-D range, local size 1: group g computes block_n columns, for all rows of W, so that no sum is shared between groups.
- * The first group also computes (2).
+ * 1-D range, local size 1: group g computes block_n columns, for all rows of W, so that no sum is shared
+ * between groups. The first group also computes (2).
  *
  *      x_tile, dx_tile: the group's columns of X and dX, in L2
  *      for each TILE_K rows of W
@@ -21,14 +21,15 @@
  *            dW = dz^T X, two vectors of columns at a time  8 sums in registers
  *        after block_m rows of W: dX += dx_tile, which begins anew
  *
- * block_m is about sqrt k: so a product of (3) passes about 2 sqrt k roundings on its way to dX and not k. Sums of (1) and (2)
- * over more than 16 samples are made of chunks of 8 for the same reason (CHUNK).
+ * block_m is about sqrt k: so a product of (3) passes about 2 sqrt k roundings on its way to dX and not k.
+ * Sums of (1) and (2) over more than 16 samples are made of chunks of 8 for the same reason (CHUNK).
  *
- * While dW is computed, memory is asked for the rows of W that come next (OCLIN_PREFETCH: steps on a W larger than the cache
- * are 1.1 to 1.2 times as fast).
+ * While dW is computed, memory is asked for the rows of W that come next (OCLIN_PREFETCH: steps on a W larger
+ * than the cache are 1.1 to 1.2 times as fast).
  *
- * Where rows are multiples of 4 KB apart, as they often are, lines below each other share the few places of an L1 set:
- * hence 4 rows at a time and not 8 (half as fast), a copy of X, and rows of the copies that are PAD apart.
+ * Where rows are multiples of 4 KB apart, as they often are, lines below each other share the few places of
+ * an L1 set: hence 4 rows at a time and not 8 (half as fast), a copy of X, and rows of the copies that are
+ * PAD apart.
  *
  * OCLIN_TILE_M  largest batch, even
  * OCLIN_TILE_N  most columns of a group
@@ -55,8 +56,8 @@ OCLIN_INLINE void load_dz(local real *dz, global const float *dy, long dy_stride
         }
 }
 
-/* (3), two samples, four rows of W, whole vectors; written out, since LLVM 14 leaves nested loops rolled and their sums in
- * memory (ten times slower). Returns the columns done. */
+/* (3), two samples, four rows of W, whole vectors; written out, since LLVM 14 leaves nested loops rolled and
+ * their sums in memory (ten times slower). Returns the columns done. */
 OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global const float *w, long w_stride,
                               int columns)
 {
@@ -159,7 +160,8 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global f
     store_gradient(sum * scale, dw, lr, flags, lanes);
 }
 
-/* One chunk of columns of up to four rows of W: dX first, it needs the old W. ahead: the chunk that comes next. */
+/* One chunk of columns of up to four rows of W: dX first, it needs the old W. ahead: the chunk that comes
+ * next. */
 OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const float *w,
                           long w_stride, global float *dw, long dw_stride, int samples, int columns, int rows,
                           float scale, float lr, int flags, global const float *ahead)

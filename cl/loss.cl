@@ -1,7 +1,8 @@
 /*
- * The losses: one work-group of OCLIN_GROUP work-items (a power of two) a row, then one group that adds the rows.
- * All sums run in a fixed order: item i takes elements i, i + OCLIN_GROUP, ..., in chunks whose sums are then added, so that
- * few roundings follow each other (`chunk`: elements of the row, a multiple of OCLIN_GROUP); the items are added as a tree.
+ * The losses: one work-group of OCLIN_GROUP work-items (a power of two) a row, then one group that adds the
+ * rows. All sums run in a fixed order: item i takes elements i, i + OCLIN_GROUP, ..., in chunks whose sums
+ * are then added, so that few roundings follow each other (`chunk`: elements of the row, a multiple of
+ * OCLIN_GROUP); the items are added as a tree.
  *
  *   mse             row loss = sum (y - t)^2
  *                   dY = gradient_scale * (y - t)

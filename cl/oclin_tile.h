@@ -1,9 +1,10 @@
 /*
- * What host and kernels must agree on: the flags of a product, the tile parameters, and when a tile is legal. Included
- * by the C sources and pasted in front of every kernel; so: preprocessor only, and only what both understand.
+ * What host and kernels must agree on: the flags of a product, the tile parameters, and when a tile is legal.
+ * Included by the C sources and pasted in front of every kernel; so: preprocessor only, and only what both
+ * understand.
  *
- * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host hands a
- * struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
+ * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host
+ * hands a struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
  *
  *   OCLIN_GROUP       work-items in a work-group                               64; simd: 1
  *   OCLIN_VL          lanes of `real`, the type that kernels compute with      1, 4, 8, 16
@@ -65,7 +66,8 @@
      ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
      ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
 
-/* How db is summed, so that few roundings follow each other: simt adds the sums of so many quads to the rest; simd adds the sums of so many elements of k to their block's, and of so many blocks to the rest. */
+/* How db is summed, so that few roundings follow each other: simt adds the sums of so many quads to the rest;
+ * simd adds the sums of so many elements of k to their block's, and of so many blocks to the rest. */
 #define OCLIN_SIMT_SUM_STEPS 16
 #define OCLIN_SIMD_SUM_DEPTH 64
 #define OCLIN_SIMD_SUM_BLOCKS 32
@@ -80,9 +82,9 @@
 #define OCLIN_STAGE_NARROW 3
 #define OCLIN_STAGE_MIXED 4
 
-/* simd: one work-item a group; a block of A, some panels of B and the sums of the tile (narrow: all of X and Y^T) lie in local memory.
- * The last 256 floats are slack: PoCL pads each array, and ends the process by an assertion when they do not
- * fit together. */
+/* simd: one work-item a group; a block of A, some panels of B and the sums of the tile (narrow: all of X and
+ * Y^T) lie in local memory. The last 256 floats are slack: PoCL pads each array, and ends the process by an
+ * assertion when they do not fit together. */
 #define OCLIN_SIMD_PANELS 4 /* panels of B that are packed together, at most */
 /* Rows of A, and columns of B, that are packed as one part of the work: about 100 KB with tile_k = 256. */
 #define OCLIN_SIMD_PACK_M(item_m) (16 * (item_m))
@@ -90,8 +92,8 @@
 #define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_m, item_n, vl)                       \
     ((tile_m) * (tile_k) + (tile_m) / (item_m) * (vl) + OCLIN_SIMD_PANELS * (item_n) * (tile_k) + \
      (tile_m) * (tile_n) + 2 * (tile_m) + 256)
-/* skinny: one work-item a group; sums of a small batch in local memory. In one pass: samples of dW and db that are summed in one
- * go, before they join the rest. */
+/* skinny: one work-item a group; sums of a small batch in local memory. In one pass: samples of dW and db
+ * that are summed in one go, before they join the rest. */
 #define OCLIN_SKINNY_CHUNK(tile_m) ((tile_m) <= 16 ? 16 : 8)
 #define OCLIN_SKINNY_PAD 16
 #define OCLIN_SKINNY_LOCAL_FLOATS(tile_m, tile_n, tile_k) \

@@ -4,8 +4,8 @@
  *
  * 1-D range, one work-item a result: item = row * n + column. Built with OCLIN_VL 1.
  *
- * Sums are made of chunks of block_k products, about sqrt k: so a product passes about 2 sqrt k roundings on its way to
- * the result and not k.
+ * Sums are made of chunks of block_k products, about sqrt k: so a product passes about 2 sqrt k roundings on
+ * its way to the result and not k.
  */
 OCLIN_INLINE float load_a(global const float *a, long a_stride, global const float *s, long s_stride,
                           long row, long k)

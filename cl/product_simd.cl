@@ -11,13 +11,15 @@
  *                         times as fast as by the other forms
  *   OCLIN_STAGE_NARROW    forward for small batches: packs X alone and reads W in place; see there
  *
- * Packing costs about as much as 20 multiplications an element (plan.c has it by operand), and where every group packs, an
- * element of A is packed n / block_n times, one of B m / block_m times: large products are 10 to 20 % faster where it is done
- * once. (Measured with 1024^3 on a Zen 3 core: 0.75 of the FMA peak, 0.97 if nothing had to be packed.)
+ * Packing costs about as much as 20 multiplications an element (plan.c has it by operand), and where every
+ * group packs, an element of A is packed n / block_n times, one of B m / block_m times: large products are 10
+ * to 20 % faster where it is done once. (Measured with 1024^3 on a Zen 3 core: 0.75 of the FMA peak, 0.97 if
+ * nothing had to be packed.)
  *
- * 1-D range, local size 1. Block i of a product is (i % blocks_m, i / blocks_m), blocks_m = ceil(m / block_m): those that follow
- * each other share columns of B: a panel of B is read at the speed of the multiplications, A more slowly. Group i computes block
- * i; with a queue (OCLIN_QUEUE) there is a group for each core, and each packs and computes what is next until all is done.
+ * 1-D range, local size 1. Block i of a product is (i % blocks_m, i / blocks_m), blocks_m = ceil(m /
+ * block_m): those that follow each other share columns of B: a panel of B is read at the speed of the
+ * multiplications, A more slowly. Group i computes block i; with a queue (OCLIN_QUEUE) there is a group for
+ * each core, and each packs and computes what is next until all is done.
  *
  *      for each block_k of k                       a_block (in L2)              b_panels (in L1)
  *        pack A's block                                    k ->                      ITEM_N
@@ -27,8 +29,8 @@
  *            sums = strip x panel, in registers          | strip 1 |          v  |           |
  *            c_tile += sums; at the last: C              +---------+             +-----------+
  *
- * Short sums (depth <= BY_ROWS) go strip by strip instead, through all panels that are packed together: there storing C is
- * most of the work, and memory likes whole rows (dX of 10000 x 784 x 10: 1.3 times as fast).
+ * Short sums (depth <= BY_ROWS) go strip by strip instead, through all panels that are packed together: there
+ * storing C is most of the work, and memory likes whole rows (dX of 10000 x 784 x 10: 1.3 times as fast).
  *
  *   a_block   (row, k) at (row / ITEM_M) * STRIP_FLOATS + k * ITEM_M + row % ITEM_M: one stream (rows that lie apart are
  *             six, which prefetchers follow badly: forward at 2048^3 ran at 0.6 of grad_w's rate)
@@ -37,8 +39,8 @@
  *             of their own: it is the first one's for all, and stays in the L1 (dW of 1024 x 1024, batches of 64 to
  *             256: 1.1 to 1.2 times as fast)
  *
- * In scratch memory (`packed`): for each block_k of k all strips of A; then for each block_k all panels of B, or (MIXED) each
- * group's PANELS.
+ * In scratch memory (`packed`): for each block_k of k all strips of A; then for each block_k all panels of B,
+ * or (MIXED) each group's PANELS.
  *
  * The register tile is always computed whole. Rows and columns past the edges of C hold 0 or another row's
  * or column's numbers; their results are not stored. Nothing is added up past k.
@@ -102,8 +104,9 @@ OCLIN_INLINE real load_a(global const float *a, global const float *s, int lanes
 }
 
 #if A_ALONG_K || B_ALONG_K
-/* Shuffles as such: of vector literals, or of shuffle2(), LLVM 14 makes about twice as many instructions. Oclgrind 21.10
- * calls what comes out of them uninitialised; scripts/oclgrind.sh therefore asks for shuffle2(). */
+/* Shuffles as such: of vector literals, or of shuffle2(), LLVM 14 makes about twice as many instructions.
+ * Oclgrind 21.10 calls what comes out of them uninitialised; scripts/oclgrind.sh therefore asks for
+ * shuffle2(). */
 #ifndef __has_builtin
 #define __has_builtin(name) 0
 #endif
@@ -112,8 +115,8 @@ OCLIN_INLINE real load_a(global const float *a, global const float *s, int lanes
 #else
 #define SHUFFLE(x, y, ...) shuffle2(x, y, (OCLIN_JOIN(uint, OCLIN_VL))(__VA_ARGS__))
 #endif
-/* Each four lanes of x and y: their even elements, and their odd elements. BLOCKS(r, i): lanes i ... i + 3 of each of r[0]
- * ... r[VL / 4 - 1]. */
+/* Each four lanes of x and y: their even elements, and their odd elements. BLOCKS(r, i): lanes i ... i + 3 of
+ * each of r[0] ... r[VL / 4 - 1]. */
 #if OCLIN_VL == 4
 #define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 4, 6)
 #define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 5, 7)
@@ -133,8 +136,9 @@ OCLIN_INLINE real load_a(global const float *a, global const float *s, int lanes
 #endif
 
 /*
- * Transposes VL rows (of which `last` is the last that exists; it stands in for those behind it) x depth elements, so that
- * element k of all of them stands at to + k * step. VL x VL at a time, in registers: first 4 x 4 in each four lanes,
+ * Transposes VL rows (of which `last` is the last that exists; it stands in for those behind it) x depth
+ * elements, so that element k of all of them stands at to + k * step. VL x VL at a time, in registers: first
+ * 4 x 4 in each four lanes,
  *
  *   r0  a0 a1 a2 a3      e0  a0 a2 b0 b2      a0 b0 c0 d0
  *   r1  b0 b1 b2 b3      e1  c0 c2 d0 d2      a1 b1 c1 d1
@@ -281,11 +285,11 @@ OCLIN_INLINE void pack_b(PACKED float *to, int panel_floats, global const float 
 #endif
 
 /*
- * One register tile: c = strip x panel, added to what earlier k-blocks left in c unless it is the first. Meanwhile memory is
- * asked for what is packed next, `ahead` (OCLIN_PREFETCH: dW of 10000 x 784 x 10 is 1.4 times as fast; it costs a product
- * that lies in the cache 5 to 14 %).
- * The sums are one flat array, only ever indexed by constants: so they stay in registers. With a loop left
- * rolled, or an array of two dimensions, a first version spilled: 44 instead of 245 GFLOP/s.
+ * One register tile: c = strip x panel, added to what earlier k-blocks left in c unless it is the first.
+ * Meanwhile memory is asked for what is packed next, `ahead` (OCLIN_PREFETCH: dW of 10000 x 784 x 10 is 1.4
+ * times as fast; it costs a product that lies in the cache 5 to 14 %). The sums are one flat array, only ever
+ * indexed by constants: so they stay in registers. With a loop left rolled, or an array of two dimensions, a
+ * first version spilled: 44 instead of 245 GFLOP/s.
  */
 OCLIN_INLINE void multiply(PACKED const float *a, PACKED const float *b, local real *c, int depth, int first,
                            global const float *ahead, long ahead_stride)
@@ -312,15 +316,16 @@ OCLIN_INLINE void multiply(PACKED const float *a, PACKED const float *b, local r
     for (int i = 0; i < SUMS; i++) c[i] = sum[i];
 }
 
-/* Asks for where a register tile will be stored, before it is computed: W or dW, which is as large as the product, seldom in
- * the cache, and read before in the step. (Whole steps 1.03 times as fast; the same for Y and dX: 0.97.) */
+/* Asks for where a register tile will be stored, before it is computed: W or dW, which is as large as the
+ * product, seldom in the cache, and read before in the step. (Whole steps 1.03 times as fast; the same for Y
+ * and dX: 0.97.) */
 OCLIN_INLINE void prefetch_tile(global const float *c, long c_stride)
 {
     for (int row = 0; row < OCLIN_ITEM_M; row++) PREFETCH_TO_WRITE(c + row * c_stride);
 }
 
-/* Stores a register tile, of which rows x columns exist; c, v and z point at its first. With a constant for `lanes` where the
- * tile is whole: dW up to 10 % faster. */
+/* Stores a register tile, of which rows x columns exist; c, v and z point at its first. With a constant for
+ * `lanes` where the tile is whole: dW up to 10 % faster. */
 OCLIN_INLINE void store_tile(local const real *sums, int rows, int columns, global float *c, long c_stride,
                              global float *v, global float *z, long z_stride, float scale, float lr,
                              int flags)
@@ -336,9 +341,9 @@ OCLIN_INLINE void store_tile(local const real *sums, int rows, int columns, glob
 }
 
 #if SUM_A_OVER_K
-/* Adds up a packed strip's rows over block number `block` of k. Four sums at a time: one would wait for itself. They join the
- * block's after SUM_DEPTH elements; blocks' sums meet in `sums`, and these after SUM_BLOCKS blocks in sums[TILE_M ...]: so few
- * roundings follow each other. */
+/* Adds up a packed strip's rows over block number `block` of k. Four sums at a time: one would wait for
+ * itself. They join the block's after SUM_DEPTH elements; blocks' sums meet in `sums`, and these after
+ * SUM_BLOCKS blocks in sums[TILE_M ...]: so few roundings follow each other. */
 OCLIN_INLINE void sum_strip(PACKED const float *a, local float *sums, int depth, long block)
 {
     for (int i = 0; i < OCLIN_ITEM_M; i += OCLIN_VL) {
@@ -368,8 +373,8 @@ OCLIN_INLINE void sum_strip(PACKED const float *a, local float *sums, int depth,
 #endif
 
 #if SHARES_A
-/* Parts of what is packed: for each block_k of k, one for every PACK_M rows of A; then, for each block_k, one for every PACK_N
- * columns of B. */
+/* Parts of what is packed: for each block_k of k, one for every PACK_M rows of A; then, for each block_k, one
+ * for every PACK_N columns of B. */
 OCLIN_INLINE long parts_of_a(long m, long k, int block_k)
 {
     return (m + PACK_M - 1) / PACK_M * ((k + block_k - 1) / block_k);
@@ -407,17 +412,19 @@ OCLIN_INLINE void pack_part(long part, HELPER_ARGUMENTS, global float *packed)
 
 #if OCLIN_STAGE == OCLIN_STAGE_NARROW
 /*
- * Forward for small batches, where packing W would cost as much as multiplying with it: it computes Y^T = W X^T. W takes the
- * place of A, and is read in place, ITEM_M rows side by side, each once; X takes that of B, and every group packs it: a panel
- * holds ITEM_N samples. (Batches of 16, 32, 48, 64: 1.1 to 1.3 times as fast as by the other forms and forward_skinny.cl.)
+ * Forward for small batches, where packing W would cost as much as multiplying with it: it computes Y^T = W
+ * X^T. W takes the place of A, and is read in place, ITEM_M rows side by side, each once; X takes that of B,
+ * and every group packs it: a panel holds ITEM_N samples. (Batches of 16, 32, 48, 64: 1.1 to 1.3 times as
+ * fast as by the other forms and forward_skinny.cl.)
  *
- * Block i is columns i * block_n ... of Y, for all samples; block_n is a multiple of ITEM_M. It takes no queue: with one,
- * LLVM 14 computes addresses of rows in the inner loop (0.7 times as fast).
+ * Block i is columns i * block_n ... of Y, for all samples; block_n is a multiple of ITEM_M. It takes no
+ * queue: with one, LLVM 14 computes addresses of rows in the inner loop (0.7 times as fast).
  *
  *   x_panels  as b_panels
  *   y_tile    (column, sample) at column * width + sample, width: all samples, rounded up to ITEM_N
  *
- * Of the tile it takes the room of A's block and of C's (width * block_k and block_n * width floats), not their sides.
+ * Of the tile it takes the room of A's block and of C's (width * block_k and block_n * width floats), not
+ * their sides.
  */
 OCLIN_INLINE void multiply_rows(global const float *w, long w_stride, int rows, local const float *x,
                                 local real *y, int y_step, int depth, int first)

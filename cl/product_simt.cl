@@ -185,10 +185,11 @@ OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
 #define SHARES_OF_K (ITEMS * 4 / OCLIN_TILE_M)
 
 /*
- * The sums of A's rows over k, in the groups of the first column of tiles: A is read once more for them, a strip of TILE_M rows,
- * after the loop over tiles. Summed in that loop they took registers and additions of every group, and were one long chain; a
- * branch in it, or a second loop around it, makes AMD's and Intel's compilers spoil it. The sums of SUM_STEPS quads join the
- * rest, so that few roundings follow each other. v points at the first row's sum, z at its place among the sums of slices.
+ * The sums of A's rows over k, in the groups of the first column of tiles: A is read once more for them, a
+ * strip of TILE_M rows, after the loop over tiles. Summed in that loop they took registers and additions of
+ * every group, and were one long chain; a branch in it, or a second loop around it, makes AMD's and Intel's
+ * compilers spoil it. The sums of SUM_STEPS quads join the rest, so that few roundings follow each other. v
+ * points at the first row's sum, z at its place among the sums of slices.
  */
 OCLIN_INLINE void store_sums_a(local float *tile, global const float *a, long a_stride, global const float *s,
                                long s_stride, int rows, long k, global float *v, global float *z,

@@ -48,7 +48,8 @@
  *   sets the kernels of a context apart on PoCL before 6.0. Neither is held longer than that takes.
  *
  * Not promised: equal bits on different devices, drivers, versions of oclin or plans. Promised: equal bits on
- * every run where all four are the same. OCLIN_PLAN, or the absence of a tuning file (see oclin_tune()), pins the plan.
+ * every run where all four are the same. OCLIN_PLAN, or the absence of a tuning file (see oclin_tune()), pins
+ * the plan.
  *
  * MIT licence, the oclin authors.
  */
@@ -58,9 +59,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* OpenCL's handles, by the structs that are behind them in all its headers: a cl_mem is a struct _cl_mem *, and so
- * on. None of those headers is included here, because the first one decides for which version of OpenCL all of them
- * are. So a program includes the one it wants, if it wants one, before or behind this header. */
+/* OpenCL's handles, by the structs that are behind them in all its headers: a cl_mem is a struct _cl_mem *,
+ * and so on. None of those headers is included here, because the first one decides for which version of
+ * OpenCL all of them are. So a program includes the one it wants, if it wants one, before or behind this
+ * header. */
 struct _cl_platform_id;
 struct _cl_device_id;
 struct _cl_context;
@@ -183,19 +185,20 @@ struct oclin_context_options {
     struct _cl_context *cl_context_handle;
     struct _cl_device_id *cl_device;
     struct _cl_command_queue *cl_queue;
-    /* Kernel family, or one tile or way of it: "plain"; "simt", "simt-128", "simt-64", "simt-64x32", "simt-32",
-     * "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged",
-     * "simd-skinny", "simd-narrow". NULL or "": oclin chooses. The environment variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned
-     * or not. */
+    /* Kernel family, or one tile or way of it: "plain"; "simt", "simt-128", "simt-64", "simt-64x32",
+     * "simt-32", "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed",
+     * "simd-mixed", "simd-staged", "simd-skinny", "simd-narrow". NULL or "": oclin chooses. The environment
+     * variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned or not. */
     const char *plan;
     /* A folder whose .cl files replace the built-in ones of the same name. NULL or "": none. OCLIN_CL_DIR
      * overrides it. A folder that is named must be there; a file in it that is no regular file, or cannot
      * be read, is OCLIN_E_BUILD for the calls that need it. */
     const char *cl_dir;
-    /* Not 0: every operation reads its operands back and checks itself against the reference, with the bounds that are proven for
-     * any data (struct oclin_ref_case); one that is wrong returns OCLIN_E_VERIFY. Slow: plain loops on one core; 90 to 210
-     * times the CPU time of a training step. OCLIN_VERIFY=1 (or true, yes, on, in any letter case) switches it on; 0, false,
-     * no, off and "" leave it to this option; anything else is an error. */
+    /* Not 0: every operation reads its operands back and checks itself against the reference, with the bounds
+     * that are proven for any data (struct oclin_ref_case); one that is wrong returns OCLIN_E_VERIFY. Slow:
+     * plain loops on one core; 90 to 210 times the CPU time of a training step. OCLIN_VERIFY=1 (or true, yes,
+     * on, in any letter case) switches it on; 0, false, no, off and "" leave it to this option; anything else
+     * is an error. */
     int verify;
     /* Not 0: the OCLIN_* environment variables are not looked at. */
     int ignore_environment;
@@ -204,18 +207,18 @@ struct oclin_context_options {
      * tensor, a layer or a saved state of it lives. What log_user points to must live as long. */
     oclin_log_fn log;
     void *log_user;
-    /* The folder where built kernels are kept for the next process, and made if it is missing. NULL: the user's own,
-     * $XDG_CACHE_HOME/oclin or ~/.cache/oclin, on macOS ~/Library/Caches/oclin, on Windows %LOCALAPPDATA%\oclin. "": none
-     * is used. OCLIN_CACHE_DIR overrides it, also when it is set and empty. A kernel is written when the context has waited
-     * for its first run (oclin_context_finish() or a blocking read). One of another platform, device, driver, version or
-     * text is not taken; whatever is wrong with the folder or a file, the kernel is built from its text and the log says so.
-     * It may be deleted at any time. What oclin_tune() found is there, too.
-     * Kernels from there are run, so on POSIX systems it must be the user's alone. oclin makes it with mode
-     * 0700 and its files with 0600. A folder that belongs to neither the user nor root, or that its group
-     * or others may write to, is neither loaded from nor stored in; such a file is not loaded, but
-     * replaced. Links are followed: what counts is the folder that they lead to. Only regular files are
-     * read. Files that a killed process left half written are removed when they are a day old. A HOME or
-     * XDG_CACHE_HOME that is no absolute path is passed over. */
+    /* The folder where built kernels are kept for the next process, and made if it is missing. NULL: the
+     * user's own, $XDG_CACHE_HOME/oclin or ~/.cache/oclin, on macOS ~/Library/Caches/oclin, on Windows
+     * %LOCALAPPDATA%\oclin. "": none is used. OCLIN_CACHE_DIR overrides it, also when it is set and empty. A
+     * kernel is written when the context has waited for its first run (oclin_context_finish() or a blocking
+     * read). One of another platform, device, driver, version or text is not taken; whatever is wrong with
+     * the folder or a file, the kernel is built from its text and the log says so. It may be deleted at any
+     * time. What oclin_tune() found is there, too. Kernels from there are run, so on POSIX systems it must be
+     * the user's alone. oclin makes it with mode 0700 and its files with 0600. A folder that belongs to
+     * neither the user nor root, or that its group or others may write to, is neither loaded from nor stored
+     * in; such a file is not loaded, but replaced. Links are followed: what counts is the folder that they
+     * lead to. Only regular files are read. Files that a killed process left half written are removed when
+     * they are a day old. A HOME or XDG_CACHE_HOME that is no absolute path is passed over. */
     const char *cache_dir;
     /* Not 0: two mistakes that otherwise give numbers without meaning are answered with OCLIN_E_STATE:
      * - backward or backward_step after W was written since the forward that it belongs to: by a step
@@ -227,7 +230,8 @@ struct oclin_context_options {
      *   the caller's own that is wrapped. A tensor may be written in parts, also through views: the elements
      *   count. (The record of memory that was written in more than 10,000 separate pieces is given up:
      *   all of it then counts as written.)
-     * 0: W is used as it is, memory as it is found. OCLIN_STRICT switches it on as OCLIN_VERIFY does verify. */
+     * 0: W is used as it is, memory as it is found. OCLIN_STRICT switches it on as OCLIN_VERIFY does verify.
+     */
     int strict;
     int reserved; /* 0 */
     /* Receives the reason when creation fails: the sentence that oclin_context_error() would give if
@@ -259,9 +263,9 @@ struct oclin_context_options {
  */
 OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
 
-/* Gives back the caller's hold on it. Work already enqueued completes, and is not waited for; but on Mesa's Rusticl, which does
- * not survive the end of a process that has work left, whoever gives back the last hold (a tensor's or layer's is one, too)
- * waits for a queue that oclin made. NULL is fine. */
+/* Gives back the caller's hold on it. Work already enqueued completes, and is not waited for; but on Mesa's
+ * Rusticl, which does not survive the end of a process that has work left, whoever gives back the last hold
+ * (a tensor's or layer's is one, too) waits for a queue that oclin made. NULL is fine. */
 OCLIN_API void oclin_context_destroy(oclin_context *ctx);
 
 /**
@@ -392,8 +396,8 @@ OCLIN_API oclin_status oclin_tensor_read(oclin_tensor *tensor, void *host);
 
 /**
  * The same, returning at once: the host array must stay (and, for a write, not change) until *event, which
- * may be NULL if not wanted, or oclin_context_finish(), also after OCLIN_E_CL (*event is then NULL): the copy may have been
- * enqueued all the same. The queue is flushed. The caller releases *event.
+ * may be NULL if not wanted, or oclin_context_finish(), also after OCLIN_E_CL (*event is then NULL): the copy
+ * may have been enqueued all the same. The queue is flushed. The caller releases *event.
  */
 OCLIN_API oclin_status oclin_tensor_write_async(oclin_tensor *tensor, const void *host,
                                                 struct _cl_event **event);
@@ -477,8 +481,8 @@ typedef struct oclin_layer oclin_layer;
 typedef struct oclin_saved oclin_saved;
 
 /**
- * A layer y = act(W x + b) from n_in to n_out features. Does not wait for the context's queue: parameters that it
- * makes are written through another queue of its own, in pieces of 256 KiB.
+ * A layer y = act(W x + b) from n_in to n_out features. Does not wait for the context's queue: parameters
+ * that it makes are written through another queue of its own, in pieces of 256 KiB.
  *
  * Layers may share W (weight tying): its gradient is the sum of the dW of all of them. First all forwards,
  * then all backwards, then the steps, in one of two ways:
@@ -521,8 +525,8 @@ OCLIN_API void oclin_saved_destroy(oclin_saved *saved);
  * y  (batch, out)  f32; overwritten: what it held is never read; must not share elements with x, w or b
  * batch may be 0: nothing is launched.
  *
- * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward fails if x
- * (or y, where the activation needs it) is written meanwhile.
+ * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward
+ * fails if x (or y, where the activation needs it) is written meanwhile.
  *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, other context or dtype, y read-only, shared elements;  OCLIN_E_SHAPE: x is not
  * (batch, in) or y not (batch, out);  OCLIN_E_STATE: w, b or x unspecified after a failure;  OCLIN_E_MEMORY: room for
@@ -619,13 +623,14 @@ typedef enum oclin_result {
 } oclin_result;
 
 /**
- * *additions: the most roundings that a product passes in the sum that makes this result with `batch` samples: `additions` of
- * struct oclin_ref_case. What follows the sum (a bias, the division by the batch, a step) is not counted. It belongs to the
- * plan that is tried first; should a driver refuse that one (a log line says so) it may be another.
+ * *additions: the most roundings that a product passes in the sum that makes this result with `batch`
+ * samples: `additions` of struct oclin_ref_case. What follows the sum (a bias, the division by the batch, a
+ * step) is not counted. It belongs to the plan that is tried first; should a driver refuse that one (a log
+ * line says so) it may be another.
  *
- * With K terms: on a CPU at most 264 + K / 256, and 520 from 65,536 terms on (to some millions; more where local memory is
- * small); with small batches there, with plan "plain" and for db everywhere at most 9 + 2 sqrt K (db on a GPU: to some ten
- * millions); on a GPU the smaller of K and 4096, and K / 4096 more.
+ * With K terms: on a CPU at most 264 + K / 256, and 520 from 65,536 terms on (to some millions; more where
+ * local memory is small); with small batches there, with plan "plain" and for db everywhere at most 9 + 2
+ * sqrt K (db on a GPU: to some ten millions); on a GPU the smaller of K and 4096, and K / 4096 more.
  *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown result;  OCLIN_E_SHAPE: batch < 1 or sizes overflow;  OCLIN_E_STATE.
  */
@@ -645,9 +650,9 @@ struct oclin_loss_options {
     size_t size;
     oclin_reduction reduction;
     float scale; /* multiplies loss and gradient; 1 */
-    /* Not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read. Each call rounds the sum once, and
-     * equal losses are rounded to the same side: after N calls the sum may be off by N * 2^-24 of itself. Read and clear it
-     * every few hundred calls. */
+    /* Not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read. Each call
+     * rounds the sum once, and equal losses are rounded to the same side: after N calls the sum may be off by
+     * N * 2^-24 of itself. Read and clear it every few hundred calls. */
     int accumulate;
     int reserved; /* 0 */
 };
@@ -678,7 +683,8 @@ OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_te
                                       const struct oclin_loss_options *options);
 
 /**
- * Softmax cross-entropy with class labels, its gradient, and how many rows have their largest score at the label:
+ * Softmax cross-entropy with class labels, its gradient, and how many rows have their largest score at the
+ * label:
  *     p = softmax(row of y),  row loss = -log p[label],  dY = scale / D * (p - onehot(label)),
  *     loss = scale / D * sum of row losses,  D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
  * Stable: the row's largest score is subtracted first. Of equal scores the lowest index counts. A score of
@@ -713,20 +719,22 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 /* ------------------------------------------------------------------------------------------- reference */
 
 /*
- * The readable specification of every operation: plain loops over dense host arrays, sums in double.
- * Results are double; rounded to float they are what exact (integer) data must give on every device, bit for bit.
- * `bound`, where it is not NULL, receives for each result how far a device may be from it. Errors of activations (OpenCL's
- * limits) and of inputs are carried through. Inf: the result may overflow, and NaN: where it is Inf it may as well be NaN;
- * then nothing is promised.
+ * The readable specification of every operation: plain loops over dense host arrays, sums in double. Results
+ * are double; rounded to float they are what exact (integer) data must give on every device, bit for bit.
+ * `bound`, where it is not NULL, receives for each result how far a device may be from it. Errors of
+ * activations (OpenCL's limits) and of inputs are carried through. Inf: the result may overflow, and NaN:
+ * where it is Inf it may as well be NaN; then nothing is promised.
  *
- * Sums have two kinds of bounds. What is proven holds for any data: a sum c of K products a b, computed as c^, has
+ * Sums have two kinds of bounds. What is proven holds for any data: a sum c of K products a b, computed as
+ * c^, has
  *     |c^ - c| <= gamma(n) S + E + eta,    gamma(n) = n u / (1 - n u),    u = 2^-24
- * n is the most roundings that any term passes from its product to the stored value (`additions`, and one for a bias), S the
- * sum of |a b| and |bias|, E the errors of a and b carried through, eta what may underflow; no claim where n u >= 1/2 or
- * S >= 2^127. (Higham, Accuracy and Stability of Numerical Algorithms, chapter 3.) OCLIN_VERIFY compares with it. What is
- * statistical is tighter for long sums: right sums of random numbers were seen to stay below (8 + 2 sqrt K) u S, and below
- * 16 u S where the products have mean zero. Sums of like numbers may exceed it, and gamma(n) does not see a term that is
- * left out of a long sum: so oclin_self_check(), oclin_tune() and the tests, whose data are random, use this one.
+ * n is the most roundings that any term passes from its product to the stored value (`additions`, and one for
+ * a bias), S the sum of |a b| and |bias|, E the errors of a and b carried through, eta what may underflow; no
+ * claim where n u >= 1/2 or S >= 2^127. (Higham, Accuracy and Stability of Numerical Algorithms, chapter 3.)
+ * OCLIN_VERIFY compares with it. What is statistical is tighter for long sums: right sums of random numbers
+ * were seen to stay below (8 + 2 sqrt K) u S, and below 16 u S where the products have mean zero. Sums of
+ * like numbers may exceed it, and gamma(n) does not see a term that is left out of a long sum: so
+ * oclin_self_check(), oclin_tune() and the tests, whose data are random, use this one.
  */
 typedef enum oclin_ref_rule {
     OCLIN_PROVEN = 0,
@@ -740,7 +748,8 @@ struct oclin_ref_case {
     oclin_activation activation;
     oclin_gradient gradient;
     oclin_ref_rule rule;
-    /* n without what follows the sum: oclin_layer_additions(), oclin_loss_additions(). 0: K, for a sum in any order. */
+    /* n without what follows the sum: oclin_layer_additions(), oclin_loss_additions(). 0: K, for a sum in any
+     * order. */
     int64_t additions;
     int no_denormals; /* not 0: the device flushes denormal numbers (no CL_FP_DENORM) */
     int truncates;    /* not 0: it does not round to nearest (no CL_FP_ROUND_TO_NEAREST), and u is 2^-23 */
@@ -772,18 +781,20 @@ OCLIN_API void oclin_ref_grad_b(const struct oclin_ref_case *c, const float *dy,
 OCLIN_API void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const float *dy,
                                 const float *s, double *dx, double *bound);
 
-/* What is added to a gradient that was not cleared: sum[i] = old[i] + dw[i]. dw_bound, bound may be NULL. Of the case only
- * `truncates` matters; NULL: 0. */
+/* What is added to a gradient that was not cleared: sum[i] = old[i] + dw[i]. dw_bound, bound may be NULL. Of
+ * the case only `truncates` matters; NULL: 0. */
 OCLIN_API void oclin_ref_accumulate(const struct oclin_ref_case *c, int64_t n, const float *old,
                                     const double *dw, const double *dw_bound, double *sum, double *bound);
 
 /* step: w_new[i] = w[i] - lr dw[i]. dw_bound (how far dw itself may be off; NULL: it is exact) and bound may
- * be NULL. lr = 0 changes nothing, as oclin_layer_step(), beside an infinite gradient, too. The case as above. */
+ * be NULL. lr = 0 changes nothing, as oclin_layer_step(), beside an infinite gradient, too. The case as
+ * above. */
 OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const float *w, const double *dw,
                               const double *dw_bound, float lr, double *w_new, double *bound);
 
-/* The losses, as documented at oclin_loss_mse() and oclin_loss_cross_entropy(), for y of c->batch rows and c->out columns.
- * loss_bound (1), dy (rows, cols), bound (rows, cols, of dy) and correct (1) may each be NULL. */
+/* The losses, as documented at oclin_loss_mse() and oclin_loss_cross_entropy(), for y of c->batch rows and
+ * c->out columns. loss_bound (1), dy (rows, cols), bound (rows, cols, of dy) and correct (1) may each be
+ * NULL. */
 OCLIN_API void oclin_ref_mse(const struct oclin_ref_case *c, const float *y, const float *t,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound);
@@ -801,12 +812,13 @@ typedef enum oclin_tune_event {
     OCLIN_TUNE_CHOSEN = 4    /* of all plans of the product this one is used from now on */
 } oclin_tune_event;
 
-/* What oclin_tune() does at the moment. Borrowed, with its strings, for the time of the call. A newer library may have more
- * behind `reserved`; `size` tells. */
+/* What oclin_tune() does at the moment. Borrowed, with its strings, for the time of the call. A newer library
+ * may have more behind `reserved`; `size` tells. */
 struct oclin_tune_progress {
     size_t size;
     oclin_tune_event event;
-    /* "forward", "grad_x" (3), "grad_w" (1) (2), or "backward": all of it, where one pass over W may be faster */
+    /* "forward", "grad_x" (3), "grad_w" (1) (2), or "backward": all of it, where one pass over W may be
+     * faster */
     const char *product;
     /* As OCLIN_PLAN names it; "default": oclin's own choice; of backward "one-pass" or "two-products". */
     const char *plan;
@@ -819,16 +831,18 @@ struct oclin_tune_progress {
     int64_t reserved[4];    /* zero */
 };
 
-/* Anything but 0 ends the tuning. Called by the thread that called oclin_tune(); must not call oclin on that context. */
+/* Anything but 0 ends the tuning. Called by the thread that called oclin_tune(); must not call oclin on that
+ * context. */
 typedef int (*oclin_tune_progress_fn)(void *user, const struct oclin_tune_progress *progress);
 
 /**
- * Measures which plan is best on the context's device for each product of a layer from `in` to `out` features with a
- * batch of exactly `batch` samples, and uses those from now on in this context, for all its layers of that shape whatever
- * their activation. (Measured without one.) A plan is measured only after its result, for random numbers in [-0.5, 0.5),
- * was compared with the reference: samples of rows and columns within their bounds, and no element NaN or Inf. It takes
- * the place of the default when its median is more than 3 % faster and it was the faster one in most of the rounds; a
- * default whose result is wrong gives way to the fastest plan that is right.
+ * Measures which plan is best on the context's device for each product of a layer from `in` to `out` features
+ * with a batch of exactly `batch` samples, and uses those from now on in this context, for all its layers of
+ * that shape whatever their activation. (Measured without one.) A plan is measured only after its result, for
+ * random numbers in [-0.5, 0.5), was compared with the reference: samples of rows and columns within their
+ * bounds, and no element NaN or Inf. It takes the place of the default when its median is more than 3 %
+ * faster and it was the faster one in most of the rounds; a default whose result is wrong gives way to the
+ * fastest plan that is right.
  *
  * budget_seconds  when they are used up no other plan is begun; what was measured so far counts, and a product
  *                 without enough timings stays as it was: a line of the log then begins with "tuning: too
@@ -836,14 +850,14 @@ typedef int (*oclin_tune_progress_fn)(void *user, const struct oclin_tune_progre
  *                 above 0; up to a plan's compilation and two of its runs more may be used.
  * progress, user  hears about each plan; NULL: nobody does
  *
- * The winners go to a file in the cache folder (cache_dir, OCLIN_CACHE_DIR) as well, one for each platform, device, driver
- * and version of oclin, beside what other shapes have there; contexts that are made later without a named plan begin with
- * it. A line of the log says if it cannot be written. With replaced kernels (cl_dir) it is neither read nor written. To
- * delete the file is to forget.
+ * The winners go to a file in the cache folder (cache_dir, OCLIN_CACHE_DIR) as well, one for each platform,
+ * device, driver and version of oclin, beside what other shapes have there; contexts that are made later
+ * without a named plan begin with it. A line of the log says if it cannot be written. With replaced kernels
+ * (cl_dir) it is neither read nor written. To delete the file is to forget.
  *
- * Waits for the device, before and afterwards. Works on tensors, kernels and scratch memory of its own, twice the size of
- * W and of x, y, dx, dy, that are gone when it returns; results of earlier calls are not touched. A winner may need more
- * scratch memory than oclin_layer_reserve() took before: reserve afterwards.
+ * Waits for the device, before and afterwards. Works on tensors, kernels and scratch memory of its own, twice
+ * the size of W and of x, y, dx, dy, that are gone when it returns; results of earlier calls are not touched.
+ * A winner may need more scratch memory than oclin_layer_reserve() took before: reserve afterwards.
  *
  * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, a budget that is not finite or not above 0;  OCLIN_E_SHAPE: in, out or batch below
  * 1, or sizes that overflow or exceed the device's largest allocation;  OCLIN_E_STATE: a plan is named, so that there is
@@ -856,15 +870,17 @@ OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, i
 /* ------------------------------------------------------------------------------------------ self-check */
 
 /**
- * Runs every operation on small shapes on the context's device and compares with the reference: the answer to "is my driver
- * right?". Every tile is run that oclin (or the plan that is named) may choose on this device, and every activation in every
- * product; not every activation with every tile, which would be many more kernels to compile. (OCLIN_VERIFY=1 checks
- * just those that your program uses.) Waits for the device. Uses tensors of its own, and scratch memory of the context.
+ * Runs every operation on small shapes on the context's device and compares with the reference: the answer to
+ * "is my driver right?". Every tile is run that oclin (or the plan that is named) may choose on this device,
+ * and every activation in every product; not every activation with every tile, which would be many more
+ * kernels to compile. (OCLIN_VERIFY=1 checks just those that your program uses.) Waits for the device. Uses
+ * tensors of its own, and scratch memory of the context.
  *
- * Nearly all of its time is compiling: some 30 kernels. The rest is the reference, on sizes that come from the
- * plans' tiles, so that each is checked where its parts meet: on a CPU some 25 million multiplications of each
- * product with vectors of 16 floats, half of that with 4 or 8. With PoCL 3.1 it takes about 0.7 s of CPU time (16
- * floats: 1.5 s) where oclin's cache has the kernels from an earlier run, and 17 to 36 s the first time.
+ * Nearly all of its time is compiling: some 30 kernels. The rest is the reference, on sizes that come from
+ * the plans' tiles, so that each is checked where its parts meet: on a CPU some 25 million multiplications of
+ * each product with vectors of 16 floats, half of that with 4 or 8. With PoCL 3.1 it takes about 0.7 s of CPU
+ * time (16 floats: 1.5 s) where oclin's cache has the kernels from an earlier run, and 17 to 36 s the first
+ * time.
  *
  * worst  receives the largest error seen, in units of its bound (at most 1 when all is well); may be NULL
  *

@@ -1,9 +1,10 @@
 /*
  * How a long sum is cut, and how many roundings a term passes on its way to the result.
  *
- * A chain of L additions rounds its first term L times, and like numbers drift to one side all the way. So sums are made of
- * parts: chunks inside a kernel, and slices of k, one launch each, where a kernel has no room for sums of sums. The numbers
- * here are those of the kernels; tests hold them against sums that come close to them.
+ * A chain of L additions rounds its first term L times, and like numbers drift to one side all the way. So
+ * sums are made of parts: chunks inside a kernel, and slices of k, one launch each, where a kernel has no
+ * room for sums of sums. The numbers here are those of the kernels; tests hold them against sums that come
+ * close to them.
  */
 #include "oclin_internal.h"
 
@@ -39,8 +40,8 @@ static int64_t levels_of_tree(int64_t leaves)
 
 /* ------------------------------------------------------------------------------------------------ slices */
 
-/* As few as keep the roundings low: blocks of a slice are added in turn, then the slices. In 256ths, so that more blocks never
- * make fewer slices: memory for a batch must be enough for all smaller ones. */
+/* As few as keep the roundings low: blocks of a slice are added in turn, then the slices. In 256ths, so that
+ * more blocks never make fewer slices: memory for a batch must be enough for all smaller ones. */
 static int64_t simd_slices(int64_t blocks, int64_t depth)
 {
     const int64_t most = oclin_least(SIMD_LEAST * 256 + blocks * depth, SIMD_MOST * 256);

@@ -1,16 +1,16 @@
 /*
- * Files in the cache folder: read whole, written so that a reader never sees half of one, and records that know what they
- * belong to and whether they are damaged. Nothing here is an error for the caller: what cannot be read is not there, what
- * cannot be written is left out, and the log says why.
+ * Files in the cache folder: read whole, written so that a reader never sees half of one, and records that
+ * know what they belong to and whether they are damaged. Nothing here is an error for the caller: what cannot
+ * be read is not there, what cannot be written is left out, and the log says why.
  *
  * A record, numbers being 64 bits, low byte first, so that a machine of the other byte order can tell:
  *
  *     "oclinrec"  FORMAT  size of the key  size of the data  checksum  |  key  |  data
  *
- * The checksum is FNV-1a with 64 bits over all the rest. It finds every change of a single byte, and any other with
- * 1 - 2^-64; it guards against damage. Against malice guard the owner and the permissions of folder and
- * file, which are looked at before anything is loaded. The file's name has the same hash of the key: two
- * keys that meet in one name cost rebuilding and no more, since the whole key is compared.
+ * The checksum is FNV-1a with 64 bits over all the rest. It finds every change of a single byte, and any
+ * other with 1 - 2^-64; it guards against damage. Against malice guard the owner and the permissions of
+ * folder and file, which are looked at before anything is loaded. The file's name has the same hash of the
+ * key: two keys that meet in one name cost rebuilding and no more, since the whole key is compared.
  */
 #include "oclin_internal.h"
 
@@ -197,7 +197,8 @@ static uint64_t get_number(const unsigned char *from)
     return number;
 }
 
-/* Why a file is not the record that was looked for; NULL if it is. Sizes are compared so that none overflows. */
+/* Why a file is not the record that was looked for; NULL if it is. Sizes are compared so that none overflows.
+ */
 static const char *what_is_wrong(const unsigned char *file, size_t size, const void *key, size_t key_size)
 {
     if (size < HEADER_BYTES || memcmp(file, magic, sizeof magic) != 0) return "is not a record";

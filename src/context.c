@@ -137,8 +137,8 @@ const char *oclin_context_build_log(const oclin_context *ctx)
 
 /* --------------------------------------------------------------------------------------------- options */
 
-/* An option struct larger than this was never filled: its size is garbage. So is one that is no multiple of a size_t, which
- * all of them begin with: it might cut a pointer in two. */
+/* An option struct larger than this was never filled: its size is garbage. So is one that is no multiple of a
+ * size_t, which all of them begin with: it might cut a pointer in two. */
 enum { LARGEST_OPTIONS = 4096 };
 
 oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size, const void *from)
@@ -249,7 +249,8 @@ static oclin_status copy_text(oclin_context *ctx, char **to, const char *from)
     return OCLIN_OK;
 }
 
-/* Here an empty variable is not an unset one: it switches the cache off. So does a home folder that nobody knows. */
+/* Here an empty variable is not an unset one: it switches the cache off. So does a home folder that nobody
+ * knows. */
 static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_options *o)
 {
     const char *set = o->ignore_environment ? NULL : getenv("OCLIN_CACHE_DIR");
@@ -391,16 +392,18 @@ void oclin_context_retain(oclin_context *ctx)
     ctx->references++;
 }
 
-/* clFinish(), such that it waits. Rusticl (Mesa 22.3) waits in clFinish() for what was not flushed before, and returns at
- * once when that is nothing: a marker is something, and on an in-order queue the last. Should it fail, so will clFinish(). */
+/* clFinish(), such that it waits. Rusticl (Mesa 22.3) waits in clFinish() for what was not flushed before,
+ * and returns at once when that is nothing: a marker is something, and on an in-order queue the last. Should
+ * it fail, so will clFinish(). */
 static cl_int finish(cl_command_queue queue)
 {
     clEnqueueMarkerWithWaitList(queue, 0, NULL, NULL);
     return clFinish(queue);
 }
 
-/* Rusticl (Mesa 22.3) corrupts the heap where a program ends while a queue that was given back still has work: its exit
- * handlers free what the queue's thread uses. So there the work is waited for; nowhere else, since it may never end. */
+/* Rusticl (Mesa 22.3) corrupts the heap where a program ends while a queue that was given back still has
+ * work: its exit handlers free what the queue's thread uses. So there the work is waited for; nowhere else,
+ * since it may never end. */
 static void await_rusticl(const oclin_context *ctx)
 {
     const int is_own = ctx->queue && !ctx->retained;

@@ -106,8 +106,8 @@ static int64_t read_sub_group(cl_device_id device)
     return (int64_t)narrowest;
 }
 
-/* CPUs whose groups run on threads, each to its end, and whose compilers are a clang with its builtins; those that hand kernels
- * on as SPIR-V (Rusticl) or interpret them (Oclgrind) end the build at one. */
+/* CPUs whose groups run on threads, each to its end, and whose compilers are a clang with its builtins; those
+ * that hand kernels on as SPIR-V (Rusticl) or interpret them (Oclgrind) end the build at one. */
 static int is_clang_on_threads(const struct oclin_device_info *info)
 {
     return info->type == OCLIN_DEVICE_CPU &&
@@ -259,7 +259,8 @@ static oclin_status scan(struct oclin_device_info **list, size_t *count)
 }
 
 /* While one thread is in the first call of all, PoCL (3.1) tells others that it has no device
- * (github.com/cogciprocate/ocl/issues/189): contexts made by several threads at once would fail now and then. */
+ * (github.com/cogciprocate/ocl/issues/189): contexts made by several threads at once would fail now and then.
+ */
 static oclin_status find_all(struct oclin_device_info **list, size_t *count)
 {
     *list = NULL;

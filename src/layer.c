@@ -610,7 +610,8 @@ static oclin_status run_backward(const struct oclin_backward_call *call, struct 
     if (!oclin_plan_one_pass(ctx, &grads) || (call->dx && !call->dx->readable))
         return run_two_products(call, &dw, roundings);
     const oclin_status prepared = oclin_product_prepare(ctx, &grads);
-    /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or asks for it */
+    /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or
+     * asks for it */
     if (prepared == OCLIN_E_DEVICE ||
         ((prepared == OCLIN_E_BUILD || prepared == OCLIN_E_MEMORY) && !ctx->plan.name[0] && !ctx->cl_dir)) {
         oclin_forget_error(ctx); /* the log has it */
@@ -724,7 +725,8 @@ static int has_gradient(const oclin_layer *l)
            (l->db && l->db->version != l->db_version);
 }
 
-/* The steps of w and b; a gradient that is cleared changes nothing. Both are prepared before either is enqueued. */
+/* The steps of w and b; a gradient that is cleared changes nothing. Both are prepared before either is
+ * enqueued. */
 static oclin_status run_step(oclin_layer *l, float lr)
 {
     struct oclin_step all[] = {{.w = l->w, .dw = l->dw, .lr = lr}, {.w = l->b, .dw = l->db, .lr = lr}};

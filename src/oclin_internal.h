@@ -22,8 +22,8 @@
         if (status_ != OCLIN_OK) return status_;   \
     } while (0)
 
-/* The compiler compares the arguments with the format. On MinGW it does so in the GNU way: plain "printf" there means
- * Microsoft's, which knows no %zu, but a program in C11 gets MinGW's own, which does. */
+/* The compiler compares the arguments with the format. On MinGW it does so in the GNU way: plain "printf"
+ * there means Microsoft's, which knows no %zu, but a program in C11 gets MinGW's own, which does. */
 #if defined(__MINGW32__) && !defined(__clang__)
 #define OCLIN_PRINTF(format_at, first_at) __attribute__((format(gnu_printf, format_at, first_at)))
 #elif defined(__GNUC__)
@@ -130,8 +130,8 @@ int64_t oclin_plan_scratch_bytes(const struct oclin_product *p, const struct ocl
 int64_t oclin_plan_slices_at(const struct oclin_plan *plan);
 /* Bytes of scratch memory that the product, or one of smaller m, n and k, may ask for. */
 int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p);
-/* For kernels that go over rows x cols elements one by one (step, fill). max_group: work-items, halved by the caller until
- * the built kernel fits. */
+/* For kernels that go over rows x cols elements one by one (step, fill). max_group: work-items, halved by the
+ * caller until the built kernel fits. */
 enum { OCLIN_LARGEST_GROUP = 64 };
 void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_plan *plan);
@@ -153,14 +153,14 @@ enum oclin_kernel_id {
 
 /* A product of this shape, without operands. */
 struct oclin_product oclin_plan_shaped(enum oclin_kernel_id id, struct oclin_shape shape);
-/* The plans that oclin_tune() compares, the default "" first; their number, 0: there is no choice. OCLIN_KERNEL_GRADS stands
- * for backward as a whole: one pass or two products. */
+/* The plans that oclin_tune() compares, the default "" first; their number, 0: there is no choice.
+ * OCLIN_KERNEL_GRADS stands for backward as a whole: one pass or two products. */
 enum { OCLIN_MOST_CANDIDATES = 16 };
 int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                           const char *names[OCLIN_MOST_CANDIDATES]);
-/* The plan for each run of oclin_self_check(): OCLIN_CHECK_RUNS in each of two rounds. Those of a round use every tile that
- * oclin, or the plan that is asked for, may choose for it, but for one that differs only in asking memory ahead (a dW whose X no
- * cache holds). Borrowed. */
+/* The plan for each run of oclin_self_check(): OCLIN_CHECK_RUNS in each of two rounds. Those of a round use
+ * every tile that oclin, or the plan that is asked for, may choose for it, but for one that differs only in
+ * asking memory ahead (a dW whose X no cache holds). Borrowed. */
 enum { OCLIN_CHECK_ROUNDS = 2, OCLIN_CHECK_RUNS = 5 };
 const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run);
 /* The largest part of a product that the plan of this name handles at once: rows of A, columns of B, and
@@ -175,8 +175,9 @@ int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct
 
 /* --------------------------------------------------------------------------------------- additions.c */
 
-/* Set block_k, slice_k, chunk or block_m of a plan whose tile is chosen, so that no term of a sum of k (of a row of cols)
- * is rounded more often than said at oclin_layer_additions(). depth: the largest block that caches hold. */
+/* Set block_k, slice_k, chunk or block_m of a plan whose tile is chosen, so that no term of a sum of k (of a
+ * row of cols) is rounded more often than said at oclin_layer_additions(). depth: the largest block that
+ * caches hold. */
 void oclin_cut_plain(struct oclin_plan *plan, int64_t k);
 void oclin_cut_simd(struct oclin_plan *plan, int64_t k, int64_t depth);
 void oclin_cut_simt(struct oclin_plan *plan, int64_t k);
@@ -185,14 +186,15 @@ void oclin_cut_grads(struct oclin_plan *plan, int64_t k);
 void oclin_cut_row(struct oclin_plan *plan, int64_t cols);
 /* No smaller k is cut into longer slices. */
 int64_t oclin_longest_slice(const struct oclin_plan *plan, int64_t k);
-/* Launches of a product. Where there is more than one, the sums of those so far stand in what forward keeps as Z, or in what is
- * to become C; in scratch memory, m rows of this stride, for dW, which may be added to or updated once its sum is whole, and
- * for a C that kernels may not read. */
+/* Launches of a product. Where there is more than one, the sums of those so far stand in what forward keeps
+ * as Z, or in what is to become C; in scratch memory, m rows of this stride, for dW, which may be added to or
+ * updated once its sum is whole, and for a C that kernels may not read. */
 int64_t oclin_slices(const struct oclin_plan *plan, int64_t k);
 int oclin_slices_need_scratch(const struct oclin_product *p);
 int64_t oclin_slices_stride(int64_t n);
-/* The most roundings that a term passes from its product to the finished sum, without what the epilogue does: in C, or
- * in the sums of A (db; of OCLIN_KERNEL_GRADS dW as well, whose sum is as long); in the loss of one row. */
+/* The most roundings that a term passes from its product to the finished sum, without what the epilogue does:
+ * in C, or in the sums of A (db; of OCLIN_KERNEL_GRADS dW as well, whose sum is as long); in the loss of one
+ * row. */
 enum oclin_sum { OCLIN_SUM_OF_PRODUCTS, OCLIN_SUM_OF_A };
 int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *plan, enum oclin_sum sum);
 int64_t oclin_additions_of_row(const struct oclin_plan *plan, int64_t cols);
@@ -219,8 +221,8 @@ const struct oclin_tuned *oclin_tuning_find(const struct oclin_tuning *tuning, e
 /* Adds an entry, or replaces the one for its product and shape. 0: no memory. */
 int oclin_tuning_put(struct oclin_tuning *tuning, const struct oclin_tuned *tuned);
 void oclin_tuning_free(struct oclin_tuning *tuning);
-/* The context's table from the file of its device, where there is one; and the file with these entries added. Failures are
- * lines of the log. */
+/* The context's table from the file of its device, where there is one; and the file with these entries added.
+ * Failures are lines of the log. */
 void oclin_tuning_load(oclin_context *ctx);
 void oclin_tuning_store(oclin_context *ctx, const struct oclin_tuning *fresh);
 
@@ -228,12 +230,13 @@ void oclin_tuning_store(oclin_context *ctx, const struct oclin_tuning *fresh);
 
 struct oclin_program; /* one built kernel of the context's list */
 
-/* The kernel for these numbers, built when it is first needed. Borrowed; NULL (with OCLIN_OK) when the device cannot run it
- * with this work-group: the caller then tries a smaller one. */
+/* The kernel for these numbers, built when it is first needed. Borrowed; NULL (with OCLIN_OK) when the device
+ * cannot run it with this work-group: the caller then tries a smaller one. */
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
                                   oclin_activation activation, cl_kernel *kernel);
 int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b);
-/* The kernel was enqueued; and: all that was enqueued so far has run, which is when binaries are written to the disk. */
+/* The kernel was enqueued; and: all that was enqueued so far has run, which is when binaries are written to
+ * the disk. */
 void oclin_program_ran(oclin_context *ctx, cl_kernel kernel);
 void oclin_program_store_all(oclin_context *ctx);
 void oclin_program_free_all(oclin_context *ctx);
@@ -252,14 +255,16 @@ extern const size_t oclin_cl_file_count;
 
 /* -------------------------------------------------------------------------------------------- cache.c */
 
-/* Files in ctx->cache_dir. No failure is an error for the caller: the log says why, and the call gives NULL or 0. */
+/* Files in ctx->cache_dir. No failure is an error for the caller: the log says why, and the call gives NULL
+ * or 0. */
 
 /* A whole file of at most `most` bytes, with a 0 behind; allocated. Not one that somebody else may have
  * written. */
 unsigned char *oclin_cache_read(oclin_context *ctx, const char *name, size_t most, size_t *size);
 /* Takes the place of a file of that name at once: readers see the old one or the new one. */
 int oclin_cache_write(oclin_context *ctx, const char *name, const void *bytes, size_t count);
-/* Whether something can be stored now; makes the folder. To be asked before work that is for storing alone. */
+/* Whether something can be stored now; makes the folder. To be asked before work that is for storing alone.
+ */
 int oclin_cache_ready(oclin_context *ctx);
 /* FNV-1a, 64 bits. */
 uint64_t oclin_cache_hash(const void *bytes, size_t count);
@@ -335,7 +340,8 @@ struct oclin_context {
     size_t verify_room_bytes, verify_room_used;
 };
 
-/* oclin_context_create() for a call on the context `caller`, whose failure it then is, with its sentence; NULL: nobody's. */
+/* oclin_context_create() for a call on the context `caller`, whose failure it then is, with its sentence;
+ * NULL: nobody's. */
 oclin_status oclin_context_make(oclin_context **ctx, const struct oclin_context_options *options,
                                 oclin_context *caller);
 /* Begins a public call: clears the error record, refuses after fork and device loss. */
@@ -345,7 +351,8 @@ void oclin_forget_error(oclin_context *ctx);
 /* Records the sentence and hands the status through. */
 OCLIN_PRINTF(3, 4)
 oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *format, ...);
-/* The status and sentence for an OpenCL failure in `call`; allocation failures become OCLIN_E_MEMORY; notices a lost device. */
+/* The status and sentence for an OpenCL failure in `call`; allocation failures become OCLIN_E_MEMORY; notices
+ * a lost device. */
 oclin_status oclin_fail_cl(oclin_context *ctx, cl_int error, const char *call);
 /* Whether the code alone says what is wrong, whatever the call was: no memory, or no device any more. */
 int oclin_error_says_all(cl_int error);
@@ -360,7 +367,8 @@ oclin_status oclin_device_memory(oclin_context *ctx, cl_command_queue queue, int
 void oclin_context_retain(oclin_context *ctx);
 /* Scratch memory of at least so many bytes, valid for the launches up to the next call. */
 oclin_status oclin_scratch(oclin_context *ctx, int64_t bytes, const char *user);
-/* An event for all that was enqueued so far; and a flush, which takes *event back when it fails (event may be NULL). */
+/* An event for all that was enqueued so far; and a flush, which takes *event back when it fails (event may be
+ * NULL). */
 oclin_status oclin_mark(oclin_context *ctx, cl_event *event);
 oclin_status oclin_flush(oclin_context *ctx, cl_event *event);
 
@@ -544,12 +552,13 @@ struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, i
 
 /* ------------------------------------------------------------------------------------------- verify.c */
 
-/* How far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by the same; elsewhere a
- * bound that is not finite makes no claim; NaN makes none about an Inf either. */
+/* How far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by the same;
+ * elsewhere a bound that is not finite makes no claim; NaN makes none about an Inf either. */
 double oclin_error_in_bounds(float got, double want, double bound);
 
-/* Takes all the host memory that checking an operation of the layer with so many rows needs, before the operation: its lack
- * must not be found when something has changed. rows: of x, y, and of z, which may have room for more. */
+/* Takes all the host memory that checking an operation of the layer with so many rows needs, before the
+ * operation: its lack must not be found when something has changed. rows: of x, y, and of z, which may have
+ * room for more. */
 oclin_status oclin_verify_room(oclin_layer *layer, int64_t rows);
 
 /* Copies of what an operation is about to change, in that memory. Each may be NULL. */

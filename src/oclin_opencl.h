@@ -1,5 +1,5 @@
-/* OpenCL 1.2, which is all that oclin needs: newer names are not there, and older ones are not deprecated. Whatever
- * version a project around this one wants is for that project's files. */
+/* OpenCL 1.2, which is all that oclin needs: newer names are not there, and older ones are not deprecated.
+ * Whatever version a project around this one wants is for that project's files. */
 #ifndef OCLIN_OPENCL_H
 #define OCLIN_OPENCL_H
 

@@ -113,8 +113,8 @@ static int is_intel(const struct oclin_device_facts *d)
 static int is_aligned(const struct oclin_product *p);
 
 /* Whether the device's registers hold 8 x 8 results of each work-item beside all else that the product needs.
- * Intel's has 128, half of NVIDIA's, and keeps them as long as quads are loaded whole, A needs no activation to
- * become dZ, and no erfc() follows; beyond that it spills, or falls to half the rate (docs/gpus.md). */
+ * Intel's has 128, half of NVIDIA's, and keeps them as long as quads are loaded whole, A needs no activation
+ * to become dZ, and no erfc() follows; beyond that it spills, or falls to half the rate (docs/gpus.md). */
 static int holds_large_items(const struct oclin_device_facts *d, const struct oclin_product *p)
 {
     if (is_intel(d))
@@ -133,11 +133,12 @@ static int simt_suits(const struct oclin_device_facts *d, const struct oclin_pro
     return t->group >= d->wave && (t->item_m * t->item_n <= 32 || holds_large_items(d, p));
 }
 
-/* What the compiler is told besides, by what it then makes (docs/gpus.md). The loop over a tile's depth is unrolled whole
- * for Intel's, which keeps results in memory otherwise, and for NVIDIA's in grad_w; for the other two products that
- * costs it more than 128 registers, and half of the groups, and AMD's the same. Peeling takes 2 to 4 percent of the
- * instructions out of the loop; in grad_x it makes Intel's spill, so that it is left to those whose drivers tell a wave
- * (NVIDIA, AMD). The narrowest sub-group gives each lane the most registers. */
+/* What the compiler is told besides, by what it then makes (docs/gpus.md). The loop over a tile's depth is
+ * unrolled whole for Intel's, which keeps results in memory otherwise, and for NVIDIA's in grad_w; for the
+ * other two products that costs it more than 128 registers, and half of the groups, and AMD's the same.
+ * Peeling takes 2 to 4 percent of the instructions out of the loop; in grad_x it makes Intel's spill, so that
+ * it is left to those whose drivers tell a wave (NVIDIA, AMD). The narrowest sub-group gives each lane the
+ * most registers. */
 static struct oclin_tile simt_tuned(const struct oclin_device_facts *d, const struct oclin_product *p,
                                     struct oclin_tile t)
 {
@@ -201,7 +202,8 @@ static int64_t part(int64_t x, int64_t parts, int64_t item)
     return oclin_round_up(oclin_ceil_divide(x, parts), item);
 }
 
-/* Costs on a CPU, in multiplications of one core. Measured on Zen 3; only their ratios matter, and those roughly. */
+/* Costs on a CPU, in multiplications of one core. Measured on Zen 3; only their ratios matter, and those
+ * roughly. */
 #define COST_PACKED 20.0  /* to pack an element, from memory into a cache */
 #define COST_COPIED 10.0  /* the same where B lies along n: no transposing */
 #define COST_ACROSS 20.0  /* besides, where A lies across k: its strips are parts of cache lines */
@@ -211,9 +213,10 @@ static int64_t part(int64_t x, int64_t parts, int64_t item)
 #define COST_WAIT 2e5     /* until all that is packed is there: 4 us */
 #define COST_LAUNCH 2.5e6 /* a launch, with the waking of sleeping cores: 50 us */
 
-/* What a launch in blocks of m x n costs, for each k: the blocks are computed, and for each its rows of A and columns of B
- * are packed or read. Cores do not start together (one that slept is woken in up to 0.1 ms), nor run equally fast: the
- * others take its blocks meanwhile, and the last block of all is waited for. So not one block a core, but some more. */
+/* What a launch in blocks of m x n costs, for each k: the blocks are computed, and for each its rows of A and
+ * columns of B are packed or read. Cores do not start together (one that slept is woken in up to 0.1 ms), nor
+ * run equally fast: the others take its blocks meanwhile, and the last block of all is waited for. So not one
+ * block a core, but some more. */
 static double simd_cost(const struct oclin_product *p, const struct oclin_tile *t, int64_t units, int64_t m,
                         int64_t n, double each_a, double each_b)
 {
@@ -232,7 +235,8 @@ static void set_groups(const struct oclin_device_facts *d, struct oclin_plan *pl
     plan->groups = plan->tile.queue ? oclin_least(parts, d->info.compute_units) : parts;
 }
 
-/* What the width of a block is a multiple of: where a group packs a B that lies along n, as much as it packs together. */
+/* What the width of a block is a multiple of: where a group packs a B that lies along n, as much as it packs
+ * together. */
 static int64_t step_n(const struct oclin_product *p, const struct oclin_tile *t, int64_t room)
 {
     const int64_t together = (int64_t)OCLIN_SIMD_PANELS * t->item_n;
@@ -345,8 +349,9 @@ static int64_t floats_of_b(const struct oclin_product *p, const struct oclin_pla
            OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
 }
 
-/* A is packed once, first in the same launch, and B by each block as it goes: where A is small, and B too large for what it
- * is multiplied with to go through memory once more. Each group has its own place for panels of B behind A. */
+/* A is packed once, first in the same launch, and B by each block as it goes: where A is small, and B too
+ * large for what it is multiplied with to go through memory once more. Each group has its own place for
+ * panels of B behind A. */
 static double simd_mixed(const struct oclin_device_facts *d, const struct oclin_product *p,
                          struct oclin_plan *plan)
 {
@@ -362,9 +367,9 @@ static double simd_mixed(const struct oclin_device_facts *d, const struct oclin_
     return cost + COST_WAIT + packing / (double)d->info.compute_units;
 }
 
-/* Packed once, before: first in the same launch where there is a queue, else in a launch of its own. Blocks of half the
- * height: what is packed no longer depends on it, and A's block and the sums then leave room in the cache for what streams
- * through. */
+/* Packed once, before: first in the same launch where there is a queue, else in a launch of its own. Blocks
+ * of half the height: what is packed no longer depends on it, and A's block and the sums then leave room in
+ * the cache for what streams through. */
 static double simd_packed(const struct oclin_device_facts *d, const struct oclin_product *p,
                           struct oclin_plan *plan)
 {
@@ -404,8 +409,9 @@ static int queues(const oclin_context *ctx, const char *name)
     return ctx->device.queues && strcmp(name, "simd-staged") != 0;
 }
 
-/* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is enough for all
- * smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at least. */
+/* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is
+ * enough for all smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at least.
+ */
 static int may_pack(const char *name, const struct oclin_product *p, const struct oclin_tile *t)
 {
     if (packs_always(name)) return 1;
@@ -501,10 +507,12 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
     return most;
 }
 
-/* ------------------------------------------------------------------------------- narrow: W is read in place */
+/* ------------------------------------------------------------------------------- narrow: W is read in place
+ */
 
-/* Batches up to which this beats packing W; the columns of a group that outweigh its packing of X; the depth at which a panel
- * of X is half as large as a 32 KB L1 (512 and 2048 were no faster, and the longer a block, the more roundings). */
+/* Batches up to which this beats packing W; the columns of a group that outweigh its packing of X; the depth
+ * at which a panel of X is half as large as a 32 KB L1 (512 and 2048 were no faster, and the longer a block,
+ * the more roundings). */
 enum { NARROW_MOST = 64, NARROW_LEAST = 96, NARROW_DEPTH = 256 };
 
 static void narrow_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
@@ -532,10 +540,12 @@ static int may_narrow(const struct oclin_product *p, const struct oclin_tile *t)
            width * t->vl <= t->tile_m * t->tile_k && width * t->item_m <= t->tile_m * t->tile_n;
 }
 
-/* ----------------------------------------------------------------------- skinny, for small batches on CPUs */
+/* ----------------------------------------------------------------------- skinny, for small batches on CPUs
+ */
 
-/* Largest batches, measured: above them packing pays, or the narrow form (SKINNY_NAMED: where forward is asked for by name, a whole tile); and
- * largest outs, where the sum is long. Small products take the one launch of grads up to TINY_GRADS. */
+/* Largest batches, measured: above them packing pays, or the narrow form (SKINNY_NAMED: where forward is
+ * asked for by name, a whole tile); and largest outs, where the sum is long. Small products take the one
+ * launch of grads up to TINY_GRADS. */
 enum { SKINNY_FORWARD = 32, SKINNY_NAMED = 64, SKINNY_OUT = 48, SKINNY_GRADS = 16, TINY_GRADS = 64 };
 
 static int skinny_allowed(const oclin_context *ctx, const char *name)
@@ -552,7 +562,8 @@ static struct oclin_tile skinny_tile(const struct oclin_device_facts *d, const s
         t.queue = d->queues;
         t.tile_m = 64;
         t.tile_n = 192;
-        /* more rows of W side by side where X leaves room: rows a multiple of 4 KB apart share the places of an L1 set */
+        /* more rows of W side by side where X leaves room: rows a multiple of 4 KB apart share the places of
+         * an L1 set */
         t.item_m = p->m <= 2 ? 2 : 4;
         t.item_n = p->m <= 2 ? 6 : 3;
         while (!fits(d, &t) && t.tile_m > 4) t.tile_m /= 2;
@@ -572,8 +583,8 @@ static int few_columns(const struct oclin_product *p)
     return p->n <= (p->k >= 256 ? SKINNY_OUT : SKINNY_OUT / 3);
 }
 
-/* Whether forward goes by the narrow form: by default where its panels are nearly full, since it computes whole ones, and where
- * there are columns for all cores. */
+/* Whether forward goes by the narrow form: by default where its panels are nearly full, since it computes
+ * whole ones, and where there are columns for all cores. */
 static int is_narrow(const oclin_context *ctx, const struct oclin_product *p, const char *name,
                      const struct oclin_tile *t)
 {
@@ -624,7 +635,8 @@ static void skinny_forward_plan(const struct oclin_device_facts *d, const struct
     oclin_cut_skinny(plan, p->k, depth);
 }
 
-/* Long rows are what memory likes: as wide as the cores leave it, and as the group's X and dX fit into 128 KB of L2. */
+/* Long rows are what memory likes: as wide as the cores leave it, and as the group's X and dX fit into 128 KB
+ * of L2. */
 static void skinny_grads_plan(const struct oclin_device_facts *d, const struct oclin_product *p,
                               struct oclin_plan *plan)
 {
@@ -804,7 +816,8 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
     return OCLIN_OK;
 }
 
-/* --------------------------------------------------------------------------------------- what may be tuned */
+/* --------------------------------------------------------------------------------------- what may be tuned
+ */
 
 int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                        const char *name)
@@ -816,8 +829,8 @@ int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct
     return tile_named(ctx, name, &tile) && fits(&ctx->device, &tile);
 }
 
-/* Whether to try it costs no more than it may bring: vectors that no register holds, and the specification for products
- * that keep it busy for long, are never the best. */
+/* Whether to try it costs no more than it may bring: vectors that no register holds, and the specification
+ * for products that keep it busy for long, are never the best. */
 static int is_worth_trying(const oclin_context *ctx, const struct oclin_product *p, const char *name)
 {
     const enum oclin_family family = family_of(ctx, name);

@@ -64,8 +64,9 @@ oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arg
 
 /* -------------------------------------------------------------------------------------------- products */
 
-/* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. *next: after a failure another plan
- * may do, because the driver refused this tile where the plan leaves a choice, or there is no scratch memory. */
+/* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. *next: after a failure
+ * another plan may do, because the driver refused this tile where the plan leaves a choice, or there is no
+ * scratch memory. */
 static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, int *next)
 {
     *next = !ctx->plan.name[0] && !ctx->cl_dir;

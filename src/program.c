@@ -1,4 +1,5 @@
-/* Kernel text -> cl_kernel: joined, built when first needed, kept for the life of the context, and on the disk. */
+/* Kernel text -> cl_kernel: joined, built when first needed, kept for the life of the context, and on the
+ * disk. */
 #include "oclin_internal.h"
 
 #include <errno.h>
@@ -237,8 +238,8 @@ static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const cha
         error = clGetKernelWorkGroupInfo(p->kernel, device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE,
                                          sizeof required, required, NULL);
     /* Rusticl (Mesa 22.3) reports its sub-group size as the kernel's limit, and runs the group that was
-     * required of the compiler: that it compiled for this size counts as well. And it reports twice the local memory that
-     * the kernel declares, which oclin has counted itself (plan.c). */
+     * required of the compiler: that it compiled for this size counts as well. And it reports twice the local
+     * memory that the kernel declares, which oclin has counted itself (plan.c). */
     if (strcmp(ctx->device.info.platform_name, "rusticl") == 0) local /= 2;
     const int group_fits = (int64_t)group >= p->tile.group || (int64_t)required[0] == p->tile.group;
     p->fits = group_fits && local <= (cl_ulong)ctx->device.info.local_bytes;
@@ -356,8 +357,9 @@ void oclin_program_ran(oclin_context *ctx, cl_kernel kernel)
         if (p->kernel == kernel) p->ran = 1;
 }
 
-/* After the first run and not after building: PoCL makes the machine code for a work-group when it is first launched, and
- * a binary from before that would have to be compiled again in each process (half a second a kernel). */
+/* After the first run and not after building: PoCL makes the machine code for a work-group when it is first
+ * launched, and a binary from before that would have to be compiled again in each process (half a second a
+ * kernel). */
 void oclin_program_store_all(oclin_context *ctx)
 {
     for (struct oclin_program *p = ctx->programs; p && ctx->unstored > 0; p = p->next)
@@ -450,8 +452,8 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
            a->prefetch == b->prefetch && a->queue == b->queue;
 }
 
-/* Of the two launches of a packed product only one has the activation in it: forward's second, which stores Y, and the
- * gradients' first, which packs dZ. The other one is the same kernel for all. */
+/* Of the two launches of a packed product only one has the activation in it: forward's second, which stores
+ * Y, and the gradients' first, which packs dZ. The other one is the same kernel for all. */
 static int has_activation(enum oclin_kernel_id id, const struct oclin_tile *t)
 {
     if (t->family != OCLIN_SIMD || t->queue ||
@@ -481,8 +483,8 @@ static struct oclin_program *add(oclin_context *ctx, enum oclin_kernel_id id, co
     return p;
 }
 
-/* A driver may fail for a reason that passes; a text that it refuses so often is not tried again, but for those of
- * OCLIN_CL_DIR, which are being worked on. */
+/* A driver may fail for a reason that passes; a text that it refuses so often is not tried again, but for
+ * those of OCLIN_CL_DIR, which are being worked on. */
 enum { MOST_FAILURES = 3 };
 
 oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,

@@ -27,7 +27,8 @@ static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
     return c;
 }
 
-/* One rounding of the device, relative. Where it truncates, also those of its functions are taken for twice as large. */
+/* One rounding of the device, relative. Where it truncates, also those of its functions are taken for twice
+ * as large. */
 static double unit_of(const struct oclin_ref_case *c)
 {
     return c->truncates ? 2 * U : U;
@@ -50,22 +51,24 @@ struct sum {
     double largest; /* operand */
 };
 
-/* n u / (1 - n u): how far n roundings may change a number, relative (Higham, Accuracy and Stability of Numerical Algorithms,
- * chapter 3). No claim where they may double it. */
+/* n u / (1 - n u): how far n roundings may change a number, relative (Higham, Accuracy and Stability of
+ * Numerical Algorithms, chapter 3). No claim where they may double it. */
 static double gamma_of(double n, double u)
 {
     return n * u < 0.5 ? n * u / (1 - n * u) : INFINITY;
 }
 
 /*
- * How far a sum of K products in float32 may be from the exact one; `more` counts the roundings that follow the sum, as of a bias.
- * S is the sum of the magnitudes (with |b|, if one is added), E the errors of the operands carried through.
+ * How far a sum of K products in float32 may be from the exact one; `more` counts the roundings that follow
+ * the sum, as of a bias. S is the sum of the magnitudes (with |b|, if one is added), E the errors of the
+ * operands carried through.
  *
  *   proven   gamma(n) (S + E) + E, n the roundings that a term passes: for any data. And what may underflow: each product by half of the
  *            smallest denormal, or, on a device without them, each operation by 2^-126 of its largest operand; and the sums in
  *            double of this file.
  *   random   the smaller of gamma and (8 + 2 sqrt K) u, which is what right sums of random numbers were seen to stay below;
- *            16 u where the products have mean zero. They see what gamma does not, as a last term left out of a long sum.
+ *            16 u where the products have mean zero. They see what gamma does not, as a last term left out of
+ *            a long sum.
  */
 static double sum_bound(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
 {
@@ -97,16 +100,15 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     sum->S += magnitude;
     if (isfinite(magnitude)) sum->finite += magnitude;
     /* a may be NaN there, or Inf or not; or 0, and 0 Inf is NaN */
-    if (!isfinite(a_bound) || (isinf(b) && fabs(a) <= a_bound))
-        sum->finite = INFINITY;
+    if (!isfinite(a_bound) || (isinf(b) && fabs(a) <= a_bound)) sum->finite = INFINITY;
     sum->carried += a_bound * fabs(b);
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
 
 static double bound_of(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
 {
-    /* Inf or NaN, on the device too; unless the finite products may overflow there to the other Inf, which makes NaN, or a
-     * factor of the Inf may underflow */
+    /* Inf or NaN, on the device too; unless the finite products may overflow there to the other Inf, which
+     * makes NaN, or a factor of the Inf may underflow */
     if (!isfinite(sum->S)) return sum->finite < NO_OVERFLOW ? 0 : NAN;
     return sum_bound(c, sum, more);
 }
@@ -249,7 +251,8 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
 static double grad_z_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
 {
     const double dz = grad_z(c->activation, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
-    return fabs(dz) >= OVERFLOWS ? copysign(INFINITY, dz) : dz; /* as a factor of a product, it makes NaN of a 0 */
+    return fabs(dz) >= OVERFLOWS ? copysign(INFINITY, dz)
+                                 : dz; /* as a factor of a product, it makes NaN of a 0 */
 }
 
 static double grad_z_bound_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
@@ -356,7 +359,8 @@ void oclin_ref_grad_x(const struct oclin_ref_case *from, const float *w, const f
 
 /* ---------------------------------------------------------------------------------------------- updates */
 
-/* A finite addend, known to within e, may be Inf on a device; beside the other Inf that makes NaN, and nothing is known. */
+/* A finite addend, known to within e, may be Inf on a device; beside the other Inf that makes NaN, and
+ * nothing is known. */
 static int unknown_beside_inf(float old, double addend, double e)
 {
     return isinf(old) && isfinite(addend) && !(fabs(addend) + e < NO_OVERFLOW);

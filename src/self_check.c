@@ -8,8 +8,9 @@
 #include <string.h>
 
 /*
- * A kernel is built for a product, a tile and an activation. All combinations are too many to compile, so run i of a round
- * has activation i and a plan of its own, and a round has every tile that oclin may choose (plan.c) and every activation.
+ * A kernel is built for a product, a tile and an activation. All combinations are too many to compile, so run
+ * i of a round has activation i and a plan of its own, and a round has every tile that oclin may choose
+ * (plan.c) and every activation.
  *
  * The first round is aligned, and its sizes come from the plan's tile: each product has rows of A, and
  * columns of B, of more than one part, and each has a sum of more than one block in its turn. The last part
@@ -160,7 +161,8 @@ static oclin_status check_run(oclin_context *ctx, int round, int run)
     snprintf(plan.name, sizeof plan.name, "%s", oclin_plan_to_check(ctx, round, run));
     ctx->plan = plan;
     oclin_status status = check_shape(ctx, &s, (oclin_activation)run);
-    /* what the driver cannot build is passed over, as it is when oclin chooses; but not while somebody works on kernels */
+    /* what the driver cannot build is passed over, as it is when oclin chooses; but not while somebody works
+     * on kernels */
     if ((status == OCLIN_E_DEVICE || (status == OCLIN_E_BUILD && !ctx->cl_dir)) &&
         strcmp(plan.name, asked.name) != 0) {
         ctx->plan = asked;

@@ -143,8 +143,8 @@ oclin_tensor *oclin_tensor_retain(oclin_tensor *t)
     return t;
 }
 
-/* Zeros that are only marked would be forgotten with the last handle of t: they reach memory now if anybody else may look
- * there, or these are told that they are lost. */
+/* Zeros that are only marked would be forgotten with the last handle of t: they reach memory now if anybody
+ * else may look there, or these are told that they are lost. */
 static void leave_zeros(oclin_tensor *t)
 {
     oclin_context *ctx = oclin_tensor_context(t);

@@ -1,8 +1,10 @@
 /*
- * oclin_tune: which plan is the fastest one for each product of a layer, measured on the device that is there.
+ * oclin_tune: which plan is the fastest one for each product of a layer, measured on the device that is
+ * there.
  *
- * Everything runs in a context of the tuner's own, on the caller's queue: what candidates build, allocate or break is gone
- * with it. A plan is forced there as OCLIN_PLAN would force it, so that one that does not run is noticed and not replaced.
+ * Everything runs in a context of the tuner's own, on the caller's queue: what candidates build, allocate or
+ * break is gone with it. A plan is forced there as OCLIN_PLAN would force it, so that one that does not run
+ * is noticed and not replaced.
  */
 #include "oclin_internal.h"
 
@@ -509,8 +511,8 @@ static oclin_status make_own_context(struct tuner *t)
     return OCLIN_OK;
 }
 
-/* Products that stay as they were because the budget was used up, or plans that nobody tried, and a budget that
- * would do: as long for each plan as for those that were built so far, and as long again for timing. */
+/* Products that stay as they were because the budget was used up, or plans that nobody tried, and a budget
+ * that would do: as long for each plan as for those that were built so far, and as long again for timing. */
 static void say_too_little(const struct tuner *t)
 {
     char names[96] = "";
@@ -537,8 +539,8 @@ static void say_too_little(const struct tuner *t)
                   built, all, enough);
 }
 
-/* Compiling may take most of the time. So the defaults of all products come first, then a candidate of each, and so on for
- * half of the budget; the other half is for timing. */
+/* Compiling may take most of the time. So the defaults of all products come first, then a candidate of each,
+ * and so on for half of the budget; the other half is for timing. */
 static oclin_status check_all(struct tuner *t)
 {
     static const enum oclin_kernel_id ids[PRODUCTS] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,

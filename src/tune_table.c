@@ -1,6 +1,6 @@
 /*
- * What oclin_tune() found: a table in the context, which plan.c asks, and a file in the cache folder, one for each
- * platform, device, driver and version of oclin:
+ * What oclin_tune() found: a table in the context, which plan.c asks, and a file in the cache folder, one for
+ * each platform, device, driver and version of oclin:
  *
  *     oclin tuning 1
  *     platform: Portable Computing Language
@@ -9,11 +9,12 @@
  *     forward 128 784 256 simd-whole 812000 745000
  *     checksum 0123456789abcdef
  *
- * The lines up to the one with the names of the columns are the key, and are compared as they stand. The checksum is FNV-1a
- * over all that is above it. Whole numbers only: the decimal point is another one in other languages.
+ * The lines up to the one with the names of the columns are the key, and are compared as they stand. The
+ * checksum is FNV-1a over all that is above it. Whole numbers only: the decimal point is another one in other
+ * languages.
  *
- * A file that is not as it should be is not there; neither is a line. Two processes that tune at the same time may lose the
- * entries of one: the file is replaced as a whole.
+ * A file that is not as it should be is not there; neither is a line. Two processes that tune at the same
+ * time may lose the entries of one: the file is replaced as a whole.
  */
 #include "oclin_internal.h"
 

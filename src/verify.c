@@ -1,7 +1,7 @@
 /*
  * OCLIN_VERIFY and oclin_self_check: operands are read back after an operation, the reference computes it
- * again, and every element must be within its bound. The data of a program are arbitrary, so its bounds are the proven ones,
- * for as many roundings as the kernels that ran really do.
+ * again, and every element must be within its bound. The data of a program are arbitrary, so its bounds are
+ * the proven ones, for as many roundings as the kernels that ran really do.
  */
 #include "oclin_internal.h"
 
@@ -17,8 +17,8 @@ static oclin_status no_memory(oclin_context *ctx)
     return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory to verify an operation");
 }
 
-/* One block for a whole check: an element of w, the dearest, is copied three times as float, and has two expectations of
- * two doubles. It is kept for the next operation. */
+/* One block for a whole check: an element of w, the dearest, is copied three times as float, and has two
+ * expectations of two doubles. It is kept for the next operation. */
 enum { ROOM_OF_ELEMENT = 48, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
 
 static oclin_status make_room(oclin_context *ctx, int64_t elements)
@@ -74,7 +74,8 @@ static oclin_status read_hidden(oclin_tensor *t, void *host)
     return status;
 }
 
-/* The host looks into buffers of every kind: kernels' write-only ones, and those that it may not read itself. */
+/* The host looks into buffers of every kind: kernels' write-only ones, and those that it may not read itself.
+ */
 static oclin_status look(oclin_tensor *t, void *host)
 {
     if (!t->host_readable) return read_hidden(t, host);
