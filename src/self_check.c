@@ -27,6 +27,18 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* The shortest of some lengths at which the plan of the context makes a sum in slices (additions.c); 0: it makes none. */
+static int64_t sliced_length(const oclin_context *ctx)
+{
+    for (int64_t k = 4096 + MORE; k < 1 << 18; k *= 2) {
+        const struct oclin_product p =
+            oclin_plan_shaped(OCLIN_KERNEL_GRAD_W, (struct oclin_shape){k, MORE, MORE});
+        struct oclin_plan plan;
+        if (oclin_plan_product(ctx, &p, 0, &plan) && oclin_slices(&plan, k) > 1) return k;
+    }
+    return 0;
+}
+
 struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, int run)
 {
     static const struct oclin_shape second[OCLIN_CHECK_RUNS] = {
@@ -153,25 +165,47 @@ static oclin_status say_where(oclin_context *ctx, const struct oclin_shape *s, i
                       ctx->plan.name[0] ? ctx->plan.name : "by device");
 }
 
-static oclin_status check_run(oclin_context *ctx, int round, int run)
+/* On this plan, which the caller's context has for the time being. */
+static oclin_status check_on(oclin_context *ctx, const char *name, const struct oclin_shape *s,
+                             int activation)
 {
-    const struct oclin_shape s = oclin_self_check_shape(ctx, round, run);
     const struct oclin_plan_choice asked = ctx->plan;
     struct oclin_plan_choice plan = {{0}};
-    snprintf(plan.name, sizeof plan.name, "%s", oclin_plan_to_check(ctx, round, run));
+    snprintf(plan.name, sizeof plan.name, "%s", name);
     ctx->plan = plan;
-    oclin_status status = check_shape(ctx, &s, (oclin_activation)run);
+    oclin_status status = check_shape(ctx, s, (oclin_activation)activation);
     /* what the driver cannot build is passed over, as it is when oclin chooses; but not while somebody works
      * on kernels */
     if ((status == OCLIN_E_DEVICE || (status == OCLIN_E_BUILD && !ctx->cl_dir)) &&
         strcmp(plan.name, asked.name) != 0) {
         ctx->plan = asked;
         oclin_forget_error(ctx); /* the log has it */
-        status = check_shape(ctx, &s, (oclin_activation)run);
+        status = check_shape(ctx, s, (oclin_activation)activation);
     }
-    if (status == OCLIN_E_VERIFY) say_where(ctx, &s, run);
+    if (status == OCLIN_E_VERIFY) say_where(ctx, s, activation);
     ctx->plan = asked;
     return status;
+}
+
+static oclin_status check_run(oclin_context *ctx, int round, int run)
+{
+    const struct oclin_shape s = oclin_self_check_shape(ctx, round, run);
+    return check_on(ctx, oclin_plan_to_check(ctx, round, run), &s, run);
+}
+
+/* Each product once with a sum in slices, by the kernels of the very first run. */
+static oclin_status check_slices(oclin_context *ctx)
+{
+    const char *name = oclin_plan_to_check(ctx, 0, 0);
+    const struct oclin_plan_choice asked = ctx->plan;
+    struct oclin_plan_choice plan = {{0}};
+    snprintf(plan.name, sizeof plan.name, "%s", name);
+    ctx->plan = plan;
+    const int64_t k = sliced_length(ctx);
+    ctx->plan = asked;
+    const struct oclin_shape shapes[] = {{k, 4, 4}, {4, k, 4}, {4, 4, k}};
+    for (int i = 0; i < 3 && k > 0; i++) OCLIN_TRY(check_on(ctx, name, &shapes[i], OCLIN_NONE));
+    return OCLIN_OK;
 }
 
 oclin_status oclin_self_check(oclin_context *ctx, double *worst)
@@ -181,11 +215,12 @@ oclin_status oclin_self_check(oclin_context *ctx, double *worst)
     const int verify = ctx->verify, strict = ctx->strict;
     ctx->verify = 1;
     ctx->verify_rule = OCLIN_RANDOM; /* its own data are */
-    ctx->strict = 0; /* the sequence of operations uses a W that has moved, on purpose */
+    ctx->strict = 0;                 /* the sequence of operations uses a W that has moved, on purpose */
     ctx->verify_worst = 0.0;
     oclin_status status = OCLIN_OK;
     for (int i = 0; i < OCLIN_CHECK_ROUNDS * OCLIN_CHECK_RUNS && status == OCLIN_OK; i++)
         status = check_run(ctx, i / OCLIN_CHECK_RUNS, i % OCLIN_CHECK_RUNS);
+    if (status == OCLIN_OK) status = check_slices(ctx);
     ctx->verify = verify;
     ctx->verify_rule = OCLIN_PROVEN;
     ctx->strict = strict;
