@@ -8,6 +8,11 @@ build=$here/../build-gpu
 compilers=${OCLIN_GPU_COMPILERS:-${XDG_CACHE_HOME:-$HOME/.cache}/oclin/gpu-compilers}
 
 "$here/install.sh" build check
+absent=$("$here/install.sh" --absent gpu)
+[ -z "$absent" ] || [ -e "$compilers/unpacked" ] || {
+    echo "gpu_report.sh: this system has no packages of $absent; Debian 12 has all compilers that the report needs" >&2
+    exit 1
+}
 # shellcheck disable=SC2046
 "$here/../tools/gpu/unpack.sh" "$compilers" $("$here/install.sh" --list gpu)
 "$here/build.sh" "$build" -DOCLIN_BUILD_TOOLS=ON -DOCLIN_BUILD_TESTS=OFF -DOCLIN_BUILD_EXAMPLES=OFF

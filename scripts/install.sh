@@ -1,6 +1,8 @@
 #!/bin/sh
-# install.sh GROUP...: installs what is missing on Debian or Ubuntu, by package name; says what it does.
+# install.sh GROUP...: installs what is missing on Debian or Ubuntu, by package name; says what it does. What
+# this system has no packages of is named and skipped: what needs it says so when it runs.
 # install.sh --list GROUP: only prints the names.
+# install.sh --absent GROUP: only prints those that this system has no packages of.
 # The one place that names packages:
 #   build   library and examples, the OpenCL loader, PoCL (OpenCL on the CPU), the images of the demo
 #   test    the test suite
@@ -10,6 +12,7 @@
 #   coverage  what scripts/coverage.sh uses besides
 #   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
 #   bench   the peers that the benchmarks compare with
+#   fresh   what scripts/fresh.sh makes fresh systems with
 set -eu
 
 packages() {
@@ -25,14 +28,29 @@ packages() {
     gpu) echo clang-19 libclang-cpp19 libllvm19 libclang-common-19-dev libclc-19 intel-opencl-icd libigc1 libigdfcl1 \
         libopencl-clang14 libllvmspirvlib14 libigdgmm12 ;;
     bench) echo libopenblas-dev libclblast-dev libdnnl-dev python3-torch ;;
+    fresh) echo debootstrap ;;
     *) echo "install.sh: unknown group $1" >&2; return 1 ;;
     esac
 }
 
-if [ "${1-}" = --list ]; then
-    packages "$2"
-    exit
-fi
+# those of the names that there are no packages of; the package lists must be there
+absent() {
+    for name in "$@"; do
+        apt-cache show --no-all-versions "$name" >/dev/null 2>&1 || echo "$name"
+    done
+}
+# lines become one; nothing becomes nothing
+joined() { paste -sd' ' -; }
+
+case ${1-} in
+--list) packages "$2"; exit ;;
+--absent)
+    names=$(packages "$2")
+    [ -z "$(absent libc6)" ] || exit 0 # there are no lists to tell by
+    # shellcheck disable=SC2086
+    absent $names | joined
+    exit ;;
+esac
 command -v dpkg-query >/dev/null || {
     echo "install.sh: this is no Debian or Ubuntu; going on as if everything were installed" >&2
     exit 0
@@ -47,6 +65,14 @@ for group in "$@"; do
     done
 done
 [ -n "$missing" ] || exit 0
+say_skipped() { echo "install.sh: this system has no packages of these, skipped: $skipped"; }
+# nothing but these, by lists that are there: they are not asked for again
+# shellcheck disable=SC2086
+skipped=$(absent $missing | joined)
+if [ " $skipped" = "$missing" ] && [ -z "$(absent libc6)" ]; then
+    say_skipped
+    exit 0
+fi
 
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
@@ -54,8 +80,26 @@ sudo=
     echo "install.sh: not root, and no sudo. As root: apt-get install$missing" >&2
     exit 1
 }
-echo "Installing:$missing"
 apt="$sudo env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get"
+echo "Installing:$missing"
+echo "  reading the lists of packages"
 $apt update -qq
 # shellcheck disable=SC2086
-$apt install -y -qq --no-install-recommends $missing >/dev/null
+skipped=$(absent $missing | joined)
+wanted=
+for name in $missing; do
+    case " $skipped " in
+    *" $name "*) ;;
+    *) wanted="$wanted $name" ;;
+    esac
+done
+[ -z "$skipped" ] || say_skipped
+[ -n "$wanted" ] || exit 0
+# shellcheck disable=SC2086
+count=$($apt install -s -qq --no-install-recommends $wanted | grep -c '^Inst ' || true)
+echo "  fetching $count packages, with what they need"
+# shellcheck disable=SC2086
+$apt install -y -qq --no-install-recommends --download-only $wanted >/dev/null
+echo "  unpacking and setting them up"
+# shellcheck disable=SC2086
+$apt install -y -qq --no-install-recommends $wanted >/dev/null

@@ -8,6 +8,10 @@ build=$1
 shift
 limits=("$@")
 part=${OCLIN_PART-}
+command -v oclgrind >/dev/null || {
+    echo "oclgrind.sh: there is no program oclgrind (Debian 12 has a package of it, Debian 13 has none)" >&2
+    exit 2
+}
 failures=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

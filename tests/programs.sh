@@ -1,6 +1,6 @@
 #!/bin/sh
-# programs.sh BUILD: what oclin_tune and the examples say, and how they end, where no device fits, where there is
-# none, and where the budget for tuning is too little.
+# programs.sh BUILD: what oclin_tune and the examples say, and how they end, where no device fits, where there
+# is none, and where the budget for tuning is too little.
 set -eu
 build=$1
 work=$(mktemp -d)
