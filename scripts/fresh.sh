@@ -71,4 +71,4 @@ for version in $versions; do
     done
 done
 [ -z "$failed" ] || { echo "fresh.sh: FAILED on Debian$failed" >&2; exit 1; }
-echo "fresh.sh: all right on Debian $versions"
+echo "fresh.sh: all right on Debian ${versions# }"
