@@ -1,7 +1,7 @@
 #!/bin/bash
-# fresh.sh [OPTION]... [12|13]...: both commands of the README, demo.sh and test.sh, on a Debian that was made a minute
-# ago (12 and 13, if none is named), as a newcomer has it: nothing is installed, nothing is cached. On demand, as root: it
-# takes an hour and more, and 3 GB for each. Ends with 1 where a command failed.
+# fresh.sh [OPTION]... [12|13]...: both commands of the README, demo.sh and test.sh, on a Debian that was made a
+# minute ago (12 and 13, if none is named), as a newcomer has it: nothing is installed, nothing is cached. On
+# demand, as root: it takes an hour and more, and about 2 GB for each. Ends with 1 where a command failed.
 #   --folder FOLDER   where the systems are made (a new folder in TMPDIR); kept with --keep, and used again if they are there
 #   --keep            they are not removed at the end
 #   --command TEXT    instead of the two commands, in the tree's folder there; may be given more than once
@@ -71,4 +71,4 @@ for version in $versions; do
     done
 done
 [ -z "$failed" ] || { echo "fresh.sh: FAILED on Debian$failed" >&2; exit 1; }
-echo "fresh.sh: all right on Debian $versions"
+echo "fresh.sh: all right on Debian ${versions# }"

@@ -64,6 +64,7 @@ missing=
 for group in "$@"; do
     names=$(packages "$group")
     for name in $names; do
+        case " $missing " in *" $name "*) continue ;; esac
         installed "$name" || missing="$missing $name"
     done
 done
