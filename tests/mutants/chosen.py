@@ -585,3 +585,6 @@ m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)e
 m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_DEVICE_TYPE_ACCELERATOR", "bits | CL_DEVICE_TYPE_ACCELERATOR")], "device facts/*")
 m("device: a wave that the driver does not tell", "",
   [(DEVICE, "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 0", "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 1")], "device facts/*")
+HALF = "(rank == 0 ? t->end : half)"
+m("tune: checks take all of the time", "", [(TUNE, HALF, "t->end")], "tune rules/ha*")
+m("tune: defaults are not checked behind half of the time", "", [(TUNE, HALF, "half")], "tune rules/ha*")
