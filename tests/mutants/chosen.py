@@ -588,3 +588,7 @@ m("device: a wave that the driver does not tell", "",
 HALF = "(rank == 0 ? t->end : half)"
 m("tune: checks take all of the time", "", [(TUNE, HALF, "t->end")], "tune rules/ha*")
 m("tune: defaults are not checked behind half of the time", "", [(TUNE, HALF, "half")], "tune rules/ha*")
+m("program: the group that a kernel was compiled for does not count", "some drivers give a smaller limit",
+  [(PROGRAM, " || (int64_t)required[0] == p->tile.group", "")], "program driver/*")
+m("device: two compute units where the driver does not tell", "",
+  [(DEVICE, "if (info->compute_units < 1) info->compute_units = 1;", "if (info->compute_units < 1) info->compute_units = 2;")], "device facts/*")
