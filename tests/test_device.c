@@ -588,6 +588,9 @@ static void test_max_items(void **state)
         oclin_device_facts_read(special_device(), &facts);
         if (facts.max_items != rows[i].want)
             fail_msg("row %d: %lld work-items", (int)i, (long long)facts.max_items);
+        /* what it does not answer: the least that there can be */
+        assert_true(facts.info.compute_units == 1 && facts.info.vector_width == 1);
+        assert_true(facts.info.local_bytes == 0 && facts.info.max_allocation == 0 && facts.cache == 0);
     }
 }
 

@@ -459,6 +459,7 @@ static struct {
     int builds;          /* how often one was asked for */
     const char *kernels; /* those with this in their names need more_local bytes of local memory */
     cl_ulong more_local;
+    size_t group;    /* the most that a built kernel may run in; 0: the truth */
     int devices, at; /* a program has so many devices, the real one at this place; 0: the truth */
 } driver;
 
@@ -480,6 +481,8 @@ cl_int clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device, cl_kernel
     find_real("clGetKernelWorkGroupInfo", &real);
     const cl_int error = real(kernel, device, what, size, to, needed);
     char name[128] = "";
+    if (!error && to && what == CL_KERNEL_WORK_GROUP_SIZE && driver.group)
+        memcpy(to, &driver.group, sizeof driver.group);
     if (error || !to || what != CL_KERNEL_LOCAL_MEM_SIZE || !driver.kernels) return error;
     assert_int_equal(clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL), CL_SUCCESS);
     if (strstr(name, driver.kernels)) memcpy(to, &driver.more_local, sizeof driver.more_local);
@@ -617,6 +620,21 @@ static void test_local_memory(void **state)
         }
 }
 
+/* A driver that gives a small limit for each kernel, and ran its compiler for the larger group that the text
+ * requires: that it was compiled for it counts. */
+static void test_required_group(void **state)
+{
+    (void)state;
+    needs_plan("simt-32"); /* groups of 64, as those of plain */
+    oclin_context *ctx = make_context_in(NULL, "plain", 0);
+    driver.group = 4;
+    train_once(ctx, 4, 5);
+    assert_int_equal(times_logged("does not fit the device"), 0);
+    assert_true(times_logged(": group 64,") > 0);
+    memset(&driver, 0, sizeof driver);
+    oclin_context_destroy(ctx);
+}
+
 /* A file stands where the folder of kernel texts should be: that is said, and not taken for a folder without
  * files. */
 static void test_file_for_folder(void **state)
@@ -662,6 +680,7 @@ static void add_drivers(struct test_list *list)
              "driver/builds at the third attempt");
     add_test(list, test_third_build, (void *)(uintptr_t)&with_folder[1], "driver/builds in a folder, always");
     add_test(list, test_local_memory, NULL, "driver/more local memory than foreseen");
+    add_test(list, test_required_group, NULL, "driver/a smaller limit than what was required");
     add_test(list, test_binary_of_device, NULL, "driver/binaries of several devices");
 }
 

@@ -703,3 +703,10 @@ m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)e
 m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_DEVICE_TYPE_ACCELERATOR", "bits | CL_DEVICE_TYPE_ACCELERATOR")], "device facts/*")
 m("device: a wave that the driver does not tell", "",
   [(DEVICE, "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 0", "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 1")], "device facts/*")
+HALF = "(rank == 0 ? t->end : half)"
+m("tune: checks take all of the time", "", [(TUNE, HALF, "t->end")], "tune rules/ha*")
+m("tune: defaults are not checked behind half of the time", "", [(TUNE, HALF, "half")], "tune rules/ha*")
+m("program: the group that a kernel was compiled for does not count", "some drivers give a smaller limit",
+  [(PROGRAM, " || (int64_t)required[0] == p->tile.group", "")], "program driver/*")
+m("device: two compute units where the driver does not tell", "",
+  [(DEVICE, "if (info->compute_units < 1) info->compute_units = 1;", "if (info->compute_units < 1) info->compute_units = 2;")], "device facts/*")
