@@ -256,10 +256,10 @@ struct oclin_context_options {
  * memory that they both see each knows its own part alone: oclin_tensor_wrap() says what the program then
  * does.
  *
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan, device type, OCLIN_VERIFY or OCLIN_STRICT, a negative index,
- * a cl_dir that is no folder, one or two of the three caller's handles, a queue that is out of order or of
- * another context or device;  OCLIN_E_DEVICE: no device matches, or the device cannot run the plan that was
- * asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan, device type, OCLIN_VERIFY or OCLIN_STRICT, a
+ * negative index, a cl_dir that is no folder, one or two of the three caller's handles, a queue that is out
+ * of order or of another context or device;  OCLIN_E_DEVICE: no device matches, or the device cannot run the
+ * plan that was asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
 
@@ -277,8 +277,8 @@ OCLIN_API oclin_status oclin_context_finish(oclin_context *ctx);
 
 /**
  * Work enqueued after this call starts only when the n events (of any queue of the same cl_context) are
- * complete. Does not block. n = 0 does nothing. Of an event that ends with an error its owner hears, not oclin: what waits
- * for it may have run or not. OCLIN_OK;  OCLIN_E_ARG: NULL, n < 0, or an event that is NULL
+ * complete. Does not block. n = 0 does nothing. Of an event that ends with an error its owner hears, not
+ * oclin: what waits for it may have run or not. OCLIN_OK;  OCLIN_E_ARG: NULL, n < 0, or an event that is NULL
  * or of another cl_context; OCLIN_E_STATE;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_context_wait_for(oclin_context *ctx, int n, struct _cl_event *const *events);
@@ -409,8 +409,8 @@ OCLIN_API oclin_status oclin_tensor_read_async(oclin_tensor *tensor, void *host,
  */
 OCLIN_API oclin_status oclin_tensor_fill(oclin_tensor *tensor, double value);
 
-/* Says that the memory was written past oclin (the caller's own kernel, a map): it now counts as written, also
- * with 0 rows. OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE. */
+/* Says that the memory was written past oclin (the caller's own kernel, a map): it now counts as written,
+ * also with 0 rows. OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE. */
 OCLIN_API oclin_status oclin_tensor_touch(oclin_tensor *tensor);
 
 /* What it is; 0 or NULL for a NULL tensor. The cl_mem is borrowed; zeros that a zero_grad has only marked are
@@ -528,9 +528,9 @@ OCLIN_API void oclin_saved_destroy(oclin_saved *saved);
  * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward
  * fails if x (or y, where the activation needs it) is written meanwhile.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, other context or dtype, y read-only, shared elements;  OCLIN_E_SHAPE: x is not
- * (batch, in) or y not (batch, out);  OCLIN_E_STATE: w, b or x unspecified after a failure;  OCLIN_E_MEMORY: room for
- * z (GELU);  OCLIN_E_CL;  OCLIN_E_VERIFY (only when verifying).
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, other context or dtype, y read-only, shared elements;  OCLIN_E_SHAPE: x is
+ * not (batch, in) or y not (batch, out);  OCLIN_E_STATE: w, b or x unspecified after a failure;
+ * OCLIN_E_MEMORY: room for z (GELU);  OCLIN_E_CL;  OCLIN_E_VERIFY (only when verifying).
  */
 OCLIN_API oclin_status oclin_layer_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
 OCLIN_API oclin_status oclin_layer_forward_saved(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
@@ -541,9 +541,10 @@ OCLIN_API oclin_status oclin_layer_forward_saved(oclin_layer *layer, oclin_tenso
 OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
 
 /**
- * dZ = act'(Z) * dY;  (1) dW += dZ^T X;  (2) db += column sums of dZ;  (3) dX = dZ W.  [mnn LinearLayer.backward]
- * On cleared gradients (1) and (2) overwrite, and never read, dW and db. With OCLIN_GRAD_MEAN what is added is divided
- * by the batch.
+ * dZ = act'(Z) * dY;  (1) dW += dZ^T X;  (2) db += column sums of dZ;  (3) dX = dZ W.
+ *                                                                          [mnn LinearLayer.backward]
+ * On cleared gradients (1) and (2) overwrite, and never read, dW and db. With OCLIN_GRAD_MEAN what is added is
+ * divided by the batch.
  *
  * dy  (batch, out)  f32; read only
  * dx  (batch, in)   f32; overwritten: what it held is never read; NULL: not wanted (a first layer)
@@ -553,10 +554,10 @@ OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oc
  * repeated, and then accumulates. W is used as it is now; in a strict context it must be as it was. batch =
  * 0: gradients that were cleared are zero.
  *
- * OCLIN_OK;  OCLIN_E_ARG: as forward, and y in a CL_MEM_WRITE_ONLY buffer where the activation needs it;  OCLIN_E_SHAPE:
- * dy is not (batch, out) or dx not (batch, in) of that forward;
- * OCLIN_E_STATE: no forward yet, `saved` is of another layer, x or y (strict: or w) was written since,
- * operands unspecified after a failure;  OCLIN_E_MEMORY: room for dW, db;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_OK;  OCLIN_E_ARG: as forward, and y in a CL_MEM_WRITE_ONLY buffer where the activation needs it;
+ * OCLIN_E_SHAPE: dy is not (batch, out) or dx not (batch, in) of that forward;  OCLIN_E_STATE: no forward yet,
+ * `saved` is of another layer, x or y (strict: or w) was written since, operands unspecified after a
+ * failure;  OCLIN_E_MEMORY: room for dW, db;  OCLIN_E_CL;  OCLIN_E_VERIFY.
  */
 OCLIN_API oclin_status oclin_layer_backward(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
 OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
@@ -632,7 +633,8 @@ typedef enum oclin_result {
  * local memory is small); with small batches there, with plan "plain" and for db everywhere at most 9 + 2
  * sqrt K (db on a GPU: to some ten millions); on a GPU the smaller of K and 4096, and K / 4096 more.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown result;  OCLIN_E_SHAPE: batch < 1 or sizes overflow;  OCLIN_E_STATE.
+ * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown result;  OCLIN_E_SHAPE: batch < 1 or sizes overflow;
+ * OCLIN_E_STATE.
  */
 OCLIN_API oclin_status oclin_layer_additions(const oclin_layer *layer, oclin_result result, int64_t batch,
                                              int64_t *additions);
@@ -675,9 +677,9 @@ struct oclin_loss_options {
  * the way to a result that does not. But y - t is a float32, and so is the sum of the squares before it is
  * scaled: where one of them reaches 2^127 it may be Inf.
  *
- * OCLIN_OK;  OCLIN_E_ARG: y or t NULL, other context or dtype, a read-only output, an output that shares elements with
- * another operand, an unknown option, a scale that is not finite;  OCLIN_E_SHAPE;  OCLIN_E_STATE;  OCLIN_E_MEMORY:
- * scratch;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_OK;  OCLIN_E_ARG: y or t NULL, other context or dtype, a read-only output, an output that shares
+ * elements with another operand, an unknown option, a scale that is not finite;  OCLIN_E_SHAPE;
+ * OCLIN_E_STATE;  OCLIN_E_MEMORY: scratch;  OCLIN_E_CL;  OCLIN_E_VERIFY.
  */
 OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
                                       const struct oclin_loss_options *options);
@@ -705,9 +707,9 @@ OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *l
                                                 const struct oclin_loss_options *options);
 
 /**
- * *additions: the most roundings that a term of one row's sum, of `cols` squares or exponentials, passes before the rows are
- * added: `additions` of struct oclin_ref_case for a loss. At most 8 + 2 sqrt(cols). It belongs to the work-group that is
- * tried first.
+ * *additions: the most roundings that a term of one row's sum, of `cols` squares or exponentials, passes
+ * before the rows are added: `additions` of struct oclin_ref_case for a loss. At most 8 + 2 sqrt(cols). It
+ * belongs to the work-group that is tried first.
  * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: cols < 1, or a row larger than any memory;  OCLIN_E_STATE.
  */
 OCLIN_API oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *additions);
@@ -859,10 +861,11 @@ typedef int (*oclin_tune_progress_fn)(void *user, const struct oclin_tune_progre
  * the size of W and of x, y, dx, dy, that are gone when it returns; results of earlier calls are not touched.
  * A winner may need more scratch memory than oclin_layer_reserve() took before: reserve afterwards.
  *
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, a budget that is not finite or not above 0;  OCLIN_E_SHAPE: in, out or batch below
- * 1, or sizes that overflow or exceed the device's largest allocation;  OCLIN_E_STATE: a plan is named, so that there is
- * nothing to choose, or progress ended it (products that were chosen before that stay chosen);  OCLIN_E_VERIFY,
- * OCLIN_E_BUILD, OCLIN_E_DEVICE: no plan of some product is right, or runs;  OCLIN_E_MEMORY;  OCLIN_E_CL.
+ * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, a budget that is not finite or not above 0;  OCLIN_E_SHAPE: in, out or
+ * batch below 1, or sizes that overflow or exceed the device's largest allocation;  OCLIN_E_STATE: a plan is
+ * named, so that there is nothing to choose, or progress ended it (products that were chosen before that stay
+ * chosen);  OCLIN_E_VERIFY, OCLIN_E_BUILD, OCLIN_E_DEVICE: no plan of some product is right, or runs;
+ * OCLIN_E_MEMORY;  OCLIN_E_CL.
  */
 OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, int64_t batch,
                                   double budget_seconds, oclin_tune_progress_fn progress, void *user);
@@ -885,8 +888,9 @@ OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, i
  * worst  receives the largest error seen, in units of its bound (at most 1 when all is well); may be NULL
  *
  * OCLIN_OK;  OCLIN_E_VERIFY: some result is wrong; oclin_context_error() says which operation, which element
- * and both values, then shape, activation and plan; OCLIN_E_ARG: ctx NULL;  any error of the operations themselves:
- * OCLIN_E_CL when the device is lost. A tile that the driver cannot build is passed over, as it is when oclin chooses.
+ * and both values, then shape, activation and plan; OCLIN_E_ARG: ctx NULL;  any error of the operations
+ * themselves: OCLIN_E_CL when the device is lost. A tile that the driver cannot build is passed over, as it
+ * is when oclin chooses.
  */
 OCLIN_API oclin_status oclin_self_check(oclin_context *ctx, double *worst);
 
