@@ -308,7 +308,7 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     oclin_device_facts_read(device, &ctx->device);
     if (ctx->device.mixes_contexts) ctx->number = oclin_os_take_number();
     if (ctx->number > 0)
-        oclin_log(ctx, "context %d of this process on a PoCL before 6.0: its kernels are built apart",
+        oclin_log(ctx, "context %d of this process on a PoCL before 6.0: it has kernels of its own",
                   ctx->number + 1);
     if (ctx->device.queues) OCLIN_TRY(make_tickets(ctx));
     OCLIN_TRY(choose_cl_dir(ctx, o));

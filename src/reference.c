@@ -100,7 +100,8 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     sum->S += magnitude;
     if (isfinite(magnitude)) sum->finite += magnitude;
     /* a may be NaN there, or Inf or not; or 0, and 0 Inf is NaN */
-    if (!isfinite(a_bound) || (isinf(b) && fabs(a) <= a_bound)) sum->finite = INFINITY;
+    if (isnan(a_bound) || (isinf(a_bound) && isfinite(a)) || (isinf(b) && fabs(a) <= a_bound))
+        sum->finite = INFINITY;
     sum->carried += a_bound * fabs(b);
     sum->largest = larger(larger(sum->largest, fabs(a)), fabs(b));
 }
@@ -250,14 +251,22 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
 /* s may be NULL where there is no activation. */
 static double grad_z_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
 {
-    const double dz = grad_z(c->activation, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
-    return fabs(dz) >= OVERFLOWS ? copysign(INFINITY, dz)
-                                 : dz; /* as a factor of a product, it makes NaN of a 0 */
+    return grad_z(c->activation, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
 }
 
 static double grad_z_bound_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
 {
     return c->activation == OCLIN_NONE ? 0 : grad_z_bound(c, dy[at], s[at]);
+}
+
+/* dz times b joins a sum. Where dz overflows on every device it is Inf, which makes NaN of a b that is 0;
+ * where its last rounding decides, it stays as it is, and its bound is Inf. */
+static void add_grad_z(const struct oclin_ref_case *c, struct sum *sum, const float *dy, const float *s,
+                       int64_t at, int bounded, double b)
+{
+    const double e = bounded ? grad_z_bound_at(c, dy, s, at) : 0, dz = grad_z_at(c, dy, s, at);
+    const int overflows = isfinite(dz) && fabs(dz) >= OVERFLOWS && isfinite(e);
+    add_product(sum, overflows ? copysign(INFINITY, dz) : dz, e, b);
 }
 
 /* --------------------------------------------------------------------------------------------- products */
@@ -317,8 +326,7 @@ void oclin_ref_grad_w(const struct oclin_ref_case *from, const float *x, const f
             struct sum sum = {0};
             for (int64_t n = 0; n < c->batch; n++) {
                 const int64_t at = n * c->out + o;
-                const double dz_bound = bound ? grad_z_bound_at(c, dy, s, at) : 0;
-                add_product(&sum, grad_z_at(c, dy, s, at), dz_bound, x[n * c->in + i]);
+                add_grad_z(c, &sum, dy, s, at, bound != NULL, x[n * c->in + i]);
             }
             store_gradient(c, &sum, &dw[o * c->in + i], bound ? &bound[o * c->in + i] : NULL);
         }
@@ -333,7 +341,7 @@ void oclin_ref_grad_b(const struct oclin_ref_case *from, const float *dy, const 
         struct sum sum = {0};
         for (int64_t n = 0; n < c->batch; n++) {
             const int64_t at = n * c->out + o;
-            add_product(&sum, grad_z_at(c, dy, s, at), bound ? grad_z_bound_at(c, dy, s, at) : 0, 1);
+            add_grad_z(c, &sum, dy, s, at, bound != NULL, 1);
         }
         store_gradient(c, &sum, &db[o], bound ? &bound[o] : NULL);
     }
@@ -348,8 +356,7 @@ void oclin_ref_grad_x(const struct oclin_ref_case *from, const float *w, const f
             struct sum sum = {0};
             for (int64_t o = 0; o < c->out; o++) {
                 const int64_t at = n * c->out + o;
-                const double dz_bound = bound ? grad_z_bound_at(c, dy, s, at) : 0;
-                add_product(&sum, grad_z_at(c, dy, s, at), dz_bound, w[o * c->in + i]);
+                add_grad_z(c, &sum, dy, s, at, bound != NULL, w[o * c->in + i]);
             }
             dx[n * c->in + i] = sum.value;
             if (bound) bound[n * c->in + i] = bound_of(c, &sum, 0);

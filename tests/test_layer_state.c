@@ -1552,6 +1552,7 @@ static void test_touch_anywhere(void **state)
         assert_ok(ctx, oclin_tensor_wrap(&options.dw, ctx, OCLIN_F32, m, 1, 3, 3, 4)); /* 1-3, 5-7, 9-11 */
         assert_ok(ctx, oclin_tensor_wrap(&part, ctx, OCLIN_F32, m, first, 1, count, count));
         assert_ok(ctx, oclin_layer_create(&l, ctx, 3, 3, &options));
+        assert_ok(ctx, oclin_layer_zero_grad(l));
         assert_int_equal(clEnqueueWriteBuffer(queue, m, CL_TRUE, (size_t)first * sizeof(float),
                                               (size_t)count * sizeof(float), sevens, 0, NULL, NULL),
                          CL_SUCCESS);
@@ -1587,6 +1588,7 @@ static void test_dropped_zeros(void **state)
         assert_ok(ctx, oclin_tensor_view(&options.dw, arena, 2, OUT, IN, IN)); /* 2 to 7 */
         assert_ok(ctx, oclin_context_finish(ctx));
         assert_ok(ctx, oclin_layer_create(&l, ctx, IN, OUT, &options));
+        assert_ok(ctx, oclin_layer_zero_grad(l));
         oclin_layer_destroy(l);
         assert_ok(ctx, oclin_context_finish(ctx)); /* so that nothing else can be lost */
         until_failure = way == FAILS;

@@ -368,6 +368,30 @@ static void test_additions(void **state)
     }
 }
 
+/* The sums of slices meet in Y or dX, unless a kernel may not read there; those of dW always in scratch memory. */
+static void test_places_of_slices(void **state)
+{
+    static char some_memory;
+    (void)state;
+    oclin_context *ctx = context_of(&made_up[6], "simt-64"); /* NVIDIA */
+    for (int readable = 0; readable < 2; readable++)
+        for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++) {
+            struct oclin_product p =
+                product_of((enum oclin_kernel_id)id, id == OCLIN_KERNEL_GRAD_W ? 9000 : 5,
+                           id == OCLIN_KERNEL_FORWARD ? 9000 : 4, id == OCLIN_KERNEL_GRAD_X ? 9000 : 3);
+            struct oclin_plan plan;
+            p.c = (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, 0, p.n, 1, readable};
+            assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+            assert_int_equal(oclin_slices(&plan, p.k), 3);
+            const int in_scratch = id == OCLIN_KERNEL_GRAD_W || !readable;
+            assert_int_equal(oclin_plan_scratch_bytes(&p, &plan),
+                             in_scratch ? p.m * ((p.n + 1 + 3) / 4 * 4) * (int64_t)sizeof(float) : 0);
+            p.flags = OCLIN_FLAG_KEEP_Z;
+            if (id == OCLIN_KERNEL_FORWARD) assert_int_equal(oclin_plan_scratch_bytes(&p, &plan), 0);
+        }
+    free(ctx);
+}
+
 /* Memory that was reserved for a batch is enough for each smaller one. */
 static void test_scratch_grows(void **state)
 {
@@ -775,7 +799,7 @@ static void test_aligned(void **state)
         struct oclin_product p = product_of(ids[i], 8, 16, 12);
         struct oclin_operand *const all[OPERANDS] = {&p.a, &p.s, &p.b, &p.c, &p.v, &p.z};
         for (int j = 0; j < OPERANDS; j++)
-            *all[j] = (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, 0, 16, 1};
+            *all[j] = (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, 0, 16, 1, 1};
         assert_true(oclin_plan_product(ctx, &p, 0, &plan));
         assert_int_equal(plan.tile.aligned, 1);
         for (int j = 0; j < OPERANDS; j++) {
@@ -814,6 +838,7 @@ int main(int argc, char **argv)
         add_test(&list, test_additions, d, "additions/%s", made_up[i].name);
         add_test(&list, test_elements_and_rows, d, "elements/%s", made_up[i].name);
     }
+    add_test(&list, test_places_of_slices, NULL, "slices/where their sums meet");
     for (size_t i = 0; i < COUNT_OF(choices); i++) {
         const struct choice *c = &choices[i];
         add_test(&list, test_choice, (void *)(uintptr_t)c,

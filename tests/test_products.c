@@ -486,14 +486,14 @@ static struct oclin_operand operand_at(const struct row *r, int which)
     static char some_memory;
     const int64_t stride = stride_of(r, which), offset = offset_of(r, which);
     const int aligned = offset % 4 == 0 && (rows_of(r, which) <= 1 || stride % 4 == 0);
-    return (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, offset, stride, aligned};
+    return (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, offset, stride, aligned, 1};
 }
 
 /* What layer.c makes of the row, as far as a plan asks for it. */
 static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id id)
 {
     const struct oclin_shape shape = {r->batch, r->in, r->out};
-    const struct oclin_operand none = {NULL, 0, 0, 0};
+    const struct oclin_operand none = {NULL, 0, 0, 0, 0};
     struct oclin_product p = oclin_plan_shaped(id, shape);
     p.activation = r->activation;
     if (id == OCLIN_KERNEL_FORWARD) {

@@ -641,12 +641,20 @@ static void test_file_for_folder(void **state)
 {
     (void)state;
     struct folder f = make_folder();
+    char aside[sizeof f.path + 8];
+    snprintf(aside, sizeof aside, "%s.aside", f.path);
     put_changed(&f, "fill.cl", "t[i] = bits", "t[i] = bits + 1");
-    oclin_context *ctx = make_context_in(f.file, "plain", 0);
+    oclin_context *ctx = make_context_in(f.path, "plain", 0);
     oclin_tensor *t = make_tensor(ctx, OCLIN_I32, 1, 1, NULL);
-    assert_refused(ctx, OCLIN_E_BUILD, f.file, oclin_tensor_fill(t, 41));
+    assert_int_equal(rename(f.path, aside), 0); /* after the context was made, which looked for the folder */
+    FILE *file = fopen(f.path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_refused(ctx, OCLIN_E_BUILD, f.path, oclin_tensor_fill(t, 41));
     oclin_tensor_destroy(t);
     oclin_context_destroy(ctx);
+    assert_int_equal(remove(f.path), 0);
+    assert_int_equal(rename(aside, f.path), 0);
     remove_folder(&f);
 }
 

@@ -735,6 +735,20 @@ static void test_proven_operands(void **state)
     assert_true(E > 0 && bound >= want && bound <= want * (1 + 1e-5));
 }
 
+/* A dZ that overflows is Inf on the device: beside a 0 the sum is NaN, and never a finite number. */
+static void test_overflowing_operand(void **state)
+{
+    (void)state;
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(1, 1, 1);
+    const float dy = 3.2e38f, s = 1.5f, x[2] = {0, 1};
+    double dw, bound;
+    c.activation = OCLIN_GELU; /* gelu'(1.5) is 1.13 */
+    oclin_ref_grad_w(&c, &x[0], &dy, &s, &dw, &bound);
+    assert_true(isnan(dw));
+    oclin_ref_grad_w(&c, &x[1], &dy, &s, &dw, &bound);
+    assert_true(dw == INFINITY);
+}
+
 /* A case of an older program is shorter; one that was filled by nobody newer has its defaults. */
 static void test_case_size(void **state)
 {
@@ -1260,6 +1274,7 @@ int main(int argc, char **argv)
                   {"proven rule", test_proven_rule},
                   {"proven rule/operands", test_proven_operands},
                   {"a case of another size", test_case_size},
+                  {"an operand that overflows", test_overflowing_operand},
                   {"extreme bounds", test_extreme_bounds},
                   {"update bounds", test_update_bounds},
                   {"carried bounds", test_carried_bounds},

@@ -362,6 +362,7 @@ static void test_asked_badly(void **state)
     assert_refused(ctx, OCLIN_E_SHAPE, "batch of 0", oclin_layer_additions(l, OCLIN_RESULT_DW, 0, &n));
     assert_refused(ctx, OCLIN_E_SHAPE, "-1", oclin_layer_additions(l, OCLIN_RESULT_DW, -1, &n));
     assert_int_equal(oclin_loss_additions(NULL, 1, &n), OCLIN_E_ARG);
+    assert_refused(ctx, OCLIN_E_SHAPE, "larger than any memory", oclin_loss_additions(ctx, INT64_MAX, &n));
     assert_refused(ctx, OCLIN_E_ARG, "NULL", oclin_loss_additions(ctx, 1, NULL));
     assert_refused(ctx, OCLIN_E_SHAPE, "0 columns", oclin_loss_additions(ctx, 0, &n));
     assert_int_equal(n, 7);
