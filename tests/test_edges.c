@@ -429,6 +429,7 @@ static void run_alone(const struct alone_case *c, int fused)
     options.dw = p[A_DW].t;
     options.db = p[A_DB].t;
     assert_ok(ctx, oclin_layer_create(&l, ctx, A_IN, A_OUT, &options));
+    assert_ok(ctx, oclin_layer_zero_grad(l));
     clear_context_log();
     assert_ok(ctx, oclin_layer_forward(l, p[A_X].t, p[A_Y].t));
     if (fused) {

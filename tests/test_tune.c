@@ -757,7 +757,10 @@ static void test_wrong_candidate(void **state)
         assert_ok(ctx, tune(ctx, small, enough, &h));
         assert_true(h.events[OCLIN_TUNE_SKIPPED] > 0);
         assert_int_equal(h.bad, 0);
-        assert_null(strstr(h.chosen, "simd"));
+        /* forward's kernels for small batches are right, and may be the fastest */
+        static const char *const wrong[] = {"simd-whole", "simd-packed", "simd-mixed",
+                                            "simd-4;",    "simd-8;",     "simd-16;"};
+        for (size_t i = 0; i < COUNT_OF(wrong); i++) assert_null(strstr(h.chosen, wrong[i]));
         assert_non_null(strstr(h.chosen, "grad_x plain;"));
         assert_non_null(strstr(h.chosen, "grad_w plain;"));
         assert_non_null(strstr(h.skipped, "the reference says"));
