@@ -1,6 +1,8 @@
 /* The few lines that differ by operating system. Nothing else includes these headers. */
 #ifndef _WIN32
-#define _FILE_OFFSET_BITS 64    /* stat() of any file, also for 32 bits */
+#if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ == 4
+#define _FILE_OFFSET_BITS 64 /* or stat() fails where a file's number or size takes more than 32 bits */
+#endif
 #define _POSIX_C_SOURCE 200809L /* access, clock_gettime, fdopen, lstat, mkdir, open, opendir */
 #endif
 #include "oclin_internal.h"
