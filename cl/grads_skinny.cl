@@ -22,7 +22,7 @@
  *        after block_m rows of W: dX += dx_tile, which begins anew
  *
  * block_m is about sqrt k: so a product of (3) passes about 2 sqrt k roundings on its way to dX and not k.
- * Sums of (1) and (2) over more than 16 samples are made of chunks of 8 for the same reason (CHUNK).
+ * Sums of (1) and (2) over more than 16 samples are made of chunks of 16 for the same reason (CHUNK).
  *
  * While dW is computed, memory is asked for the rows of W that come next (OCLIN_PREFETCH: steps on a W larger
  * than the cache are 1.1 to 1.2 times as fast).
@@ -38,7 +38,7 @@
  * block_m       rows of W whose sums join dX together, a multiple of OCLIN_TILE_K
  */
 #define ROWS 4
-#define CHUNK OCLIN_SKINNY_CHUNK(OCLIN_TILE_M)
+#define CHUNK OCLIN_SKINNY_CHUNK
 #define TILE_VECTORS ((OCLIN_TILE_N + OCLIN_SKINNY_PAD) / OCLIN_VL)
 
 /* TILE_K (or fewer) columns of dZ, for all samples; those that do not exist come as 0. */
@@ -59,7 +59,7 @@ OCLIN_INLINE void load_dz(local real *dz, global const float *dy, long dy_stride
 /* (3), two samples, four rows of W, whole vectors; written out, since LLVM 14 leaves nested loops rolled and
  * their sums in memory (ten times slower). Returns the columns done. */
 OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global const float *w, long w_stride,
-                              int columns)
+                              int columns, int first)
 {
     local const float *dz1 = dz + OCLIN_TILE_K;
     const real z00 = (real)(dz[0]), z01 = (real)(dz[1]), z02 = (real)(dz[2]), z03 = (real)(dz[3]);
@@ -68,7 +68,8 @@ OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global cons
     int j = 0;
 #pragma unroll 2
     for (; j + OCLIN_VL <= columns; j += OCLIN_VL, dx++) {
-        real sum0 = dx[0], sum1 = dx[TILE_VECTORS], wr = LOAD_ANY(w + j);
+        real sum0 = first ? (real)(0.0f) : dx[0], sum1 = first ? (real)(0.0f) : dx[TILE_VECTORS],
+             wr = LOAD_ANY(w + j);
         sum0 = MULTIPLY_ADD(z00, wr, sum0);
         sum1 = MULTIPLY_ADD(z10, wr, sum1);
         wr = LOAD_ANY(w1 + j);
@@ -85,13 +86,14 @@ OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global cons
 }
 
 /* The same for one row, and the last columns. */
-OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const float *w, int columns)
+OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const float *w, int columns,
+                            int first)
 {
     const real z0 = (real)(dz[0]), z1 = (real)(dz[OCLIN_TILE_K]);
     for (int j = 0; j < columns; j += OCLIN_VL, dx++) {
         const real wr = load_part(w + j, columns - j);
-        dx[0] = MULTIPLY_ADD(z0, wr, dx[0]);
-        dx[TILE_VECTORS] = MULTIPLY_ADD(z1, wr, dx[TILE_VECTORS]);
+        dx[0] = MULTIPLY_ADD(z0, wr, first ? (real)(0.0f) : dx[0]);
+        dx[TILE_VECTORS] = MULTIPLY_ADD(z1, wr, first ? (real)(0.0f) : dx[TILE_VECTORS]);
     }
 }
 
@@ -164,14 +166,15 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global f
  * next. */
 OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const float *w,
                           long w_stride, global float *dw, long dw_stride, int samples, int columns, int rows,
-                          float scale, float lr, int flags, global const float *ahead)
+                          float scale, float lr, int flags, int first, global const float *ahead)
 {
     for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {
         local real *dx_i = dx + i * TILE_VECTORS;
         local const float *dz_i = dz + i * OCLIN_TILE_K;
-        const int done = rows == ROWS ? dx_of_4_rows(dx_i, dz_i, w, w_stride, columns) : 0;
+        const int done = rows == ROWS ? dx_of_4_rows(dx_i, dz_i, w, w_stride, columns, first) : 0;
         for (int r = 0; done < columns && r < rows; r++)
-            dx_of_row(dx_i + done / OCLIN_VL, dz_i + r, w + r * w_stride + done, columns - done);
+            dx_of_row(dx_i + done / OCLIN_VL, dz_i + r, w + r * w_stride + done, columns - done,
+                      first && r == 0);
     }
     if (!(flags & OCLIN_FLAG_DW)) return;
     int done = 0;
@@ -198,12 +201,6 @@ OCLIN_INLINE void store_db(local const float *dz, global float *db, int samples,
         }
         store_gradient((real)(sum * scale), db + r, lr, flags, 1);
     }
-}
-
-OCLIN_INLINE void clear_dx(local real *dx, int samples, int columns)
-{
-    for (int i = 0; i < samples; i++)
-        for (int j = 0; j < columns; j += OCLIN_VL) dx[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);
 }
 
 /* What some rows of W give to dX: the first ones overwrite it, and it is never read before. */
@@ -239,7 +236,6 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
     for (int i = 0; flags & OCLIN_FLAG_DW && i < samples; i++)
         for (int j = 0; j < columns; j += OCLIN_VL)
             x_tile[i * TILE_VECTORS + j / OCLIN_VL] = load_part(x + i * x_stride + j, columns - j);
-    clear_dx(dx_tile, samples + samples % 2, columns);
     /* samples go in pairs: the last of an odd number has a companion of zeros, which is not stored */
     for (int r = 0; r < OCLIN_TILE_K && samples % 2; r++) dz[samples * OCLIN_TILE_K + r] = 0.0f;
 
@@ -256,12 +252,10 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
                                                                     : w_rows + OCLIN_TILE_K * w_stride;
                 do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w_rows + r * w_stride + j,
                         w_stride, dw + (k0 + r) * z_stride + j, z_stride, samples, min(columns - j, block_k),
-                        min(rows - r, ROWS), scale, lr, flags, ahead);
+                        min(rows - r, ROWS), scale, lr, flags, k0 % block_m == 0 && r == 0, ahead);
             }
         const long done = k0 + OCLIN_TILE_K;
-        if (flags & OCLIN_FLAG_DX && (done % block_m == 0 || done >= k)) {
+        if (flags & OCLIN_FLAG_DX && (done % block_m == 0 || done >= k))
             store_dx(dx_tile, c, c_stride, samples, columns, done <= block_m);
-            clear_dx(dx_tile, samples + samples % 2, columns);
-        }
     }
 }

@@ -28,9 +28,10 @@
 #define OCLIN_TILE_H
 
 /* Flags, an argument of every kernel that has options. */
-#define OCLIN_FLAG_BIAS 1       /* forward: add b; grad_w: also sum db */
-#define OCLIN_FLAG_KEEP_Z 2     /* forward: store the pre-activation for backward */
-#define OCLIN_FLAG_ACCUMULATE 4 /* add to what is there; without it outputs are overwritten, and what they held is never read */
+#define OCLIN_FLAG_BIAS 1   /* forward: add b; grad_w: also sum db */
+#define OCLIN_FLAG_KEEP_Z 2 /* forward: store the pre-activation for backward */
+#define OCLIN_FLAG_ACCUMULATE \
+    4 /* add to what is there; without it outputs are overwritten, and what they held is never read */
 #define OCLIN_FLAG_UPDATE 8     /* grad_w: C is W and V is b; apply the step, store no gradient */
 #define OCLIN_FLAG_DX 128       /* grads: dX is wanted */
 #define OCLIN_FLAG_DW 256       /* grads: dW and db, or the step with them, are wanted */
@@ -94,7 +95,7 @@
      (tile_m) * (tile_n) + 2 * (tile_m) + 256)
 /* skinny: one work-item a group; sums of a small batch in local memory. In one pass: samples of dW and db
  * that are summed in one go, before they join the rest. */
-#define OCLIN_SKINNY_CHUNK(tile_m) ((tile_m) <= 16 ? 16 : 8)
+#define OCLIN_SKINNY_CHUNK 16
 #define OCLIN_SKINNY_PAD 16
 #define OCLIN_SKINNY_LOCAL_FLOATS(tile_m, tile_n, tile_k) \
     ((tile_m) * (2 * ((tile_n) + OCLIN_SKINNY_PAD) + (tile_k)) + 256)

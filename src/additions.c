@@ -86,12 +86,15 @@ void oclin_cut_skinny(struct oclin_plan *plan, int64_t k, int64_t depth)
     plan->chunk = root(k) * vl;
 }
 
-/* As near to the root as whole blocks of rows allow. */
+/* As many rows as keep to 8 + 2 sqrt k: what they give to dX is added to it as seldom as possible, since that goes through the
+ * L2 (16 x 4096 x 1024: 1.2 times as fast as with sqrt k rows). */
 void oclin_cut_grads(struct oclin_plan *plan, int64_t k)
 {
-    const int64_t rows = plan->tile.tile_k, blocks = (root(k) + rows / 2) / rows;
+    const int64_t step = plan->tile.tile_k, most = 8 + 2 * (root(k + 1) - 1);
+    int64_t rows = root(k) < step ? step : root(k) / step * step;
+    while (rows < k && chunked(k, rows + step) <= most) rows += step;
     plan->slice_k = k;
-    plan->block_m = (int)oclin_least((blocks < 1 ? 1 : blocks) * rows, INT32_MAX / 2);
+    plan->block_m = (int)oclin_least(rows, INT32_MAX / 2);
 }
 
 void oclin_cut_row(struct oclin_plan *plan, int64_t cols)
@@ -155,7 +158,7 @@ int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *
     const int64_t slice = oclin_least(p->k, plan->slice_k), behind = oclin_slices(plan, p->k) - 1;
     if (p->id == OCLIN_KERNEL_GRADS)
         return sum == OCLIN_SUM_OF_PRODUCTS ? chunked(p->k, plan->block_m)
-                                            : chunked(p->m, OCLIN_SKINNY_CHUNK(plan->tile.tile_m));
+                                            : chunked(p->m, OCLIN_SKINNY_CHUNK);
     return (sum == OCLIN_SUM_OF_PRODUCTS ? of_products(plan, slice) : of_sum_of_a(plan, slice)) + behind;
 }
 

@@ -96,7 +96,7 @@ static int64_t place(float *terms, int64_t k, const struct oclin_plan *plan, con
         return add_straws(terms, k, 1, plan->block_m) +
                add_straws(terms, k, plan->block_m, blocks_of(k, plan->block_m));
     if (t->family == OCLIN_SKINNY) {
-        const int64_t chunk = OCLIN_SKINNY_CHUNK(t->tile_m);
+        const int64_t chunk = OCLIN_SKINNY_CHUNK;
         return add_straws(terms, k, 1, chunk) + add_straws(terms, k, chunk, blocks_of(k, chunk));
     }
     const int64_t slices = add_straws(terms, k, slice, blocks_of(k, slice));

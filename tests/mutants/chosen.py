@@ -151,9 +151,8 @@ m("forward_skinny: last row twice", "a row past the edge is not another row's bu
 m("forward_skinny: rows and columns of blocks exchanged", "the group's row is its column",
   [(SKINNY, "block / blocks_n * block_m, column0 = block % blocks_n * block_n", "block % blocks_n * block_m, column0 = block / blocks_n * block_n")],
   ON_SKINNY, BLOCK_SKINNY)
-m("grads_skinny: the last sample of dX is not cleared", "it, or an odd one's companion, starts with what was there",
-  [(GRADS, "for (int i = 0; i < samples; i++)\n        for (int j = 0; j < columns; j += OCLIN_VL) dx[", "for (int i = 0; i < samples - 1; "
-    "i++)\n        for (int j = 0; j < columns; j += OCLIN_VL) dx[")], ON_SKINNY, "oclgrind " + ON_SKINNY)
+m("grads_skinny: a sum of dX goes on where one ended", "the rows that come next begin with the last ones' sum",
+  [(GRADS, "k0 % block_m == 0 && r == 0, ahead", "k0 == 0 && r == 0, ahead")], "products simd-skinny simd-skinny/*", "sums like/simd-skinny/dx*")
 m("step: one element too many", "update.cl writes behind the row",
   [(UPDATE, "load_lanes(w + i, lanes)),\n                    lanes);", "load_lanes(w + i, lanes)),\n                    lanes + 1);")],
   ON_PLAIN, ON_SIMT, ON_SIMD)
@@ -185,8 +184,8 @@ m("load: tail uninitialised", "lanes that do not exist are not set to 0",
   [(COMMON, "part[i] = i < lanes ? p[i] : 0.0f", "if (i < lanes) part[i] = p[i]")], "oclgrind products simt-16 simt-16/edge/?x1*x9*")
 m("simd: sums start with what was there", "the sums of a register tile are not set to 0",
   [(SIMD, "for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);", "for (int i = 0; i < SUMS; i++) sum[i] = c[i];", 0)], ON_SIMD, EDGE_SIMD)
-m("grads_skinny: dX starts with what was there", "the tile of dX is not set to 0",
-  [(GRADS, "dx[i * TILE_VECTORS + j / OCLIN_VL] = (real)(0.0f);", ";")], ON_SKINNY, BLOCK_SKINNY,
+m("grads_skinny: dX starts with what was there", "no row of W begins a sum",
+  [(GRADS, "k0 % block_m == 0 && r == 0, ahead", "0, ahead")], ON_SKINNY, BLOCK_SKINNY,
   "oclgrind products simd-skinny simd-skinny/small/*/none/*")
 
 # -------------------------------------------------------------------------- tiles larger and smaller than the NDRange
