@@ -198,9 +198,10 @@ OCLIN_INLINE void store_sums_a(local float *tile, global const float *a, long a_
     const int quad = item % (OCLIN_TILE_M / 4) * 4, share = item / (OCLIN_TILE_M / 4);
     const int row = inside(quad, rows), last = min(rows - row, 4) - 1;
     float4 sum = (float4)(0.0f);
-    for (long k0 = share; k0 < k;) {
-        const long end = min(k0 + SHARES_OF_K * OCLIN_SIMT_SUM_STEPS, k);
+    for (uint k0 = share; k0 < k;) { /* k is a slice; a long, or unrolled, costs sm_90 half of its groups */
+        const uint end = min((long)k0 + SHARES_OF_K * OCLIN_SIMT_SUM_STEPS, k);
         float4 part = (float4)(0.0f);
+#pragma unroll 1
         for (; k0 < end; k0 += SHARES_OF_K) {
             float4 value = load_quad(a + k0 * a_stride + row, last);
             if (A_NEEDS_S) value = grad_z(value, load_quad(s + k0 * s_stride + row, last));
