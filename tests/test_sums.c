@@ -349,6 +349,48 @@ static void test_loss_one_side(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* Buffers that kernels may only write take y and dx of long sums, too; and a verified state that another layer, with a z of its own,
+ * has used for a smaller batch has room for this one. */
+static void test_write_only(void **state)
+{
+    enum { K = 9000, BATCH = 3 };
+    const char *plan = *state;
+    oclin_context *ctx = verifying(plan);
+    cl_context handle;
+    cl_int error;
+    assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    struct rng rng = {42};
+    for (int long_in = 0; long_in < 2; long_in++) {
+        const int64_t in = long_in ? K : SOME, out = long_in ? SOME : K;
+        oclin_layer *gelu, *plain;
+        oclin_saved *saved;
+        struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+        o.activation = OCLIN_GELU;
+        assert_ok(ctx, oclin_layer_create(&gelu, ctx, in, out, &o));
+        o.activation = OCLIN_NONE;
+        assert_ok(ctx, oclin_layer_create(&plain, ctx, in, out, &o));
+        assert_ok(ctx, oclin_saved_create(&saved, ctx));
+        cl_mem memory[2] = {
+            clCreateBuffer(handle, CL_MEM_WRITE_ONLY, sizeof(float) * BATCH * (size_t)out, NULL, &error),
+            clCreateBuffer(handle, CL_MEM_WRITE_ONLY, sizeof(float) * BATCH * (size_t)in, NULL, &error)};
+        oclin_tensor *x = random_tensor(ctx, &rng, BATCH, in), *dy = random_tensor(ctx, &rng, BATCH, out), *y,
+                     *dx, *one_x, *one_y = make_tensor(ctx, OCLIN_F32, 1, out, NULL);
+        assert_ok(ctx, oclin_tensor_wrap(&y, ctx, OCLIN_F32, memory[0], 0, BATCH, out, out));
+        assert_ok(ctx, oclin_tensor_wrap(&dx, ctx, OCLIN_F32, memory[1], 0, BATCH, in, in));
+        assert_ok(ctx, oclin_tensor_view_rows(&one_x, x, 0, 1));
+        assert_ok(ctx, oclin_layer_forward_saved(gelu, one_x, one_y, saved));
+        assert_ok(ctx, oclin_layer_forward_saved(plain, x, y, saved));
+        assert_ok(ctx, oclin_layer_backward_saved(plain, dy, dx, saved));
+        oclin_tensor *const all[] = {x, dy, y, dx, one_x, one_y};
+        for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+        for (int i = 0; i < 2; i++) clReleaseMemObject(memory[i]);
+        oclin_saved_destroy(saved);
+        oclin_layer_destroy(gelu);
+        oclin_layer_destroy(plain);
+    }
+    oclin_context_destroy(ctx);
+}
+
 static void test_asked_badly(void **state)
 {
     (void)state;
@@ -426,6 +468,10 @@ int main(int argc, char **argv)
             add_test(&list, test_like, row("", (oclin_result)result, millions[i], 0.524808884f, 1),
                      "like/default/%s of %lld", names[result], (long long)millions[i]);
     }
+    static const char *const with_slices[] = {"", "simt-16"};
+    for (size_t i = 0; i < COUNT_OF(with_slices); i++)
+        add_test(&list, test_write_only, (void *)(uintptr_t)with_slices[i], "write-only/%s",
+                 i ? with_slices[i] : "default");
     add_test(&list, test_asked_badly, NULL, "additions/asked badly");
     return run_list("sums", &list, argc, argv);
 }
