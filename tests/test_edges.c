@@ -451,6 +451,8 @@ static void run_alone(const struct alone_case *c, int fused)
         check_all_equal("w", &p[A_W], 1.0f - 0.25f * A_BATCH);
         check_all_equal("b", &p[A_B], 1.0f - 0.25f * A_BATCH);
     }
+    /* PoCL may still compile, which does not survive the end of the process */
+    assert_ok(ctx, oclin_context_finish(ctx));
     oclin_layer_destroy(l);
     for (int i = 0; i < A_OPERANDS; i++) tensor_release(&p[i]);
     oclin_context_destroy(ctx);
