@@ -438,14 +438,11 @@ static int contiguous(const oclin_tensor *t)
     return t->rows <= 1 || t->stride == t->cols;
 }
 
-/* Whether the elements [from, to) meet the strided rectangle t. */
-static int interval_meets(int64_t from, int64_t to, const oclin_tensor *t)
+/* Whether this element of the root buffer is one of t. */
+static int holds(const oclin_tensor *t, int64_t element)
 {
-    if (from < first_of(t)) from = first_of(t);
-    if (to > end_of(t)) to = end_of(t);
-    if (from >= to) return 0;
-    const int64_t column = (from - first_of(t)) % t->stride;
-    return column < t->cols || to - from > t->stride - column; /* begins in a row, or reaches the next one */
+    if (element < first_of(t) || element >= end_of(t)) return 0;
+    return (element - first_of(t)) % t->stride < t->cols;
 }
 
 /* The smallest k >= 0 with least <= k a mod m <= most, for 0 < least <= most < m and 0 <= a < m; -1: there
@@ -784,7 +781,7 @@ static cl_int zero_around(const oclin_tensor *u, const oclin_tensor *t)
         const int64_t row = u->offset + r * u->stride;
         for (int64_t from = 0, to; from < u->cols && !error; from = to + 1) {
             for (to = from; to < u->cols; to++) /* as far as t leaves it */
-                if (interval_meets(u->origin + row + to, u->origin + row + to + 1, t)) break;
+                if (holds(t, u->origin + row + to)) break;
             if (to > from)
                 error = clEnqueueFillBuffer(oclin_tensor_context(u)->queue, u->mem, &zero, sizeof zero,
                                             (size_t)(row + from) * sizeof zero,

@@ -1606,6 +1606,57 @@ static void test_dropped_zeros(void **state)
     }
 }
 
+/* To ask for dW and db, and to clear them, is not to compute them. */
+static void test_asked_and_cleared(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(OCLIN_NONE);
+    assert_non_null(oclin_layer_dw(b.l));
+    assert_non_null(oclin_layer_db(b.l));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+        assert_refused(b.ctx, OCLIN_E_STATE, "before any gradient", oclin_layer_step(b.l, 1.0f));
+    }
+    assert_ok(b.ctx,
+              oclin_tensor_write(oclin_layer_db(b.l), host_b)); /* a gradient that somebody has written */
+    assert_ok(b.ctx, oclin_layer_step(b.l, 1.0f));
+    release(&b);
+}
+
+/* A state that GELU layers of other widths have filled: z is of this layer's width, not only large enough. */
+static void test_z_of_another_width(void **state)
+{
+    enum { SHORT = 3, WIDE = 8, MANY = 8 };
+    (void)state;
+    struct oclin_context_options verifying = OCLIN_CONTEXT_OPTIONS_INIT;
+    verifying.verify = 1;
+    oclin_context *ctx = make_context_with(verifying);
+    oclin_saved *saved;
+    assert_ok(ctx, oclin_saved_create(&saved, ctx));
+    for (int i = 0; i < 4; i++) {
+        const int64_t out = i % 2 ? SHORT : WIDE, batch = i % 2 ? MANY : SHORT;
+        struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+        oclin_layer *l;
+        options.activation = OCLIN_GELU;
+        assert_ok(ctx, oclin_layer_create(&l, ctx, IN, out, &options));
+        oclin_tensor *x = make_tensor(ctx, OCLIN_F32, batch, IN, NULL),
+                     *y = make_tensor(ctx, OCLIN_F32, batch, out, NULL),
+                     *dx = make_tensor(ctx, OCLIN_F32, batch, IN, NULL);
+        float ramp[MANY * IN];
+        for (int j = 0; j < MANY * IN; j++) ramp[j] = (float)j / 8.0f - 1.0f;
+        assert_ok(ctx, oclin_tensor_write(x, ramp));
+        assert_ok(ctx, oclin_layer_forward_saved(l, x, y, saved));
+        assert_int_equal(saved->z->cols, out);
+        assert_ok(ctx, oclin_layer_backward_saved(l, y, dx, saved));
+        oclin_tensor_destroy(x);
+        oclin_tensor_destroy(y);
+        oclin_tensor_destroy(dx);
+        oclin_layer_destroy(l);
+    }
+    oclin_saved_destroy(saved);
+    oclin_context_destroy(ctx);
+}
+
 /* What oclin_layer_workspace() tells is enough, whichever of the three products needs the most. */
 static void test_workspace_of_each(void **state)
 {
@@ -1656,6 +1707,8 @@ static void add_failures(struct test_list *list)
                  i ? "w" : "b");
     add_test(list, test_touch_anywhere, NULL, "zero_grad/touched anywhere");
     add_test(list, test_dropped_zeros, NULL, "zero_grad/dropped, and lost");
+    add_test(list, test_asked_and_cleared, NULL, "zero_grad/asked for and cleared");
+    add_test(list, test_z_of_another_width, NULL, "saved/z of another width");
     add_test(list, test_workspace_of_each, NULL, "workspace/of each product");
 }
 

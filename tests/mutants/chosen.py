@@ -709,3 +709,7 @@ m("program: the group that a kernel was compiled for does not count", "some driv
   [(PROGRAM, " || (int64_t)required[0] == p->tile.group", "")], "program driver/*")
 m("device: two compute units where the driver does not tell", "",
   [(DEVICE, "if (info->compute_units < 1) info->compute_units = 1;", "if (info->compute_units < 1) info->compute_units = 2;")], "device facts/*")
+m("layer: db's version is taken for dw's", "a step without a gradient is done",
+  [(LAYER, "clear_gradient(l->db, &l->db_version) : OCLIN_OK", "clear_gradient(l->db, &l->dw_version) : OCLIN_OK")], "layer_state *cleared")
+m("layer: a z that is large enough is taken for one of the right width", "rows of z overlap",
+  [(LAYER, "return z && z->rows >= batch && z->cols == l->out;", "return z && z->rows * z->cols >= batch * l->out;")], "layer_state saved/z*")
