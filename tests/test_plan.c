@@ -375,15 +375,17 @@ static void test_places_of_slices(void **state)
     static char some_memory;
     (void)state;
     oclin_context *ctx = context_of(&made_up[6], "simt-64"); /* NVIDIA */
-    for (int readable = 0; readable < 2; readable++)
+    for (int i = 0; i < 4; i++)
         for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++) {
+            const int readable = i % 2, slices = 2 + i / 2;
+            const int64_t k = slices == 2 ? 4097 : 9000;
             struct oclin_product p =
-                product_of((enum oclin_kernel_id)id, id == OCLIN_KERNEL_GRAD_W ? 9000 : 5,
-                           id == OCLIN_KERNEL_FORWARD ? 9000 : 4, id == OCLIN_KERNEL_GRAD_X ? 9000 : 3);
+                product_of((enum oclin_kernel_id)id, id == OCLIN_KERNEL_GRAD_W ? k : 5,
+                           id == OCLIN_KERNEL_FORWARD ? k : 4, id == OCLIN_KERNEL_GRAD_X ? k : 3);
             struct oclin_plan plan;
             p.c = (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, 0, p.n, 1, readable};
             assert_true(oclin_plan_product(ctx, &p, 0, &plan));
-            assert_int_equal(oclin_slices(&plan, p.k), 3);
+            assert_int_equal(oclin_slices(&plan, p.k), slices);
             const int in_scratch = id == OCLIN_KERNEL_GRAD_W || !readable;
             assert_int_equal(oclin_plan_scratch_bytes(&p, &plan),
                              in_scratch ? p.m * ((p.n + 1 + 3) / 4 * 4) * (int64_t)sizeof(float) : 0);

@@ -66,7 +66,7 @@ m("forward_skinny: only the last block of k", "earlier sums are overwritten",
 m("grads_skinny: dX of the last block of W alone", "dX is reset for each TILE_K rows",
   [(GRADS, "dx[0] = MULTIPLY_ADD(z03, wr, sum0);", "dx[0] = z03 * wr;")], ON_SKINNY)
 m("grads_skinny: dW drops the last sample", "the sum over samples ends one early",
-  [(GRADS, "for (int i = 0; i < samples; i++, x += TILE_VECTORS", "for (int i = 0; i < samples - 1; i++, x += TILE_VECTORS")], ON_SKINNY)
+  [(GRADS, "for (int i = 0; i < samples; i++, x += TILE_VECTORS", "for (int i = 0; i < samples - 1; i++, x += TILE_VECTORS")], ON_SKINNY, BLOCK_SKINNY)
 
 # --------------------------------------------------------------------------------------------------- indexes, bounds
 
