@@ -668,9 +668,9 @@ m("slices: s stays where it is", "later slices take the derivative of the first"
 m("slices: db's sums have no column of their own", "db of slices lies in dW's place",
   [(ADDITIONS, "return oclin_round_up(n + 1, 4);", "return oclin_round_up(n, 4);")], "sums slices/*")
 m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "+ behind;", ";")],
-  "sums one side/simt-16/*")
+  "sums one?side/simt-16/*")
 m("additions: a chain has half of its roundings", "VERIFY calls a right device wrong",
-  [(ADDITIONS, "return oclin_least(terms, chunk) +", "return oclin_least(terms, chunk) / 2 +")], "sums one side/default/*")
+  [(ADDITIONS, "return oclin_least(terms, chunk) +", "return oclin_least(terms, chunk) / 2 +")], "sums one?side/default/*")
 m("plain: one chain again", "no chunks", [(ADDITIONS, "plan->block_k = (int)oclin_least(root(k), INT32_MAX);",
                                            "plan->block_k = (int)oclin_least(k, INT32_MAX);")], "plan additions/*")
 m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, group)) * group;",
