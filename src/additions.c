@@ -86,8 +86,8 @@ void oclin_cut_skinny(struct oclin_plan *plan, int64_t k, int64_t depth)
     plan->chunk = root(k) * vl;
 }
 
-/* As many rows as keep to 8 + 2 sqrt k: what they give to dX is added to it as seldom as possible, since that goes through the
- * L2 (16 x 4096 x 1024: 1.2 times as fast as with sqrt k rows). */
+/* As many rows as keep to 8 + 2 sqrt k: what they give to dX is added to it as seldom as possible, since that
+ * goes through the L2 (16 x 4096 x 1024: 1.2 times as fast as with sqrt k rows). */
 void oclin_cut_grads(struct oclin_plan *plan, int64_t k)
 {
     const int64_t step = plan->tile.tile_k, most = 8 + 2 * (root(k + 1) - 1);
@@ -127,7 +127,8 @@ static int64_t of_products(const struct oclin_plan *plan, int64_t k)
     switch (t->family) {
     case OCLIN_SIMT:
         return k;
-    case OCLIN_SKINNY: { /* chunks of vectors, then their lanes, then blocks; elements that fill no vector go after the chunks */
+    case OCLIN_SKINNY: {
+        /* chunks of vectors, then their lanes, then blocks; elements that fill no vector go after the chunks */
         const int64_t block = oclin_least(k, plan->block_k);
         return chunked(oclin_ceil_divide(block, t->vl), plan->chunk / t->vl) + 1 + levels_of_tree(t->vl) +
                oclin_ceil_divide(k, plan->block_k) - 1;

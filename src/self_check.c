@@ -27,7 +27,8 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* The shortest of some lengths at which the plan of the context makes a sum in slices (additions.c); 0: it makes none. */
+/* The shortest of some lengths at which the plan of the context makes a sum in slices (additions.c); 0: it
+ * makes none. */
 static int64_t sliced_length(const oclin_context *ctx)
 {
     for (int64_t k = 4096 + MORE; k < 1 << 18; k *= 2) {

@@ -229,8 +229,7 @@ static void test_all_tiles(void **state)
     }
 }
 
-/* ---------------------------------------------------------------------------------- parts, blocks and tiles
- * */
+/* ------------------------------------------------------------------------------- parts, blocks and tiles */
 
 /* A device that is not there; only plans are asked for. */
 static const struct made_up {
@@ -253,11 +252,6 @@ static const struct made_up {
     {"GPU of groups of 16", OCLIN_DEVICE_GPU, 1, 1, 16, 16, "some"},
 };
 
-static int64_t parts(int64_t size, int64_t of)
-{
-    return (size + of - 1) / of;
-}
-
 /* Of one plan and one product: what one run or another of the self-check has. */
 struct seen {
     const char *plan;
@@ -278,7 +272,8 @@ static void see(const oclin_context *ctx, struct oclin_shape shape, enum oclin_k
     seen->ragged |= rows && columns && p.m % part.m && p.n % part.n;
     seen->groups |= plan.groups > 1;
     if (plan.block_k) seen->depth |= p.k > plan.block_k;
-    if (plan.block_m) seen->blocks |= parts(p.m, plan.block_m) * parts(p.n, plan.block_n) > 1;
+    if (plan.block_m)
+        seen->blocks |= oclin_ceil_divide(p.m, plan.block_m) * oclin_ceil_divide(p.n, plan.block_n) > 1;
 }
 
 /* For every way of packing on CPUs, and every tile on GPUs: all that the runs with it have. */
