@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-core='suite sanitized lanes kernels format warnings symbols demo'
+core='suite sanitized lanes kernels format warnings symbols floors demo'
 turns=(
     'runtimes'
     'oclgrind threads'
@@ -106,6 +106,12 @@ part_symbols() {
     archived=$(nm -g --defined-only build/liboclin.a 2>/dev/null | awk 'NF == 3 { print $3 }' | grep -v '^oclin_' || true)
     [ -z "$foreign$undeclared$archived" ] || { echo "not oclin's: $foreign $undeclared $archived"; exit 1; }
     echo "$(echo "$exported" | wc -l) symbols, all oclin_ and in the header"
+}
+
+# Every include and every call between files of src/ goes down, or stays on its floor.
+part_floors() {
+    tests_built
+    scripts/floors.py build --list
 }
 
 # The README's other command, with one epoch, and the small examples.

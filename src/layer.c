@@ -1,8 +1,32 @@
 /* The layer: argument checks, its state, and the order of products in forward, backward and step. */
-#include "oclin_internal.h"
+#include "layer.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+#include "check/random.h"
+#include "check/verify.h"
+#include "core/error.h"
+#include "core/memory.h"
+#include "ops/product.h"
+#include "plan/additions.h"
+#include "plan/plan.h"
+
+/* A backward, or a backward_step. */
+struct backward_call {
+    oclin_layer *layer;
+    oclin_saved *saved;
+    oclin_tensor *dy, *dx;
+    int step;
+    float lr;
+};
+
+/* What a check needs to know of it. */
+static struct oclin_linear linear_of(const oclin_layer *l)
+{
+    return (struct oclin_linear){l->ctx,  l->in, l->out, l->activation, l->gradient,
+                                 l->bias, l->w,  l->b,   l->dw,         l->db};
+}
 
 /* ---------------------------------------------------------------------------------- making and dropping */
 
@@ -377,7 +401,8 @@ static oclin_status verified_forward(oclin_layer *l, oclin_tensor *x, oclin_tens
                                      const struct oclin_roundings *roundings)
 {
     if (!l->ctx->verify || x->rows == 0) return OCLIN_OK;
-    const oclin_status status = oclin_verify_forward(l, x, y, z, roundings);
+    const struct oclin_linear linear = linear_of(l);
+    const oclin_status status = oclin_verify_forward(&linear, x, y, z, roundings);
     if (status == OCLIN_E_CL) oclin_tensor_written(y, status);
     if (status == OCLIN_E_CL && z) oclin_tensor_written(z, status);
     return status;
@@ -389,7 +414,8 @@ oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
     OCLIN_TRY(oclin_enter(l->ctx));
     OCLIN_TRY(check_forward(l, x, y));
     if (x->rows == 0) return OCLIN_OK;
-    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, x->rows));
+    const struct oclin_linear linear = linear_of(l);
+    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(&linear, x->rows));
     struct oclin_roundings roundings;
     OCLIN_TRY(run_forward(l, x, y, NULL, &roundings));
     return verified_forward(l, x, y, NULL, &roundings);
@@ -402,7 +428,8 @@ static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oc
     OCLIN_TRY(need_z(l, s, x->rows));
     oclin_tensor *z = z_for(l, s, x->rows);
     struct oclin_roundings roundings;
-    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, z ? z->rows : x->rows));
+    const struct oclin_linear linear = linear_of(l);
+    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(&linear, z ? z->rows : x->rows));
     if (x->rows > 0) {
         const oclin_status status = run_forward(l, x, y, z, &roundings);
         if (status != OCLIN_OK) {
@@ -463,7 +490,7 @@ static oclin_status check_dx(const oclin_layer *l, const oclin_saved *s, const o
     return oclin_tensor_check_apart(ctx, dx, "dx", l->db, "db");
 }
 
-static oclin_status check_backward(const struct oclin_backward_call *call)
+static oclin_status check_backward(const struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     const oclin_saved *s = call->saved;
@@ -483,7 +510,7 @@ static oclin_status check_backward(const struct oclin_backward_call *call)
 }
 
 /* The operand of both products that carries dZ: dY with what its derivative is taken from. */
-static void set_grad_z(struct oclin_product *p, const struct oclin_backward_call *call)
+static void set_grad_z(struct oclin_product *p, const struct backward_call *call)
 {
     const oclin_saved *s = call->saved;
     p->activation = call->layer->activation;
@@ -492,7 +519,7 @@ static void set_grad_z(struct oclin_product *p, const struct oclin_backward_call
 }
 
 /* (3) dX = dZ W */
-static struct oclin_product product_dx(const struct oclin_backward_call *call)
+static struct oclin_product product_dx(const struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     struct oclin_product p = {
@@ -504,7 +531,7 @@ static struct oclin_product product_dx(const struct oclin_backward_call *call)
 }
 
 /* (1) dW += dZ^T X and (2) db += column sums of dZ, or the step with them */
-static struct oclin_product product_dw(const struct oclin_backward_call *call)
+static struct oclin_product product_dw(const struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     const int64_t batch = call->saved->batch;
@@ -523,14 +550,13 @@ static struct oclin_product product_dw(const struct oclin_backward_call *call)
 }
 
 /* Whether (1), (2) or the step with them are wanted: a step of 0 changes nothing. */
-static int wants_dw(const struct oclin_backward_call *call)
+static int wants_dw(const struct backward_call *call)
 {
     return !call->step || call->lr != 0.0f;
 }
 
 /* All three in one pass over W. */
-static struct oclin_product product_grads(const struct oclin_backward_call *call,
-                                          const struct oclin_product *dw)
+static struct oclin_product product_grads(const struct backward_call *call, const struct oclin_product *dw)
 {
     struct oclin_product p = product_dx(call);
     p.id = OCLIN_KERNEL_GRADS;
@@ -547,7 +573,7 @@ static struct oclin_product product_grads(const struct oclin_backward_call *call
 
 /* The gradients that are overwritten need no zeros; those that are added to, and everything that is read, do.
  */
-static oclin_status settle_backward(const struct oclin_backward_call *call, const struct oclin_product *dw)
+static oclin_status settle_backward(const struct backward_call *call, const struct oclin_product *dw)
 {
     oclin_layer *l = call->layer;
     oclin_saved *s = call->saved;
@@ -559,12 +585,12 @@ static oclin_status settle_backward(const struct oclin_backward_call *call, cons
     return l->db ? oclin_tensor_settle_others(l->db) : OCLIN_OK;
 }
 
-static void dx_written(const struct oclin_backward_call *call, oclin_status status)
+static void dx_written(const struct backward_call *call, oclin_status status)
 {
     if (call->dx) oclin_tensor_written(call->dx, status);
 }
 
-static void dw_written(const struct oclin_backward_call *call, oclin_status status)
+static void dw_written(const struct backward_call *call, oclin_status status)
 {
     oclin_layer *l = call->layer;
     if (!wants_dw(call)) return;
@@ -581,7 +607,7 @@ static void note_dw(struct oclin_roundings *roundings, const struct oclin_produc
 }
 
 /* dX first: it needs the old W. */
-static oclin_status run_two_products(const struct oclin_backward_call *call, struct oclin_product *dw,
+static oclin_status run_two_products(const struct backward_call *call, struct oclin_product *dw,
                                      struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
@@ -602,7 +628,7 @@ static oclin_status run_two_products(const struct oclin_backward_call *call, str
     return status;
 }
 
-static oclin_status run_backward(const struct oclin_backward_call *call, struct oclin_roundings *roundings)
+static oclin_status run_backward(const struct backward_call *call, struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
@@ -627,17 +653,25 @@ static oclin_status run_backward(const struct oclin_backward_call *call, struct 
     return status;
 }
 
-static oclin_status verified_backward(const struct oclin_backward_call *call)
+static oclin_status verified_backward(const struct backward_call *call)
 {
     const int verify = call->layer->ctx->verify;
     const oclin_saved *s = call->saved;
+    const struct oclin_backward_check check = {.layer = linear_of(call->layer),
+                                               .batch = s->batch,
+                                               .x = s->x,
+                                               .s = call->layer->activation == OCLIN_GELU ? s->z : s->y,
+                                               .dy = call->dy,
+                                               .dx = call->dx,
+                                               .step = call->step,
+                                               .lr = call->lr};
     struct oclin_before before;
     struct oclin_roundings roundings;
     /* z may have room for a larger batch; one that another layer has left in the state is not read */
     const int64_t z_rows = call->layer->activation == OCLIN_GELU && s->z ? s->z->rows : 0;
-    if (verify) OCLIN_TRY(oclin_verify_before(call->layer, z_rows > s->batch ? z_rows : s->batch, &before));
+    if (verify) OCLIN_TRY(oclin_verify_before(&check.layer, z_rows > s->batch ? z_rows : s->batch, &before));
     OCLIN_TRY(run_backward(call, &roundings));
-    const oclin_status status = verify ? oclin_verify_backward(call, &before, &roundings) : OCLIN_OK;
+    const oclin_status status = verify ? oclin_verify_backward(&check, &before, &roundings) : OCLIN_OK;
     if (status == OCLIN_E_CL) {
         dx_written(call, status);
         dw_written(call, status);
@@ -647,7 +681,7 @@ static oclin_status verified_backward(const struct oclin_backward_call *call)
 
 static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
 {
-    const struct oclin_backward_call call = {l, s, dy, dx, 0, 0.0f};
+    const struct backward_call call = {l, s, dy, dx, 0, 0.0f};
     OCLIN_TRY(check_backward(&call));
     OCLIN_TRY(need_dw(l));
     OCLIN_TRY(need_db(l));
@@ -689,7 +723,7 @@ static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor
     if (!is_cleared(l->dw) || !is_cleared(l->db))
         return oclin_fail(l->ctx, OCLIN_E_STATE,
                           "backward_step needs cleared gradients; call oclin_layer_zero_grad first");
-    const struct oclin_backward_call call = {l, s, dy, dx, 1, lr};
+    const struct backward_call call = {l, s, dy, dx, 1, lr};
     OCLIN_TRY(check_backward(&call));
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
@@ -760,9 +794,10 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
     if (l->dw) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->dw, "dw"));
     if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));
     struct oclin_before before;
-    if (ctx->verify) OCLIN_TRY(oclin_verify_before(l, 0, &before));
+    const struct oclin_linear linear = linear_of(l);
+    if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, &before));
     OCLIN_TRY(run_step(l, lr));
-    const oclin_status status = ctx->verify ? oclin_verify_step(l, lr, &before) : OCLIN_OK;
+    const oclin_status status = ctx->verify ? oclin_verify_step(&linear, lr, &before) : OCLIN_OK;
     if (status == OCLIN_E_CL) oclin_tensor_written(l->w, status);
     if (status == OCLIN_E_CL && l->b) oclin_tensor_written(l->b, status);
     return status;

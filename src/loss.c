@@ -1,7 +1,13 @@
 /* The losses: checks, and their two launches: rows, then the sum over rows. */
-#include "oclin_internal.h"
+#include "check/verify.h"
 
 #include <math.h>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "plan/additions.h"
+#include "plan/plan.h"
+#include "tensor/tensor.h"
 
 /* Scratch: a float (row loss) and an int (row correct) for every row. */
 static int64_t scratch_bytes(int64_t batch)
@@ -162,7 +168,8 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
     oclin_argument(&arguments, sizeof chunk, &chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
     oclin_argument(&arguments, sizeof flags, &flags);
-    return oclin_enqueue(ctx, &arguments, &l->plan, "clEnqueueNDRangeKernel for a loss");
+    return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
+                         "clEnqueueNDRangeKernel for a loss");
 }
 
 static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
@@ -180,7 +187,8 @@ static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, cons
     oclin_argument_operand(&arguments, &correct, 0);
     oclin_argument(&arguments, sizeof loss_scale, &loss_scale);
     oclin_argument(&arguments, sizeof flags, &flags);
-    return oclin_enqueue(ctx, &arguments, &l->plan, "clEnqueueNDRangeKernel for the sum of a loss");
+    return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
+                         "clEnqueueNDRangeKernel for the sum of a loss");
 }
 
 static oclin_status settle(const struct oclin_loss_call *c)
@@ -201,7 +209,8 @@ static oclin_status empty_batch(oclin_context *ctx, const struct oclin_loss_call
     for (int i = 0; i < 2; i++) {
         if (!results[i] || c->options.accumulate) continue;
         OCLIN_TRY(oclin_tensor_settle_others(results[i]));
-        const oclin_status status = oclin_fill_enqueue(ctx, results[i], 0);
+        const struct oclin_operand result = oclin_operand_of(results[i]);
+        const oclin_status status = oclin_fill_enqueue(ctx, &result, 1, 1, 0);
         if (status == OCLIN_OK || status == OCLIN_E_CL)
             oclin_tensor_written(results[i], status); /* else it was never enqueued */
         OCLIN_TRY(status);

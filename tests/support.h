@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "oclin.h"
-#include "oclin_opencl.h"
+#include "core/opencl.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

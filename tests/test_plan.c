@@ -432,11 +432,12 @@ static void test_elements_and_rows(void **state)
                 struct oclin_plan plan;
                 snprintf(looked_at, sizeof looked_at, "%s, plan '%s', %lld x %lld elements, groups of %d",
                          d->name, plans[name], (long long)rows, (long long)cols, most);
-                oclin_plan_elements(ctx, rows, cols, 0, most, &plan);
-                const struct oclin_tile *t = &plan.tile;
+                struct oclin_elements elements;
+                oclin_elements_plan(ctx, rows, cols, 0, most, &elements);
+                const struct oclin_tile *t = &elements.tile;
                 must(t->group > 0 && t->group <= most && t->group <= d->items);
                 must(t->item_n > 0 && t->item_n % t->vl == 0);
-                must(plan.groups == ceil_divide(rows * ceil_divide(cols, t->item_n), t->group));
+                must(elements.groups == ceil_divide(rows * ceil_divide(cols, t->item_n), t->group));
                 oclin_plan_rows(ctx, rows, cols, most, &plan);
                 must(plan.groups == rows);
                 must(t->group > 0 && t->group <= most && t->group <= d->items &&

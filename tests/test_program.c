@@ -442,10 +442,10 @@ static void test_no_fast_math(void **state)
     const char *plan_name = *state;
     oclin_context *ctx = make_context(plan_name);
     struct oclin_plan plan;
+    struct oclin_elements elements;
     cl_kernel kernel = NULL;
-    oclin_plan_elements(ctx, 4, 4, 0, OCLIN_LARGEST_GROUP, &plan);
-    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
-    check_build_options(ctx, kernel);
+    assert_ok(ctx, oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, 4, 4, 0, &elements));
+    check_build_options(ctx, elements.kernel);
     oclin_plan_rows(ctx, 4, 4, OCLIN_LARGEST_GROUP, &plan);
     assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_CROSS_ENTROPY, &plan.tile, OCLIN_NONE, &kernel));
     check_build_options(ctx, kernel);

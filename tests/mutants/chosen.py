@@ -14,9 +14,9 @@ COMMON, FORWARD, GRAD_X, GRAD_W = "cl/common.cl", "cl/forward.cl", "cl/grad_x.cl
 PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_simd.cl"
 SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/grads_skinny.cl", "cl/loss.cl", "cl/update.cl",
                                         "cl/fill.cl")
-LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan.c", "src/product.c", "src/loss.c", "src/program.c"
-TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor.c", "src/cache.c", "src/context.c", "src/tune_table.c",
-                                         "src/random.c")
+LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan/plan.c", "src/ops/product.c", "src/loss.c", "src/core/program.c"
+TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor/tensor.c", "src/core/cache.c", "src/core/context.c", "src/plan/tune_table.c",
+                                         "src/check/random.c")
 
 # A few rows of test_products on one activation: few kernels to compile.
 ON_PLAIN, ON_SIMT, ON_SIMD, ON_SKINNY = ("products %s %s/small/*/none/*" % (p, p)
@@ -293,11 +293,11 @@ m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", 
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
   [(LOSS_CL, "log(sum) - (score - largest)", "log(sum) - score + largest")], "loss plain/edges/*")
-m("reference: gelu's derivative NaN at Inf", "", [("src/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference")
-m("reference: gelu NaN at -Inf", "", [("src/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference")
-m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/reference.c", "lr == 0 ? w[i] : w[i] - lr_dw", "w[i] - lr_dw")], "reference")
+m("reference: gelu's derivative NaN at Inf", "", [("src/check/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference")
+m("reference: gelu NaN at -Inf", "", [("src/check/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference")
+m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/check/reference.c", "lr == 0 ? w[i] : w[i] - lr_dw", "w[i] - lr_dw")], "reference")
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
-  [("src/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
+  [("src/check/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
 
 # ------------------------------------------------------------------------------------------------ 32 bits too few
 
@@ -347,9 +347,9 @@ m("int: pitch of a strided read", "beyond 2^31 it goes elsewhere",
   [(TENSOR, "(size_t)t->stride * ELEMENT_BYTES", "(size_t)(int)t->stride * ELEMENT_BYTES", 1)], "large plain/tensors/*")
 m("int: where a dense read begins", "beyond 2^31 it goes elsewhere",
   [(TENSOR, "blocking, (size_t)t->offset * ELEMENT_BYTES", "blocking, (size_t)(int)t->offset * ELEMENT_BYTES", 1)], "large plain/layer/*")
-int_of("where a copy to verify begins", "src/verify.c", "from[3] = {(size_t)t->offset *", "t->offset", "large plain/verified/*")
+int_of("where a copy to verify begins", "src/check/verify.c", "from[3] = {(size_t)t->offset *", "t->offset", "large plain/verified/*")
 m("int: pitch of a copy to verify", "beyond 2^31 it goes elsewhere",
-  [("src/verify.c", "? (size_t)t->stride * sizeof(float)", "? (size_t)(int)t->stride * sizeof(float)")], "large plain/verified/*")
+  [("src/check/verify.c", "? (size_t)t->stride * sizeof(float)", "? (size_t)(int)t->stride * sizeof(float)")], "large plain/verified/*")
 int_of("groups of a step or fill", PLAN, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)",
        "rows * oclin_ceil_divide(cols, t->item_n)", "large */plans")
 int_of("groups of a plain product", PLAN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
@@ -594,11 +594,11 @@ m("program: local memory of the built kernel is not looked at", "",
 m("program: all of the local memory is too much", "",
   [(PROGRAM, "local <= (cl_ulong)ctx->device.info.local_bytes;", "local < (cl_ulong)ctx->device.info.local_bytes;")], "program driver/*")
 m("program: a file for the folder of kernels is a folder without files", "",
-  [("src/os.c", "if (errno != ENOENT) *why = \"cannot be opened\";", "if (errno != ENOENT && errno != ENOTDIR) *why = \"cannot be opened\";")],
+  [("src/core/os.c", "if (errno != ENOENT) *why = \"cannot be opened\";", "if (errno != ENOENT && errno != ENOTDIR) *why = \"cannot be opened\";")],
   "program replace/*")
 m("program: the first device's binary is stored", "", [(PROGRAM, "while (i < count && devices[i] != ctx->device.info.device) i++;", "")],
   "program driver/*")
-DEVICE = "src/device.c"
+DEVICE = "src/core/device.c"
 m("device: embedded devices without 64-bit integers accepted", "",
   [(DEVICE, 'return strcmp(profile, "EMBEDDED_PROFILE") != 0 || has_extension(device, "cles_khr_int64");', "return profile[0] != 1;")], "device facts/*")
 m("device: embedded devices with 64-bit integers refused", "",
@@ -614,7 +614,7 @@ m("device: a limit of 0 work-items is believed", "", [(DEVICE, "items[0] > 0 && 
 
 # ------------------------------------------------------------------------------------------------------- the tuner's rules
 
-TUNE, RULES = "src/tune.c", "tune rules/*"
+TUNE, RULES = "src/top/tune.c", "tune rules/*"
 m("tune: any gain wins", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.0")], RULES)
 m("tune: a gain of 3 % is not enough", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.05")], RULES)
 ROUNDS = "4 * faster >= 3 * arm->rounds"
@@ -658,7 +658,7 @@ m("tensor: a view of what was just written counts as finished", "a finish that f
 
 # -------------------------------------------------------------------------------- long sums: slices, chunks, roundings
 
-SUMS, ADDITIONS = "sums", "src/additions.c"
+SUMS, ADDITIONS = "sums", "src/plan/additions.c"
 m("slices: the last one forgets those before", "only the last part of a long k counts",
   [(PRODUCT, "if (k0 > 0) slice.flags |= OCLIN_FLAG_ONTO;", "")], "sums slices/simt-16/*")
 m("slices: each runs the epilogue", "a bias, activation or step once a slice",
@@ -690,7 +690,7 @@ m("simt: db while the tile is still read", "the barrier behind the last tile is 
 m("simd: db's older blocks are lost", "only the last 32 blocks count",
   [(SIMD, "*all = block == 0 ? 0.0f : *all + *now;", "*all = 0.0f;")], "sums like/simd-4/db*")
 m("reference: proven, without the operands' errors", "E is left out",
-  [("src/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
+  [("src/check/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
   "reference", "sums losses*")
 
 LEFT = "if (u == t) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"

@@ -1,11 +1,15 @@
 /* Kernel text -> cl_kernel: joined, built when first needed, kept for the life of the context, and on the
  * disk. */
-#include "oclin_internal.h"
+#include "core/program.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/cache.h"
+#include "core/error.h"
+#include "core/os.h"
 
 /* One built kernel and the numbers that it was built for. */
 struct oclin_program {

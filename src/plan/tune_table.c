@@ -16,13 +16,17 @@
  * A file that is not as it should be is not there; neither is a line. Two processes that tune at the same
  * time may lose the entries of one: the file is replaced as a whole.
  */
-#include "oclin_internal.h"
+#include "plan/tune_table.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/cache.h"
+#include "core/context.h"
+#include "core/error.h"
 
 enum { MOST_ENTRIES = 1024, LINE_BYTES = 256, KEY_BYTES = 1024, NAME_BYTES = 48, LARGEST_FILE = 1 << 20 };
 
@@ -44,7 +48,7 @@ const char *oclin_tuned_name(enum oclin_kernel_id id)
 
 static int find(const struct oclin_tuning *tuning, enum oclin_kernel_id id, struct oclin_shape s)
 {
-    for (int i = 0; i < tuning->count; i++) {
+    for (int i = 0; i < oclin_tuning_count(tuning); i++) {
         const struct oclin_tuned *t = &tuning->entries[i];
         if (t->id == id && t->shape.batch == s.batch && t->shape.in == s.in && t->shape.out == s.out)
             return i;
@@ -86,6 +90,21 @@ void oclin_tuning_free(struct oclin_tuning *tuning)
     free(tuning->entries);
     tuning->entries = NULL;
     tuning->count = 0;
+}
+
+static void free_table(struct oclin_tuning *tuning)
+{
+    oclin_tuning_free(tuning);
+    free(tuning);
+}
+
+oclin_status oclin_tuning_start(oclin_context *ctx, int (*may_be)(const oclin_context *, enum oclin_kernel_id,
+                                                                  struct oclin_shape, const char *plan))
+{
+    ctx->may_be_tuned = may_be;
+    ctx->free_tuning = free_table;
+    ctx->tuning = calloc(1, sizeof *ctx->tuning);
+    return ctx->tuning ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for what was tuned");
 }
 
 /* -------------------------------------------------------------------------------------------------- key */
@@ -174,7 +193,7 @@ static const char *read_entry(const oclin_context *ctx, char *line, struct oclin
     const char *plan = next_word(&line);
     if (!plan || strlen(plan) >= sizeof t->plan) return "an unknown plan";
     if (strcmp(plan, "default") != 0) snprintf(t->plan, sizeof t->plan, "%s", plan);
-    if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))
+    if (!ctx->may_be_tuned(ctx, t->id, t->shape, t->plan))
         return "a plan that is unknown, or does not fit the device";
     if (!read_number(&line, 0, &t->ns) || !read_number(&line, 1, &t->plan_ns) || line)
         return "a time that is none";
@@ -239,9 +258,9 @@ void oclin_tuning_load(oclin_context *ctx)
     if (!has_file(ctx)) return;
     write_key(ctx, key);
     file_name(key, name);
-    read_file(ctx, key, name, &ctx->tuning);
-    if (ctx->tuning.count)
-        oclin_log(ctx, "tuning: %d entries from %s/%s", ctx->tuning.count, ctx->cache_dir, name);
+    read_file(ctx, key, name, ctx->tuning);
+    if (ctx->tuning->count)
+        oclin_log(ctx, "tuning: %d entries from %s/%s", ctx->tuning->count, ctx->cache_dir, name);
 }
 
 /* ---------------------------------------------------------------------------------------------- writing */

@@ -4,7 +4,7 @@
  * tree flat is a treap's rank, here a hash of the order in which nodes came: a node's rank is at least that
  * of those below it, which makes the depth logarithmic whatever the intervals are.
  */
-#include "oclin_internal.h"
+#include "core/intervals.h"
 
 static int before(const struct oclin_interval *a, const struct oclin_interval *b)
 {

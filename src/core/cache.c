@@ -12,12 +12,16 @@
  * folder and file, which are looked at before anything is loaded. The file's name has the same hash of the
  * key: two keys that meet in one name cost rebuilding and no more, since the whole key is compared.
  */
-#include "oclin_internal.h"
+#include "core/cache.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/handle.h"
+#include "core/error.h"
+#include "core/os.h"
 
 enum { FORMAT = 1, HEADER_BYTES = 40, CHECKSUM_AT = 32 };
 static const char magic[8] = {'o', 'c', 'l', 'i', 'n', 'r', 'e', 'c'};

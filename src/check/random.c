@@ -1,6 +1,6 @@
 /* Counter-based random numbers: Philox4x32-10, so that number i of a seed is the same whoever asks, in any
  * order. */
-#include "oclin_internal.h"
+#include "check/random.h"
 
 #include <math.h>
 

@@ -1,11 +1,17 @@
 /* Device arrays: memory that is counted, windows into it, and who shares elements with whom. */
-#include "oclin_internal.h"
+#include "tensor/tensor.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "core/os.h"
+#include "core/program.h"
+#include "tensor/written.h"
 
 /* Every dtype so far has four bytes: offsets of tensors of different dtypes in one buffer compare directly.
  */
@@ -25,6 +31,25 @@ struct oclin_storage {
 oclin_context *oclin_tensor_context(const oclin_tensor *t)
 {
     return t->storage->ctx;
+}
+
+struct oclin_operand oclin_operand_of(const oclin_tensor *t)
+{
+    struct oclin_operand o = {NULL, 0, 0, 0, 0};
+    if (t) {
+        o.mem = t->mem;
+        o.offset = t->offset;
+        o.stride = t->stride;
+        o.aligned = t->aligned;
+        o.readable = t->readable;
+    }
+    return o;
+}
+
+static oclin_status fill(const oclin_tensor *t, uint32_t bits)
+{
+    const struct oclin_operand operand = oclin_operand_of(t);
+    return oclin_fill_enqueue(oclin_tensor_context(t), &operand, t->rows, t->cols, bits);
 }
 
 /* ------------------------------------------------------------------------------------------- neighbours */
@@ -88,6 +113,7 @@ static oclin_status storage_create(struct oclin_storage **storage, oclin_context
     s->place.from = address_of(root);
     s->place.to = s->place.from + 1;
     oclin_intervals_add(&ctx->storages, &s->place);
+    ctx->lose_epoch = oclin_tensors_lose_epoch;
     oclin_context_retain(ctx);
     *storage = s;
     return OCLIN_OK;
@@ -153,7 +179,7 @@ static void leave_zeros(oclin_tensor *t)
     for (const oclin_tensor *u = next_sharing(t, NULL); u && !seen; u = next_sharing(t, u)) seen = u != t;
     if (!seen) return;
     const int usable = !ctx->lost && ctx->process == oclin_os_process_id();
-    const int left = usable && oclin_fill_enqueue(ctx, t, 0) == OCLIN_OK;
+    const int left = usable && fill(t, 0) == OCLIN_OK;
     for (oclin_tensor *u = next_sharing(t, NULL); u; u = next_sharing(t, u)) {
         if (u == t) continue;
         u->epoch = ctx->epoch;
@@ -501,7 +527,7 @@ static int covers(const oclin_tensor *t, const oclin_tensor *u)
 
 static oclin_status write_zeros(oclin_tensor *t)
 {
-    OCLIN_TRY(oclin_fill_enqueue(oclin_tensor_context(t), t, 0));
+    OCLIN_TRY(fill(t, 0));
     t->zero_pending = 0;
     t->epoch = oclin_tensor_context(t)->epoch;
     return OCLIN_OK;
@@ -766,7 +792,7 @@ oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
     }
     if (t->rows == 0) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_settle_others(t));
-    const oclin_status status = oclin_fill_enqueue(ctx, t, bits);
+    const oclin_status status = fill(t, bits);
     if (status == OCLIN_OK || status == OCLIN_E_CL)
         oclin_tensor_written(t, status); /* else it was never enqueued */
     return status;

@@ -6,7 +6,7 @@
  * room for sums of sums. The numbers here are those of the kernels; tests hold them against sums that come
  * close to them.
  */
-#include "oclin_internal.h"
+#include "plan/additions.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
  * Which elements of a piece of memory were ever written: a sorted list of intervals that do not touch.
  * Written in order or as a whole, as memory nearly always is, it is one interval.
  */
-#include "oclin_internal.h"
+#include "tensor/written.h"
 
 #include <stdlib.h>
 #include <string.h>

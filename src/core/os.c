@@ -5,7 +5,7 @@
 #endif
 #define _POSIX_C_SOURCE 200809L /* access, clock_gettime, fdopen, lstat, mkdir, open, opendir */
 #endif
-#include "oclin_internal.h"
+#include "core/os.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,11 +1,18 @@
 /* oclin_self_check: every operation on small shapes, each checked against the reference as it runs
  * (verify.c). */
-#include "oclin_internal.h"
+#include "top/self_check.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/random.h"
+#include "core/context.h"
+#include "core/error.h"
+#include "plan/additions.h"
+#include "plan/plan.h"
+#include "tensor/tensor.h"
 
 /*
  * A kernel is built for a product, a tile and an activation. All combinations are too many to compile, so run
@@ -171,14 +178,12 @@ static oclin_status check_on(oclin_context *ctx, const char *name, const struct 
                              int activation)
 {
     const struct oclin_plan_choice asked = ctx->plan;
-    struct oclin_plan_choice plan = {{0}};
-    snprintf(plan.name, sizeof plan.name, "%s", name);
-    ctx->plan = plan;
+    oclin_plan_select(ctx, name);
     oclin_status status = check_shape(ctx, s, (oclin_activation)activation);
     /* what the driver cannot build is passed over, as it is when oclin chooses; but not while somebody works
      * on kernels */
     if ((status == OCLIN_E_DEVICE || (status == OCLIN_E_BUILD && !ctx->cl_dir)) &&
-        strcmp(plan.name, asked.name) != 0) {
+        strcmp(name, asked.name) != 0) {
         ctx->plan = asked;
         oclin_forget_error(ctx); /* the log has it */
         status = check_shape(ctx, s, (oclin_activation)activation);
@@ -199,9 +204,7 @@ static oclin_status check_slices(oclin_context *ctx)
 {
     const char *name = oclin_plan_to_check(ctx, 0, 0);
     const struct oclin_plan_choice asked = ctx->plan;
-    struct oclin_plan_choice plan = {{0}};
-    snprintf(plan.name, sizeof plan.name, "%s", name);
-    ctx->plan = plan;
+    oclin_plan_select(ctx, name);
     const int64_t k = sliced_length(ctx);
     ctx->plan = asked;
     const struct oclin_shape shapes[] = {{k, 4, 4}, {4, k, 4}, {4, 4, k}};

@@ -1,11 +1,13 @@
 /* Find, rank and describe OpenCL devices. */
-#include "oclin_internal.h"
+#include "core/device.h"
 
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/os.h"
 
 /* ------------------------------------------------------------------------------------------ describing */
 

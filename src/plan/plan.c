@@ -1,10 +1,15 @@
 /*
  * (device facts, product, shape) -> kernel family, tile and groups. All heuristics, and nothing else.
  */
-#include "oclin_internal.h"
+#include "plan/plan.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "core/context.h"
+#include "core/error.h"
+#include "plan/additions.h"
+#include "plan/tune_table.h"
 
 /* The kernels' preprocessor compares activations by number. */
 typedef char activations_agree[OCLIN_ACT_NONE == (int)OCLIN_NONE && OCLIN_ACT_RELU == (int)OCLIN_RELU &&
@@ -57,19 +62,6 @@ static int fits(const struct oclin_device_facts *d, const struct oclin_tile *t)
     if (t->family == OCLIN_SKINNY)
         floats = OCLIN_SKINNY_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k);
     return t->group <= d->max_items && floats * (int64_t)sizeof(float) <= d->info.local_bytes;
-}
-
-static struct oclin_tile plain_tile(const struct oclin_device_facts *d, int max_group)
-{
-    const struct oclin_tile t = {.family = OCLIN_PLAIN,
-                                 .vl = 1,
-                                 .group = (int)oclin_least(max_group, d->max_items),
-                                 .tile_m = 1,
-                                 .tile_n = 1,
-                                 .tile_k = 1,
-                                 .item_m = 1,
-                                 .item_n = 1};
-    return t;
 }
 
 /* --------------------------------------------------------------------------------------- simt, for GPUs */
@@ -495,8 +487,8 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
 {
     int64_t most = scratch_named(ctx, p, ctx->plan.name);
     const struct oclin_shape shape = shape_of(p);
-    for (int i = 0; i < ctx->tuning.count && !ctx->plan.name[0]; i++) {
-        const struct oclin_tuned *t = &ctx->tuning.entries[i];
+    for (int i = 0; i < oclin_tuning_count(ctx->tuning) && !ctx->plan.name[0]; i++) {
+        const struct oclin_tuned *t = &ctx->tuning->entries[i];
         if (t->id != p->id || t->shape.in != shape.in || t->shape.out != shape.out ||
             t->shape.batch > shape.batch)
             continue;
@@ -610,7 +602,7 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
 {
     const struct oclin_tuned *t = NULL;
     if (!skinny_allowed(ctx, ctx->plan.name)) return 0;
-    if (!ctx->plan.name[0]) t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRADS, shape_of(p));
+    if (!ctx->plan.name[0]) t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRADS, shape_of(p));
     const struct oclin_tile tile = skinny_tile(&ctx->device, p);
     if (!fits(&ctx->device, &tile)) return 0;
     if (t && t->plan[0]) return strcmp(t->plan, one_pass) == 0;
@@ -672,8 +664,8 @@ static int candidates(const oclin_context *ctx, const struct oclin_product *p, c
         count = simt_candidates(d, p, number_of(name) ? name : NULL, tiles);
     }
     if (count == 0 || !name[0] || family_of(ctx, name) == OCLIN_PLAIN) {
-        tiles[count++] = plain_tile(d, OCLIN_LARGEST_GROUP);
-        tiles[count++] = plain_tile(d, 1); /* the last resort of a device that allows no group */
+        tiles[count++] = oclin_plain_tile(d, OCLIN_LARGEST_GROUP);
+        tiles[count++] = oclin_plain_tile(d, 1); /* the last resort of a device that allows no group */
     }
     return count;
 }
@@ -728,37 +720,19 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
                        struct oclin_plan *plan)
 {
     int count;
-    if (ctx->plan.name[0] || ctx->tuning.count == 0 || p->id == OCLIN_KERNEL_GRADS)
+    if (ctx->plan.name[0] || oclin_tuning_count(ctx->tuning) == 0 || p->id == OCLIN_KERNEL_GRADS)
         return plan_named(ctx, p, ctx->plan.name, attempt, plan, &count);
-    const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, p->id, shape_of(p));
+    const struct oclin_tuned *t = oclin_tuning_find(ctx->tuning, p->id, shape_of(p));
     if (!t || !t->plan[0]) return plan_named(ctx, p, "", attempt, plan, &count);
     return plan_named(ctx, p, t->plan, attempt, plan, &count) ||
            plan_named(ctx, p, "", attempt - count, plan, &count);
-}
-
-void oclin_plan_elements(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
-                         struct oclin_plan *plan)
-{
-    memset(plan, 0, sizeof *plan);
-    plan->tile = plain_tile(&ctx->device, max_group);
-    struct oclin_tile *t = &plan->tile;
-    t->family = family_of(ctx, ctx->plan.name);
-    if (t->family == OCLIN_SIMD) {
-        t->group = 1;
-        t->vl = simd_tile(&ctx->device, number_of(ctx->plan.name)).vl;
-        t->item_n = 4096; /* 16 KB: a chunk outweighs the start of its group by far */
-    } else if (t->family == OCLIN_SIMT) {
-        t->vl = t->item_n = 4;
-        t->aligned = aligned;
-    }
-    plan->groups = oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group);
 }
 
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
                      struct oclin_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
-    plan->tile = plain_tile(&ctx->device, max_group);
+    plan->tile = oclin_plain_tile(&ctx->device, max_group);
     plan->tile.family = family_of(ctx, ctx->plan.name);
     if (plan->tile.family == OCLIN_SIMD) plan->tile.group = 1;
     while (plan->tile.group & (plan->tile.group - 1))
@@ -776,7 +750,7 @@ enum { SIMD_NAMES = sizeof simd_names / sizeof *simd_names };
 
 static int tile_named(const oclin_context *ctx, const char *name, struct oclin_tile *tile)
 {
-    *tile = plain_tile(&ctx->device, 1);
+    *tile = oclin_plain_tile(&ctx->device, 1);
     if (strcmp(name, "plain") == 0) return 1;
     for (int i = 0; i < SIMD_NAMES; i++)
         if (strcmp(name, simd_names[i]) == 0) {
@@ -793,9 +767,19 @@ static int tile_named(const oclin_context *ctx, const char *name, struct oclin_t
     return 0;
 }
 
+void oclin_plan_select(oclin_context *ctx, const char *name)
+{
+    snprintf(ctx->plan.name, sizeof ctx->plan.name, "%s", name);
+    /* element by element a device works as it does on products, with as many lanes as the plan names */
+    ctx->plan.family = family_of(ctx, ctx->plan.name);
+    ctx->plan.lanes =
+        ctx->plan.family == OCLIN_SIMD ? simd_tile(&ctx->device, number_of(ctx->plan.name)).vl : 1;
+}
+
 oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
 {
     struct oclin_tile tile;
+    oclin_plan_select(ctx, "");
     if (!name || !*name) return OCLIN_OK;
     if (!tile_named(ctx, name, &tile)) {
         char known[240] = "plain";
@@ -812,7 +796,7 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
                           "work-items and %lld bytes of local memory",
                           name, tile.group, tile.tile_m, tile.tile_n, tile.tile_k,
                           (long long)ctx->device.max_items, (long long)ctx->device.info.local_bytes);
-    snprintf(ctx->plan.name, sizeof ctx->plan.name, "%s", name);
+    oclin_plan_select(ctx, name);
     return OCLIN_OK;
 }
 
@@ -922,4 +906,11 @@ struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name)
         part = (struct oclin_part){t.tile_m, t.tile_n, t.tile_k};
     }
     return part;
+}
+
+oclin_status oclin_plan_load_tuning(oclin_context *ctx)
+{
+    OCLIN_TRY(oclin_tuning_start(ctx, oclin_plan_tunable));
+    if (!ctx->plan.name[0]) oclin_tuning_load(ctx);
+    return OCLIN_OK;
 }

@@ -3,12 +3,15 @@
  * again, and every element must be within its bound. The data of a program are arbitrary, so its bounds are
  * the proven ones, for as many roundings as the kernels that ran really do.
  */
-#include "oclin_internal.h"
+#include "check/verify.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/context.h"
+#include "core/error.h"
 
 /* ------------------------------------------------------------------------------------------ host memory */
 
@@ -21,31 +24,52 @@ static oclin_status no_memory(oclin_context *ctx)
  * expectations of two doubles. It is kept for the next operation. */
 enum { ROOM_OF_ELEMENT = 48, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
 
+struct room {
+    unsigned char *bytes;
+    size_t size, used;
+};
+
+static void free_room(void *data)
+{
+    struct room *room = data;
+    if (room) free(room->bytes);
+    free(room);
+}
+
+static struct room *room_of(oclin_context *ctx)
+{
+    if (!ctx->verify_room.data)
+        ctx->verify_room = (struct oclin_slot){calloc(1, sizeof(struct room)), free_room};
+    return ctx->verify_room.data;
+}
+
 static oclin_status make_room(oclin_context *ctx, int64_t elements)
 {
     const int64_t bytes = oclin_multiply(elements, ROOM_OF_ELEMENT);
-    ctx->verify_room_used = 0;
-    if (bytes < 0 || (uint64_t)bytes > SIZE_MAX - ROOM_BESIDES) return no_memory(ctx);
-    if (ctx->verify_room_bytes >= (size_t)bytes + ROOM_BESIDES) return OCLIN_OK;
-    free(ctx->verify_room);
-    ctx->verify_room_bytes = 0;
-    ctx->verify_room = malloc((size_t)bytes + ROOM_BESIDES);
-    if (!ctx->verify_room) return no_memory(ctx);
-    ctx->verify_room_bytes = (size_t)bytes + ROOM_BESIDES;
+    struct room *room = room_of(ctx);
+    if (!room || bytes < 0 || (uint64_t)bytes > SIZE_MAX - ROOM_BESIDES) return no_memory(ctx);
+    room->used = 0;
+    if (room->size >= (size_t)bytes + ROOM_BESIDES) return OCLIN_OK;
+    free(room->bytes);
+    room->size = 0;
+    room->bytes = malloc((size_t)bytes + ROOM_BESIDES);
+    if (!room->bytes) return no_memory(ctx);
+    room->size = (size_t)bytes + ROOM_BESIDES;
     return OCLIN_OK;
 }
 
 /* A piece of it; NULL when make_room() was asked for too little. */
 static void *take(oclin_context *ctx, int64_t count, size_t size)
 {
+    struct room *room = ctx->verify_room.data;
     const size_t bytes = ((size_t)count * size / ROOM_ALIGNMENT + 1) * ROOM_ALIGNMENT;
-    if (bytes > ctx->verify_room_bytes - ctx->verify_room_used) return NULL;
-    void *piece = ctx->verify_room + ctx->verify_room_used;
-    ctx->verify_room_used += bytes;
+    if (bytes > room->size - room->used) return NULL;
+    void *piece = room->bytes + room->used;
+    room->used += bytes;
     return piece;
 }
 
-oclin_status oclin_verify_room(oclin_layer *l, int64_t rows)
+oclin_status oclin_verify_room(const struct oclin_linear *l, int64_t rows)
 {
     return make_room(l->ctx, rows * (l->in + l->out) + l->out * (l->in + 1));
 }
@@ -163,7 +187,7 @@ static struct oclin_ref_case case_on(const oclin_context *ctx, int64_t batch, in
     return c;
 }
 
-static struct oclin_ref_case case_of(const oclin_layer *l, int64_t batch, int64_t additions)
+static struct oclin_ref_case case_of(const struct oclin_linear *l, int64_t batch, int64_t additions)
 {
     struct oclin_ref_case c = case_on(l->ctx, batch, l->in, l->out);
     c.activation = l->activation;
@@ -174,8 +198,8 @@ static struct oclin_ref_case case_of(const oclin_layer *l, int64_t batch, int64_
 
 /* --------------------------------------------------------------------------------------------- forward */
 
-oclin_status oclin_verify_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z,
-                                  const struct oclin_roundings *roundings)
+oclin_status oclin_verify_forward(const struct oclin_linear *l, oclin_tensor *x, oclin_tensor *y,
+                                  oclin_tensor *z, const struct oclin_roundings *roundings)
 {
     const struct oclin_ref_case c = case_of(l, x->rows, roundings->y);
     const int64_t n = x->rows * l->out;
@@ -193,7 +217,7 @@ oclin_status oclin_verify_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor 
 
 /* ----------------------------------------------------------------------------------------- backward, step */
 
-oclin_status oclin_verify_before(oclin_layer *l, int64_t rows, struct oclin_before *before)
+oclin_status oclin_verify_before(const struct oclin_linear *l, int64_t rows, struct oclin_before *before)
 {
     memset(before, 0, sizeof *before);
     OCLIN_TRY(oclin_verify_room(l, rows));
@@ -211,35 +235,27 @@ struct backward_data {
     float *x, *dy, *s;
 };
 
-/* s of GELU may have room for a larger batch than this one. */
-static oclin_status copy_stored(const struct oclin_backward_call *call, float **s)
-{
-    oclin_saved *saved = call->saved;
-    oclin_tensor *t = call->layer->activation == OCLIN_GELU ? saved->z : saved->y;
-    return copy_of(t, s);
-}
-
-static oclin_status check_dx(const struct oclin_backward_call *call, const struct backward_data *d,
+static oclin_status check_dx(const struct oclin_backward_check *call, const struct backward_data *d,
                              const float *w)
 {
-    const struct oclin_ref_case c = case_of(call->layer, d->batch, d->roundings->dx);
+    const struct oclin_ref_case c = case_of(&call->layer, d->batch, d->roundings->dx);
     struct expectation e;
-    OCLIN_TRY(expect(call->layer->ctx, &e, "backward", "dx", c.batch * c.in));
+    OCLIN_TRY(expect(call->layer.ctx, &e, "backward", "dx", c.batch * c.in));
     oclin_ref_grad_x(&c, w, d->dy, d->s, e.want, e.bound);
     return compare(call->dx, &e);
 }
 
 /* A gradient of n elements (e holds it) as it arrives: stored, added to what was there, or used for a step.
  */
-static oclin_status check_arrival(const struct oclin_backward_call *call, struct expectation *e, int64_t n,
+static oclin_status check_arrival(const struct oclin_backward_check *call, struct expectation *e, int64_t n,
                                   const float *gradient_before, const float *parameter_before,
                                   oclin_tensor *gradient, oclin_tensor *parameter)
 {
-    const struct oclin_ref_case c = case_of(call->layer, call->saved->batch, 0);
+    const struct oclin_ref_case c = case_of(&call->layer, call->batch, 0);
     struct expectation after;
     if (!call->step && !gradient_before) return compare(gradient, e);
-    const char *name = !call->step ? e->name : parameter == call->layer->w ? "w" : "b";
-    OCLIN_TRY(expect(call->layer->ctx, &after, call->step ? "backward_step" : e->operation, name, n));
+    const char *name = !call->step ? e->name : parameter == call->layer.w ? "w" : "b";
+    OCLIN_TRY(expect(call->layer.ctx, &after, call->step ? "backward_step" : e->operation, name, n));
     if (call->step)
         oclin_ref_step(&c, n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
     else
@@ -247,10 +263,10 @@ static oclin_status check_arrival(const struct oclin_backward_call *call, struct
     return compare(call->step ? parameter : gradient, &after);
 }
 
-static oclin_status check_dw(const struct oclin_backward_call *call, const struct backward_data *d,
+static oclin_status check_dw(const struct oclin_backward_check *call, const struct backward_data *d,
                              const struct oclin_before *before)
 {
-    const oclin_layer *l = call->layer;
+    const struct oclin_linear *l = &call->layer;
     const struct oclin_ref_case c = case_of(l, d->batch, d->roundings->dw);
     struct expectation e;
     OCLIN_TRY(expect(l->ctx, &e, "backward", "dw", l->out * l->in));
@@ -258,10 +274,10 @@ static oclin_status check_dw(const struct oclin_backward_call *call, const struc
     return check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
 }
 
-static oclin_status check_db(const struct oclin_backward_call *call, const struct backward_data *d,
+static oclin_status check_db(const struct oclin_backward_check *call, const struct backward_data *d,
                              const struct oclin_before *before)
 {
-    const oclin_layer *l = call->layer;
+    const struct oclin_linear *l = &call->layer;
     const struct oclin_ref_case c = case_of(l, d->batch, d->roundings->db);
     struct expectation e;
     OCLIN_TRY(expect(l->ctx, &e, "backward", "db", l->out));
@@ -269,14 +285,14 @@ static oclin_status check_db(const struct oclin_backward_call *call, const struc
     return check_arrival(call, &e, l->out, before->db, before->b, l->db, l->b);
 }
 
-oclin_status oclin_verify_backward(const struct oclin_backward_call *call, const struct oclin_before *before,
+oclin_status oclin_verify_backward(const struct oclin_backward_check *call, const struct oclin_before *before,
                                    const struct oclin_roundings *roundings)
 {
-    const oclin_layer *l = call->layer;
-    struct backward_data d = {call->saved->batch, roundings, NULL, NULL, NULL};
-    OCLIN_TRY(copy_of(call->saved->x, &d.x));
+    const struct oclin_linear *l = &call->layer;
+    struct backward_data d = {call->batch, roundings, NULL, NULL, NULL};
+    OCLIN_TRY(copy_of(call->x, &d.x));
     OCLIN_TRY(copy_of(call->dy, &d.dy));
-    OCLIN_TRY(copy_stored(call, &d.s));
+    OCLIN_TRY(copy_of(call->s, &d.s));
     if (call->dx) OCLIN_TRY(check_dx(call, &d, before->w));
     if (call->step && call->lr == 0.0f) return OCLIN_OK;
     OCLIN_TRY(check_dw(call, &d, before));
@@ -299,7 +315,7 @@ static oclin_status check_step(oclin_tensor *parameter, const float *old, const 
     return compare(parameter, &e);
 }
 
-oclin_status oclin_verify_step(oclin_layer *l, float lr, const struct oclin_before *before)
+oclin_status oclin_verify_step(const struct oclin_linear *l, float lr, const struct oclin_before *before)
 {
     if (lr == 0.0f) return OCLIN_OK; /* nothing was done: 0 times a NaN is not 0 */
     OCLIN_TRY(check_step(l->w, before->w, before->dw, lr, "w"));

@@ -6,12 +6,21 @@
  * break is gone with it. A plan is forced there as OCLIN_PLAN would force it, so that one that does not run
  * is noticed and not replaced.
  */
-#include "oclin_internal.h"
+#include "core/context.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check/random.h"
+#include "check/verify.h"
+#include "core/error.h"
+#include "core/os.h"
+#include "open.h"
+#include "plan/plan.h"
+#include "plan/tune_table.h"
+#include "tensor/tensor.h"
 
 enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21, SAMPLE_ROWS = 24, SAMPLE_COLS = 96, PRODUCTS = 4 };
 
@@ -303,11 +312,12 @@ static oclin_status select_plan(struct tuner *t, enum oclin_kernel_id id, const 
     int complete = 1;
     /* grad_x and grad_w one by one; backward with what won there */
     snprintf(backward.plan, sizeof backward.plan, "%s", whole ? plan : "two-products");
-    snprintf(t->own->plan.name, sizeof t->own->plan.name, "%s", whole ? "" : plan);
-    t->own->tuning.count = 0;
+    oclin_plan_select(t->own, whole ? "" : plan);
+    struct oclin_tuning *tuning = t->own->tuning;
+    tuning->count = 0;
     for (int i = 0; whole && i < t->winners.count; i++)
-        complete &= oclin_tuning_put(&t->own->tuning, &t->winners.entries[i]);
-    complete &= oclin_tuning_put(&t->own->tuning, &backward);
+        complete &= oclin_tuning_put(tuning, &t->winners.entries[i]);
+    complete &= oclin_tuning_put(tuning, &backward);
     return complete ? OCLIN_OK : oclin_fail(t->own, OCLIN_E_MEMORY, "no host memory for a plan");
 }
 
@@ -460,7 +470,7 @@ static oclin_status choose(struct tuner *t, const struct contest *c)
     tuned.ns = (int64_t)(1e9 * median(&c->arms[0]) + 0.5);
     tuned.plan_ns = (int64_t)(1e9 * median(best) + 0.5);
     if (tuned.plan_ns < 1) tuned.plan_ns = 1;
-    if (!oclin_tuning_put(&t->winners, &tuned) || !oclin_tuning_put(&t->ctx->tuning, &tuned))
+    if (!oclin_tuning_put(&t->winners, &tuned) || !oclin_tuning_put(t->ctx->tuning, &tuned))
         return no_memory(t);
     return report(t, c, best, OCLIN_TUNE_CHOSEN);
 }
@@ -506,7 +516,7 @@ static oclin_status make_own_context(struct tuner *t)
     /* it works in the caller's turn, and makes kernels that the caller will use */
     oclin_os_give_number(t->own->number);
     t->own->number = ctx->number;
-    oclin_tuning_free(&t->own->tuning); /* what was tuned before is not the default */
+    oclin_tuning_free(t->own->tuning); /* what was tuned before is not the default */
     t->own->cache_read_only = ctx->cache_read_only;
     return OCLIN_OK;
 }

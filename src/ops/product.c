@@ -1,66 +1,10 @@
-/* Launch one product, or one element-wise kernel, by its plan. */
-#include "oclin_internal.h"
+/* Launches one product, or one step, by its plan. */
+#include "ops/product.h"
 
-#include <string.h>
-
-struct oclin_operand oclin_operand_of(const oclin_tensor *t)
-{
-    struct oclin_operand o = {NULL, 0, 0, 0, 0};
-    if (t) {
-        o.mem = t->mem;
-        o.offset = t->offset;
-        o.stride = t->stride;
-        o.aligned = t->aligned;
-        o.readable = t->readable;
-    }
-    return o;
-}
-
-/* ------------------------------------------------------------------------------------------- arguments */
-
-void oclin_argument(struct oclin_arguments *arguments, size_t size, const void *value)
-{
-    const cl_int error = clSetKernelArg(arguments->kernel, arguments->next++, size, value);
-    if (!arguments->error) arguments->error = error;
-}
-
-void oclin_argument_operand(struct oclin_arguments *arguments, const struct oclin_operand *o, int with_stride)
-{
-    const cl_long offset = o->offset, stride = o->stride;
-    oclin_argument(arguments, sizeof o->mem, &o->mem);
-    oclin_argument(arguments, sizeof offset, &offset);
-    if (with_stride) oclin_argument(arguments, sizeof stride, &stride);
-}
-
-static void argument_long(struct oclin_arguments *arguments, int64_t value)
-{
-    const cl_long number = value;
-    oclin_argument(arguments, sizeof number, &number);
-}
-
-static void argument_int(struct oclin_arguments *arguments, int value)
-{
-    const cl_int number = value;
-    oclin_argument(arguments, sizeof number, &number);
-}
-
-oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arguments,
-                           const struct oclin_plan *plan, const char *what)
-{
-    /* not OCLIN_E_MEMORY, which would say that nothing has changed: a launch before this one may have run */
-    if (arguments->error) return oclin_fail_run(ctx, arguments->error, "clSetKernelArg");
-    const size_t local = (size_t)plan->tile.group;
-    if ((uint64_t)plan->groups > SIZE_MAX / local)
-        return oclin_fail(ctx, OCLIN_E_SHAPE, "%s: %lld work-groups of %zu overflow", what,
-                          (long long)plan->groups, local);
-    const size_t global = (size_t)plan->groups * local;
-    const cl_int error =
-        clEnqueueNDRangeKernel(ctx->queue, arguments->kernel, 1, NULL, &global, &local, 0, NULL, NULL);
-    ctx->in_flight = 1; /* also where it says that it failed */
-    if (error) return oclin_fail_run(ctx, error, what);
-    oclin_program_ran(ctx, arguments->kernel);
-    return OCLIN_OK;
-}
+#include "core/error.h"
+#include "core/memory.h"
+#include "plan/additions.h"
+#include "plan/plan.h"
 
 /* -------------------------------------------------------------------------------------------- products */
 
@@ -116,7 +60,8 @@ static void argument_extras(struct oclin_arguments *arguments, const oclin_conte
         oclin_argument(arguments, sizeof ctx->tickets, ctx->tickets ? &ctx->tickets : &p->c.mem);
     if (family == OCLIN_SIMD)
         oclin_argument(arguments, sizeof ctx->scratch, ctx->scratch ? &ctx->scratch : &p->c.mem);
-    if (family == OCLIN_SKINNY && p->id == OCLIN_KERNEL_FORWARD) argument_int(arguments, (int)p->plan.chunk);
+    if (family == OCLIN_SKINNY && p->id == OCLIN_KERNEL_FORWARD)
+        oclin_argument_int(arguments, (int)p->plan.chunk);
 }
 
 static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *p, cl_kernel kernel,
@@ -132,17 +77,18 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
     oclin_argument_operand(&arguments, &p->c, 1);
     oclin_argument_operand(&arguments, v, 0);
     oclin_argument_operand(&arguments, z, 1);
-    argument_long(&arguments, p->m);
-    argument_long(&arguments, p->n);
-    argument_long(&arguments, p->k);
+    oclin_argument_long(&arguments, p->m);
+    oclin_argument_long(&arguments, p->n);
+    oclin_argument_long(&arguments, p->k);
     oclin_argument(&arguments, sizeof p->scale, &p->scale);
     oclin_argument(&arguments, sizeof p->lr, &p->lr);
-    argument_int(&arguments, p->flags);
-    argument_int(&arguments, plan->block_m);
-    argument_int(&arguments, plan->block_n);
-    argument_int(&arguments, plan->block_k);
+    oclin_argument_int(&arguments, p->flags);
+    oclin_argument_int(&arguments, plan->block_m);
+    oclin_argument_int(&arguments, plan->block_n);
+    oclin_argument_int(&arguments, plan->block_k);
     argument_extras(&arguments, ctx, p, plan->tile.family);
-    return oclin_enqueue(ctx, &arguments, plan, "clEnqueueNDRangeKernel for a product");
+    return oclin_enqueue(ctx, &arguments, plan->groups, plan->tile.group,
+                         "clEnqueueNDRangeKernel for a product");
 }
 
 /* Where the sums of the slices so far stand. */
@@ -183,49 +129,23 @@ oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_produc
     return OCLIN_OK;
 }
 
-/* ------------------------------------------------------------------------------------- element by element */
-
-/* The kernel of a step or fill, with the largest work-group that it can run with. */
-static oclin_status element_kernel(oclin_context *ctx, enum oclin_kernel_id id, const oclin_tensor *t,
-                                   int aligned, struct oclin_plan *plan, cl_kernel *kernel)
-{
-    *kernel = NULL;
-    for (int group = OCLIN_LARGEST_GROUP; group > 0 && !*kernel; group /= 2) {
-        oclin_plan_elements(ctx, t->rows, t->cols, aligned, group, plan);
-        OCLIN_TRY(oclin_program_kernel(ctx, id, &plan->tile, OCLIN_NONE, kernel));
-    }
-    return *kernel ? OCLIN_OK
-                   : oclin_fail(ctx, OCLIN_E_DEVICE, "the kernel of a step or fill does not fit this device");
-}
+/* ----------------------------------------------------------------------------------------------- steps */
 
 oclin_status oclin_step_prepare(oclin_context *ctx, struct oclin_step *s)
 {
-    return element_kernel(ctx, OCLIN_KERNEL_STEP, s->w, s->w->aligned && s->dw->aligned, &s->plan,
-                          &s->kernel);
+    return oclin_elements_prepare(ctx, OCLIN_KERNEL_STEP, s->w->rows, s->w->cols,
+                                  s->w->aligned && s->dw->aligned, &s->elements);
 }
 
 oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s)
 {
     const struct oclin_operand w = oclin_operand_of(s->w), dw = oclin_operand_of(s->dw);
-    struct oclin_arguments arguments = {s->kernel, 0, CL_SUCCESS};
+    struct oclin_arguments arguments = {s->elements.kernel, 0, CL_SUCCESS};
     oclin_argument_operand(&arguments, &w, 1);
     oclin_argument_operand(&arguments, &dw, 1);
-    argument_long(&arguments, s->w->rows);
-    argument_long(&arguments, s->w->cols);
+    oclin_argument_long(&arguments, s->w->rows);
+    oclin_argument_long(&arguments, s->w->cols);
     oclin_argument(&arguments, sizeof s->lr, &s->lr);
-    return oclin_enqueue(ctx, &arguments, &s->plan, "clEnqueueNDRangeKernel for a step");
-}
-
-oclin_status oclin_fill_enqueue(oclin_context *ctx, const oclin_tensor *t, uint32_t bits)
-{
-    struct oclin_plan plan;
-    cl_kernel kernel;
-    OCLIN_TRY(element_kernel(ctx, OCLIN_KERNEL_FILL, t, 0, &plan, &kernel));
-    const struct oclin_operand operand = oclin_operand_of(t);
-    struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
-    oclin_argument_operand(&arguments, &operand, 1);
-    argument_long(&arguments, t->rows);
-    argument_long(&arguments, t->cols);
-    oclin_argument(&arguments, sizeof bits, &bits);
-    return oclin_enqueue(ctx, &arguments, &plan, "clEnqueueNDRangeKernel for a fill");
+    return oclin_enqueue(ctx, &arguments, s->elements.groups, s->elements.tile.group,
+                         "clEnqueueNDRangeKernel for a step");
 }
