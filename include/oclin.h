@@ -755,10 +755,11 @@ struct oclin_ref_case {
     int64_t additions;
     int no_denormals; /* not 0: the device flushes denormal numbers (no CL_FP_DENORM) */
     int truncates;    /* not 0: it does not round to nearest (no CL_FP_ROUND_TO_NEAREST), and u is 2^-23 */
+    float alpha;      /* of the activation; below 0: the usual one, as in struct oclin_layer_options */
 };
-#define OCLIN_REF_CASE_INIT(batch, in, out)                                                              \
-    {                                                                                                    \
-        sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, OCLIN_PROVEN, 0, 0, 0 \
+#define OCLIN_REF_CASE_INIT(batch, in, out)                                                                  \
+    {                                                                                                        \
+        sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, OCLIN_PROVEN, 0, 0, 0, -1 \
     }
 
 /* Z = X W^T + 1 b^T, Y = act(Z). x (batch, in), w (out, in), b (out) or NULL; z, y (batch, out), each or

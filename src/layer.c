@@ -8,6 +8,7 @@
 #include "check/verify.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "ops/activation.h"
 #include "ops/product.h"
 #include "plan/additions.h"
 #include "plan/plan.h"
@@ -36,7 +37,7 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
     if (n_in < 1 || n_out < 1)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "a layer from %lld to %lld features: both must be at least 1",
                           (long long)n_in, (long long)n_out);
-    if ((int)o->activation < OCLIN_NONE || (int)o->activation > OCLIN_GELU)
+    if (!oclin_activation_row(o->activation))
         return oclin_fail(ctx, OCLIN_E_ARG, "activation %d is not known", (int)o->activation);
     if ((int)o->init < OCLIN_INIT_UNIFORM || (int)o->init > OCLIN_INIT_ZERO)
         return oclin_fail(ctx, OCLIN_E_ARG, "init %d is not known", (int)o->init);
@@ -258,6 +259,12 @@ void oclin_saved_destroy(oclin_saved *s)
     free(s);
 }
 
+/* Where the derivative is taken from z. */
+static int keeps_z(const oclin_layer *l)
+{
+    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Z;
+}
+
 static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
 {
     return z && z->rows >= batch && z->cols == l->out;
@@ -267,11 +274,11 @@ static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
  * replaces it: a larger one waits beside it. */
 static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 {
-    if (l->activation != OCLIN_GELU || batch == 0) return OCLIN_OK;
+    if (!keeps_z(l) || batch == 0) return OCLIN_OK;
     if (holds(s->z, l, batch) || holds(s->larger_z, l, batch)) return OCLIN_OK;
     oclin_tensor *z;
     OCLIN_TRY(oclin_tensor_make(&z, l->ctx, OCLIN_F32, batch, l->out));
-    oclin_log(l->ctx, "z of a GELU layer grows to %lld x %lld", (long long)batch, (long long)l->out);
+    oclin_log(l->ctx, "z of a layer grows to %lld x %lld", (long long)batch, (long long)l->out);
     oclin_tensor_destroy(s->larger_z);
     s->larger_z = z;
     return OCLIN_OK;
@@ -280,7 +287,7 @@ static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 /* The z that a forward with this batch writes; NULL if it keeps none. */
 static oclin_tensor *z_for(const oclin_layer *l, const oclin_saved *s, int64_t batch)
 {
-    if (l->activation != OCLIN_GELU || batch == 0) return NULL;
+    if (!keeps_z(l) || batch == 0) return NULL;
     return holds(s->z, l, batch) ? s->z : s->larger_z;
 }
 
@@ -296,7 +303,7 @@ static void adopt_z(oclin_saved *s, const oclin_tensor *z)
 /* The pre-activation is not needed where the derivative can be had from y. */
 static int needs_y(const oclin_layer *l)
 {
-    return l->activation == OCLIN_RELU || l->activation == OCLIN_SIGMOID || l->activation == OCLIN_TANH;
+    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Y;
 }
 
 static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, oclin_tensor *y)
@@ -380,7 +387,7 @@ static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y
     p.a = oclin_operand_of(x);
     p.b = oclin_operand_of(l->w);
     p.c = oclin_operand_of(y);
-    p.v = oclin_operand_of(l->b);
+    p.bias = oclin_operand_of(l->b);
     p.z = oclin_operand_of(z);
     p.m = x->rows;
     p.n = l->out;
@@ -501,7 +508,7 @@ static oclin_status check_backward(const struct backward_call *call)
     OCLIN_TRY(oclin_tensor_check_readable(ctx, call->dy, "dy"));
     OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));
     if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));
-    if (l->activation == OCLIN_GELU && s->batch > 0) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->z, "z"));
+    if (keeps_z(l) && s->batch > 0) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->z, "z"));
     if (call->dx) OCLIN_TRY(check_dx(l, s, call->dy, call->dx));
     /* what (1) and (2) write: the gradients, or the parameters themselves */
     OCLIN_TRY(check_apart_from_all(l, s, call->dy, call->step ? l->w : l->dw, call->step ? "w" : "dw"));
@@ -515,7 +522,7 @@ static void set_grad_z(struct oclin_product *p, const struct backward_call *call
     const oclin_saved *s = call->saved;
     p->activation = call->layer->activation;
     p->a = oclin_operand_of(call->dy);
-    p->s = oclin_operand_of(p->activation == OCLIN_GELU ? s->z : s->y);
+    p->s = oclin_operand_of(keeps_z(call->layer) ? s->z : s->y);
 }
 
 /* (3) dX = dZ W */
@@ -539,7 +546,7 @@ static struct oclin_product product_dw(const struct backward_call *call)
     set_grad_z(&p, call);
     p.b = oclin_operand_of(call->saved->x);
     p.c = oclin_operand_of(call->step ? l->w : l->dw);
-    p.v = oclin_operand_of(call->step ? l->b : l->db);
+    p.db = oclin_operand_of(call->step ? l->b : l->db);
     p.scale = l->gradient == OCLIN_GRAD_MEAN ? (float)(1.0 / (double)batch) : 1.0f;
     p.flags = l->bias ? OCLIN_FLAG_BIAS : 0;
     if (call->step)
@@ -563,8 +570,8 @@ static struct oclin_product product_grads(const struct backward_call *call, cons
     p.flags = call->dx ? OCLIN_FLAG_DX : 0;
     if (!call->dx) p.c = dw->c; /* some valid buffer */
     p.x = dw->b;
-    p.z = dw->c;
-    p.v = dw->v;
+    p.dw = dw->c;
+    p.db = dw->db;
     p.scale = dw->scale;
     p.lr = dw->lr;
     if (wants_dw(call)) p.flags |= OCLIN_FLAG_DW | dw->flags;
@@ -660,7 +667,7 @@ static oclin_status verified_backward(const struct backward_call *call)
     const struct oclin_backward_check check = {.layer = linear_of(call->layer),
                                                .batch = s->batch,
                                                .x = s->x,
-                                               .s = call->layer->activation == OCLIN_GELU ? s->z : s->y,
+                                               .s = keeps_z(call->layer) ? s->z : s->y,
                                                .dy = call->dy,
                                                .dx = call->dx,
                                                .step = call->step,
@@ -668,7 +675,7 @@ static oclin_status verified_backward(const struct backward_call *call)
     struct oclin_before before;
     struct oclin_roundings roundings;
     /* z may have room for a larger batch; one that another layer has left in the state is not read */
-    const int64_t z_rows = call->layer->activation == OCLIN_GELU && s->z ? s->z->rows : 0;
+    const int64_t z_rows = keeps_z(call->layer) && s->z ? s->z->rows : 0;
     if (verify) OCLIN_TRY(oclin_verify_before(&check.layer, z_rows > s->batch ? z_rows : s->batch, &before));
     OCLIN_TRY(run_backward(call, &roundings));
     const oclin_status status = verify ? oclin_verify_backward(&check, &before, &roundings) : OCLIN_OK;
@@ -852,7 +859,7 @@ static int64_t products_scratch(const oclin_layer *l, int64_t batch, int product
 
 static int64_t z_bytes(const oclin_layer *l, int64_t batch)
 {
-    return l->activation == OCLIN_GELU ? batch * l->out * (int64_t)sizeof(float) : 0;
+    return keeps_z(l) ? batch * l->out * (int64_t)sizeof(float) : 0;
 }
 
 static oclin_status check_batch(const oclin_layer *l, int64_t batch)
