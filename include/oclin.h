@@ -30,9 +30,10 @@
  * - One thread at a time uses a context and everything that was made on it. Different contexts are
  *   independent. A context does not survive fork(): in the child every call returns OCLIN_E_STATE.
  * - PoCL before 6.0 ends the process where two contexts run kernels of the same text. There, each context
- *   that lives beside others builds kernels of its own. That costs their compile time once; then the disk has
- *   them. A context that is destroyed before oclin_context_finish() or a blocking read has seen its last
- *   kernel end keeps its place. From the 65th place on, contexts share one.
+ *   that lives beside others has a number, by which its kernels have texts of their own. That costs their
+ *   compile time once; then the disk has them. There are 64 numbers, and from the 65th context on contexts
+ *   share one. A context gives its number back when it is destroyed, unless neither oclin_context_finish()
+ *   nor a blocking read has seen its last kernel end.
  * - Each context keeps its own record of memory: who shares elements, what was written, zeros that are only
  *   marked, and what a failure left. Where two contexts on one cl_context see the same memory, the program
  *   tells them, as oclin_tensor_wrap() explains.
@@ -591,7 +592,7 @@ OCLIN_API oclin_status oclin_layer_forward_saved(oclin_layer *layer, oclin_tenso
                                                  oclin_saved *saved);
 
 /* The same product for inference: it keeps nothing. What an earlier forward kept stays as it is, unless y
- * overwrites it. */
+ * overwrites it. Errors are those of oclin_layer_forward(). */
 OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
 
 /**
