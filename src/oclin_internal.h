@@ -21,6 +21,7 @@
 #include "plan/plan.h"
 #include "plan/tune_table.h"
 #include "tensor/tensor.h"
+#include "tensor/uses.h"
 #include "tensor/written.h"
 #include "top/self_check.h"
 

@@ -774,6 +774,15 @@ oclin_status oclin_tensor_read_async(oclin_tensor *t, void *host, cl_event *even
     return oclin_flush(ctx, event);
 }
 
+oclin_status oclin_tensor_fill_inside(oclin_tensor *t, uint32_t bits)
+{
+    OCLIN_TRY(oclin_tensor_settle_others(t));
+    const oclin_status status = fill(t, bits);
+    if (status == OCLIN_OK || status == OCLIN_E_CL)
+        oclin_tensor_written(t, status); /* else it was never enqueued */
+    return status;
+}
+
 oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
 {
     if (!t) return OCLIN_E_ARG;
@@ -790,12 +799,7 @@ oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
         const float rounded = (float)value;
         memcpy(&bits, &rounded, sizeof bits);
     }
-    if (t->rows == 0) return OCLIN_OK;
-    OCLIN_TRY(oclin_tensor_settle_others(t));
-    const oclin_status status = fill(t, bits);
-    if (status == OCLIN_OK || status == OCLIN_E_CL)
-        oclin_tensor_written(t, status); /* else it was never enqueued */
-    return status;
+    return t->rows == 0 ? OCLIN_OK : oclin_tensor_fill_inside(t, bits);
 }
 
 /* Zeros that u has only marked, where they do not meet t. */

@@ -36,6 +36,8 @@ oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor,
                                   oclin_dtype dtype, int64_t rows, int64_t cols);
 oclin_status oclin_tensor_read_inside(oclin_tensor *t, void *host);
 oclin_status oclin_tensor_write_inside(oclin_tensor *t, const void *host);
+/* Each element becomes these bits. */
+oclin_status oclin_tensor_fill_inside(oclin_tensor *t, uint32_t bits);
 /* Whether two tensors share elements, exactly. */
 int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u);
 /* An operand's part of the argument checks; `name` is its letter in the sentences. */
