@@ -12,6 +12,7 @@
 #include "ops/product.h"
 #include "plan/additions.h"
 #include "plan/plan.h"
+#include "tensor/element.h"
 #include "tensor/uses.h"
 
 /* A forward, or an infer: z NULL. */
@@ -84,7 +85,7 @@ static oclin_status initialise(oclin_layer *l, cl_command_queue queue, oclin_ten
     enum { PIECE = 1 << 16 };
     const double limit = 1.0 / sqrt((double)l->in);
     const int64_t n = t->rows * t->cols;
-    float *piece = malloc(PIECE * sizeof *piece);
+    float *piece = malloc(PIECE * sizeof *piece); /* parameters are f32 */
     if (!piece) return oclin_fail(l->ctx, OCLIN_E_MEMORY, "no host memory for initial parameters");
     cl_int error = CL_SUCCESS;
     for (int64_t first = 0; first < n && !error; first += PIECE) {
@@ -803,7 +804,7 @@ static int64_t products_scratch(const oclin_layer *l, int64_t batch, int product
 
 static int64_t z_bytes(const oclin_layer *l, int64_t batch)
 {
-    return l->activation == OCLIN_GELU ? batch * l->out * (int64_t)sizeof(float) : 0;
+    return l->activation == OCLIN_GELU ? batch * l->out * oclin_element_bytes(OCLIN_F32) : 0;
 }
 
 static oclin_status check_batch(const oclin_layer *l, int64_t batch)

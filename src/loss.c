@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "plan/additions.h"
 #include "plan/plan.h"
+#include "tensor/element.h"
 #include "tensor/uses.h"
 
 /* Scratch: a float (row loss) and an int (row correct) for every row. */
@@ -41,7 +42,7 @@ oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *add
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
     if (!additions) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the additions is NULL");
-    if (cols < 1 || cols > INT64_MAX / (int64_t)sizeof(float))
+    if (cols < 1 || cols > INT64_MAX / oclin_element_bytes(OCLIN_F32))
         return oclin_fail(ctx, OCLIN_E_SHAPE, "a row of %lld columns is too short, or larger than any memory",
                           (long long)cols);
     oclin_plan_rows(ctx, 1, cols, OCLIN_LARGEST_GROUP, &plan);

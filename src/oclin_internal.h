@@ -20,6 +20,8 @@
 #include "plan/additions.h"
 #include "plan/plan.h"
 #include "plan/tune_table.h"
+#include "tensor/element.h"
+#include "tensor/rectangle.h"
 #include "tensor/tensor.h"
 #include "tensor/uses.h"
 #include "tensor/written.h"
