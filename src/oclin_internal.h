@@ -24,7 +24,10 @@
 #include "plan/simd.h"
 #include "plan/way.h"
 #include "plan/tune_table.h"
+#include "tensor/element.h"
+#include "tensor/rectangle.h"
 #include "tensor/tensor.h"
+#include "tensor/uses.h"
 #include "tensor/written.h"
 #include "top/self_check.h"
 

@@ -12,6 +12,7 @@
 
 #include "core/context.h"
 #include "core/error.h"
+#include "tensor/element.h"
 
 /* ------------------------------------------------------------------------------------------ host memory */
 
@@ -86,9 +87,10 @@ static oclin_status read_hidden(oclin_tensor *t, void *host)
     if (made == OCLIN_E_MEMORY)
         return oclin_fail_run(ctx, CL_MEM_OBJECT_ALLOCATION_FAILURE, "a buffer to verify through");
     OCLIN_TRY(made);
-    const size_t from[3] = {(size_t)t->offset * sizeof(float), 0, 0}, to[3] = {0, 0, 0};
-    const size_t row = (size_t)t->cols * sizeof(float), region[3] = {row, (size_t)t->rows, 1};
-    const size_t pitch = t->rows > 1 ? (size_t)t->stride * sizeof(float) : row;
+    const size_t bytes = (size_t)oclin_element_bytes(t->dtype);
+    const size_t from[3] = {(size_t)t->offset * bytes, 0, 0}, to[3] = {0, 0, 0};
+    const size_t row = (size_t)t->cols * bytes, region[3] = {row, (size_t)t->rows, 1};
+    const size_t pitch = t->rows > 1 ? (size_t)t->stride * bytes : row;
     const cl_int error = clEnqueueCopyBufferRect(ctx->queue, t->mem, open->mem, from, to, region, pitch, 0,
                                                  row, 0, 0, NULL, NULL);
     if (!error) oclin_tensor_written(open, OCLIN_OK);
@@ -110,14 +112,22 @@ static oclin_status look(oclin_tensor *t, void *host)
     return status;
 }
 
-/* A dense host copy; NULL for a NULL tensor. */
-static oclin_status copy_of(oclin_tensor *t, float **copy)
+/* A dense host copy, of whatever the elements are; NULL for a NULL tensor. */
+static oclin_status raw_copy_of(oclin_tensor *t, void **copy)
 {
     *copy = NULL;
     if (!t) return OCLIN_OK;
-    *copy = take(oclin_tensor_context(t), t->rows * t->cols, sizeof **copy);
+    *copy = take(oclin_tensor_context(t), t->rows * t->cols, (size_t)oclin_element_bytes(t->dtype));
     if (!*copy) return no_memory(oclin_tensor_context(t));
     return look(t, *copy);
+}
+
+static oclin_status copy_of(oclin_tensor *t, float **copy)
+{
+    void *raw;
+    const oclin_status status = raw_copy_of(t, &raw);
+    *copy = raw;
+    return status;
 }
 
 /* --------------------------------------------------------------------------------------------- comparing */
@@ -349,17 +359,18 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
     const int classes = call->target->dtype == OCLIN_I32;
     const char *operation = classes ? "cross_entropy" : "mse";
     struct expectation loss, dy;
-    float *y, *target;
+    float *y;
+    void *target;
     int64_t correct = 0;
     struct oclin_ref_case c = case_on(ctx, rows, 0, cols);
     c.additions = call->additions;
     OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
     OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
     OCLIN_TRY(copy_of(call->y, &y));
-    OCLIN_TRY(copy_of(call->target, &target)); /* four bytes an element, whatever they are */
+    OCLIN_TRY(raw_copy_of(call->target, &target));
     if (classes)
-        oclin_ref_cross_entropy(&c, y, (const int32_t *)(const void *)target, call->options.reduction,
-                                call->options.scale, loss.want, loss.bound, dy.want, dy.bound, &correct);
+        oclin_ref_cross_entropy(&c, y, target, call->options.reduction, call->options.scale, loss.want,
+                                loss.bound, dy.want, dy.bound, &correct);
     else
         oclin_ref_mse(&c, y, target, call->options.reduction, call->options.scale, loss.want, loss.bound,
                       dy.want, dy.bound);

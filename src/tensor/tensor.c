@@ -11,11 +11,11 @@
 #include "core/memory.h"
 #include "core/os.h"
 #include "core/program.h"
+#include "tensor/element.h"
+#include "tensor/rectangle.h"
 #include "tensor/written.h"
 
-/* Every dtype so far has four bytes: offsets of tensors of different dtypes in one buffer compare directly.
- */
-enum { ELEMENT_BYTES = 4, ALIGNED_BYTES = 16 };
+enum { ALIGNED_BYTES = 16 };
 
 /* One piece of device memory (never a sub-buffer), and every tensor that lives in it. */
 struct oclin_storage {
@@ -54,16 +54,22 @@ static oclin_status fill(const oclin_tensor *t, uint32_t bits)
 
 /* ------------------------------------------------------------------------------------------- neighbours */
 
-static int64_t span(int64_t rows, int64_t cols, int64_t stride);
-
-static int64_t first_of(const oclin_tensor *t)
+static int64_t bytes_of(const oclin_tensor *t)
 {
-    return t->origin + t->offset;
+    return oclin_element_bytes(t->dtype);
 }
 
-static int64_t end_of(const oclin_tensor *t)
+static int contiguous(const oclin_tensor *t)
 {
-    return first_of(t) + span(t->rows, t->cols, t->stride);
+    return t->rows <= 1 || t->stride == t->cols;
+}
+
+/* In the root buffer, in bytes: there tensors of different dtypes compare. */
+static struct oclin_rectangle place_of(const oclin_tensor *t)
+{
+    const int64_t bytes = bytes_of(t), first = (t->origin + t->offset) * bytes, cols = t->cols * bytes;
+    if (contiguous(t)) return (struct oclin_rectangle){first, t->rows > 0, t->rows * cols, cols};
+    return (struct oclin_rectangle){first, t->rows, cols, t->stride * bytes};
 }
 
 /* The next tensor behind `after` (NULL: of all) that shares elements with t, or is t; NULL: there is none.
@@ -72,9 +78,11 @@ static int64_t end_of(const oclin_tensor *t)
 static oclin_tensor *next_sharing(const oclin_tensor *t, const oclin_tensor *after)
 {
     const struct oclin_interval *at = after ? &after->place : NULL;
+    const struct oclin_rectangle place = place_of(t);
+    const int64_t end = oclin_rectangle_end(&place);
     oclin_tensor *u;
     do {
-        u = (oclin_tensor *)oclin_intervals_next(&t->storage->tensors, first_of(t), end_of(t), at);
+        u = (oclin_tensor *)oclin_intervals_next(&t->storage->tensors, place.first, end, at);
         at = u ? &u->place : NULL;
     } while (u && u != t && !oclin_tensor_overlap(t, u));
     return u;
@@ -134,8 +142,9 @@ static void storage_release(struct oclin_storage *s)
 
 static void work_out_alignment(oclin_tensor *t, int base_aligned)
 {
-    const int start = (t->origin + t->offset) % (ALIGNED_BYTES / ELEMENT_BYTES) == 0;
-    const int rows = t->rows <= 1 || t->stride % (ALIGNED_BYTES / ELEMENT_BYTES) == 0;
+    const int64_t aligned = ALIGNED_BYTES / bytes_of(t); /* elements */
+    const int start = (t->origin + t->offset) % aligned == 0;
+    const int rows = t->rows <= 1 || t->stride % aligned == 0;
     t->base_aligned = base_aligned;
     t->aligned = base_aligned && start && rows;
 }
@@ -157,8 +166,9 @@ static oclin_tensor *tensor_new(struct oclin_storage *storage, oclin_dtype dtype
     t->stride = stride;
     t->readable = t->writable = t->host_readable = t->host_writable = 1;
     storage->references++;
-    t->place.from = first_of(t);
-    t->place.to = end_of(t);
+    const struct oclin_rectangle place = place_of(t);
+    t->place.from = place.first;
+    t->place.to = oclin_rectangle_end(&place);
     oclin_intervals_add(&storage->tensors, &t->place);
     return t;
 }
@@ -210,16 +220,15 @@ static int64_t span(int64_t rows, int64_t cols, int64_t stride)
 static oclin_status check_dims(oclin_context *ctx, oclin_dtype dtype, int64_t rows, int64_t cols,
                                int64_t stride)
 {
-    if ((int)dtype != OCLIN_F32 && (int)dtype != OCLIN_I32)
-        return oclin_fail(ctx, OCLIN_E_ARG, "dtype %d is not known", (int)dtype);
+    if (!oclin_element_of(dtype)) return oclin_fail(ctx, OCLIN_E_ARG, "dtype %d is not known", (int)dtype);
     if (rows < 0 || cols < 1)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "a tensor of %lld x %lld: rows >= 0 and cols >= 1 are needed",
                           (long long)rows, (long long)cols);
     if (stride < cols)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "row_stride %lld is less than the %lld columns",
                           (long long)stride, (long long)cols);
-    const int64_t elements = span(rows, cols, stride);
-    if (elements < 0 || elements > INT64_MAX / ELEMENT_BYTES || (uint64_t)elements > SIZE_MAX / ELEMENT_BYTES)
+    const int64_t bytes = oclin_multiply(span(rows, cols, stride), oclin_element_bytes(dtype));
+    if (bytes < 0 || (uint64_t)bytes > SIZE_MAX)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "%lld rows of stride %lld overflow", (long long)rows,
                           (long long)stride);
     return OCLIN_OK;
@@ -236,7 +245,7 @@ oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor,
 {
     *tensor = NULL;
     OCLIN_TRY(check_dims(ctx, dtype, rows, cols, cols));
-    const int64_t bytes = span(rows, cols, cols) * ELEMENT_BYTES;
+    const int64_t bytes = span(rows, cols, cols) * oclin_element_bytes(dtype);
     cl_mem root = NULL;
     if (bytes > 0) {
         char what[80];
@@ -350,14 +359,13 @@ struct buffer_facts {
     cl_mem root;
     size_t size, origin; /* bytes */
     cl_mem_flags flags;
-    int aligned, misaligned; /* the start in memory: to 16 bytes; not even to an element */
+    uintptr_t host; /* where it starts in the host's memory, if there; else 0 */
 };
 
 static cl_int read_buffer_facts(cl_mem buffer, struct buffer_facts *f)
 {
     memset(f, 0, sizeof *f);
     cl_mem parent = NULL;
-    void *host = NULL;
     cl_int error = clGetMemObjectInfo(buffer, CL_MEM_SIZE, sizeof f->size, &f->size, NULL);
     if (!error) error = clGetMemObjectInfo(buffer, CL_MEM_FLAGS, sizeof f->flags, &f->flags, NULL);
     if (!error) error = clGetMemObjectInfo(buffer, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof parent, &parent, NULL);
@@ -367,9 +375,7 @@ static cl_int read_buffer_facts(cl_mem buffer, struct buffer_facts *f)
     cl_mem_flags root_flags = f->flags;
     if (!error) error = clGetMemObjectInfo(f->root, CL_MEM_FLAGS, sizeof root_flags, &root_flags, NULL);
     if (!error && (root_flags & CL_MEM_USE_HOST_PTR))
-        error = clGetMemObjectInfo(f->root, CL_MEM_HOST_PTR, sizeof host, &host, NULL);
-    f->aligned = (uintptr_t)host % ALIGNED_BYTES == 0;
-    f->misaligned = (uintptr_t)host % ELEMENT_BYTES != 0;
+        error = clGetMemObjectInfo(f->root, CL_MEM_HOST_PTR, sizeof f->host, &f->host, NULL);
     return error;
 }
 
@@ -418,14 +424,14 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
     struct buffer_facts f;
     cl_int error = read_buffer_facts(buffer, &f);
     if (error) return oclin_fail_cl(ctx, error, "clGetMemObjectInfo");
-    if (f.origin % ELEMENT_BYTES)
+    const size_t bytes = (size_t)oclin_element_bytes(dtype);
+    if (f.origin % bytes)
         return oclin_fail(ctx, OCLIN_E_ARG,
-                          "the sub-buffer starts at byte %zu, which is not a multiple of %d", f.origin,
-                          ELEMENT_BYTES);
-    if (f.misaligned)
-        return oclin_fail(ctx, OCLIN_E_ARG, "the buffer's host memory is not aligned to %d bytes",
-                          ELEMENT_BYTES);
-    const int64_t holds = (int64_t)(f.size / ELEMENT_BYTES), wanted = span(rows, cols, row_stride);
+                          "the sub-buffer starts at byte %zu, which is not a multiple of %zu", f.origin,
+                          bytes);
+    if (f.host % bytes)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the buffer's host memory is not aligned to %zu bytes", bytes);
+    const int64_t holds = (int64_t)(f.size / bytes), wanted = span(rows, cols, row_stride);
     if (offset < 0 || offset > holds || wanted > holds - offset)
         return oclin_fail(
             ctx, OCLIN_E_SHAPE,
@@ -435,8 +441,7 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
     struct oclin_storage *storage = NULL;
     OCLIN_TRY(storage_of(ctx, f.root, &storage));
     storage->references++; /* held until the tensor holds it */
-    oclin_tensor *t =
-        tensor_new(storage, dtype, (int64_t)(f.origin / ELEMENT_BYTES), offset, rows, cols, row_stride);
+    oclin_tensor *t = tensor_new(storage, dtype, (int64_t)(f.origin / bytes), offset, rows, cols, row_stride);
     if (t && buffer != f.root) {
         error = clRetainMemObject(buffer);
         if (!error) t->mem = buffer;
@@ -451,7 +456,7 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
     t->writable = !(f.flags & CL_MEM_READ_ONLY);
     t->host_readable = !(f.flags & (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS));
     t->host_writable = !(f.flags & (CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS));
-    work_out_alignment(t, f.aligned);
+    work_out_alignment(t, f.host % ALIGNED_BYTES == 0);
     inherit_state(t);
     *tensor = t;
     return OCLIN_OK;
@@ -459,68 +464,19 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
 
 /* --------------------------------------------------------------------------------------------- overlap */
 
-static int contiguous(const oclin_tensor *t)
-{
-    return t->rows <= 1 || t->stride == t->cols;
-}
-
-/* Whether this element of the root buffer is one of t. */
-static int holds(const oclin_tensor *t, int64_t element)
-{
-    if (element < first_of(t) || element >= end_of(t)) return 0;
-    return (element - first_of(t)) % t->stride < t->cols;
-}
-
-/* The smallest k >= 0 with least <= k a mod m <= most, for 0 < least <= most < m and 0 <= a < m; -1: there
- * is none, or it is so large that k a overflows. Where no multiple of a lies between the two, k goes y
- * times around m, and y answers the same question with m mod a: as in Euclid's algorithm, so that the depth
- * is logarithmic. */
-static int64_t first_multiple(int64_t a, int64_t m, int64_t least, int64_t most)
-{
-    if (a == 0) return -1;
-    const int64_t first = (least - 1) / a + 1;
-    if (first <= most / a) return first;
-    const int64_t y = first_multiple(m % a, a, a - most % a, a - least % a);
-    const int64_t around = y < 0 ? -1 : oclin_multiply(y, m);
-    return around < 0 || around > INT64_MAX - least ? -1 : (around + least - 1) / a + 1;
-}
-
-/* Whether a row i of t and a row j of u share elements: these begin at i s and far + j r, so that
- *
- *     far - t->cols < i s - j r < far + u->cols
- *
- * Rows of t outside [lowest, highest] lie before the first or behind the last row of u. For those inside,
- * the j that counts is there as soon as it is a whole number: what remains is whether k s + (lowest s -
- * least) mod r <= width for one of them. */
-static int rows_meet(const oclin_tensor *t, const oclin_tensor *u)
-{
-    const int64_t s = t->stride, r = u->stride, far = first_of(u) - first_of(t);
-    const int64_t least = far - t->cols + 1, most = far + u->cols - 1, width = most - least;
-    const int64_t reaches = u->rows > 1 ? (u->rows - 1) * r + most : most;
-    const int64_t lowest = least > 0 ? (least - 1) / s + 1 : 0;
-    const int64_t highest = reaches < 0 ? -1 : reaches / s < t->rows ? reaches / s : t->rows - 1;
-    if (lowest > highest) return 0;
-    const int64_t begin = (lowest > 0 ? lowest * s - least : -least) % r;
-    if (begin <= width) return 1;
-    const int64_t k = first_multiple(s % r, r, r - begin, r - begin + width);
-    return k >= 0 && k <= highest - lowest;
-}
-
 int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u)
 {
-    if (t->storage != u->storage || t->rows == 0 || u->rows == 0) return 0;
-    if (first_of(t) >= end_of(u) || first_of(u) >= end_of(t)) return 0;
-    return rows_meet(t, u);
+    if (t->storage != u->storage) return 0;
+    const struct oclin_rectangle a = place_of(t), b = place_of(u);
+    return oclin_rectangle_meets(&a, &b);
 }
 
 /* Whether every element of u is one of t. */
 static int covers(const oclin_tensor *t, const oclin_tensor *u)
 {
-    if (t == u) return 1;
-    if (t->storage != u->storage || first_of(u) < first_of(t) || end_of(u) > end_of(t)) return 0;
-    if (contiguous(t)) return 1;
-    if (u->rows > 1 && u->stride != t->stride) return 0;
-    return (first_of(u) - first_of(t)) % t->stride + u->cols <= t->cols;
+    if (t == u || t->storage != u->storage) return t == u;
+    const struct oclin_rectangle a = place_of(t), b = place_of(u);
+    return oclin_rectangle_covers(&a, &b);
 }
 
 /* ------------------------------------------------------------------------------------- state of contents */
@@ -547,20 +503,14 @@ oclin_status oclin_tensor_settle_others(oclin_tensor *t)
     return OCLIN_OK;
 }
 
-static struct oclin_rectangle rectangle_in_root(const oclin_tensor *t)
-{
-    if (contiguous(t)) return (struct oclin_rectangle){first_of(t), t->rows > 0, t->rows * t->cols, t->cols};
-    return (struct oclin_rectangle){first_of(t), t->rows, t->cols, t->stride};
-}
-
 int oclin_tensor_ever_written(const oclin_tensor *t)
 {
-    return oclin_written_any(&t->storage->written, rectangle_in_root(t));
+    return oclin_written_any(&t->storage->written, place_of(t));
 }
 
 static void record_write(oclin_tensor *t)
 {
-    if (!t->all_written) oclin_written_add(&t->storage->written, rectangle_in_root(t));
+    if (!t->all_written) oclin_written_add(&t->storage->written, place_of(t));
     t->all_written = 1;
 }
 
@@ -612,8 +562,8 @@ oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const
     if (oclin_tensor_context(t) != ctx)
         return oclin_fail(ctx, OCLIN_E_ARG, "%s belongs to another context", name);
     if (t->dtype != dtype)
-        return oclin_fail(ctx, OCLIN_E_ARG, "%s is %s, %s is needed", name,
-                          t->dtype == OCLIN_F32 ? "f32" : "i32", dtype == OCLIN_F32 ? "f32" : "i32");
+        return oclin_fail(ctx, OCLIN_E_ARG, "%s is %s, %s is needed", name, oclin_element_of(t->dtype)->name,
+                          oclin_element_of(dtype)->name);
     if (t->rows != rows || t->cols != cols)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "%s is %lld x %lld, %lld x %lld is needed", name,
                           (long long)t->rows, (long long)t->cols, (long long)rows, (long long)cols);
@@ -623,10 +573,11 @@ oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const
 static oclin_status check_written(oclin_context *ctx, const oclin_tensor *t, const char *name)
 {
     if (t->all_written) return OCLIN_OK;
-    const int64_t i = oclin_written_missing(&t->storage->written, rectangle_in_root(t));
+    const int64_t i = oclin_written_missing(&t->storage->written, place_of(t));
     if (i < 0) return OCLIN_OK;
+    const int64_t element = i / bytes_of(t);
     return oclin_fail(ctx, OCLIN_E_STATE, "%s is read, but its element [%lld, %lld] was never written", name,
-                      (long long)(i / t->cols), (long long)(i % t->cols));
+                      (long long)(element / t->cols), (long long)(element % t->cols));
 }
 
 oclin_status oclin_tensor_check_readable(oclin_context *ctx, const oclin_tensor *t, const char *name)
@@ -650,50 +601,57 @@ oclin_status oclin_tensor_check_apart(oclin_context *ctx, const oclin_tensor *ou
                                       const oclin_tensor *other, const char *other_name)
 {
     if (!out || !other || !oclin_tensor_overlap(out, other)) return OCLIN_OK;
+    const int64_t first = out->origin + out->offset, first_other = other->origin + other->offset;
     return oclin_fail(
         ctx, OCLIN_E_ARG,
         "%s (elements %lld to %lld) and %s (%lld to %lld) share elements of one buffer; %s is written",
-        out_name, (long long)first_of(out), (long long)end_of(out) - 1, other_name,
-        (long long)first_of(other), (long long)end_of(other) - 1, out_name);
+        out_name, (long long)first, (long long)(first + span(out->rows, out->cols, out->stride) - 1),
+        other_name, (long long)first_other,
+        (long long)(first_other + span(other->rows, other->cols, other->stride) - 1), out_name);
 }
 
 /* -------------------------------------------------------------------------------------- copying, filling */
 
-/* A strided tensor as the rectangle that OpenCL copies; the host side is dense. */
-struct rectangle {
-    size_t buffer_origin[3], host_origin[3], region[3];
+size_t oclin_tensor_host_bytes(const oclin_tensor *t)
+{
+    return (size_t)(t->rows * t->cols * bytes_of(t));
+}
+
+/* A strided tensor as the rectangle that OpenCL copies, in bytes; the host side is dense. */
+struct copied {
+    size_t buffer_origin[3], host_origin[3], region[3], stride;
 };
 
-static struct rectangle rectangle_of(const oclin_tensor *t)
+static struct copied copied_of(const oclin_tensor *t)
 {
-    const struct rectangle r = {{(size_t)t->offset * ELEMENT_BYTES, 0, 0},
-                                {0, 0, 0},
-                                {(size_t)t->cols * ELEMENT_BYTES, (size_t)t->rows, 1}};
-    return r;
+    const int64_t bytes = bytes_of(t);
+    const struct copied c = {{(size_t)(t->offset * bytes), 0, 0},
+                             {0, 0, 0},
+                             {(size_t)(t->cols * bytes), (size_t)t->rows, 1},
+                             contiguous(t) ? (size_t)(t->cols * bytes) : (size_t)(t->stride * bytes)};
+    return c;
 }
 
 static cl_int copy_in(oclin_tensor *t, const void *host, cl_bool blocking, cl_event *event)
 {
     cl_command_queue queue = oclin_tensor_context(t)->queue;
+    const struct copied c = copied_of(t);
     if (contiguous(t))
-        return clEnqueueWriteBuffer(queue, t->mem, blocking, (size_t)t->offset * ELEMENT_BYTES,
-                                    (size_t)(t->rows * t->cols) * ELEMENT_BYTES, host, 0, NULL, event);
-    const struct rectangle r = rectangle_of(t);
-    return clEnqueueWriteBufferRect(queue, t->mem, blocking, r.buffer_origin, r.host_origin, r.region,
-                                    (size_t)t->stride * ELEMENT_BYTES, 0, (size_t)t->cols * ELEMENT_BYTES, 0,
+        return clEnqueueWriteBuffer(queue, t->mem, blocking, c.buffer_origin[0], oclin_tensor_host_bytes(t),
                                     host, 0, NULL, event);
+    return clEnqueueWriteBufferRect(queue, t->mem, blocking, c.buffer_origin, c.host_origin, c.region,
+                                    c.stride, 0, c.region[0], 0, host, 0, NULL, event);
 }
 
 static cl_int copy_out(oclin_tensor *t, void *host, cl_bool blocking, cl_event *event)
 {
     cl_command_queue queue = oclin_tensor_context(t)->queue;
+    const struct copied c = copied_of(t);
     if (contiguous(t))
-        return clEnqueueReadBuffer(queue, t->mem, blocking, (size_t)t->offset * ELEMENT_BYTES,
-                                   (size_t)(t->rows * t->cols) * ELEMENT_BYTES, host, 0, NULL, event);
-    const struct rectangle r = rectangle_of(t);
-    return clEnqueueReadBufferRect(queue, t->mem, blocking, r.buffer_origin, r.host_origin, r.region,
-                                   (size_t)t->stride * ELEMENT_BYTES, 0, (size_t)t->cols * ELEMENT_BYTES, 0,
+        return clEnqueueReadBuffer(queue, t->mem, blocking, c.buffer_origin[0], oclin_tensor_host_bytes(t),
                                    host, 0, NULL, event);
+    return clEnqueueReadBufferRect(queue, t->mem, blocking, c.buffer_origin, c.host_origin, c.region,
+                                   c.stride, 0, c.region[0], 0, host, 0, NULL, event);
 }
 
 static oclin_status write_tensor(oclin_tensor *t, const void *host, cl_bool blocking, cl_event *event)
@@ -774,23 +732,8 @@ oclin_status oclin_tensor_read_async(oclin_tensor *t, void *host, cl_event *even
     return oclin_flush(ctx, event);
 }
 
-oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
+oclin_status oclin_tensor_fill_inside(oclin_tensor *t, uint32_t bits)
 {
-    if (!t) return OCLIN_E_ARG;
-    oclin_context *ctx = oclin_tensor_context(t);
-    OCLIN_TRY(oclin_enter(ctx));
-    OCLIN_TRY(oclin_tensor_check_writable(ctx, t, "the tensor"));
-    uint32_t bits;
-    if (t->dtype == OCLIN_I32) {
-        if (!(value >= INT32_MIN && value <= INT32_MAX) || value != floor(value))
-            return oclin_fail(ctx, OCLIN_E_ARG, "%.17g is no 32-bit integer", value);
-        const int32_t whole = (int32_t)value;
-        memcpy(&bits, &whole, sizeof bits);
-    } else {
-        const float rounded = (float)value;
-        memcpy(&bits, &rounded, sizeof bits);
-    }
-    if (t->rows == 0) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_settle_others(t));
     const oclin_status status = fill(t, bits);
     if (status == OCLIN_OK || status == OCLIN_E_CL)
@@ -798,20 +741,35 @@ oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
     return status;
 }
 
-/* Zeros that u has only marked, where they do not meet t. */
+oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
+{
+    if (!t) return OCLIN_E_ARG;
+    oclin_context *ctx = oclin_tensor_context(t);
+    OCLIN_TRY(oclin_enter(ctx));
+    OCLIN_TRY(oclin_tensor_check_writable(ctx, t, "the tensor"));
+    const struct oclin_element *element = oclin_element_of(t->dtype);
+    uint32_t bits;
+    if (!element->bits(value, &bits))
+        return oclin_fail(ctx, OCLIN_E_ARG, "%.17g is no %s", value, element->kind);
+    return t->rows == 0 ? OCLIN_OK : oclin_tensor_fill_inside(t, bits);
+}
+
+/* Zeros that u has only marked, where they do not meet t. In steps of the smaller one's elements: a byte more
+ * or less is never half of an element. */
 static cl_int zero_around(const oclin_tensor *u, const oclin_tensor *t)
 {
-    const cl_uint zero = 0;
+    const cl_ulong zero = 0;
+    const struct oclin_rectangle touched = place_of(t);
+    const int64_t bytes = bytes_of(u), unit = oclin_least(bytes, bytes_of(t)), cols = u->cols * bytes;
     cl_int error = CL_SUCCESS;
     for (int64_t r = 0; r < u->rows && !error; r++) {
-        const int64_t row = u->offset + r * u->stride;
-        for (int64_t from = 0, to; from < u->cols && !error; from = to + 1) {
-            for (to = from; to < u->cols; to++) /* as far as t leaves it */
-                if (holds(t, u->origin + row + to)) break;
+        const int64_t row = (u->offset + r * u->stride) * bytes;
+        for (int64_t from = 0, to; from < cols && !error; from = to + unit) {
+            for (to = from; to < cols; to += unit) /* as far as t leaves it */
+                if (oclin_rectangle_holds(&touched, u->origin * bytes + row + to)) break;
             if (to > from)
-                error = clEnqueueFillBuffer(oclin_tensor_context(u)->queue, u->mem, &zero, sizeof zero,
-                                            (size_t)(row + from) * sizeof zero,
-                                            (size_t)(to - from) * sizeof zero, 0, NULL, NULL);
+                error = clEnqueueFillBuffer(oclin_tensor_context(u)->queue, u->mem, &zero, (size_t)unit,
+                                            (size_t)(row + from), (size_t)(to - from), 0, NULL, NULL);
         }
     }
     return error;

@@ -6,11 +6,11 @@
 #include "core/launch.h"
 
 struct oclin_tensor {
-    struct oclin_interval place; /* first: in storage's tree, elements of the root buffer */
+    struct oclin_interval place; /* first: in storage's tree, bytes of the root buffer */
     int64_t references;
     struct oclin_storage *storage;
     cl_mem mem;     /* what kernels are given; NULL without memory (0 rows) */
-    int64_t origin; /* of mem within the root buffer, elements */
+    int64_t origin; /* of mem within the root buffer, elements of its own dtype */
     int64_t offset, rows, cols, stride;
     oclin_dtype dtype;
     int host_readable, host_writable; /* by copies to and from the host */
@@ -36,6 +36,10 @@ oclin_status oclin_tensor_make_by(cl_command_queue queue, oclin_tensor **tensor,
                                   oclin_dtype dtype, int64_t rows, int64_t cols);
 oclin_status oclin_tensor_read_inside(oclin_tensor *t, void *host);
 oclin_status oclin_tensor_write_inside(oclin_tensor *t, const void *host);
+/* Of a dense copy on the host. */
+size_t oclin_tensor_host_bytes(const oclin_tensor *t);
+/* Each element becomes these bits. */
+oclin_status oclin_tensor_fill_inside(oclin_tensor *t, uint32_t bits);
 /* Whether two tensors share elements, exactly. */
 int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u);
 /* An operand's part of the argument checks; `name` is its letter in the sentences. */

@@ -1,5 +1,5 @@
 /*
- * Which elements of a piece of memory were ever written: a sorted list of intervals that do not touch.
+ * Which bytes of a piece of memory were ever written: a sorted list of intervals that do not touch.
  * Written in order or as a whole, as memory nearly always is, it is one interval.
  */
 #include "tensor/written.h"
@@ -76,7 +76,7 @@ static int64_t rows_within(const struct oclin_piece *p, const struct oclin_recta
     return next < t->rows ? next : t->rows;
 }
 
-/* The interval that holds the element `at`; NULL: it was never written. */
+/* The interval that holds the byte `at`; NULL: it was never written. */
 static const struct oclin_piece *piece_at(const struct oclin_written *w, int64_t at)
 {
     const int64_t i = first_behind(w, at + 1);

@@ -1,20 +1,15 @@
-/* Which elements of a piece of memory were ever written. */
+/* Which bytes of a piece of memory were ever written. */
 #ifndef OCLIN_TENSOR_WRITTEN_H
 #define OCLIN_TENSOR_WRITTEN_H
 
-#include "core/base.h"
+#include "tensor/rectangle.h"
 
-/* rows x cols elements of a piece of memory. */
-struct oclin_rectangle {
-    int64_t first, rows, cols, stride;
-};
-
-/* The elements [from, to). */
+/* The bytes [from, to). */
 struct oclin_piece {
     int64_t from, to;
 };
 
-/* Which elements of a piece of memory were ever written. Starts as zeros, and is not moved. */
+/* Which bytes of a piece of memory were ever written. Starts as zeros, and is not moved. */
 enum { OCLIN_FEW_PIECES = 4 };
 struct oclin_written {
     int all; /* everything counts as written */
@@ -23,7 +18,7 @@ struct oclin_written {
 };
 
 void oclin_written_add(struct oclin_written *w, struct oclin_rectangle t);
-/* The first element, counted densely, that was never written; -1: all were. */
+/* The first byte, counted densely, that was never written; -1: all were. */
 int64_t oclin_written_missing(const struct oclin_written *w, struct oclin_rectangle t);
 /* Whether any was. */
 int oclin_written_any(const struct oclin_written *w, struct oclin_rectangle t);

@@ -75,10 +75,10 @@ static void bench_free(struct bench *b)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) oclin_tensor_destroy(all[i]);
 }
 
-/* Host memory for rows of 4 bytes an element, or a failure. */
+/* Host memory for all elements, or a failure. */
 static oclin_status host_memory(const oclin_tensor *t, void **host)
 {
-    *host = malloc((size_t)(t->rows * t->cols) * 4);
+    *host = malloc(oclin_tensor_host_bytes(t));
     return *host ? OCLIN_OK
                  : oclin_fail(oclin_tensor_context(t), OCLIN_E_MEMORY, "no host memory for the self-check");
 }
