@@ -511,11 +511,14 @@ struct oclin_layer_options {
      * Anything else (what another layer computed, what was written, the caller's own memory) is a gradient,
      * which backward adds to and step applies. To start without it, call oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
+    /* The activation's number, where it has one; a finite one above 0, or, below 0, the usual one. */
+    float alpha;
+    int reserved; /* 0 */
 };
 #define OCLIN_LAYER_OPTIONS_INIT                                                                        \
     {                                                                                                   \
         sizeof(struct oclin_layer_options), 1, OCLIN_NONE, OCLIN_INIT_UNIFORM, 0, OCLIN_GRAD_SUM, NULL, \
-            NULL, NULL, NULL                                                                            \
+            NULL, NULL, NULL, -1, 0                                                                     \
     }
 
 /* The learning rate of mnn's step(lr=0.01). */

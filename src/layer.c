@@ -39,8 +39,17 @@ struct backward_call {
 /* What a check needs to know of it. */
 static struct oclin_linear linear_of(const oclin_layer *l)
 {
-    return (struct oclin_linear){l->ctx,  l->in, l->out, l->activation, l->gradient,
-                                 l->bias, l->w,  l->b,   l->dw,         l->db};
+    return (struct oclin_linear){.ctx = l->ctx,
+                                 .in = l->in,
+                                 .out = l->out,
+                                 .activation = l->activation,
+                                 .alpha = l->alpha,
+                                 .gradient = l->gradient,
+                                 .bias = l->bias,
+                                 .w = l->w,
+                                 .b = l->b,
+                                 .dw = l->dw,
+                                 .db = l->db};
 }
 
 /* ---------------------------------------------------------------------------------- making and dropping */
@@ -59,6 +68,10 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
         return oclin_fail(ctx, OCLIN_E_ARG, "gradient %d is not known", (int)o->gradient);
     if (o->bias != 0 && o->bias != 1)
         return oclin_fail(ctx, OCLIN_E_ARG, "bias is %d, 0 or 1 is needed", o->bias);
+    if (!(o->alpha != 0) || isinf(o->alpha))
+        return oclin_fail(ctx, OCLIN_E_ARG, "alpha is %g, a finite number that is not 0 is needed",
+                          (double)o->alpha);
+    if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
     if (!o->bias && (o->b || o->db))
         return oclin_fail(ctx, OCLIN_E_ARG, "b or db is given to a layer without bias");
     return OCLIN_OK;
@@ -220,6 +233,7 @@ oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t
     l->in = n_in;
     l->out = n_out;
     l->activation = o.activation;
+    l->alpha = oclin_activation_alpha(o.activation, o.alpha);
     l->gradient = o.gradient;
     l->bias = o.bias;
     const oclin_status status = set_up(l, &o);
@@ -379,7 +393,8 @@ static oclin_status run_forward(struct forward_call *call)
 {
     oclin_layer *l = call->layer;
     oclin_context *ctx = l->ctx;
-    struct oclin_product p = {.id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .scale = 1.0f};
+    struct oclin_product p = {
+        .id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .alpha = l->alpha, .scale = 1.0f};
     p.a = oclin_operand_of(call->x);
     p.b = oclin_operand_of(l->w);
     p.c = oclin_operand_of(call->y);
@@ -499,6 +514,7 @@ static void set_grad_z(struct oclin_product *p, const struct backward_call *call
 {
     const oclin_saved *s = call->saved;
     p->activation = call->layer->activation;
+    p->alpha = call->layer->alpha;
     p->a = oclin_operand_of(call->dy);
     p->s = oclin_operand_of(keeps_z(call->layer) ? s->z : s->y);
 }

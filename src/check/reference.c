@@ -12,11 +12,14 @@
 #include "ops/activation.h"
 #include "ops/bounds.h"
 
-/* A caller's case of any age: what it does not have takes its default. */
+/* A caller's case of any age: what it does not have takes its default; an activation that is not known is
+ * none. */
 static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
 {
     struct oclin_ref_case c = OCLIN_REF_CASE_INIT(0, 0, 0);
     if (from) memcpy(&c, from, from->size < sizeof c ? from->size : sizeof c);
+    if (!oclin_activation_row(c.activation)) c.activation = OCLIN_NONE;
+    c.alpha = oclin_activation_alpha(c.activation, c.alpha);
     return c;
 }
 
@@ -96,11 +99,9 @@ static double bound_of(const struct oclin_ref_case *c, const struct sum *sum, in
 
 /* ----------------------------------------------------------------------------------------- activations */
 
-/* An activation that is not known is none. */
 static const struct oclin_activation_row *row_of(const struct oclin_ref_case *c)
 {
-    const struct oclin_activation_row *row = oclin_activation_row(c->activation);
-    return row ? row : oclin_activation_row(OCLIN_NONE);
+    return oclin_activation_row(c->activation);
 }
 
 static double grad_z(const struct oclin_ref_case *c, double dy, double s)
