@@ -564,6 +564,28 @@ OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tens
                                                   oclin_saved *saved);
 
 /**
+ * (3) dX = dZ W alone, with dZ = act'(Z) * dY: for an input that has a gradient where the layer's parameters have
+ * none to learn from (a frozen layer, the input of a discriminator). What PyTorch's
+ * torch.autograd.grad(y, x, dy) gives.
+ *
+ * dy  (batch, out)  f32; read only
+ * dx  (batch, in)   f32; overwritten: what it held is never read; must not share elements with the operands
+ *                   that oclin_layer_backward() keeps it apart from
+ *
+ * Belongs to a forward as oclin_layer_backward(), and does not consume it. Parameters and gradients stay as they are, in
+ * whatever state: dW and db may hold something or be unspecified, and are not allocated; w and b may be
+ * read-only. x and b are not read: x may have been written since. batch = 0: nothing is launched.
+ *
+ * OCLIN_OK;  OCLIN_E_ARG: NULL (dx, too), other context or dtype, dx read-only, shared elements, y in a
+ * CL_MEM_WRITE_ONLY buffer where the activation needs it;  OCLIN_E_SHAPE: as backward;  OCLIN_E_STATE: no
+ * forward yet, `saved` is of another layer, y where the activation needs it (strict: or w) was written since,
+ * dy, y or w unspecified after a failure;  OCLIN_E_MEMORY: scratch;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ */
+OCLIN_API oclin_status oclin_layer_backward_x(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
+OCLIN_API oclin_status oclin_layer_backward_x_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                    oclin_saved *saved);
+
+/**
  * Clears dW and db. Only a mark: the next backward overwrites, reads through oclin see zeros. A cl_mem taken
  * from dW or db earlier does not: it may hold the old values until the next read or backward, or until
  * oclin_tensor_cl_mem() is called again.
@@ -573,7 +595,9 @@ OCLIN_API oclin_status oclin_layer_zero_grad(oclin_layer *layer);
 
 /**
  * Plain SGD: W -= lr dW, b -= lr db.                                 [mnn LinearLayer.step]
- * Does not clear the gradients and may be repeated. lr is finite and >= 0; 0 changes nothing.
+ * Does not clear the gradients and may be repeated. lr is finite and >= 0. 0 is a
+ * number like any other: w - 0 dW is NaN where dW is NaN or infinite, as with PyTorch's SGD.
+ * A gradient that is cleared changes nothing.
  *
  * OCLIN_OK;  OCLIN_E_ARG: NULL, lr negative, NaN or infinite, w or b read-only;  OCLIN_E_STATE: no gradient
  * was ever computed, written or handed in, or it is unspecified after a failure;  OCLIN_E_BUILD;
@@ -789,8 +813,7 @@ OCLIN_API void oclin_ref_accumulate(const struct oclin_ref_case *c, int64_t n, c
                                     const double *dw, const double *dw_bound, double *sum, double *bound);
 
 /* step: w_new[i] = w[i] - lr dw[i]. dw_bound (how far dw itself may be off; NULL: it is exact) and bound may
- * be NULL. lr = 0 changes nothing, as oclin_layer_step(), beside an infinite gradient, too. The case as
- * above. */
+ * be NULL. The case as above. */
 OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const float *w, const double *dw,
                               const double *dw_bound, float lr, double *w_new, double *bound);
 
