@@ -9,6 +9,7 @@
 #include "check/verify.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "ops/activation.h"
 #include "ops/product.h"
 #include "plan/additions.h"
 #include "plan/plan.h"
@@ -39,8 +40,17 @@ struct backward_call {
 /* What a check needs to know of it. */
 static struct oclin_linear linear_of(const oclin_layer *l)
 {
-    return (struct oclin_linear){l->ctx,  l->in, l->out, l->activation, l->gradient,
-                                 l->bias, l->w,  l->b,   l->dw,         l->db};
+    return (struct oclin_linear){.ctx = l->ctx,
+                                 .in = l->in,
+                                 .out = l->out,
+                                 .activation = l->activation,
+                                 .alpha = l->alpha,
+                                 .gradient = l->gradient,
+                                 .bias = l->bias,
+                                 .w = l->w,
+                                 .b = l->b,
+                                 .dw = l->dw,
+                                 .db = l->db};
 }
 
 /* ---------------------------------------------------------------------------------- making and dropping */
@@ -51,7 +61,7 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
     if (n_in < 1 || n_out < 1)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "a layer from %lld to %lld features: both must be at least 1",
                           (long long)n_in, (long long)n_out);
-    if ((int)o->activation < OCLIN_NONE || (int)o->activation > OCLIN_GELU)
+    if (!oclin_activation_row(o->activation))
         return oclin_fail(ctx, OCLIN_E_ARG, "activation %d is not known", (int)o->activation);
     if ((int)o->init < OCLIN_INIT_UNIFORM || (int)o->init > OCLIN_INIT_ZERO)
         return oclin_fail(ctx, OCLIN_E_ARG, "init %d is not known", (int)o->init);
@@ -59,6 +69,10 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
         return oclin_fail(ctx, OCLIN_E_ARG, "gradient %d is not known", (int)o->gradient);
     if (o->bias != 0 && o->bias != 1)
         return oclin_fail(ctx, OCLIN_E_ARG, "bias is %d, 0 or 1 is needed", o->bias);
+    if (!(o->alpha != 0) || isinf(o->alpha))
+        return oclin_fail(ctx, OCLIN_E_ARG, "alpha is %g, a finite number that is not 0 is needed",
+                          (double)o->alpha);
+    if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
     if (!o->bias && (o->b || o->db))
         return oclin_fail(ctx, OCLIN_E_ARG, "b or db is given to a layer without bias");
     return OCLIN_OK;
@@ -220,6 +234,7 @@ oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t
     l->in = n_in;
     l->out = n_out;
     l->activation = o.activation;
+    l->alpha = oclin_activation_alpha(o.activation, o.alpha);
     l->gradient = o.gradient;
     l->bias = o.bias;
     const oclin_status status = set_up(l, &o);
@@ -265,6 +280,12 @@ void oclin_saved_destroy(oclin_saved *s)
     free(s);
 }
 
+/* Where the derivative is taken from z. */
+static int keeps_z(const oclin_layer *l)
+{
+    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Z;
+}
+
 static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
 {
     return z && z->rows >= batch && z->cols == l->out;
@@ -274,11 +295,11 @@ static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
  * replaces it: a larger one waits beside it. */
 static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 {
-    if (l->activation != OCLIN_GELU || batch == 0) return OCLIN_OK;
+    if (!keeps_z(l) || batch == 0) return OCLIN_OK;
     if (holds(s->z, l, batch) || holds(s->larger_z, l, batch)) return OCLIN_OK;
     oclin_tensor *z;
     OCLIN_TRY(oclin_tensor_make(&z, l->ctx, OCLIN_F32, batch, l->out));
-    oclin_log(l->ctx, "z of a GELU layer grows to %lld x %lld", (long long)batch, (long long)l->out);
+    oclin_log(l->ctx, "z of a layer grows to %lld x %lld", (long long)batch, (long long)l->out);
     oclin_tensor_destroy(s->larger_z);
     s->larger_z = z;
     return OCLIN_OK;
@@ -287,7 +308,7 @@ static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 /* The z that a forward with this batch writes; NULL if it keeps none. */
 static oclin_tensor *z_for(const oclin_layer *l, const oclin_saved *s, int64_t batch)
 {
-    if (l->activation != OCLIN_GELU || batch == 0) return NULL;
+    if (!keeps_z(l) || batch == 0) return NULL;
     return holds(s->z, l, batch) ? s->z : s->larger_z;
 }
 
@@ -303,7 +324,7 @@ static void adopt_z(oclin_saved *s, const oclin_tensor *z)
 /* The pre-activation is not needed where the derivative can be had from y. */
 static int needs_y(const oclin_layer *l)
 {
-    return l->activation == OCLIN_RELU || l->activation == OCLIN_SIGMOID || l->activation == OCLIN_TANH;
+    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Y;
 }
 
 static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, oclin_tensor *y)
@@ -374,11 +395,12 @@ static oclin_status run_forward(struct forward_call *call)
 {
     oclin_layer *l = call->layer;
     oclin_context *ctx = l->ctx;
-    struct oclin_product p = {.id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .scale = 1.0f};
+    struct oclin_product p = {
+        .id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .alpha = l->alpha, .scale = 1.0f};
     p.a = oclin_operand_of(call->x);
     p.b = oclin_operand_of(l->w);
     p.c = oclin_operand_of(call->y);
-    p.v = oclin_operand_of(l->b);
+    p.bias = oclin_operand_of(l->b);
     p.z = oclin_operand_of(call->z);
     p.m = call->x->rows;
     p.n = l->out;
@@ -461,7 +483,7 @@ static void set_uses(struct backward_call *call)
     const int adds = !is_cleared(l->dw) || !is_cleared(l->db), x_alone = call->x_alone;
     const int gradients = call->step || x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES;
     const int parameters = call->step ? OCLIN_ADDS : OCLIN_READS;
-    oclin_tensor *z = l->activation == OCLIN_GELU && s->batch > 0 ? s->z : NULL;
+    oclin_tensor *z = keeps_z(l) && s->batch > 0 ? s->z : NULL;
     const struct oclin_use uses[] = {[USE_DY] = {call->dy, "dy", OCLIN_F32, s->batch, l->out, OCLIN_READS},
                                      [USE_X] = oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS),
                                      [USE_Y] = oclin_use_as_it_is(s->y, "y", OCLIN_READS),
@@ -488,8 +510,9 @@ static void set_grad_z(struct oclin_product *p, const struct backward_call *call
 {
     const oclin_saved *s = call->saved;
     p->activation = call->layer->activation;
+    p->alpha = call->layer->alpha;
     p->a = oclin_operand_of(call->dy);
-    p->s = oclin_operand_of(p->activation == OCLIN_GELU ? s->z : s->y);
+    p->s = oclin_operand_of(keeps_z(call->layer) ? s->z : s->y);
 }
 
 /* (3) dX = dZ W */
@@ -513,7 +536,7 @@ static struct oclin_product product_dw(const struct backward_call *call)
     set_grad_z(&p, call);
     p.b = oclin_operand_of(call->saved->x);
     p.c = oclin_operand_of(call->step ? l->w : l->dw);
-    p.v = oclin_operand_of(call->step ? l->b : l->db);
+    p.db = oclin_operand_of(call->step ? l->b : l->db);
     p.scale = l->gradient == OCLIN_GRAD_MEAN ? (float)(1.0 / (double)batch) : 1.0f;
     p.flags = l->bias ? OCLIN_FLAG_BIAS : 0;
     if (call->step)
@@ -531,8 +554,8 @@ static struct oclin_product product_grads(const struct backward_call *call, cons
     p.flags = call->dx ? OCLIN_FLAG_DX : 0;
     if (!call->dx) p.c = dw->c; /* some valid buffer */
     p.x = dw->b;
-    p.z = dw->c;
-    p.v = dw->v;
+    p.dw = dw->c;
+    p.db = dw->db;
     p.scale = dw->scale;
     p.lr = dw->lr;
     if (!call->x_alone) p.flags |= OCLIN_FLAG_DW | dw->flags;
@@ -614,7 +637,7 @@ static oclin_status verified_backward(const struct backward_call *call)
     struct oclin_backward_check check = {.layer = linear_of(call->layer),
                                          .batch = s->batch,
                                          .x = s->x,
-                                         .s = call->layer->activation == OCLIN_GELU ? s->z : s->y,
+                                         .s = keeps_z(call->layer) ? s->z : s->y,
                                          .dy = call->dy,
                                          .dx = call->dx,
                                          .step = call->step,
@@ -623,7 +646,7 @@ static oclin_status verified_backward(const struct backward_call *call)
     struct oclin_before before;
     struct oclin_roundings roundings;
     /* z may have room for a larger batch; one that another layer has left in the state is not read */
-    const int64_t z_rows = call->layer->activation == OCLIN_GELU && s->z ? s->z->rows : 0;
+    const int64_t z_rows = keeps_z(call->layer) && s->z ? s->z->rows : 0;
     if (verify) OCLIN_TRY(oclin_verify_before(&check.layer, z_rows > s->batch ? z_rows : s->batch, &before));
     OCLIN_TRY(run_backward(call, &roundings));
     if (!verify) return OCLIN_OK;
@@ -822,7 +845,7 @@ static int64_t products_scratch(const oclin_layer *l, int64_t batch, int product
 
 static int64_t z_bytes(const oclin_layer *l, int64_t batch)
 {
-    return l->activation == OCLIN_GELU ? batch * l->out * oclin_element_bytes(OCLIN_F32) : 0;
+    return keeps_z(l) ? batch * l->out * oclin_element_bytes(OCLIN_F32) : 0;
 }
 
 static oclin_status check_batch(const oclin_layer *l, int64_t batch)

@@ -20,6 +20,7 @@ struct oclin_layer {
     uint64_t id;
     int64_t in, out;
     oclin_activation activation;
+    float alpha;
     oclin_gradient gradient;
     int bias;
     int computed; /* a backward has computed gradients, or one was handed in that is not cleared */

@@ -111,7 +111,8 @@ static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t
     l->kernel = NULL;
     for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
         oclin_plan_rows(ctx, rows, cols, group, &l->plan);
-        OCLIN_TRY(oclin_program_kernel(ctx, id, &l->plan.tile, OCLIN_NONE, &l->kernel));
+        const struct oclin_kernel_request request = {.id = id, .tile = l->plan.tile};
+        OCLIN_TRY(oclin_program_kernel(ctx, &request, &l->kernel));
     }
     return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
 }

@@ -57,7 +57,7 @@ int64_t first_not_poison(const float *p, int64_t n);
 /* A reference's case for data that are random: with the bounds that see more than the proven ones do. */
 #define RANDOM_CASE(batch, in, out)                                                                     \
     ((struct oclin_ref_case){sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, \
-                             OCLIN_RANDOM, 0, 0, 0})
+                             OCLIN_RANDOM, 0, 0, 0, -1})
 
 /* --------------------------------------------------------------------------------------- comparisons */
 

@@ -57,7 +57,7 @@ static oclin_context *context_of(const struct made_up *d, const char *plan)
     f->sub_group = d->sub_group;
     f->cache = 32 << 20;
     f->queues = strstr(d->name, "threads") != NULL;
-    strcpy(ctx->plan.name, plan);
+    oclin_plan_select(ctx, plan);
     return ctx;
 }
 
@@ -728,7 +728,7 @@ static const struct comparison_of {
     const char *names; /* behind the default, with a blank before each */
 } comparisons[] = {
     {"two cores", OCLIN_KERNEL_FORWARD, 128, 784, 256, " simd-whole simd-4"},
-    {"two cores", OCLIN_KERNEL_FORWARD, 8, 40, 24, " simd-whole simd-packed simd-narrow simd-4 plain"},
+    {"two cores", OCLIN_KERNEL_FORWARD, 8, 40, 24, " simd-whole simd-packed simd-4 simd-narrow plain"},
     {"two cores", OCLIN_KERNEL_GRADS, 8, 40, 24, " two-products"},
     {"two cores", OCLIN_KERNEL_GRADS, 64, 784, 256, " one-pass"},
     {"two cores", OCLIN_KERNEL_GRADS, 65, 784, 256, NULL},
@@ -792,7 +792,7 @@ static void test_to_check(void **state)
  * does not is enough to spoil it, whichever it is; one that is not there has no say. */
 static void test_aligned(void **state)
 {
-    enum { OPERANDS = 6 };
+    enum { OPERANDS = 7 };
     static const enum oclin_kernel_id ids[] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
                                                OCLIN_KERNEL_GRAD_W};
     static char some_memory;
@@ -801,7 +801,7 @@ static void test_aligned(void **state)
     struct oclin_plan plan;
     for (size_t i = 0; i < COUNT_OF(ids); i++) {
         struct oclin_product p = product_of(ids[i], 8, 16, 12);
-        struct oclin_operand *const all[OPERANDS] = {&p.a, &p.s, &p.b, &p.c, &p.v, &p.z};
+        struct oclin_operand *const all[OPERANDS] = {&p.a, &p.s, &p.b, &p.c, &p.bias, &p.db, &p.z};
         for (int j = 0; j < OPERANDS; j++)
             *all[j] = (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, 0, 16, 1, 1};
         assert_true(oclin_plan_product(ctx, &p, 0, &plan));

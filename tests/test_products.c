@@ -521,14 +521,14 @@ static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id
         p.a = operand_at(r, X);
         p.b = operand_at(r, W);
         p.c = operand_at(r, Y);
-        p.v = r->bias ? operand_at(r, B) : none;
+        p.bias = r->bias ? operand_at(r, B) : none;
         return p;
     }
     p.a = operand_at(r, DY);
     if (r->activation != OCLIN_NONE && r->activation != OCLIN_GELU) p.s = operand_at(r, Y);
     p.b = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? X : W);
     p.c = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? DW : DX);
-    if (id == OCLIN_KERNEL_GRAD_W && r->bias) p.v = operand_at(r, DB);
+    if (id == OCLIN_KERNEL_GRAD_W && r->bias) p.db = operand_at(r, DB);
     return p;
 }
 

@@ -9,35 +9,18 @@
 #include <string.h>
 
 #include "oclin.h"
+#include "ops/activation.h"
+#include "ops/bounds.h"
 
-#define U 0x1p-24                    /* one rounding to float, relative */
-#define TINY 0x1p-149                /* the smallest denormal: one ulp where a result underflows */
-#define FLUSH 0x1p-126               /* what a device without denormals may turn into zero */
-#define NO_OVERFLOW 0x1p127          /* sums below it stay finite in float, rounding errors included */
-#define OVERFLOWS 0x1.ffffffp127     /* a single result rounds to Inf from here on */
-#define SECOND_ORDER (1.0 + 0x1p-10) /* for the terms in u^2 that the bounds leave out */
-#define SQRT_HALF 0.70710678118654752440
-#define INV_SQRT_2PI 0.39894228040143267794
-
-/* A caller's case of any age: what it does not have takes its default. */
+/* A caller's case of any age: what it does not have takes its default; an activation that is not known is
+ * none. */
 static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
 {
     struct oclin_ref_case c = OCLIN_REF_CASE_INIT(0, 0, 0);
     if (from) memcpy(&c, from, from->size < sizeof c ? from->size : sizeof c);
+    if (!oclin_activation_row(c.activation)) c.activation = OCLIN_NONE;
+    c.alpha = oclin_activation_alpha(c.activation, c.alpha);
     return c;
-}
-
-/* One rounding of the device, relative. Where it truncates, also those of its functions are taken for twice
- * as large. */
-static double unit_of(const struct oclin_ref_case *c)
-{
-    return c->truncates ? 2 * U : U;
-}
-
-/* The bound e of a single result; INFINITY, which claims nothing, where e decides whether it overflows. */
-static double unless_overflow(double value, double e)
-{
-    return isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e;
 }
 
 /* ------------------------------------------------------------------------------------------------ sums */
@@ -116,142 +99,25 @@ static double bound_of(const struct oclin_ref_case *c, const struct sum *sum, in
 
 /* ----------------------------------------------------------------------------------------- activations */
 
-static double normal_pdf(double z)
+static const struct oclin_activation_row *row_of(const struct oclin_ref_case *c)
 {
-    return INV_SQRT_2PI * exp(-0.5 * z * z);
+    return oclin_activation_row(c->activation);
 }
 
-static double normal_cdf(double z)
+static double grad_z(const struct oclin_ref_case *c, double dy, double s)
 {
-    return 0.5 * erfc(-z * SQRT_HALF);
+    return row_of(c)->grad(c, dy, s);
 }
 
-/* 0 at both ends, where it would be Inf * 0. */
-static double z_normal_pdf(double z)
-{
-    return isinf(z) ? 0 : z * normal_pdf(z);
-}
-
-/* Beyond it the kernels take GELU as if z were this far: to a float it is at its limits there. */
-#define GELU_FAR 30.0
-
-static double activate(oclin_activation activation, double z)
-{
-    switch (activation) {
-    case OCLIN_RELU:
-        return z < 0 ? 0 : z;
-    case OCLIN_SIGMOID:
-        return 1 / (1 + exp(-z));
-    case OCLIN_TANH:
-        return tanh(z);
-    case OCLIN_GELU:
-        return z == -INFINITY ? 0 : z * normal_cdf(z);
-    default:
-        return z;
-    }
-}
-
-/* The largest |act'| in [z - e, z + e], or a little more. */
-static double steepest(oclin_activation activation, double z, double e)
-{
-    const double nearest = fmax(0, fabs(z) - e); /* to 0, where sigmoid and tanh are steepest */
-    switch (activation) {
-    case OCLIN_RELU:
-        return z + e < 0 ? 0 : 1;
-    case OCLIN_SIGMOID:
-        return 1 / (2 + exp(nearest) + exp(-nearest));
-    case OCLIN_TANH:
-        return 4 / (2 + exp(2 * nearest) + exp(-2 * nearest));
-    case OCLIN_GELU: /* left of 0, cdf + |z| pdf grows with z and is above |act'|; 1.1290 is its maximum */
-        return z + e < 0 ? normal_cdf(z + e) - z_normal_pdf(z + e) : 1.13;
-    default:
-        return 1;
-    }
-}
-
-/* Of act(z), computed by a device whose z is off by e: e carried through, and the formula of common.cl. */
-static double activate_bound(const struct oclin_ref_case *c, double z, double e)
-{
-    const double carried = steepest(c->activation, z, e) * e;
-    const double y = fabs(activate(c->activation, z)) + carried;
-    const double flushed = c->no_denormals ? FLUSH : 0, u = unit_of(c);
-    double own;
-    switch (c->activation) {
-    case OCLIN_SIGMOID: /* exp counts by its share of 1 + exp, which is 1 - y; the sum 1, the division 5 */
-        own = (6 * (1 - fabs(activate(OCLIN_SIGMOID, z)) + carried) + 6) * u * y;
-        if (y < 0x1p-127) own += y; /* exp(-z) may overflow: 1 / Inf */
-        return carried + SECOND_ORDER * own + TINY + flushed;
-    case OCLIN_TANH:
-        return carried + SECOND_ORDER * 10 * u * y + 5 * TINY + flushed;
-    case OCLIN_GELU: { /* erfc 32, its product 1; its argument 2, magnified by z erfc'(z) */
-        if (isinf(z)) return e;
-        const double farthest = fabs(z) + e, nearest = fmax(0, fabs(z) - e);
-        own = 33 * u * y + 2 * u * farthest * farthest * normal_pdf(nearest);
-        const double reach = fmin(fabs(z), GELU_FAR);
-        return carried + SECOND_ORDER * own + (1 + 8 * reach) * TINY + (1 + reach) * flushed;
-    }
-    default:
-        return carried;
-    }
-}
-
-static double grad_z(oclin_activation activation, double dy, double s)
-{
-    switch (activation) {
-    case OCLIN_RELU:
-        return s <= 0 ? 0 : dy; /* selects: Inf * 0 must not appear, and a NaN in s is no zero */
-    case OCLIN_SIGMOID:
-        return dy * (s * (1 - s));
-    case OCLIN_TANH:
-        return dy * (1 - s * s);
-    case OCLIN_GELU:
-        return dy * (normal_cdf(s) + z_normal_pdf(s));
-    default:
-        return dy;
-    }
-}
-
-/* dy and s are what the device has; so this is only the rounding of the formula in common.cl. */
 static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
 {
-    const double flushed = c->no_denormals ? FLUSH : 0, u = unit_of(c);
-    double own, tiny; /* error of act' from roundings, and from underflow in units of the smallest denormal */
-    switch (c->activation) {
-    case OCLIN_RELU:
-        if (!(s > 0 && s < flushed)) return 0;
-        return isinf(dy) ? NAN : fabs(dy); /* s may count as 0 */
-    case OCLIN_SIGMOID:
-        own = 3 * u * fabs(s * (1 - s));
-        tiny = 1;
-        break;
-    case OCLIN_TANH: /* the rounding of s * s remains whole when 1 - s * s cancels */
-        own = u * s * s + 2 * u * fabs(1 - s * s);
-        tiny = 1;
-        break;
-    case OCLIN_GELU: { /* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2,
-                        * and the argument of exp 1, magnified by s^2 / 2. Their sum 1 and dy 1, after
-                        * cancellation. */
-        const double cdf = normal_cdf(s), s_pdf = fabs(z_normal_pdf(s)), reach = fmin(fabs(s), GELU_FAR);
-        own =
-            u * (32 * cdf + 2 * s_pdf + (9 + 0.5 * reach * reach) * s_pdf + 2 * fabs(cdf + z_normal_pdf(s)));
-        tiny = 16 + 2 * reach;
-        break;
-    }
-    default:
-        return 0;
-    }
-    /* act' may be 0 on the device: 0 Inf is NaN */
-    if (isinf(dy) && fabs(grad_z(c->activation, 1, s)) <= SECOND_ORDER * own + tiny * (TINY + flushed))
-        return NAN;
-    return unless_overflow(grad_z(c->activation, dy, s), SECOND_ORDER * own * fabs(dy) +
-                                                             tiny * (TINY + flushed) * fabs(dy) + TINY +
-                                                             flushed);
+    return row_of(c)->grad_bound(c, dy, s);
 }
 
 /* s may be NULL where there is no activation. */
 static double grad_z_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
 {
-    return grad_z(c->activation, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
+    return grad_z(c, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
 }
 
 static double grad_z_bound_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
@@ -288,8 +154,8 @@ void oclin_ref_forward(const struct oclin_ref_case *from, const float *x, const 
             const double e = bound_of(c, &sum, b ? 1 : 0);
             if (z) z[at] = sum.value;
             if (z_bound) z_bound[at] = e;
-            if (y) y[at] = activate(c->activation, sum.value);
-            if (bound) bound[at] = activate_bound(c, sum.value, e);
+            if (y) y[at] = row_of(c)->value(c, sum.value);
+            if (bound) bound[at] = row_of(c)->value_bound(c, sum.value, e);
         }
     }
 }

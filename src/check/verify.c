@@ -201,6 +201,7 @@ static struct oclin_ref_case case_of(const struct oclin_linear *l, int64_t batch
 {
     struct oclin_ref_case c = case_on(l->ctx, batch, l->in, l->out);
     c.activation = l->activation;
+    c.alpha = l->alpha;
     c.gradient = l->gradient;
     c.additions = additions;
     return c;

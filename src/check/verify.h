@@ -13,6 +13,7 @@ struct oclin_linear {
     oclin_context *ctx;
     int64_t in, out;
     oclin_activation activation;
+    float alpha;
     oclin_gradient gradient;
     int bias;
     oclin_tensor *w, *b, *dw, *db; /* each may be NULL but w */

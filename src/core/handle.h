@@ -10,6 +10,7 @@
 struct oclin_program;
 struct oclin_shape;
 struct oclin_tuning;
+struct oclin_way;
 
 /* What a floor above keeps in the context, and what frees it: the context knows neither. */
 struct oclin_slot {
@@ -19,8 +20,9 @@ struct oclin_slot {
 
 /* The plan that options or OCLIN_PLAN ask for, by oclin_plan_choose(). */
 struct oclin_plan_choice {
-    char name[32];            /* empty: oclin chooses */
-    enum oclin_family family; /* of kernels that go over elements one by one, and their lanes */
+    char name[32];               /* empty: oclin chooses */
+    const struct oclin_way *way; /* of this name; NULL: oclin chooses */
+    enum oclin_family family;    /* of kernels that go over elements one by one, and their lanes */
     int lanes;
 };
 

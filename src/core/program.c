@@ -11,11 +11,9 @@
 #include "core/error.h"
 #include "core/os.h"
 
-/* One built kernel and the numbers that it was built for. */
+/* One built kernel and what it was built from. */
 struct oclin_program {
-    enum oclin_kernel_id id;
-    struct oclin_tile tile;
-    oclin_activation activation;
+    struct oclin_kernel_request request;
     char name[OCLIN_KERNEL_NAME_SIZE];
     cl_program program;
     cl_kernel kernel;
@@ -26,48 +24,29 @@ struct oclin_program {
     struct oclin_program *next;
 };
 
-/* Which texts make which kernel. A product's last file is that of its family. */
-enum { FILES = 4 };
+/* Which texts make which kernel: %a stands for the name of its activation, %r for that of its rule. */
+enum { FILES = 9 };
+#define BASE "oclin_tile.h", "common.cl", "element_f32.cl"
+#define PRODUCT BASE, "activation_%a.cl", "epilogue.cl"
+#define UPDATE "rule_%r.cl"
 static const struct {
-    const char *kernel, *files[FILES];
+    const char *kernel, *files[FILES + 1];
 } kernels[] = {
-    [OCLIN_KERNEL_FORWARD] = {"forward", {"oclin_tile.h", "common.cl", "forward.cl"}},
-    [OCLIN_KERNEL_GRAD_X] = {"grad_x", {"oclin_tile.h", "common.cl", "grad_x.cl"}},
-    [OCLIN_KERNEL_GRAD_W] = {"grad_w", {"oclin_tile.h", "common.cl", "grad_w.cl"}},
-    [OCLIN_KERNEL_GRADS] = {"grads", {"oclin_tile.h", "common.cl"}},
-    [OCLIN_KERNEL_STEP] = {"sgd_step", {"oclin_tile.h", "common.cl", "update.cl"}},
+    [OCLIN_KERNEL_FORWARD] = {"forward", {PRODUCT, "forward.cl"}},
+    [OCLIN_KERNEL_GRAD_X] = {"grad_x", {PRODUCT, "grad_x.cl"}},
+    [OCLIN_KERNEL_GRAD_W] = {"grad_w", {PRODUCT, UPDATE, "gradient.cl", "grad_w.cl"}},
+    [OCLIN_KERNEL_GRADS] = {"grads", {PRODUCT, UPDATE, "gradient.cl"}},
+    [OCLIN_KERNEL_STEP] = {"update", {BASE, UPDATE, "update.cl"}},
     [OCLIN_KERNEL_FILL] = {"fill", {"oclin_tile.h", "fill.cl"}},
     [OCLIN_KERNEL_MSE] = {"mse", {"oclin_tile.h", "loss.cl"}},
     [OCLIN_KERNEL_CROSS_ENTROPY] = {"cross_entropy", {"oclin_tile.h", "loss.cl"}},
     [OCLIN_KERNEL_SUM_ROWS] = {"sum_rows", {"oclin_tile.h", "loss.cl"}},
 };
 
-static const char *const family_names[OCLIN_FAMILY_COUNT] = {"plain", "simt", "simd", "skinny"};
 static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",
                                           [OCLIN_STAGE_PACK] = " (packing)",
                                           [OCLIN_STAGE_PRODUCT] = " (packed)",
-                                          [OCLIN_STAGE_NARROW] = " (narrow)",
                                           [OCLIN_STAGE_MIXED] = " (mixed)"};
-
-/* The first four of enum oclin_kernel_id. */
-static int is_product(enum oclin_kernel_id id)
-{
-    return id <= OCLIN_KERNEL_GRADS;
-}
-
-static const char *family_file(enum oclin_kernel_id id, int family)
-{
-    switch (family) {
-    case OCLIN_SIMT:
-        return "product_simt.cl";
-    case OCLIN_SIMD:
-        return "product_simd.cl";
-    case OCLIN_SKINNY:
-        return id == OCLIN_KERNEL_FORWARD ? "forward_skinny.cl" : "grads_skinny.cl";
-    default:
-        return "product_plain.cl";
-    }
-}
 
 /* ------------------------------------------------------------------------------------------------- text */
 
@@ -149,30 +128,39 @@ static oclin_status append_file(oclin_context *ctx, struct text *t, const char *
     return oclin_fail(ctx, OCLIN_E_BUILD, "kernel text %s is not in the library", name);
 }
 
-static oclin_status join(oclin_context *ctx, enum oclin_kernel_id id, int family, struct text *t)
+/* The file of that name, in which %a and %r stand for a fragment. */
+static oclin_status append_named(oclin_context *ctx, struct text *t, const struct oclin_kernel_request *r,
+                                 const char *pattern)
 {
-    for (int i = 0; i < FILES && kernels[id].files[i]; i++)
-        OCLIN_TRY(append_file(ctx, t, kernels[id].files[i]));
-    return is_product(id) ? append_file(ctx, t, family_file(id, family)) : OCLIN_OK;
+    char name[64];
+    const char *at = strchr(pattern, '%');
+    if (!at) return append_file(ctx, t, pattern);
+    snprintf(name, sizeof name, "%.*s%s%s", (int)(at - pattern), pattern,
+             at[1] == 'a' ? r->activation : r->rule, at + 2);
+    return append_file(ctx, t, name);
 }
 
-oclin_status oclin_program_source(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
-                                  oclin_activation activation, char name[OCLIN_KERNEL_NAME_SIZE], char **text,
+static oclin_status join(oclin_context *ctx, const struct oclin_kernel_request *r, struct text *t)
+{
+    for (int i = 0; kernels[r->id].files[i]; i++) OCLIN_TRY(append_named(ctx, t, r, kernels[r->id].files[i]));
+    for (int i = 0; i < 2 && r->files[i]; i++) OCLIN_TRY(append_file(ctx, t, r->files[i]));
+    return OCLIN_OK;
+}
+
+oclin_status oclin_program_source(oclin_context *ctx, const struct oclin_kernel_request *r,
+                                  char name[OCLIN_KERNEL_NAME_SIZE], char **text,
                                   char options[OCLIN_OPTIONS_SIZE])
 {
-    const struct oclin_tile *t = tile;
-    snprintf(name, OCLIN_KERNEL_NAME_SIZE, is_product(id) ? "%s_%s" : "%s", kernels[id].kernel,
-             family_names[t->family]);
+    const struct oclin_tile *t = &r->tile;
+    snprintf(name, OCLIN_KERNEL_NAME_SIZE, r->way ? "%s_%s" : "%s", kernels[r->id].kernel, r->way);
     /* no fast-math flags: NaN, Inf and the order of sums are promised */
-    snprintf(
-        options, OCLIN_OPTIONS_SIZE,
-        "-cl-std=CL1.2 -DOCLIN_GROUP=%d -DOCLIN_VL=%d -DOCLIN_TILE_M=%d -DOCLIN_TILE_N=%d -DOCLIN_TILE_K=%d "
-        "-DOCLIN_ITEM_M=%d -DOCLIN_ITEM_N=%d -DOCLIN_ALIGNED=%d -DOCLIN_UNROLL_K=%d -DOCLIN_PEEL=%d "
-        "-DOCLIN_SUB_GROUP=%d -DOCLIN_STAGE=%d -DOCLIN_PREFETCH=%d -DOCLIN_QUEUE=%d -DOCLIN_ACTIVATION=%d",
-        t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->aligned, t->unroll_k,
-        t->peel, t->sub_group, t->stage, t->prefetch, t->queue, (int)activation);
+#define FORMAT(field, option) " -DOCLIN_" #option "=%d"
+#define VALUE(field, option) , t->field
+    snprintf(options, OCLIN_OPTIONS_SIZE,
+             "-cl-std=CL1.2" OCLIN_TILE_FIELDS(FORMAT) " -DOCLIN_ALPHA=%af" OCLIN_TILE_FIELDS(VALUE),
+             (double)r->alpha);
     struct text joined = {NULL, 0};
-    const oclin_status status = join(ctx, id, t->family, &joined);
+    const oclin_status status = join(ctx, r, &joined);
     if (status != OCLIN_OK) {
         free(joined.bytes);
         joined.bytes = NULL;
@@ -245,7 +233,8 @@ static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const cha
      * required of the compiler: that it compiled for this size counts as well. And it reports twice the local
      * memory that the kernel declares, which oclin has counted itself (plan.c). */
     if (strcmp(ctx->device.info.platform_name, "rusticl") == 0) local /= 2;
-    const int group_fits = (int64_t)group >= p->tile.group || (int64_t)required[0] == p->tile.group;
+    const int group_fits =
+        (int64_t)group >= p->request.tile.group || (int64_t)required[0] == p->request.tile.group;
     p->fits = group_fits && local <= (cl_ulong)ctx->device.info.local_bytes;
     return error;
 }
@@ -393,11 +382,11 @@ static oclin_status build_from(oclin_context *ctx, struct oclin_program *p, cons
 
 static void log_made(const oclin_context *ctx, const struct oclin_program *p, int loaded)
 {
+    const struct oclin_tile *t = &p->request.tile;
     oclin_log(ctx, "%s %s%s%s%s: group %d, vector %d, tile %d x %d x %d, item %d x %d%s%s",
-              loaded ? "loaded" : "built", p->name, stage_names[p->tile.stage], loaded ? " from " : "",
-              loaded ? ctx->cache_dir : "", p->tile.group, p->tile.vl, p->tile.tile_m, p->tile.tile_n,
-              p->tile.tile_k, p->tile.item_m, p->tile.item_n, p->tile.aligned ? ", aligned" : "",
-              p->fits ? "" : "; does not fit the device");
+              loaded ? "loaded" : "built", p->name, stage_names[t->stage], loaded ? " from " : "",
+              loaded ? ctx->cache_dir : "", t->group, t->vl, t->tile_m, t->tile_n, t->tile_k, t->item_m,
+              t->item_n, t->aligned ? ", aligned" : "", p->fits ? "" : "; does not fit the device");
 }
 
 /* For drivers that know a kernel by its text and options alone, whatever context it belongs to: contexts
@@ -413,7 +402,7 @@ static void set_apart(const oclin_context *ctx, char options[OCLIN_OPTIONS_SIZE]
 static oclin_status build(oclin_context *ctx, struct oclin_program *p)
 {
     char options[OCLIN_OPTIONS_SIZE], *text;
-    OCLIN_TRY(oclin_program_source(ctx, p->id, &p->tile, p->activation, p->name, &text, options));
+    OCLIN_TRY(oclin_program_source(ctx, &p->request, p->name, &text, options));
     set_apart(ctx, options);
     char *key = key_of(ctx, p->name, options, text);
     const int loaded = load(ctx, p, options, key);
@@ -449,39 +438,30 @@ void oclin_program_free_all(oclin_context *ctx)
 
 int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
 {
-    return a->family == b->family && a->vl == b->vl && a->group == b->group && a->tile_m == b->tile_m &&
-           a->tile_n == b->tile_n && a->tile_k == b->tile_k && a->item_m == b->item_m &&
-           a->item_n == b->item_n && a->aligned == b->aligned && a->unroll_k == b->unroll_k &&
-           a->peel == b->peel && a->sub_group == b->sub_group && a->stage == b->stage &&
-           a->prefetch == b->prefetch && a->queue == b->queue;
+#define SAME(field, option) &&a->field == b->field
+    return a->family == b->family OCLIN_TILE_FIELDS(SAME);
 }
 
-/* Of the two launches of a packed product only one has the activation in it: forward's second, which stores
- * Y, and the gradients' first, which packs dZ. The other one is the same kernel for all. */
-static int has_activation(enum oclin_kernel_id id, const struct oclin_tile *t)
+/* The texts of rows are compared by address: each stands in one place. */
+static int same_request(const struct oclin_kernel_request *a, const struct oclin_kernel_request *b)
 {
-    if (t->family != OCLIN_SIMD || t->queue ||
-        (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PRODUCT))
-        return 1;
-    return (id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
+    return a->id == b->id && a->way == b->way && a->files[0] == b->files[0] && a->files[1] == b->files[1] &&
+           a->activation == b->activation && a->rule == b->rule && a->alpha == b->alpha &&
+           oclin_same_tile(&a->tile, &b->tile);
 }
 
-static struct oclin_program *find(const oclin_context *ctx, enum oclin_kernel_id id,
-                                  const struct oclin_tile *tile, oclin_activation activation)
+static struct oclin_program *find(const oclin_context *ctx, const struct oclin_kernel_request *request)
 {
     struct oclin_program *p = ctx->programs;
-    while (p && (p->id != id || p->activation != activation || !oclin_same_tile(&p->tile, tile))) p = p->next;
+    while (p && !same_request(&p->request, request)) p = p->next;
     return p;
 }
 
-static struct oclin_program *add(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
-                                 oclin_activation activation)
+static struct oclin_program *add(oclin_context *ctx, const struct oclin_kernel_request *request)
 {
     struct oclin_program *p = calloc(1, sizeof *p);
     if (!p) return NULL;
-    p->id = id;
-    p->tile = *tile;
-    p->activation = activation;
+    p->request = *request;
     p->next = ctx->programs;
     ctx->programs = p;
     return p;
@@ -491,17 +471,16 @@ static struct oclin_program *add(oclin_context *ctx, enum oclin_kernel_id id, co
  * those of OCLIN_CL_DIR, which are being worked on. */
 enum { MOST_FAILURES = 3 };
 
-oclin_status oclin_program_kernel(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_tile *tile,
-                                  oclin_activation activation, cl_kernel *kernel)
+oclin_status oclin_program_kernel(oclin_context *ctx, const struct oclin_kernel_request *request,
+                                  cl_kernel *kernel)
 {
-    if (!has_activation(id, tile)) activation = OCLIN_NONE;
-    struct oclin_program *p = find(ctx, id, tile, activation);
+    struct oclin_program *p = find(ctx, request);
     *kernel = NULL;
-    if (!p) p = add(ctx, id, tile, activation);
+    if (!p) p = add(ctx, request);
     if (!p) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a program");
     if (p->failures == MOST_FAILURES)
         return oclin_fail(ctx, OCLIN_E_BUILD, "kernel %s did not build earlier; see the log of that call",
-                          kernels[id].kernel);
+                          kernels[request->id].kernel);
     if (!p->kernel) {
         const oclin_status status = build(ctx, p);
         p->failures += status == OCLIN_E_BUILD && !ctx->cl_dir;

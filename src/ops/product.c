@@ -3,10 +3,37 @@
 
 #include "core/error.h"
 #include "core/memory.h"
+#include "ops/activation.h"
+#include "ops/rule.h"
 #include "plan/additions.h"
 #include "plan/plan.h"
+#include "plan/simd.h"
 
 /* -------------------------------------------------------------------------------------------- products */
+
+/* Of the two launches of a packed product only one has the activation in it: forward's second, which stores
+ * Y, and the gradients' first, which packs dZ. The other one is the same kernel for all. */
+static int has_activation(const struct oclin_product *p, const struct oclin_tile *t)
+{
+    if (t->queue || (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PRODUCT)) return 1;
+    return (p->id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
+}
+
+struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
+                                                  const struct oclin_plan *plan)
+{
+    const struct oclin_way *way = plan->way;
+    const int active = has_activation(p, &plan->tile);
+    const int updates = p->id == OCLIN_KERNEL_GRAD_W || p->id == OCLIN_KERNEL_GRADS;
+    return (struct oclin_kernel_request){.id = p->id,
+                                         .tile = plan->tile,
+                                         .way = way->kernel,
+                                         .files = {way->files[0], way->files[1]},
+                                         .activation =
+                                             oclin_activation_row(active ? p->activation : OCLIN_NONE)->name,
+                                         .alpha = active ? p->alpha : 0.0f,
+                                         .rule = updates ? oclin_sgd.name : NULL};
+}
 
 /* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. *next: after a failure
  * another plan may do, because the driver refused this tile where the plan leaves a choice, or there is no
@@ -15,12 +42,14 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, in
 {
     *next = !ctx->plan.name[0] && !ctx->cl_dir;
     p->packing_kernel = NULL;
-    OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->plan.tile, p->activation, &p->kernel));
+    const struct oclin_kernel_request request = oclin_product_request(p, &p->plan);
+    OCLIN_TRY(oclin_program_kernel(ctx, &request, &p->kernel));
     const int64_t scratch = oclin_plan_scratch_bytes(p, &p->plan);
     if (!p->kernel || scratch == 0) return OCLIN_OK;
     if (!p->plan.tile.queue && p->plan.packed_a > 0) {
         oclin_plan_packing(p, &p->plan, &p->packing);
-        OCLIN_TRY(oclin_program_kernel(ctx, p->id, &p->packing.tile, p->activation, &p->packing_kernel));
+        const struct oclin_kernel_request packing = oclin_product_request(p, &p->packing);
+        OCLIN_TRY(oclin_program_kernel(ctx, &packing, &p->packing_kernel));
         if (!p->packing_kernel) {
             p->kernel = NULL;
             return OCLIN_OK;
@@ -50,32 +79,34 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
                       ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
-/* What the family's kernels take besides. */
+/* What the way's kernels take besides. */
 static void argument_extras(struct oclin_arguments *arguments, const oclin_context *ctx,
-                            const struct oclin_product *p, int family)
+                            const struct oclin_product *p, const struct oclin_way *way)
 {
-    if (p->id == OCLIN_KERNEL_GRADS)
+    if (way->takes & OCLIN_TAKES_X) {
         oclin_argument_operand(arguments, p->x.mem ? &p->x : &p->a, 1);
-    else if (family == OCLIN_SIMD || family == OCLIN_SKINNY)
+        oclin_argument_operand(arguments, p->dw.mem ? &p->dw : &p->c, 1);
+    }
+    if (way->takes & OCLIN_TAKES_TICKETS)
         oclin_argument(arguments, sizeof ctx->tickets, ctx->tickets ? &ctx->tickets : &p->c.mem);
-    if (family == OCLIN_SIMD)
+    if (way->takes & OCLIN_TAKES_SCRATCH)
         oclin_argument(arguments, sizeof ctx->scratch, ctx->scratch ? &ctx->scratch : &p->c.mem);
-    if (family == OCLIN_SKINNY && p->id == OCLIN_KERNEL_FORWARD)
-        oclin_argument_int(arguments, (int)p->plan.chunk);
+    if (way->takes & OCLIN_TAKES_CHUNK) oclin_argument_int(arguments, (int)p->plan.chunk);
 }
 
 static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *p, cl_kernel kernel,
                                 const struct oclin_plan *plan)
 {
     /* an operand that is not used still needs a valid buffer: not every driver takes NULL */
-    const struct oclin_operand *s = p->s.mem ? &p->s : &p->a, *v = p->v.mem ? &p->v : &p->c,
-                               *z = p->z.mem ? &p->z : &p->c;
+    const struct oclin_operand *s = p->s.mem ? &p->s : &p->a, *bias = p->bias.mem ? &p->bias : &p->a,
+                               *db = p->db.mem ? &p->db : &p->c, *z = p->z.mem ? &p->z : &p->c;
     struct oclin_arguments arguments = {kernel, 0, CL_SUCCESS};
     oclin_argument_operand(&arguments, &p->a, 1);
     oclin_argument_operand(&arguments, s, 1);
     oclin_argument_operand(&arguments, &p->b, 1);
     oclin_argument_operand(&arguments, &p->c, 1);
-    oclin_argument_operand(&arguments, v, 0);
+    oclin_argument_operand(&arguments, bias, 0);
+    oclin_argument_operand(&arguments, db, 0);
     oclin_argument_operand(&arguments, z, 1);
     oclin_argument_long(&arguments, p->m);
     oclin_argument_long(&arguments, p->n);
@@ -86,7 +117,7 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
     oclin_argument_int(&arguments, plan->block_m);
     oclin_argument_int(&arguments, plan->block_n);
     oclin_argument_int(&arguments, plan->block_k);
-    argument_extras(&arguments, ctx, p, plan->tile.family);
+    argument_extras(&arguments, ctx, p, plan->way);
     return oclin_enqueue(ctx, &arguments, plan->groups, plan->tile.group,
                          "clEnqueueNDRangeKernel for a product");
 }
@@ -133,7 +164,7 @@ oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_produc
 
 oclin_status oclin_step_prepare(oclin_context *ctx, struct oclin_step *s)
 {
-    return oclin_elements_prepare(ctx, OCLIN_KERNEL_STEP, s->w->rows, s->w->cols,
+    return oclin_elements_prepare(ctx, OCLIN_KERNEL_STEP, oclin_sgd.name, s->w->rows, s->w->cols,
                                   s->w->aligned && s->dw->aligned, &s->elements);
 }
 

@@ -5,6 +5,9 @@
 #include "plan/way.h"
 #include "tensor/tensor.h"
 
+/* What the kernel of this plan is built from. */
+struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
+                                                  const struct oclin_plan *plan);
 /* Decides and builds, so that what can fail before the first launch fails there; then launches. */
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p);
 oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p);

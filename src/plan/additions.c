@@ -119,48 +119,81 @@ int64_t oclin_slices_stride(int64_t n)
     return oclin_round_up(n + 1, 4);
 }
 
-/* --------------------------------------------------------------------------------------------- roundings */
-
-static int64_t of_products(const struct oclin_plan *plan, int64_t k)
+int64_t oclin_slices_floats(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    const struct oclin_tile *t = &plan->tile;
-    switch (t->family) {
-    case OCLIN_SIMT:
-        return k;
-    case OCLIN_SKINNY: {
-        /* chunks of vectors, then their lanes, then blocks; elements that fill no vector go after the chunks */
-        const int64_t block = oclin_least(k, plan->block_k);
-        return chunked(oclin_ceil_divide(block, t->vl), plan->chunk / t->vl) + 1 + levels_of_tree(t->vl) +
-               oclin_ceil_divide(k, plan->block_k) - 1;
-    }
-    default:
-        return chunked(k, plan->block_k);
-    }
+    if (!oclin_slices_need_scratch(p) || oclin_slices(plan, p->k) == 1) return 0;
+    return p->m * oclin_slices_stride(p->n);
 }
 
-/* Of db, beside dW: additions, the first of which is onto 0, and no products. */
-static int64_t of_sum_of_a(const struct oclin_plan *plan, int64_t k)
+int64_t oclin_plan_slices_at(const struct oclin_plan *plan)
 {
-    const struct oclin_tile *t = &plan->tile;
-    if (t->family == OCLIN_SIMT) { /* by so many work-items, whose sums are added last */
-        const int64_t shares = (int64_t)t->group * 4 / t->tile_m;
-        return chunked(oclin_ceil_divide(k, shares), OCLIN_SIMT_SUM_STEPS) - 1 + shares - 1;
-    }
-    if (t->family == OCLIN_SIMD) { /* four sums side by side, and up to three terms that fill no four */
-        const int64_t block = oclin_least(k, plan->block_k), part = oclin_least(block, OCLIN_SIMD_SUM_DEPTH);
-        return part / 4 + oclin_least(part, 3) - 1 + 2 + oclin_ceil_divide(block, OCLIN_SIMD_SUM_DEPTH) - 1 +
-               chunked(oclin_ceil_divide(k, plan->block_k), OCLIN_SIMD_SUM_BLOCKS) - 1;
-    }
+    return oclin_round_up(plan->packed_a + plan->packed_b, 16);
+}
+
+int64_t oclin_plan_scratch_bytes(const struct oclin_product *p, const struct oclin_plan *plan)
+{
+    return (oclin_plan_slices_at(plan) + oclin_slices_floats(p, plan)) * (int64_t)sizeof(float);
+}
+
+/* --------------------------------------------------------------------------------------------- roundings */
+
+int64_t oclin_roundings_in_a_chain(const struct oclin_plan *plan, int64_t k)
+{
+    (void)plan;
+    return k;
+}
+
+int64_t oclin_roundings_in_blocks(const struct oclin_plan *plan, int64_t k)
+{
+    return chunked(k, plan->block_k);
+}
+
+/* Chunks of vectors, then their lanes, then blocks; elements that fill no vector go after the chunks. */
+int64_t oclin_roundings_in_lanes(const struct oclin_plan *plan, int64_t k)
+{
+    const int64_t vl = plan->tile.vl, block = oclin_least(k, plan->block_k);
+    return chunked(oclin_ceil_divide(block, vl), plan->chunk / vl) + 1 + levels_of_tree(vl) +
+           oclin_ceil_divide(k, plan->block_k) - 1;
+}
+
+int64_t oclin_roundings_of_one_pass(const struct oclin_plan *plan, int64_t k)
+{
+    return chunked(k, plan->block_m);
+}
+
+/* The sums of A beside dW: additions, the first of which is onto 0, and no products. */
+int64_t oclin_sum_roundings_in_blocks(const struct oclin_plan *plan, int64_t k)
+{
     return chunked(k, plan->block_k) - 1;
+}
+
+/* By so many work-items, whose sums are added last. */
+int64_t oclin_sum_roundings_in_shares(const struct oclin_plan *plan, int64_t k)
+{
+    const int64_t shares = (int64_t)plan->tile.group * 4 / plan->tile.tile_m;
+    return chunked(oclin_ceil_divide(k, shares), OCLIN_SIMT_SUM_STEPS) - 1 + shares - 1;
+}
+
+/* Four sums side by side, and up to three terms that fill no four. */
+int64_t oclin_sum_roundings_in_quads(const struct oclin_plan *plan, int64_t k)
+{
+    const int64_t block = oclin_least(k, plan->block_k), part = oclin_least(block, OCLIN_SIMD_SUM_DEPTH);
+    return part / 4 + oclin_least(part, 3) - 1 + 2 + oclin_ceil_divide(block, OCLIN_SIMD_SUM_DEPTH) - 1 +
+           chunked(oclin_ceil_divide(k, plan->block_k), OCLIN_SIMD_SUM_BLOCKS) - 1;
+}
+
+/* A whole batch in one launch, and dW by the same chunks. */
+int64_t oclin_sum_roundings_of_one_pass(const struct oclin_plan *plan, int64_t batch)
+{
+    (void)plan;
+    return chunked(batch, OCLIN_SKINNY_CHUNK);
 }
 
 int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *plan, enum oclin_sum sum)
 {
     const int64_t slice = oclin_least(p->k, plan->slice_k), behind = oclin_slices(plan, p->k) - 1;
-    if (p->id == OCLIN_KERNEL_GRADS)
-        return sum == OCLIN_SUM_OF_PRODUCTS ? chunked(p->k, plan->block_m)
-                                            : chunked(p->m, OCLIN_SKINNY_CHUNK);
-    return (sum == OCLIN_SUM_OF_PRODUCTS ? of_products(plan, slice) : of_sum_of_a(plan, slice)) + behind;
+    if (sum == OCLIN_SUM_OF_PRODUCTS) return plan->way->of_products(plan, slice) + behind;
+    return plan->way->of_sum_of_a(plan, p->id == OCLIN_KERNEL_GRADS ? p->m : slice) + behind;
 }
 
 int64_t oclin_additions_of_row(const struct oclin_plan *plan, int64_t cols)

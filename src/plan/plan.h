@@ -8,17 +8,13 @@
 oclin_status oclin_plan_choose(oclin_context *ctx, const char *name);
 /* The same for a name that is known to be one, or "". */
 void oclin_plan_select(oclin_context *ctx, const char *name);
+/* Number `at` of the names that plans have, in the order in which they are tried; NULL behind the last. */
+const char *oclin_plan_name(int at);
 /* The attempt-th choice for a product, best first; 0 when there is none left. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan);
 /* Whether grad_x and grad_w run as one kernel; p has the sizes of grad_x. */
 int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p);
-/* The launch that packs A and B into scratch memory for the product planned in `product`. */
-void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *product,
-                        struct oclin_plan *plan);
-/* Bytes of scratch memory that this plan takes, and the float in it where the sums of slices begin. */
-int64_t oclin_plan_scratch_bytes(const struct oclin_product *p, const struct oclin_plan *plan);
-int64_t oclin_plan_slices_at(const struct oclin_plan *plan);
 /* Bytes of scratch memory that the product, or one of smaller m, n and k, may ask for. */
 int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p);
 /* For kernels with one work-group a row (losses). */
@@ -37,11 +33,7 @@ int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, str
  * asking memory ahead (a dW whose X no cache holds). Borrowed. */
 enum { OCLIN_CHECK_ROUNDS = 2, OCLIN_CHECK_RUNS = 5 };
 const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run);
-/* The largest part of a product that the plan of this name handles at once: rows of A, columns of B, and
- * depth. A product with more of each goes through every place where parts meet. */
-struct oclin_part {
-    int64_t m, n, k;
-};
+/* Of the plan of this name. */
 struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name);
 /* Whether a tuning file may name this plan: it is known, and the device can run it. */
 int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,

@@ -422,7 +422,7 @@ m("layer: saved x of the wrong forward", "remember() keeps the first x",
   "layer_state")
 m("layer: infer counts as forward", "the saved state follows infer",
   [(LAYER, "OCLIN_TRY(run_forward(&call));\n", "OCLIN_TRY(run_forward(&call));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
-m("layer: version of x not checked", "", [(LAYER, "if (s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
+m("layer: version of x not checked", "", [(LAYER, "if (needs_x && s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
 m("layer: version of y not checked", "", [(LAYER, "if (s->y && s->y->version != s->y_version)", "if (0)")], "layer_state meanwhile/*")
 m("layer: saved of another layer accepted", "", [(LAYER, "if (s->layer != l->id) return", "if (0) return")], "layer_state saved/*", "layer_state")
 m("layer: backward before forward accepted", "", [(LAYER, "if (s->layer == 0) return", "if (0) return")], "layer_state order/*", "layer_state")
@@ -525,7 +525,7 @@ m("layer: w readable after b's part of a step failed", "nobody knows whether it 
   [(LAYER, "oclin_uses_written(uses, enqueued, status);", "oclin_uses_written(uses + enqueued - 2, 2, status);")], "layer_state failure/*")
 m("layer: backward takes an unspecified y", "", [(LAYER, 'oclin_use_as_it_is(s->y, "y", OCLIN_READS)', 'oclin_use_as_it_is(s->y, "y", 0)')],
   "layer_state unspecified/*")
-m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
+m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
   "layer_state unspecified/*")
 m("layer: backward adds to an unspecified dw", "", [(LAYER, "adds ? OCLIN_ADDS : OCLIN_WRITES", "OCLIN_WRITES")], "layer_state unspecified/*")
 m("layer: a step with an unspecified db", "", [(LAYER, '{l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}', '{l->db, "db", OCLIN_F32, 1, l->out, 0}')],
