@@ -440,8 +440,12 @@ static void test_overflow_by_rounding(void **state)
     oclin_ref_step(NULL, 1, &largest, &twice, &none, lr, &y,
                    &bound); /* the product may overflow where no fma is */
     assert_true(y == -(double)FLT_MAX && bound == INFINITY);
-    oclin_ref_step(NULL, 1, &one, &inf, &none, 0, &y, &bound); /* no step */
-    assert_true(y == 1 && bound == 0);
+    oclin_ref_step(NULL, 1, &one, &inf, &none, 0, &y, &bound); /* 1 - 0 Inf */
+    assert_true(isnan(y));
+    oclin_ref_step(NULL, 1, &one, &back, &none, 0, &y, &bound); /* 1 - 0 */
+    assert_true(y == 1 && bound <= 4 * 0x1p-24);
+    oclin_ref_step(NULL, 1, &one, &back, &inf, 0, &y, &bound); /* dw may be Inf, and then y is NaN */
+    assert_true(y == 1 && isnan(bound));
     const double large = 1e30;
     oclin_ref_step(NULL, 1, &one, &large, &none, 0x1p-130f, &y,
                    &bound); /* lr may be flushed, and then takes no step */
