@@ -16,5 +16,6 @@
 OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
     if (!is_last_slice(&sum, e, lanes)) return;
+    if (e.flags & OCLIN_FLAG_ACCUMULATE) sum += load_lanes(e.c, lanes);
     store_lanes(e.c, sum, lanes);
 }

@@ -32,6 +32,7 @@
 #define OCLIN_FLAG_KEEP_Z 2 /* forward: store the pre-activation for backward */
 #define OCLIN_FLAG_ACCUMULATE \
     4 /* add to what is there; without it outputs are overwritten, and what they held is never read */
+#define OCLIN_FLAG_KEEP_ACT 2048 /* forward: store act(z), which backward needs and Y will not be */
 #define OCLIN_FLAG_UPDATE 8     /* grad_w: C is W and V is b; apply the step, store no gradient */
 #define OCLIN_FLAG_DX 128       /* grads: dX is wanted */
 #define OCLIN_FLAG_DW 256       /* grads: dW and db, or the step with them, are wanted */

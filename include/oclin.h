@@ -658,6 +658,43 @@ OCLIN_API oclin_status oclin_layer_backward_x(oclin_layer *layer, oclin_tensor *
 OCLIN_API oclin_status oclin_layer_backward_x_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
                                                     oclin_saved *saved);
 
+/* What a forward or a backward may be told. */
+struct oclin_call_options {
+    size_t size;
+    /* The saved state that the call fills or belongs to; NULL: the layer's own. infer does not look at it. */
+    oclin_saved *saved;
+    /* 0: Y and dX are overwritten. 1: they are added to: Y += act(Z), dX += dZ W, one rounding more. So a
+     * residual branch needs no memory and no pass of its own. What they hold must be readable and specified.
+     * Y is then a sum with something else, so what backward reads (z or act(z)) is kept apart from it, in
+     * memory of the saved state: Y may be written before backward. A backward that adds makes dX in a product
+     * of its own, not in one pass with dW. dW and db have nothing to do with it: they are added to unless they
+     * are cleared. oclin_layer_workspace() does not count what sums of more than one slice take besides. */
+    int accumulate;
+    int reserved; /* 0 */
+};
+#define OCLIN_CALL_OPTIONS_INIT                       \
+    {                                                 \
+        sizeof(struct oclin_call_options), NULL, 0, 0 \
+    }
+
+/**
+ * As the calls of these names, with options (NULL: none). Besides their errors:
+ *
+ * OCLIN_E_ARG    accumulate is neither 0 nor 1; reserved is not 0; y or dx is added to and lies in a
+ *                CL_MEM_WRITE_ONLY buffer; options.size makes no sense
+ * OCLIN_E_STATE  y or dx is added to and unspecified (strict: or was never written)
+ */
+OCLIN_API oclin_status oclin_layer_forward_with(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
+                                                const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_infer_with(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
+                                              const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_backward_with(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                 const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_backward_x_with(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                   const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_backward_step_with(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                      float lr, const struct oclin_call_options *options);
+
 /**
  * Clears dW and db. This only marks them: the next backward overwrites, and reads through oclin see zeros. A
  * cl_mem that was taken from dW or db earlier does not see them: it may hold the old values until the next

@@ -125,7 +125,8 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
 /* Where the sums of the slices so far stand. */
 static struct oclin_operand place_of_slices(const oclin_context *ctx, const struct oclin_product *p)
 {
-    if (!oclin_slices_need_scratch(p)) return p->flags & OCLIN_FLAG_KEEP_Z ? p->z : p->c;
+    if (!oclin_slices_need_scratch(p))
+        return p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT) ? p->z : p->c;
     const struct oclin_operand scratch = {ctx->scratch, oclin_plan_slices_at(&p->plan),
                                           oclin_slices_stride(p->n), 1, 1};
     return scratch;

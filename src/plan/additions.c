@@ -111,7 +111,8 @@ int64_t oclin_slices(const struct oclin_plan *plan, int64_t k)
 int oclin_slices_need_scratch(const struct oclin_product *p)
 {
     if (p->id == OCLIN_KERNEL_GRAD_W) return 1;
-    return !(p->flags & OCLIN_FLAG_KEEP_Z) && p->c.mem && !p->c.readable;
+    if (p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT)) return 0;
+    return (p->flags & OCLIN_FLAG_ACCUMULATE) || (p->c.mem && !p->c.readable);
 }
 
 int64_t oclin_slices_stride(int64_t n)

@@ -17,7 +17,7 @@ void oclin_cut_row(struct oclin_plan *plan, int64_t cols);
 int64_t oclin_longest_slice(const struct oclin_plan *plan, int64_t k);
 /* Launches of a product. Where there is more than one, the sums of those so far stand in what forward keeps
  * as Z, or in what is to become C; in scratch memory, m rows of this stride, for dW, which may be added to or
- * updated once its sum is whole, and for a C that kernels may not read. */
+ * updated once its sum is whole, and for a C that is added to, or that kernels may not read. */
 int64_t oclin_slices(const struct oclin_plan *plan, int64_t k);
 int oclin_slices_need_scratch(const struct oclin_product *p);
 int64_t oclin_slices_stride(int64_t n);
