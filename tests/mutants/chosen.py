@@ -508,7 +508,7 @@ m("context: state after a failed finish", "what was written is not called unspec
 m("layer: an object leaks when creation fails", "", [(LAYER, "    if (status != OCLIN_OK) {\n        oclin_layer_destroy(l);\n        return status;",
                                                       "    if (status != OCLIN_OK) {\n        return status;")], "failure", "asan failure", "asan layer_args")
 m("context: a buffer leaks when its migration fails", "", [(CONTEXT, "        clReleaseMemObject(made);\n        return oclin_fail_cl", "        return oclin_fail_cl")],
-  "faults create")
+  "faults create:*")
 m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = take_binary(ctx, p, options, binary, size);\n    free(binary);",
                                             "    const cl_int error = take_binary(ctx, p, options, binary, size);")], "asan cache second*")
 
