@@ -3,10 +3,10 @@
  * library with what comes before it. try_fault() lets the nth call of OpenCL, for memory or for a file inside
  * it fail, and then looks whether what oclin promises holds:
  *
- *   said        there is a status of the header's, one sentence, the same in the log, and OpenCL's code; or the
- *               failure is one that may be ignored, for a reason that stands in a list, and all results are right
+ *   said        a status of the header's, one sentence, the same in the log, and OpenCL's code; or the failure
+ *               may be ignored, for a reason that stands in a list, and all results are right
  *   nothing     no handle is there after a failed creation, no object and no memory is kept
- *   unchanged   every tensor holds what it did before; only one that the call writes may be new or unspecified
+ *   unchanged   every tensor holds what it did before; only what the call writes may be new or unspecified
  *   refused     what is unspecified cannot be read, and no operation goes on with it
  *   heals       after what the header asks for (write, zero_grad) the same call works, with the same bits
  *
@@ -42,8 +42,7 @@ struct bench;
 struct scenario {
     const char *name;
     const char *promise; /* in words: what holds after a fault in the call, as the checks above see it */
-    const char
-        *covers; /* public functions that may fail in it, one blank after each; NULL: none to be counted */
+    const char *covers;  /* public functions that may fail in it, one blank after each; NULL: none new */
     oclin_status (*call)(struct bench *b);
     void (*prepare)(struct bench *b); /* calls that come before; NULL: none */
     unsigned overwrites, updates;     /* tensors that the call writes; that it changes */

@@ -25,6 +25,8 @@ void *allocate(size_t count, size_t size)
     return memory;
 }
 
+const char *const activation_names[ACTIVATIONS] = {"none", "relu", "sigmoid", "tanh", "gelu"};
+
 /* ------------------------------------------------------------------------------------------------ data */
 
 uint64_t rng_next(struct rng *rng)
@@ -83,8 +85,8 @@ void fill_labels(struct rng *rng, int32_t *labels, int64_t n, int32_t classes)
     for (int64_t i = 0; i < n; i++) labels[i] = (int32_t)rng_below(rng, classes);
 }
 
-/* Signalling: whatever is computed from it becomes quiet. Of a quiet NaN, sums keep the bits: what read poison and wrote it
- * outside was not found. */
+/* Signalling: whatever is computed from it becomes quiet. Of a quiet NaN, sums keep the bits: what read
+ * poison and wrote it outside was not found. */
 static const uint32_t poison_bits = 0x7f8a9a57u;
 
 void fill_poison(float *p, int64_t n)
@@ -226,6 +228,13 @@ double check_bound(const char *name, int64_t rows, int64_t cols, int64_t stride,
     return c.worst;
 }
 
+void check_close(const char *name, const double *got, const double *want, int64_t n, double tolerance)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(got[i] - want[i]) <= tolerance * (1 + fabs(want[i]))))
+            fail_msg("%s[%lld] is %.17g, must be %.17g", name, (long long)i, got[i], want[i]);
+}
+
 void check_same_bits(const char *name, const float *got, const float *want, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -282,7 +291,8 @@ static const struct {
 } plan_groups[] = {{"simt", 16},       {"simt-16", 16},  {"simt-32", 64},
                    {"simt-64x32", 64}, {"simt-64", 128}, {"simt-128", 256}};
 
-/* A plan that a test asks for ("": oclin's choice) stands above OCLIN_PLAN, with which the whole suite may be run. */
+/* A plan that a test asks for ("": oclin's choice) stands above OCLIN_PLAN, with which the whole suite may
+ * be run. */
 static oclin_status create(oclin_context **ctx, const struct oclin_context_options *options)
 {
     const char *outside = getenv("OCLIN_PLAN");

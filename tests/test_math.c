@@ -286,9 +286,6 @@ struct edge_case {
     oclin_activation activation;
 };
 
-static const char *const activation_names[] = {"none", "relu", "sigmoid", "tanh", "gelu"};
-enum { ACTIVATIONS = COUNT_OF(activation_names) };
-
 /* A device without denormals may have 0 for z, y, dy or the result. */
 static double flushed_at(oclin_context *ctx)
 {

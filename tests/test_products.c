@@ -19,7 +19,6 @@ static const char *plan_name, *self; /* this program */
 
 enum data { EXACT, ZERO_MEAN, POSITIVE, DATA_COUNT };
 static const char *const data_names[] = {"exact", "zero_mean", "positive"};
-static const char *const activation_names[] = {"none", "relu", "sigmoid", "tanh", "gelu"};
 
 struct row {
     int64_t batch, in, out;
@@ -641,8 +640,8 @@ static void add_block_edges(struct rows *rows, const struct oclin_tile *t)
     }
 }
 
-/* The kernels for small batches: one sample more or less than a pair, than a panel and than the largest batch, columns and rows on the
- * edges of their chunks, more than one group, and more than one block of k. */
+/* The kernels for small batches: one sample more or less than a pair, than a panel and than the largest
+ * batch, columns and rows on the edges of their chunks, more than one group, and more than one block of k. */
 static void add_skinny(struct rows *rows)
 {
     static const int64_t batches[] = {1, 2, 3, 16, 17, 33, 64, 130}, widths[] = {7, 8, 255, 257, 1041, 2100};

@@ -293,11 +293,11 @@ m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", 
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
   [(LOSS_CL, "log(sum) - (score - largest)", "log(sum) - score + largest")], "loss plain/edges/*")
-m("reference: gelu's derivative NaN at Inf", "", [("src/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference")
-m("reference: gelu NaN at -Inf", "", [("src/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference")
-m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/reference.c", "lr == 0 ? w[i] : w[i] - lr_dw", "w[i] - lr_dw")], "reference")
+m("reference: gelu's derivative NaN at Inf", "", [("src/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference_edges")
+m("reference: gelu NaN at -Inf", "", [("src/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference_edges")
+m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/reference.c", "lr == 0 ? w[i] : w[i] - lr_dw", "w[i] - lr_dw")], "reference_edges")
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
-  [("src/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
+  [("src/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference_edges")
 
 # ------------------------------------------------------------------------------------------------ 32 bits too few
 
@@ -691,7 +691,7 @@ m("simd: db's older blocks are lost", "only the last 32 blocks count",
   [(SIMD, "*all = block == 0 ? 0.0f : *all + *now;", "*all = 0.0f;")], "sums like/simd-4/db*")
 m("reference: proven, without the operands' errors", "E is left out",
   [("src/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
-  "reference", "sums losses*")
+  "bounds", "sums losses*")
 
 LEFT = "if (u == t) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"
 m("tensor: zeros of a dropped gradient that could not be written", "who looks there is not told",
