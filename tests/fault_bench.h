@@ -3,7 +3,7 @@
  * library with what comes before it. try_fault() lets the nth call of OpenCL, for memory or for a file inside
  * it fail, and then looks whether what oclin promises holds:
  *
- *   said        a status of the header's, one sentence, the same in the log, and OpenCL's code; or the failure
+ *   said        a status of the header's, a sentence, the same in the log, and OpenCL's code; or the failure
  *               may be ignored, for a reason that stands in a list, and all results are right
  *   nothing     no handle is there after a failed creation, no object and no memory is kept
  *   unchanged   every tensor holds what it did before; only what the call writes may be new or unspecified

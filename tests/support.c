@@ -284,6 +284,24 @@ void clear_context_log(void)
     log_text[0] = '\0';
 }
 
+int times_logged(const char *part)
+{
+    int count = 0;
+    for (const char *at = log_text; (at = strstr(at, part)) != NULL; at++) count++;
+    return count;
+}
+
+void check_logged(const char *part)
+{
+    if (!times_logged(part)) fail_msg("\"%s\" does not stand in\n%s", part, log_text);
+}
+
+void check_times_logged(const char *part, int times)
+{
+    if (times_logged(part) != times)
+        fail_msg("\"%s\" stands %d times, not %d, in\n%s", part, times_logged(part), times, log_text);
+}
+
 /* Work-items in a group of each plan that needs more than one. */
 static const struct {
     const char *plan;

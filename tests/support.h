@@ -141,6 +141,11 @@ int run_refused(const char *plan);
 const char *context_log(void);
 void clear_context_log(void);
 
+/* How often these words stand there; fails the test unless they stand there at all, or so many times. */
+int times_logged(const char *part);
+void check_logged(const char *part);
+void check_times_logged(const char *part, int times);
+
 /* The library's own kernel text of that name, borrowed; fails the test if there is none. */
 const char *built_in(const char *name);
 /* This text as a file of that name in the folder, with the first `from` (which must be there) replaced by

@@ -50,13 +50,6 @@ static oclin_context *make_context_in(const char *folder, const char *plan, int 
     return make_context_with(options);
 }
 
-static int times_logged(const char *part)
-{
-    int count = 0;
-    for (const char *at = context_log(); (at = strstr(at, part)) != NULL; at++) count++;
-    return count;
-}
-
 /* ------------------------------------------------------------------------------------------ replacing */
 
 /* A fill that adds 1: one file is replaced, all others are the built-in ones. */
@@ -394,8 +387,8 @@ static void test_built_once(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* A small batch on a CPU: backward is the one kernel that reads W once, and not the two products that would do as well.
- * test_plan.c knows when. */
+/* A small batch on a CPU: backward is the one kernel that reads W once, and not the two products that
+ * would do as well. test_plan.c knows when. */
 static void test_one_pass(void **state)
 {
     (void)state;

@@ -464,18 +464,18 @@ for field, old, new in (
         ("options", "name, options, text", 'name, "", text'), ("text", "options, text)", 'options, "")'),
         ("platform's version", "d->platform_version,", '"",')):
     m("cache: key without the %s" % field, "", [(PROGRAM, KEY, KEY.replace(old, new))], "cache key/*", "cache second*", "cache")
-m("cache: checksum not compared", "", [(CACHE, "if (get_number(file + CHECKSUM_AT) != checksum(file, size))", "if (0)")], "cache file/*", ci=True)
+m("cache: checksum not compared", "", [(CACHE, "if (get_number(file + CHECKSUM_AT) != checksum(file, size))", "if (0)")], "cache_files file/*", ci=True)
 m("cache: checksum without the header", "", [(CACHE, "hash_more(hash_more(hash_start, record, CHECKSUM_AT), record", "hash_more(hash_start, record")],
-  "cache file/*", "cache files/*", "cache")
+  "cache_files file/*", "cache_files files/*", "cache_files")
 m("cache: key not compared", "the name's hash is believed", [
-    (CACHE, "if (of_key != key_size || memcmp(file + HEADER_BYTES, key, key_size) != 0)", "if (0)")], "cache file/*", "cache files/*")
-m("cache: sizes not compared", "", [(CACHE, "if (of_key > all || of_data != all - of_key)", "if (0)")], "cache file/*")
+    (CACHE, "if (of_key != key_size || memcmp(file + HEADER_BYTES, key, key_size) != 0)", "if (0)")], "cache_files file/*", "cache_files files/*")
+m("cache: sizes not compared", "", [(CACHE, "if (of_key > all || of_data != all - of_key)", "if (0)")], "cache_files file/*")
 m("cache: what could not be written whole is put in place", "",
   [(CACHE, "if (written && closed && oclin_os_replace(temporary, path)) return 1;", "if (closed && oclin_os_replace(temporary, path)) return 1;")],
-  "cache files/*")
-m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("checksum "), expected, 16) != 0)', "if (0)")], "tune *file*", "tune")
-m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune file/facts*")
-m("tuning: a plan of any name is believed", "", [(TABLE, "if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune *file*", "tune")
+  "cache_files files/*")
+m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("checksum "), expected, 16) != 0)', "if (0)")], "tune_file file/*")
+m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune_file file/each fact*")
+m("tuning: a plan of any name is believed", "", [(TABLE, "if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune_file file/*")
 m("program: a kernel of another activation", "the list of built kernels forgets it",
   [(PROGRAM, "p->id != id || p->activation != activation ||", "p->id != id ||")], "products plain plain/small/*")
 m("program: a kernel of another tile", "the list of built kernels forgets it",
@@ -614,7 +614,7 @@ m("device: a limit of 0 work-items is believed", "", [(DEVICE, "items[0] > 0 && 
 
 # ------------------------------------------------------------------------------------------------------- the tuner's rules
 
-TUNE, RULES = "src/tune.c", "tune rules/*"
+TUNE, RULES, WRONG = "src/tune.c", "tune_rules", "tune_wrong wrong/*"
 m("tune: any gain wins", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.0")], RULES)
 m("tune: a gain of 3 % is not enough", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.05")], RULES)
 ROUNDS = "4 * faster >= 3 * arm->rounds"
@@ -628,12 +628,12 @@ m("tune: plans that may win are dropped", "", [(TUNE, "hopeless = 1.25", "hopele
 MEDIAN = "return 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]);"
 m("tune: the best round counts", "", [(TUNE, MEDIAN, "return sorted[0];")], RULES)
 m("tune: the mean counts", "", [(TUNE, MEDIAN, "double all = 0.0;\n    for (int i = 0; i < n; i++) all += sorted[i];\n    return all / n;")], RULES)
-m("tune: NaN beside the samples is not seen", "", [(TUNE, "if (!isfinite(t->got[i]))", "if (0)")], RULES)
+m("tune: NaN beside the samples is not seen", "", [(TUNE, "if (!isfinite(t->got[i]))", "if (0)")], WRONG)
 m("tune: results are not poisoned", "what the plan before has left is right",
-  [(TUNE, "for (int i = first; i <= last; i++) OCLIN_TRY(oclin_tensor_fill(t->samples[i].result, NAN));", "")], RULES)
-m("tune: its own context heeds the environment", "", [(TUNE, "o.ignore_environment = 1;", "o.ignore_environment = 0;")], RULES)
-m("tune: other kernels than the caller's", "the folder is forgotten", [(TUNE, "o.cl_dir = ctx->cl_dir;", "")], RULES)
-m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "return ctx->cache_dir && !ctx->cl_dir;", "return ctx->cache_dir != NULL;")], RULES)
+  [(TUNE, "for (int i = first; i <= last; i++) OCLIN_TRY(oclin_tensor_fill(t->samples[i].result, NAN));", "")], WRONG)
+m("tune: its own context heeds the environment", "", [(TUNE, "o.ignore_environment = 1;", "o.ignore_environment = 0;")], "tune call/*")
+m("tune: other kernels than the caller's", "the folder is forgotten", [(TUNE, "o.cl_dir = ctx->cl_dir;", "")], "tune call/*")
+m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "return ctx->cache_dir && !ctx->cl_dir;", "return ctx->cache_dir != NULL;")], "tune call/*")
 
 # ------------------------------------------------------------------------------------------------- equal bits, every time
 
@@ -703,8 +703,8 @@ m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_D
 m("device: a wave that the driver does not tell", "",
   [(DEVICE, "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 0", "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 1")], "device facts/*")
 HALF = "(rank == 0 ? t->end : half)"
-m("tune: checks take all of the time", "", [(TUNE, HALF, "t->end")], "tune rules/ha*")
-m("tune: defaults are not checked behind half of the time", "", [(TUNE, HALF, "half")], "tune rules/ha*")
+m("tune: checks take all of the time", "", [(TUNE, HALF, "t->end")], "tune_rules rules/ha*")
+m("tune: defaults are not checked behind half of the time", "", [(TUNE, HALF, "half")], "tune_rules rules/ha*")
 m("program: the group that a kernel was compiled for does not count", "some drivers give a smaller limit",
   [(PROGRAM, " || (int64_t)required[0] == p->tile.group", "")], "program driver/*")
 m("device: two compute units where the driver does not tell", "",

@@ -42,7 +42,7 @@ OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] +
 LAYER = (["layer_state", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure", "layer_data", "sharing",
           "products simd-8 simd-8/small/*/none/*", "math simd", "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime",
           "fit", "program", "edges", "random", "tensor"] + products("plain", "small/*", "pair/*") +
-         ["tune", "asan layer_state", "asan layer", "asan failure"])
+         ["tune_wrong", "tune", "asan layer_state", "asan layer", "asan failure"])
 
 KILLERS = {
     "cl/common.cl": OF_ALL_PRODUCTS,
@@ -60,12 +60,12 @@ KILLERS = {
     "src/layer.c": LAYER,
     "src/loss.c": ["loss", "golden simd", "fit", "failure", "edges", "lifetime", "asan loss"],
     "src/product.c": ["layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
-                      "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune", "cache"],
+                      "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune_wrong", "tune", "cache"],
     "src/plan.c": (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
                    products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "fit", "program", "failure"] +
                    products("plain", "edge/*") + products("simt-16", "edge/*") +
                    products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
-                   ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune", "self_check"]),
+                   ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune_file", "tune_wrong", "tune", "self_check"]),
 }
 
 
