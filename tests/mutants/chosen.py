@@ -235,7 +235,7 @@ m("plain: one group too few", "the remainder is not computed", [
   ON_PLAIN, EDGE_PLAIN)
 m("elements: one group too few", "a step or fill ends early",
   [(PLAN, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)", "rows * oclin_ceil_divide(cols, t->item_n) / t->group + (rows * oclin_ceil_divide(cols, t->item_n) < t->group)")],
-  "layer_state", "tensor", EDGE_SIMT, "products plain plain/extreme/*")
+  "layer_gradients", "tensor", EDGE_SIMT, "products plain plain/extreme/*")
 
 # ------------------------------------------------------------------------------------------------------- bias, scale
 
@@ -359,11 +359,11 @@ int_of("groups of a loss", PLAN, "plan->groups = rows;", "rows", "large */plans"
 
 m("gradient: overwritten instead of added to", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)")], ON_PLAIN)
 m("gradient: added to instead of overwritten", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else")], ON_PLAIN)
-m("layer: never accumulates", "", [(LAYER, "p.flags |= OCLIN_FLAG_ACCUMULATE;", ";")], "layer_state", ci=True)
+m("layer: never accumulates", "", [(LAYER, "p.flags |= OCLIN_FLAG_ACCUMULATE;", ";")], "layer_gradients", ci=True)
 m("layer: accumulates only if both hold something", "",
   [(LAYER, "!is_cleared(l->dw) || (l->bias && !is_cleared(l->db))", "!is_cleared(l->dw) && (l->bias && !is_cleared(l->db))")], "layer_state", "layer")
 m("layer: marked zeros are not written before they are added to", "",
-  [(LAYER, "if (dw->flags & OCLIN_FLAG_ACCUMULATE) return settle_all((oclin_tensor *[]){l->dw, l->db}, 2);", "")], "layer_state", "layer", "layer_data")
+  [(LAYER, "if (dw->flags & OCLIN_FLAG_ACCUMULATE) return settle_all((oclin_tensor *[]){l->dw, l->db}, 2);", "")], "layer_gradients", "layer", "layer_data")
 m("forward: adds to y", "", [(FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, load_lanes(c, lanes) + activate(sum), lanes)")],
   ON_PLAIN)
 m("dX: adds to what was there", "", [(GRAD_X, "store_lanes(c, sum, lanes)", "store_lanes(c, load_lanes(c, lanes) + sum, lanes)")], ON_PLAIN)
@@ -371,7 +371,7 @@ m("loss: overwritten although it accumulates", "", [(LOSS_CL, "if (flags & OCLIN
   "loss")
 m("loss: count overwritten although it accumulates", "",
   [(LOSS_CL, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
-m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_state")
+m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_gradients")
 m("fused step: wrong sign", "", [(COMMON, "MULTIPLY_ADD((real)(-lr), g", "MULTIPLY_ADD((real)(lr), g")], ON_PLAIN)
 DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
@@ -409,7 +409,7 @@ m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "OCLIN_TRY(
 m("layer: backward_step on gradients that hold something", "not refused",
   [(LAYER, "if (!is_cleared(l->dw) || !is_cleared(l->db))", "if (0)")], "layer_state order/*")
 m("layer: zero_grad forgets db", "", [(LAYER, "return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;", "return OCLIN_OK;")],
-  "layer_state", "layer")
+  "layer_gradients", "layer")
 
 # ------------------------------------------------------------------------------------------- saved states, versions
 
@@ -427,14 +427,14 @@ m("layer: reserve replaces z", "a larger z takes the place of the one that backw
   "layer_state")
 m("tensor: views do not share versions", "a write through a view is not seen",
   [(TENSOR, "        note_write(u, outcome, covers(t, u));", "        if (u == t) note_write(u, outcome, covers(t, u));")],
-  "sharing versions/*", "layer_state")
+  "sharing versions/*", "layer_gradients")
 m("tensor: a clear is a write of zeros that nobody does", "the mark is forgotten", [(TENSOR, "t->cleared = t->zero_pending = 1;", "t->cleared = 1;")],
-  "layer_state zero_grad/*", "layer_state")
+  "layer_gradients zero_grad/*", "layer_gradients")
 
 # ------------------------------------------------------------------------------------------------ refused arguments
 
-m("layer: lr NaN accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr < 0.0f || isinf(lr))")], "layer_state gradients/*")
-m("layer: lr negative accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr != lr || isinf(lr))")], "layer_state gradients/*")
+m("layer: lr NaN accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr < 0.0f || isinf(lr))")], "layer_gradients gradients/*")
+m("layer: lr negative accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr != lr || isinf(lr))")], "layer_gradients gradients/*")
 m("layer: y may be x", "alias check dropped", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", x, "x"));', "")], "layer_args sharing/*")
 m("layer: dx may be w", "alias check dropped", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->w, "w"));', "")],
   "layer_args sharing/*")
@@ -474,7 +474,7 @@ m("cache: what could not be written whole is put in place", "",
   [(CACHE, "if (written && closed && oclin_os_replace(temporary, path)) return 1;", "if (closed && oclin_os_replace(temporary, path)) return 1;")],
   "cache_files files/*")
 m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("checksum "), expected, 16) != 0)', "if (0)")], "tune_file file/*")
-m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune_file file/each fact*")
+m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune_file file/*key")
 m("tuning: a plan of any name is believed", "", [(TABLE, "if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune_file file/*")
 m("program: a kernel of another activation", "the list of built kernels forgets it",
   [(PROGRAM, "p->id != id || p->activation != activation ||", "p->id != id ||")], "products plain plain/small/*")
@@ -516,17 +516,17 @@ m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = t
 
 WRITTEN = "if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);"
 m("layer: b and db readable after a failed backward", "the launch writes both",
-  [(LAYER, WRITTEN, WRITTEN.replace("l->bias", "l->bias && status == OCLIN_OK"))], "layer_state failure/*")
+  [(LAYER, WRITTEN, WRITTEN.replace("l->bias", "l->bias && status == OCLIN_OK"))], "layer_failure failure/*")
 m("layer: w readable after b's part of a step failed", "nobody knows whether it has moved",
-  [(LAYER, "for (int j = status == OCLIN_OK ? i : 0; j <= i; j++)", "for (int j = i; j <= i; j++)")], "layer_state failure/*")
+  [(LAYER, "for (int j = status == OCLIN_OK ? i : 0; j <= i; j++)", "for (int j = i; j <= i; j++)")], "layer_failure failure/*")
 m("layer: backward takes an unspecified y", "", [(LAYER, 'if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));', "")],
-  "layer_state unspecified/*")
+  "layer_failure unspecified/*")
 m("layer: backward takes an unspecified x", "", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));', "")],
-  "layer_state unspecified/*")
+  "layer_failure unspecified/*")
 m("layer: backward adds to an unspecified dw", "",
-  [(LAYER, 'if (!l->dw->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));', "")], "layer_state unspecified/*")
+  [(LAYER, 'if (!l->dw->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));', "")], "layer_failure unspecified/*")
 m("layer: a step with an unspecified db", "", [(LAYER, 'if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));', "")],
-  "layer_state unspecified/*")
+  "layer_failure unspecified/*")
 m("loss: reads an unspecified y", "",
   [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (a->accumulated) OCLIN_TRY(oclin_tensor_check_readable")],
   "loss state/*")
@@ -547,13 +547,13 @@ for field in ("readable", "writable", "host_readable", "host_writable"):
 # ------------------------------------------------------------------------------------------------ zeros that are marked
 
 SETTLED = "settle_all((oclin_tensor *[]){call->dy, s->x, s->y, l->w, l->b}, 5)"
-m("layer: forward before b's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->w, l->b}, 2)")], "layer_state zero_grad/*")
-m("layer: forward before w's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->b}, 2)")], "layer_state zero_grad/*")
-m("layer: backward_step before b's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("5", "4"))], "layer_state zero_grad/*")
+m("layer: forward before b's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->w, l->b}, 2)")], "layer_gradients zero_grad/*")
+m("layer: forward before w's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->b}, 2)")], "layer_gradients zero_grad/*")
+m("layer: backward_step before b's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("5", "4"))], "layer_gradients zero_grad/*")
 m("layer: dX before w's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("l->w, ", "").replace("5", "4"))],
-  "layer_state zero_grad/*")
+  "layer_gradients zero_grad/*")
 m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "{all[i].dw, all[i].w}, 2)", "{all[i].dw, all[i].w}, 1)")],
-  "layer_state zero_grad/*")
+  "layer_gradients zero_grad/*")
 m("loss: added to before its marked zeros are written", "",
   [(LOSS, "c->options.accumulate ? oclin_tensor_settle(outputs[i])", "0 ? oclin_tensor_settle(outputs[i])")], "loss state/*")
 m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
@@ -650,7 +650,7 @@ m("layer: z differs in its last bit from time to time", "",
 m("layer: a step differs in its last bit from time to time", "",
   [(LAYER, "{.w = l->b, .dw = l->db, .lr = lr}}", "{.w = l->b, .dw = l->db, .lr = lr * %s}}" % TURNS)], "products plain plain/pair/*")
 m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from) * sizeof zero", "(size_t)(row - from) * sizeof zero")],
-  "layer_state zero_grad/*")
+  "layer_gradients zero_grad/*")
 m("tensor: a view of what was just written counts as never written", "a finish that fails leaves it readable",
   [(TENSOR, "if (u->version > t->version) t->version = u->version;", "")], "sharing unspecified/*")
 m("tensor: a view of what was just written counts as finished", "a finish that fails leaves it readable",
@@ -695,9 +695,9 @@ m("reference: proven, without the operands' errors", "E is left out",
 
 LEFT = "if (u == t) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"
 m("tensor: zeros of a dropped gradient that could not be written", "who looks there is not told",
-  [(TENSOR, LEFT, LEFT.replace("if (!left) u->unspecified = 1;", ""))], "layer_state zero_grad/*")
+  [(TENSOR, LEFT, LEFT.replace("if (!left) u->unspecified = 1;", ""))], "layer_failure zero_grad/*")
 m("tensor: zeros of a dropped gradient count as finished", "a finish that fails leaves them readable",
-  [(TENSOR, LEFT, LEFT.replace("u->epoch = ctx->epoch;", ""))], "layer_state zero_grad/*")
+  [(TENSOR, LEFT, LEFT.replace("u->epoch = ctx->epoch;", ""))], "layer_failure zero_grad/*")
 m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)end_of(out) - 1", "(long long)end_of(out)")], "sharing overlap/*")
 m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_DEVICE_TYPE_ACCELERATOR", "bits | CL_DEVICE_TYPE_ACCELERATOR")], "device facts/*")
 m("device: a wave that the driver does not tell", "",
@@ -710,6 +710,6 @@ m("program: the group that a kernel was compiled for does not count", "some driv
 m("device: two compute units where the driver does not tell", "",
   [(DEVICE, "if (info->compute_units < 1) info->compute_units = 1;", "if (info->compute_units < 1) info->compute_units = 2;")], "device facts/*")
 m("layer: db's version is taken for dw's", "a step without a gradient is done",
-  [(LAYER, "clear_gradient(l->db, &l->db_version) : OCLIN_OK", "clear_gradient(l->db, &l->dw_version) : OCLIN_OK")], "layer_state *cleared")
+  [(LAYER, "clear_gradient(l->db, &l->db_version) : OCLIN_OK", "clear_gradient(l->db, &l->dw_version) : OCLIN_OK")], "layer_gradients zero_grad/asked*")
 m("layer: a z that is large enough is taken for one of the right width", "rows of z overlap",
   [(LAYER, "return z && z->rows >= batch && z->cols == l->out;", "return z && z->rows * z->cols >= batch * l->out;")], "layer_state saved/z*")
