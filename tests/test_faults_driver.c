@@ -14,7 +14,7 @@ static void test_builds(void **state)
                                         "clGetKernelWorkGroupInfo"};
     static const cl_int said_codes[] = {CL_BUILD_PROGRAM_FAILURE, CL_INVALID_BINARY, CL_INVALID_KERNEL_NAME,
                                         CL_COMPILER_NOT_AVAILABLE, -9998};
-    const struct scenario s = {.name = "builds", .promise = "x stays", .call = do_fill, .overwrites = BIT(X)};
+    const struct scenario s = {"builds", .promise = "x stays", .call = do_fill, .overwrites = BIT(X)};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(calls); i++)
         for (size_t c = 0; c < COUNT_OF(said_codes); c++) {
@@ -39,7 +39,7 @@ static void test_builds(void **state)
 /* The third refusal is final, and is remembered without another try. */
 static void test_builds_end(void **state)
 {
-    const struct scenario s = {.name = "builds", .promise = "x stays", .call = do_fill, .overwrites = BIT(X)};
+    const struct scenario s = {"builds", .promise = "x stays", .call = do_fill, .overwrites = BIT(X)};
     (void)state;
     struct bench *b = make_bench(&s);
     set_up(b);
@@ -79,11 +79,11 @@ static int try_lie(const struct scenario *s, int64_t n)
 static void test_lies(void **state)
 {
     static const struct scenario all[] = {
-        {.name = "lies: fill", .call = do_fill, .overwrites = BIT(X)},
-        {.name = "lies: forward", .call = do_forward, .overwrites = BIT(Y), .plan = "simt-16"},
-        {.name = "lies: loss", .call = do_cross_entropy, .overwrites = BIT(LOSS) | BIT(DY) | BIT(CORRECT)},
-        {.name = "lies: wrap", .call = do_wrap_part},
-        {.name = "lies: wait_for", .call = do_wait_for},
+        {"lies: fill", .call = do_fill, .overwrites = BIT(X)},
+        {"lies: forward", .call = do_forward, .overwrites = BIT(Y), .plan = "simt-16"},
+        {"lies: loss", .call = do_cross_entropy, .overwrites = BIT(LOSS) | BIT(DY) | BIT(CORRECT)},
+        {"lies: wrap", .call = do_wrap_part},
+        {"lies: wait_for", .call = do_wait_for},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(all); i++) {
