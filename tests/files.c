@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "support.h"
 
@@ -30,7 +31,9 @@ int files_in(const char *folder, char names[FILES][256])
 
 void remove_all(const char *path)
 {
-    DIR *dir = opendir(path);
+    struct stat facts;
+    const int is_folder = lstat(path, &facts) == 0 && S_ISDIR(facts.st_mode); /* and no link to one */
+    DIR *dir = is_folder ? opendir(path) : NULL;
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
         char inside[2 * PATH_BYTES];
         snprintf(inside, sizeof inside, "%s/%s", path, e->d_name);

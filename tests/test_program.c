@@ -1,12 +1,12 @@
 /* Kernel text: replaced file by file, what the compiler says, built once, and with which options. */
-#define _POSIX_C_SOURCE 200809L /* mkdtemp */
-#include <dirent.h>
+#define _POSIX_C_SOURCE 200809L /* setenv */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "support.h"
 
 #include "oclin_internal.h"
@@ -14,16 +14,13 @@
 /* ---------------------------------------------------------------------------------- a folder of kernels */
 
 struct folder {
-    char path[256], file[320];
+    char path[PATH_BYTES / 2], file[PATH_BYTES / 2 + 20];
 };
 
 static struct folder make_folder(void)
 {
-    struct folder f;
-    const char *temporary = getenv("TMPDIR");
-    snprintf(f.path, sizeof f.path, "%.200s/oclin-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(f.path)) fail_msg("no folder %s", f.path);
-    f.file[0] = 0;
+    struct folder f = {"", ""};
+    make_temporary_folder(f.path);
     return f;
 }
 
@@ -36,8 +33,7 @@ static void put_changed(struct folder *f, const char *name, const char *old, con
 
 static void remove_folder(const struct folder *f)
 {
-    if (f->file[0]) remove(f->file);
-    rmdir(f->path);
+    remove_all(f->path);
 }
 
 static oclin_context *make_context_in(const char *folder, const char *plan, int verify)
@@ -530,18 +526,6 @@ cl_int clGetProgramInfo(cl_program program, cl_program_info what, size_t size, v
     }
 }
 
-static void empty_folder(const struct folder *f)
-{
-    DIR *dir = opendir(f->path);
-    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
-        char inside[600];
-        snprintf(inside, sizeof inside, "%s/%s", f->path, e->d_name);
-        remove(inside);
-    }
-    if (dir) closedir(dir);
-    rmdir(f->path);
-}
-
 /* A build that fails is tried again in the next call: in the third one for the last time, but with a folder
  * of kernel texts, which are being worked on, as often as it is asked for. */
 static void test_third_build(void **state)
@@ -663,7 +647,7 @@ static void test_binary_of_device(void **state)
                              context_log());
             }
             setenv("OCLIN_CACHE_DIR", "", 1);
-            empty_folder(&f);
+            remove_folder(&f);
         }
     memset(&driver, 0, sizeof driver);
 }

@@ -3,14 +3,13 @@
  * operation, the element and both values when a kernel is wrong. Wrong kernels come through OCLIN_CL_DIR's
  * option, cl_dir.
  */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "files.h"
 #include "oclin_internal.h"
 
 /* ----------------------------------------------------------------------------------------------- faults */
@@ -150,8 +149,8 @@ static void test_mistake(void **state)
 {
     const struct noticed *n = *state;
     const struct mistake *m = n->m;
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
-    assert_non_null(mkdtemp(folder));
+    char folder[PATH_BYTES / 2];
+    make_temporary_folder(folder);
     write_changed(folder, m->file, built_in(m->file), m->from, m->to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = m->plan;
@@ -167,9 +166,7 @@ static void test_mistake(void **state)
     assert_non_null(strstr(oclin_context_error(ctx), ", plan ")); /* and where it was */
     if (!strstr(says, "correct")) assert_true(worst > 1.0);
     oclin_context_destroy(ctx);
-    snprintf(path, sizeof path, "%s/%s", folder, m->file);
-    remove(path);
-    rmdir(folder);
+    remove_all(folder);
 }
 
 static void test_right_device(void **state)
@@ -500,8 +497,8 @@ static const struct program_mistake {
 static void test_program_mistake(void **state)
 {
     const struct program_mistake *p = *state;
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
-    assert_non_null(mkdtemp(folder));
+    char folder[PATH_BYTES / 2];
+    make_temporary_folder(folder);
     write_changed(folder, p->m.file, built_in(p->m.file), p->m.from, p->m.to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = p->m.plan;
@@ -510,9 +507,7 @@ static void test_program_mistake(void **state)
     oclin_context *ctx = make_context_with(o);
     assert_refused(ctx, OCLIN_E_VERIFY, p->m.says, program_do(ctx, p->activation, p->gradient));
     oclin_context_destroy(ctx);
-    snprintf(path, sizeof path, "%s/%s", folder, p->m.file);
-    remove(path);
-    rmdir(folder);
+    remove_all(folder);
 }
 
 static void test_arguments(void **state)
