@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "oclin.h"
-#include "oclin_opencl.h"
+#include "core/opencl.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -61,7 +61,7 @@ extern const char *const activation_names[ACTIVATIONS];
 /* A reference's case for data that are random: with the bounds that see more than the proven ones do. */
 #define RANDOM_CASE(batch, in, out)                                                                     \
     ((struct oclin_ref_case){sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, \
-                             OCLIN_RANDOM, 0, 0, 0})
+                             OCLIN_RANDOM, 0, 0, 0, -1})
 
 /* --------------------------------------------------------------------------------------- comparisons */
 

@@ -76,10 +76,8 @@ static void test_stored_after_run(void **state)
     struct folder f = make_folder();
     char names[FILES][256];
     oclin_context *ctx = make_context("plain");
-    struct oclin_plan plan;
-    cl_kernel kernel;
-    oclin_plan_elements(ctx, 2, 3, 0, OCLIN_LARGEST_GROUP, &plan);
-    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
+    struct oclin_elements fill_of_6;
+    assert_ok(ctx, oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, NULL, 2, 3, 0, &fill_of_6));
     assert_ok(ctx, oclin_context_finish(ctx));
     assert_int_equal(files_in(f.cache, names), 0);
     fill(ctx);

@@ -238,7 +238,7 @@ static void test_special_for_tuning(void **state)
     for (int round = 0; round < 2; round++) {
         clear_context_log();
         ctx = make_context("");
-        assert_int_equal(ctx->tuning.count, round == 0);
+        assert_int_equal(ctx->tuning->count, round == 0);
         check_times_logged(special->why, round);
         oclin_context_destroy(ctx);
         remove(path);

@@ -84,7 +84,7 @@ static oclin_context *context_of(const struct made_up *d, const char *plan)
     f->sub_group = d->sub_group;
     f->cache = 32 << 20;
     f->queues = d->queues;
-    strcpy(ctx->plan.name, plan);
+    oclin_plan_select(ctx, plan);
     return ctx;
 }
 
@@ -210,6 +210,11 @@ static void check_mixed(const oclin_context *ctx, const struct oclin_product *p,
     check_scratch(ctx, p, plan);
 }
 
+static int is_narrow(const struct oclin_plan *plan)
+{
+    return plan->way && plan->way->name && strcmp(plan->way->name, "simd-narrow") == 0;
+}
+
 /* All samples in whole panels; columns in whole rows of the register tile, so many as the memory of A's
  * block and of C's takes. */
 static void check_narrow(const oclin_context *ctx, const struct oclin_product *p,
@@ -238,7 +243,7 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
         OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
     must(bytes_of(floats) <= ctx->device.info.local_bytes ||
          t->tile_k == t->vl); /* or there is nothing smaller */
-    if (t->stage == OCLIN_STAGE_NARROW) {
+    if (is_narrow(plan)) {
         check_narrow(ctx, p, plan);
         return;
     }
@@ -476,11 +481,12 @@ static void test_elements_and_rows(void **state)
                 struct oclin_plan plan;
                 snprintf(looked_at, sizeof looked_at, "%s, plan '%s', %lld x %lld elements, groups of %d",
                          d->name, plans[name], (long long)rows, (long long)cols, most);
-                oclin_plan_elements(ctx, rows, cols, 0, most, &plan);
-                const struct oclin_tile *t = &plan.tile;
+                struct oclin_elements elements;
+                oclin_elements_plan(ctx, rows, cols, 0, most, &elements);
+                const struct oclin_tile *t = &elements.tile;
                 must(t->group > 0 && t->group <= most && t->group <= d->items);
                 must(t->item_n > 0 && t->item_n % t->vl == 0);
-                must(plan.groups == ceil_divide(rows * ceil_divide(cols, t->item_n), t->group));
+                must(elements.groups == ceil_divide(rows * ceil_divide(cols, t->item_n), t->group));
                 oclin_plan_rows(ctx, rows, cols, most, &plan);
                 must(plan.groups == rows);
                 must(t->group > 0 && t->group <= most && t->group <= d->items &&
@@ -507,7 +513,7 @@ static const struct choice {
     int64_t batch, in, out;
     oclin_activation activation;
     int family, vl, tile_m, tile_n;
-    int stage;          /* of simd */
+    int stage, narrow;  /* of simd */
     int unroll_k, peel; /* of simt: hints */
 } choices[] = {
     {"NVIDIA", "the largest tile that gives every unit a group", FORWARD(2048, 2048, 2048),
@@ -544,13 +550,14 @@ static const struct choice {
     {"two cores", "small: one launch", FORWARD(100, 200, 100), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two cores", "28 of 32 samples leave too much of a panel empty", FORWARD(28, 784, 256),
      SKINNY(8, 64, 192)},
-    {"two cores", "29 of 32 samples: narrow", FORWARD(29, 784, 256), SIMD(8, 192, 256, OCLIN_STAGE_NARROW)},
+    {"two cores", "29 of 32 samples: narrow", FORWARD(29, 784, 256), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE),
+     .narrow = 1},
     {"two cores", "whole panels of samples: narrow", FORWARD(64, 784, 256),
-     SIMD(8, 192, 256, OCLIN_STAGE_NARROW)},
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE), .narrow = 1},
     {"64 cores", "fewer columns than all cores want", FORWARD(64, 784, 4096),
      SIMD(16, 192, 256, OCLIN_STAGE_WHOLE)},
     {"64 cores", "columns for all cores: narrow", FORWARD(64, 784, 6144),
-     SIMD(16, 192, 256, OCLIN_STAGE_NARROW)},
+     SIMD(16, 192, 256, OCLIN_STAGE_WHOLE), .narrow = 1},
     {"two cores", "few outs with a long sum", FORWARD(64, 784, 48), SKINNY(8, 64, 192)},
     {"two cores", "65 samples are too many for narrow", FORWARD(65, 784, 256),
      SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
@@ -599,6 +606,7 @@ static void test_choice(void **state)
     assert_int_equal(plan.tile.tile_m, c->tile_m);
     assert_int_equal(plan.tile.tile_n, c->tile_n);
     assert_int_equal(plan.tile.stage, c->stage);
+    assert_int_equal(is_narrow(&plan), c->narrow);
     assert_int_equal(plan.tile.unroll_k, c->unroll_k);
     assert_int_equal(plan.tile.peel, c->peel);
     free(ctx);
@@ -725,7 +733,7 @@ static const struct meaning {
     enum oclin_kernel_id id;
     int64_t batch, in, out;
     int family, vl, tile_m;
-    int stage; /* of simd */
+    int stage, narrow; /* of simd */
 } meanings[] = {
     {"two cores", "plain", FORWARD(100, 100, 100), .family = OCLIN_PLAIN, .vl = 1, .tile_m = 1},
     {"two cores", "simd", FORWARD(100, 100, 100), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
@@ -743,9 +751,9 @@ static const struct meaning {
      .stage = OCLIN_STAGE_PRODUCT},
     {"two cores", "simd-skinny", FORWARD(64, 784, 256), .family = OCLIN_SKINNY, .vl = 8, .tile_m = 64},
     {"two cores", "simd-narrow", FORWARD(5, 784, 256), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
-     .stage = OCLIN_STAGE_NARROW},
+     .narrow = 1},
     {"two cores", "simd-narrow", FORWARD(64, 784, 8), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
-     .stage = OCLIN_STAGE_NARROW},
+     .narrow = 1},
     {"two cores", "simd-narrow", FORWARD(65, 784, 8), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
      .stage = OCLIN_STAGE_WHOLE},
     {"two cores", "simd-skinny", FORWARD(65, 784, 256), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
@@ -772,6 +780,7 @@ static void test_meaning(void **state)
     assert_int_equal(plan.tile.vl, n->vl);
     assert_int_equal(plan.tile.tile_m, n->tile_m);
     assert_int_equal(plan.tile.stage, n->stage);
+    assert_int_equal(is_narrow(&plan), n->narrow);
     free(ctx);
 }
 
@@ -795,7 +804,7 @@ static const struct comparison_of {
     const char *names; /* behind the default, with a blank before each; NULL: no choice */
 } comparisons[] = {
     {"two cores", FORWARD(128, 784, 256), .names = " simd-whole simd-4"},
-    {"two cores", FORWARD(8, 40, 24), .names = " simd-whole simd-packed simd-narrow simd-4 plain"},
+    {"two cores", FORWARD(8, 40, 24), .names = " simd-whole simd-packed simd-4 simd-narrow plain"},
     {"two cores", BACKWARD(8, 40, 24), .names = " two-products"},
     {"two cores", BACKWARD(64, 784, 256), .names = " one-pass"},
     {"two cores", BACKWARD(65, 784, 256), .names = NULL},
@@ -859,7 +868,7 @@ static void test_to_check(void **state)
  * does not is enough to spoil it, whichever it is; one that is not there has no say. */
 static void test_aligned(void **state)
 {
-    enum { OPERANDS = 6 };
+    enum { OPERANDS = 7 };
     static const enum oclin_kernel_id ids[] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
                                                OCLIN_KERNEL_GRAD_W};
     static char some_memory;
@@ -868,7 +877,7 @@ static void test_aligned(void **state)
     struct oclin_plan plan;
     for (size_t i = 0; i < COUNT_OF(ids); i++) {
         struct oclin_product p = product_of(ids[i], 8, 16, 12);
-        struct oclin_operand *const all[OPERANDS] = {&p.a, &p.s, &p.b, &p.c, &p.v, &p.z};
+        struct oclin_operand *const all[OPERANDS] = {&p.a, &p.s, &p.b, &p.c, &p.bias, &p.db, &p.z};
         for (int j = 0; j < OPERANDS; j++)
             *all[j] = (struct oclin_operand){(cl_mem)(uintptr_t)&some_memory, 0, 16, 1, 1};
         assert_true(oclin_plan_product(ctx, &p, 0, &plan));

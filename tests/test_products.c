@@ -376,11 +376,32 @@ static void free_data(struct host_data *h)
     free(h->dy);
 }
 
+/* A line for each output of a row, with a hash of its bits, is added to the file that OCLIN_HASH_FILE names:
+ * scripts/bits.sh compares those of two versions. */
+static void note_hashes(const struct row *r, const struct results *made)
+{
+    const char *path = getenv("OCLIN_HASH_FILE");
+    struct output list[OUTPUTS];
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!path) return;
+    if (!file) fail_msg("%s cannot be written to", path);
+    list_outputs(r, made, list);
+    for (int i = 0; i < OUTPUTS; i++)
+        if (list[i].values)
+            fprintf(file, "%s %lldx%lldx%lld %s bias%d %s pad%d offset%d %s, %s: %016llx\n", plan_name,
+                    (long long)r->batch, (long long)r->in, (long long)r->out, activation_names[r->activation],
+                    r->bias, r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset,
+                    data_names[r->data], list[i].name,
+                    (unsigned long long)oclin_cache_hash(list[i].values, (size_t)list[i].n * sizeof(float)));
+    fclose(file);
+}
+
 static void test_row(void **state)
 {
     const struct row *r = *state;
     struct host_data h = make_data(r);
     struct results first = run(shared_context, r, &h), second = run(shared_context, r, &h);
+    note_hashes(r, &first);
     check_results(shared_context, r, &h, &first);
     check_same_twice(r, &first, &second);
     free_results(&first);
@@ -510,14 +531,14 @@ static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id
         p.a = operand_at(r, X);
         p.b = operand_at(r, W);
         p.c = operand_at(r, Y);
-        p.v = r->bias ? operand_at(r, B) : none;
+        p.bias = r->bias ? operand_at(r, B) : none;
         return p;
     }
     p.a = operand_at(r, DY);
     if (r->activation != OCLIN_NONE && r->activation != OCLIN_GELU) p.s = operand_at(r, Y);
     p.b = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? X : W);
     p.c = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? DW : DX);
-    if (id == OCLIN_KERNEL_GRAD_W && r->bias) p.v = operand_at(r, DB);
+    if (id == OCLIN_KERNEL_GRAD_W && r->bias) p.db = operand_at(r, DB);
     return p;
 }
 

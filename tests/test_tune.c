@@ -31,16 +31,16 @@ static void test_finds(void **state)
     assert_int_equal(h.events[OCLIN_TUNE_SKIPPED], 0);
     assert_non_null(strstr(h.chosen, "forward "));
     assert_non_null(strstr(h.chosen, "grad_w "));
-    assert_int_equal(ctx->tuning.count, products);
+    assert_int_equal(ctx->tuning->count, products);
     check_logged("tuning: stored ");
     check_layer(ctx, small);
 
     clear_context_log();
     oclin_context *next = make_context(NULL);
     check_logged("tuning: ");
-    assert_int_equal(next->tuning.count, products);
+    assert_int_equal(next->tuning->count, products);
     for (int i = 0; i < products; i++)
-        assert_string_equal(next->tuning.entries[i].plan, ctx->tuning.entries[i].plan);
+        assert_string_equal(next->tuning->entries[i].plan, ctx->tuning->entries[i].plan);
     check_layer(next, small);
     oclin_context_destroy(ctx);
     oclin_context_destroy(next);
@@ -61,7 +61,7 @@ static void test_used(void **state)
     store_entries(entries, COUNT_OF(entries));
     clear_context_log();
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, 4);
+    assert_int_equal(ctx->tuning->count, 4);
     for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++) {
         assert_int_equal(family_of(ctx, (enum oclin_kernel_id)id, small), OCLIN_PLAIN);
         for (int d = 0; d < 3; d++) {
@@ -82,7 +82,7 @@ static void test_used(void **state)
     oclin_context_destroy(ctx);
 
     ctx = make_context("simd"); /* by name: the file is not looked at */
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     assert_int_not_equal(family_of(ctx, OCLIN_KERNEL_FORWARD, small), OCLIN_PLAIN);
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -104,10 +104,10 @@ static void test_every_plan(void **state)
         assert_true(most > 1);
         for (int n = 0; n < most; n++) {
             struct oclin_tuned t = entry_of(OCLIN_KERNEL_GRADS, shapes[i], "two-products");
-            assert_true(oclin_tuning_put(&ctx->tuning, &t));
+            assert_true(oclin_tuning_put(ctx->tuning, &t));
             for (int id = 0; id < 3; id++) {
                 t = entry_of((enum oclin_kernel_id)id, shapes[i], names[id][n < counts[id] ? n : 0]);
-                assert_true(oclin_tuning_put(&ctx->tuning, &t));
+                assert_true(oclin_tuning_put(ctx->tuning, &t));
             }
             check_layer(ctx, shapes[i]);
         }
@@ -125,7 +125,7 @@ static void test_workspace(void **state)
     const struct oclin_tuned t = entry_of(OCLIN_KERNEL_FORWARD, small, "simd-packed");
     assert_ok(ctx, oclin_layer_create(&l, ctx, small.in, small.out, NULL));
     assert_ok(ctx, oclin_layer_workspace(l, small.batch + 4, &before));
-    assert_true(oclin_tuning_put(&ctx->tuning, &t));
+    assert_true(oclin_tuning_put(ctx->tuning, &t));
     assert_ok(ctx, oclin_layer_workspace(l, small.batch + 4, &after));
     assert_ok(ctx, oclin_layer_workspace(l, small.batch - 1, &smaller));
     assert_int_equal(smaller, before);
@@ -161,7 +161,7 @@ static void test_arguments(void **state)
     assert_refused(ctx, OCLIN_E_SHAPE, "largest buffer",
                    oclin_tune(ctx, 1 << 26, 1 << 26, 1, 1.0, NULL, NULL));
     assert_int_equal(faults_alive_cl(), before);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     check_layer(ctx, small);
     oclin_context_destroy(ctx);
 
@@ -178,7 +178,7 @@ static void test_little_time(void **state)
     char path[PATH_BYTES];
     oclin_context *ctx = make_context(NULL);
     assert_ok(ctx, tune(ctx, small, 1e-9, NULL));
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     assert_int_equal(find_files(f.cache, "tuning-", path), 0);
     check_layer(ctx, small);
     oclin_context_destroy(ctx);
@@ -197,13 +197,13 @@ static void test_cancelled(void **state)
         assert_refused(ctx, OCLIN_E_STATE, "progress function ended", tune(ctx, small, enough, &h));
         assert_int_equal(faults_alive_cl(), before);
     }
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     struct listener h = {0};
     for (h.stop_after = 40; h.events[OCLIN_TUNE_CHOSEN] == 0;
          h.stop_after = 40 + 4 * h.events[OCLIN_TUNE_TIMED])
         if (tune(ctx, small, enough, &h) == OCLIN_OK) break;
-    assert_true(ctx->tuning.count > 0);
-    check_accepted(ctx->tuning.count);
+    assert_true(ctx->tuning->count > 0);
+    check_accepted(ctx->tuning->count);
     assert_int_equal(faults_alive_cl(), before);
     check_layer(ctx, small);
     oclin_context_destroy(ctx);
@@ -287,7 +287,7 @@ static void test_kernels_of_folder(void **state)
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.cl_dir = kernels.path;
     oclin_context *ctx = make_context_with(o);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     struct listener h = {0};
     clear_context_log();
     faults_clock(LOOK);
@@ -296,7 +296,7 @@ static void test_kernels_of_folder(void **state)
     assert_ok(ctx, status);
     check_logged("replaces the built-in forward.cl");
     check_logged("tuning: not stored: kernels are replaced");
-    assert_true(ctx->tuning.count >= 3);
+    assert_true(ctx->tuning->count >= 3);
     const struct bytes after = read_file(path);
     assert_int_equal(after.size, before.size);
     assert_memory_equal(after.at, before.at, before.size);

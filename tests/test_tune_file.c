@@ -30,16 +30,16 @@ static void test_merged(void **state)
     for (int i = 0; i < 2; i++) assert_true(oclin_tuning_put(&fresh, &second[i]));
     oclin_tuning_store(early, &fresh);
     oclin_tuning_free(&fresh);
-    assert_int_equal(early->tuning.count, 0);
+    assert_int_equal(early->tuning->count, 0);
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, 3);
-    const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_X, small);
+    assert_int_equal(ctx->tuning->count, 3);
+    const struct oclin_tuned *t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRAD_X, small);
     assert_non_null(t);
     assert_string_equal(t->plan, "");
     assert_int_equal(t->ns, 30);
-    assert_non_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, small));
-    assert_non_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, other));
-    assert_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_W, small));
+    assert_non_null(oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_FORWARD, small));
+    assert_non_null(oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_FORWARD, other));
+    assert_null(oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRAD_W, small));
     oclin_context_destroy(early);
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -78,7 +78,7 @@ static void check_refused(const char *says)
 {
     clear_context_log();
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     assert_string_equal(oclin_context_error(ctx), "");
     check_logged(says);
     check_layer(ctx, small);
@@ -91,7 +91,7 @@ static void check_unused(const char *path, const char *bytes, size_t size)
     write_file(path, bytes, size);
     clear_context_log();
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     check_logged("; it is not used");
     oclin_context_destroy(ctx);
 }
@@ -170,14 +170,14 @@ static void test_facts_are_key(void **state)
                            d->info.platform_name, d->platform_version, d->info.driver};
     for (size_t i = 0; i <= COUNT_OF(facts); i++)
         for (int other = 1; other >= 0; other--) {
-            oclin_tuning_free(&ctx->tuning);
+            oclin_tuning_free(ctx->tuning);
             if (i < COUNT_OF(facts))
                 facts[i][strlen(facts[i]) - 1] ^= other;
             else
                 d->info.compute_units += other ? 1 : -1;
             oclin_tuning_load(ctx);
             if (i < COUNT_OF(facts)) facts[i][strlen(facts[i]) - 1] ^= other;
-            if (ctx->tuning.count != !other) fail_msg("fact %d, changed %d", (int)i, other);
+            if (ctx->tuning->count != !other) fail_msg("fact %d, changed %d", (int)i, other);
         }
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -233,11 +233,11 @@ static void test_bad_lines(void **state)
         write_signed(path, text);
         clear_context_log();
         oclin_context *ctx = make_context(NULL);
-        if (ctx->tuning.count != 2)
-            fail_msg("%s: %d entries with the line '%s'", why, ctx->tuning.count, line);
+        if (ctx->tuning->count != 2)
+            fail_msg("%s: %d entries with the line '%s'", why, ctx->tuning->count, line);
         check_logged("tuning: entry 2 has ");
         const struct oclin_shape one = {1, 1, 1};
-        const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_W, one);
+        const struct oclin_tuned *t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRAD_W, one);
         assert_non_null(t);
         assert_int_equal(t->ns, 20);
         assert_int_equal(family_of(ctx, OCLIN_KERNEL_FORWARD, small),
@@ -272,7 +272,7 @@ static void test_no_folder(void **state)
     clear_context_log();
     assert_ok(ctx, tune(ctx, small, enough, &h));
     check_logged("tuning: not stored: there is no cache folder");
-    assert_true(ctx->tuning.count >= 3); /* in force here all the same */
+    assert_true(ctx->tuning->count >= 3); /* in force here all the same */
     oclin_context_destroy(ctx);
     check_accepted(0);
 

@@ -79,7 +79,7 @@ static int run_script(void)
 {
     if (!scripted) scripted = make_context(NULL);
     oclin_context *ctx = scripted;
-    oclin_tuning_free(&ctx->tuning); /* of the run before */
+    oclin_tuning_free(ctx->tuning); /* of the run before */
     const int fits = family_of(ctx, OCLIN_KERNEL_FORWARD, small) == OCLIN_SKINNY;
     clear_context_log();
     if (fits) {
@@ -88,7 +88,7 @@ static int run_script(void)
         const oclin_status status = oclin_tune(ctx, small.in, small.out, small.batch, enough, follow, NULL);
         faults_clock_of(NULL);
         assert_status(ctx, script.chosen[0] ? OCLIN_E_STATE : OCLIN_OK, status);
-        const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, small);
+        const struct oclin_tuned *t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_FORWARD, small);
         assert_int_equal(t != NULL, script.chosen[0] != 0);
         if (t) assert_string_equal(t->plan[0] ? t->plan : "default", script.chosen);
     }

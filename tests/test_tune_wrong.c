@@ -39,7 +39,7 @@ static void test_wrong_candidate(void **state)
         assert_int_equal(faults_alive_cl(), before);
         check_layer(ctx, small); /* not a wrong kernel among those in use */
         clear_context_log();
-        oclin_tuning_store(ctx, &ctx->tuning);
+        oclin_tuning_store(ctx, ctx->tuning);
         check_logged("tuning: not stored: ");
     }
     oclin_context_destroy(ctx);
@@ -77,7 +77,7 @@ static void test_all_wrong(void **state)
     assert_refused(ctx, OCLIN_E_VERIFY, "no plan for forward runs and is right",
                    tune(ctx, small, enough, NULL));
     assert_int_equal(faults_alive_cl(), before);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     oclin_context_destroy(ctx);
     free_folder(&f);
 }
@@ -128,9 +128,9 @@ static int stumble(void *user, const struct oclin_tune_progress *p)
 static int may_be_one_pass(oclin_context *ctx, struct oclin_shape s)
 {
     const struct oclin_tuned named = entry_of(OCLIN_KERNEL_GRADS, s, "one-pass");
-    assert_true(oclin_tuning_put(&ctx->tuning, &named));
+    assert_true(oclin_tuning_put(ctx->tuning, &named));
     const int may = is_one_pass(ctx, s);
-    oclin_tuning_free(&ctx->tuning);
+    oclin_tuning_free(ctx->tuning);
     return may;
 }
 

@@ -101,7 +101,7 @@ void store_one(void)
 void check_accepted(int count)
 {
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, count);
+    assert_int_equal(ctx->tuning->count, count);
     oclin_context_destroy(ctx);
 }
 

@@ -1,0 +1,225 @@
+/*
+ * The activations: value, derivative, and how far a device may be from them. A row names its fragment of kernel
+ * text, cl/activation_<name>.cl, whose formulas the bounds follow: first order in u, widened by SECOND_ORDER.
+ * (reference.c says where the units come from.)
+ */
+#include "ops/activation.h"
+
+#include <stddef.h>
+
+#include "ops/bounds.h"
+
+#define SQRT_HALF 0.70710678118654752440
+#define INV_SQRT_2PI 0.39894228040143267794
+
+static double flushed(const struct oclin_ref_case *c)
+{
+    return c->no_denormals ? FLUSH : 0;
+}
+
+/* Of dy times act', whose own error is `own` from roundings, and `tiny` smallest denormals from underflow. */
+static double product_bound(const struct oclin_ref_case *c, double dy, double derivative, double own,
+                            double tiny)
+{
+    const double smallest = TINY + flushed(c), product = dy * derivative;
+    /* act' may be 0 on the device: 0 Inf is NaN */
+    if (isinf(dy) && fabs(derivative) <= SECOND_ORDER * own + tiny * smallest) return NAN;
+    return unless_overflow(product, SECOND_ORDER * own * fabs(dy) + tiny * smallest * fabs(dy) + smallest);
+}
+
+/* ------------------------------------------------------------------------------------------------- none */
+
+static double none(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return z;
+}
+
+static double none_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    (void)c, (void)z;
+    return e;
+}
+
+static double none_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c, (void)s;
+    return dy;
+}
+
+static double none_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c, (void)dy, (void)s;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- relu */
+
+static double relu(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return z < 0 ? 0 : z;
+}
+
+static double relu_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    (void)c;
+    return z + e < 0 ? 0 : e;
+}
+
+/* It selects: Inf * 0 must not appear, and a NaN in s is no zero. */
+static double relu_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return s <= 0 ? 0 : dy;
+}
+
+static double relu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    if (!(s > 0 && s < flushed(c))) return 0;
+    return isinf(dy) ? NAN : fabs(dy); /* s may count as 0 */
+}
+
+/* ---------------------------------------------------------------------------------------------- sigmoid */
+
+static double sigmoid(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return 1 / (1 + exp(-z));
+}
+
+/* exp counts by its share of 1 + exp, which is 1 - y; the sum 1, the division 5. */
+static double sigmoid_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    const double nearest = fmax(0, fabs(z) - e); /* to 0, where it is steepest */
+    const double carried = e / (2 + exp(nearest) + exp(-nearest)), value = sigmoid(c, z);
+    const double y = value + carried;
+    double own = (6 * (1 - value + carried) + 6) * unit_of(c) * y;
+    if (y < 0x1p-127) own += y; /* exp(-z) may overflow: 1 / Inf */
+    return carried + SECOND_ORDER * own + TINY + flushed(c);
+}
+
+static double sigmoid_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return dy * (s * (1 - s));
+}
+
+static double sigmoid_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    return product_bound(c, dy, s * (1 - s), 3 * unit_of(c) * fabs(s * (1 - s)), 1);
+}
+
+/* ------------------------------------------------------------------------------------------------- tanh */
+
+static double tanh_(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return tanh(z);
+}
+
+static double tanh_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    const double nearest = fmax(0, fabs(z) - e);
+    const double carried = 4 / (2 + exp(2 * nearest) + exp(-2 * nearest)) * e;
+    const double y = fabs(tanh(z)) + carried;
+    return carried + SECOND_ORDER * 10 * unit_of(c) * y + 5 * TINY + flushed(c);
+}
+
+static double tanh_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return dy * (1 - s * s);
+}
+
+/* The rounding of s * s remains whole when 1 - s * s cancels. */
+static double tanh_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double u = unit_of(c);
+    return product_bound(c, dy, 1 - s * s, u * s * s + 2 * u * fabs(1 - s * s), 1);
+}
+
+/* ------------------------------------------------------------------------------------------------- gelu */
+
+static double normal_pdf(double z)
+{
+    return INV_SQRT_2PI * exp(-0.5 * z * z);
+}
+
+static double normal_cdf(double z)
+{
+    return 0.5 * erfc(-z * SQRT_HALF);
+}
+
+/* 0 at both ends, where it would be Inf * 0. */
+static double z_normal_pdf(double z)
+{
+    return isinf(z) ? 0 : z * normal_pdf(z);
+}
+
+/* Beyond it the kernels take GELU as if z were this far: to a float it is at its limits there. */
+#define GELU_FAR 30.0
+
+static double gelu(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return z == -INFINITY ? 0 : z * normal_cdf(z);
+}
+
+/* erfc 32, its product 1; its argument 2, magnified by z erfc'(z). The largest |act'| near z: left of 0,
+ * cdf + |z| pdf grows with z and is above it; 1.1290 is its maximum. */
+static double gelu_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    const double steepest = z + e < 0 ? normal_cdf(z + e) - z_normal_pdf(z + e) : 1.13;
+    const double carried = steepest * e, y = fabs(gelu(c, z)) + carried, u = unit_of(c);
+    if (isinf(z)) return e;
+    const double farthest = fabs(z) + e, nearest = fmax(0, fabs(z) - e), reach = fmin(fabs(z), GELU_FAR);
+    const double own = 33 * u * y + 2 * u * farthest * farthest * normal_pdf(nearest);
+    return carried + SECOND_ORDER * own + (1 + 8 * reach) * TINY + (1 + reach) * flushed(c);
+}
+
+static double gelu_derivative(double s)
+{
+    return normal_cdf(s) + z_normal_pdf(s);
+}
+
+static double gelu_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return dy * gelu_derivative(s);
+}
+
+/* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2, and the argument of exp 1,
+ * magnified by s^2 / 2. Their sum 1 and dy 1, after cancellation. */
+static double gelu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double cdf = normal_cdf(s), s_pdf = fabs(z_normal_pdf(s)), reach = fmin(fabs(s), GELU_FAR);
+    const double own = unit_of(c) * (32 * cdf + 2 * s_pdf + (9 + 0.5 * reach * reach) * s_pdf +
+                                     2 * fabs(gelu_derivative(s)));
+    return product_bound(c, dy, gelu_derivative(s), own, 16 + 2 * reach);
+}
+
+/* ------------------------------------------------------------------------------------------------- rows */
+
+#define ROW(text, what, keeps_, alpha_)                                          \
+    {                                                                            \
+        text, keeps_, alpha_, what, what##_bound, what##_grad, what##_grad_bound \
+    }
+static const struct oclin_activation_row rows[] = {
+    [OCLIN_NONE] = ROW("none", none, OCLIN_KEEPS_NOTHING, 0),
+    [OCLIN_RELU] = ROW("relu", relu, OCLIN_KEEPS_Y, 0),
+    [OCLIN_SIGMOID] = ROW("sigmoid", sigmoid, OCLIN_KEEPS_Y, 0),
+    [OCLIN_TANH] = {"tanh", OCLIN_KEEPS_Y, 0, tanh_, tanh_bound, tanh_grad, tanh_grad_bound},
+    [OCLIN_GELU] = ROW("gelu", gelu, OCLIN_KEEPS_Z, 0),
+};
+
+const struct oclin_activation_row *oclin_activation_row(oclin_activation activation)
+{
+    const int i = (int)activation;
+    return i >= 0 && (size_t)i < sizeof rows / sizeof *rows ? &rows[i] : NULL;
+}
+
+float oclin_activation_alpha(oclin_activation activation, float alpha)
+{
+    return alpha < 0 ? rows[activation].alpha : alpha;
+}
