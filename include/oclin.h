@@ -476,7 +476,8 @@ typedef enum oclin_activation {
     OCLIN_RELU = 1,    /* z < 0 ? 0 : z; derivative 0 at 0, as PyTorch (mnn's own ReLU layer has 1 there) */
     OCLIN_SIGMOID = 2, /* 1 / (1 + exp(-z)) */
     OCLIN_TANH = 3,    /* tanh z */
-    OCLIN_GELU = 4     /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
+    OCLIN_GELU = 4,    /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
+    OCLIN_SILU = 5     /* z / (1 + exp(-z)), also called swish; keeps z for the derivative */
 } oclin_activation;
 
 typedef enum oclin_init {

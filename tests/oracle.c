@@ -59,6 +59,9 @@ double oracle_activation(oclin_activation activation, double z)
     case OCLIN_GELU:
         if (isinf(z)) return z > 0 ? INFINITY : 0;
         return z * chance_below(z);
+    case OCLIN_SILU:
+        if (isinf(z)) return z > 0 ? INFINITY : 0;
+        return z * sigmoid(z);
     default:
         return z;
     }
@@ -72,6 +75,7 @@ double oracle_derivative(oclin_activation activation, double z)
     if (activation == OCLIN_SIGMOID) return sigmoid(z) * sigmoid(-z);
     if (activation == OCLIN_TANH) return 4 * sigmoid(2 * z) * sigmoid(-2 * z);
     if (isinf(z)) return z > 0 ? 1 : 0;
+    if (activation == OCLIN_SILU) return sigmoid(z) + z * sigmoid(z) * sigmoid(-z);
     return chance_below(z) + z * density(z);
 }
 

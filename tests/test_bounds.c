@@ -341,6 +341,20 @@ static double off(struct rng *rng, double value, double ulp)
 
 #define ROUND(value) ((double)(float)(value))
 
+/* z times the sigmoid of v, and that sigmoid with what is left of 1. */
+static double device_times_sigmoid(struct rng *rng, double z, double v)
+{
+    const double e = off(rng, exp(-fabs(v)), 3);
+    return off(rng, (v < 0 ? ROUND(z * e) : z) / ROUND(1 + e), 2.5);
+}
+
+static void device_sigmoids(struct rng *rng, double v, double *p, double *q)
+{
+    const double e = off(rng, exp(-fabs(v)), 3), r = off(rng, 1 / ROUND(1 + e), 2.5);
+    *p = v < 0 ? ROUND(e * r) : r;
+    *q = v < 0 ? r : ROUND(e * r);
+}
+
 static double device_activate(struct rng *rng, oclin_activation activation, double z)
 {
     const double c = -0.70710678118654752f;
@@ -353,6 +367,8 @@ static double device_activate(struct rng *rng, oclin_activation activation, doub
         return off(rng, tanh(z), 5);
     case OCLIN_GELU:
         return ROUND(0.5 * z * off(rng, erfc(ROUND(z * c)), 16));
+    case OCLIN_SILU:
+        return device_times_sigmoid(rng, z, z);
     default:
         return z;
     }
@@ -372,6 +388,11 @@ static double device_grad_z(struct rng *rng, oclin_activation activation, double
         const double cdf = 0.5 * off(rng, erfc(ROUND(s * c)), 16);
         const double pdf = ROUND(k * off(rng, exp(ROUND(-0.5 * s * s)), 3));
         return ROUND(dy * ROUND(cdf + ROUND(s * pdf)));
+    }
+    case OCLIN_SILU: {
+        double p, q;
+        device_sigmoids(rng, s, &p, &q);
+        return ROUND(dy * ROUND(p * ROUND(1 + ROUND(s * q))));
     }
     default:
         return dy;
@@ -534,8 +555,9 @@ int main(int argc, char **argv)
     add_test(&list, test_update_of_inf, NULL, "ends/updates of -Inf");
     add_test(&list, test_relu_of_a_denormal, NULL, "ends/relu may take a denormal for 0");
     add_test(&list, test_losses_that_may_overflow, NULL, "ends/losses that may overflow claim nothing");
-    for (intptr_t activation = 0; activation < ACTIVATIONS; activation++)
-        add_test(&list, test_activation_bounds, (void *)activation, "tight/%s", activation_names[activation]);
+    for (intptr_t activation = 0; activation < count_activations(); activation++)
+        add_test(&list, test_activation_bounds, (void *)activation, "tight/%s",
+                 activation_name((oclin_activation)activation));
     add_test(&list, test_product_bounds, (void *)0, "tight/sums of positive numbers miss no term");
     add_test(&list, test_product_bounds, (void *)1, "tight/sums of mean zero miss no term");
     add_test(&list, test_mse_bounds, NULL, "tight/mse");

@@ -928,7 +928,7 @@ static void add_choices(struct test_list *list)
         const struct choice *c = &choices[i];
         add_test(list, test_choice, (void *)(uintptr_t)c, "choice/%s, %s of %lldx%lldx%lld, %s: %s",
                  c->device, product_names[c->id], (long long)c->batch, (long long)c->in, (long long)c->out,
-                 activation_names[c->activation], c->why);
+                 activation_name(c->activation), c->why);
     }
     for (size_t i = 0; i < COUNT_OF(aheads); i++)
         add_test(list, test_ahead, (void *)(uintptr_t)&aheads[i], "ahead/plan '%s', %s: %s", aheads[i].plan,

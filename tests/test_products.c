@@ -21,6 +21,9 @@ enum data { EXACT, ZERO_MEAN, POSITIVE, DATA_COUNT };
 static const char *const data_names[DATA_COUNT] = {
     [EXACT] = "exact", [ZERO_MEAN] = "zero_mean", [POSITIVE] = "positive"};
 
+/* Activations that pairs and small batches go through; the small rows have all that there are. */
+enum { IN_PAIRS = OCLIN_GELU + 1 };
+
 /* Rows around the edges of small tiles and of large blocks, all pairs of everything, long sizes, a few
  * small ones. */
 enum kind { EDGE, BLOCK, PAIR, EXTREME, SMALL, SMALL_GELU, KINDS };
@@ -165,7 +168,7 @@ static void run_unfused(oclin_context *ctx, const struct row *r, const struct ho
     struct operands o = make_operands(ctx, r, h);
     assert_ok(ctx, oclin_layer_forward(o.layer, o.x.t, o.y.t));
     out->y = read_placed(ctx, &o.y);
-    if (r->activation == OCLIN_GELU) {
+    if (keeps_z(r->activation)) {
         out->z = new_array(float, r->batch * r->out);
         assert_ok(ctx, oclin_tensor_read(o.layer->saved->z, out->z));
     }
@@ -246,10 +249,10 @@ static void measure_row(const struct row *r, const char *name)
     char operation[32];
     const int is_y = strcmp(name, "y") == 0;
     snprintf(operation, sizeof operation, is_y ? "forward, %s" : "%s",
-             is_y ? activation_names[r->activation] : name);
+             is_y ? activation_name(r->activation) : name);
     measure(family_of(r, is_y || strcmp(name, "z") == 0), operation, "%s %lld x %lld x %lld, %s, %s%s%s",
             plan_name, (long long)r->batch, (long long)r->in, (long long)r->out,
-            activation_names[r->activation], data_names[r->data], r->bias ? ", bias" : "",
+            activation_name(r->activation), data_names[r->data], r->bias ? ", bias" : "",
             r->gradient == OCLIN_GRAD_MEAN ? ", mean" : "");
 }
 
@@ -307,7 +310,7 @@ static void check_results(const oclin_context *ctx, const struct row *r, const s
     c.gradient = r->gradient;
     if (r->data == ZERO_MEAN) c.rule = OCLIN_ZERO_MEAN;
     c.no_denormals = !ctx->device.denormals;
-    const float *s = r->activation == OCLIN_GELU ? got->z : got->y;
+    const float *s = keeps_z(r->activation) ? got->z : got->y;
     struct wanted y = new_wanted(r->batch * r->out), z = new_wanted(r->batch * r->out);
     struct wanted dx = new_wanted(r->batch * r->in), dw = new_wanted(r->out * r->in), db = new_wanted(r->out);
 
@@ -389,7 +392,7 @@ static void note_hashes(const struct row *r, const struct results *made)
     for (int i = 0; i < OUTPUTS; i++)
         if (list[i].values)
             fprintf(file, "%s %lldx%lldx%lld %s bias%d %s pad%d offset%d %s, %s: %016llx\n", plan_name,
-                    (long long)r->batch, (long long)r->in, (long long)r->out, activation_names[r->activation],
+                    (long long)r->batch, (long long)r->in, (long long)r->out, activation_name(r->activation),
                     r->bias, r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset,
                     data_names[r->data], list[i].name,
                     (unsigned long long)oclin_cache_hash(list[i].values, (size_t)list[i].n * sizeof(float)));
@@ -535,7 +538,7 @@ static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id
         return p;
     }
     p.a = operand_at(r, DY);
-    if (r->activation != OCLIN_NONE && r->activation != OCLIN_GELU) p.s = operand_at(r, Y);
+    if (r->activation != OCLIN_NONE && !keeps_z(r->activation)) p.s = operand_at(r, Y);
     p.b = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? X : W);
     p.c = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? DW : DX);
     if (id == OCLIN_KERNEL_GRAD_W && r->bias) p.db = operand_at(r, DB);
@@ -685,7 +688,7 @@ static void add_skinny(struct rows *rows)
         for (size_t j = 0; j < COUNT_OF(widths); j++) {
             const int64_t out = outs[(3 * i + j) % COUNT_OF(outs)];
             const struct row r = {SHAPE(batches[i], widths[j], out),
-                                  .activation = (oclin_activation)((i + j) % ACTIVATIONS),
+                                  .activation = (oclin_activation)((i + j) % IN_PAIRS),
                                   .bias = (int)(j % 2),
                                   .gradient = OCLIN_GRAD_MEAN,
                                   .pad = (int)(i % 2) * 3,
@@ -710,7 +713,7 @@ enum { MAX_PAIR_ROWS = 400 };
 static void add_pairs(struct rows *rows, const struct oclin_tile *t)
 {
     static const int levels[FACTORS] = {
-        [OF_BATCH] = 7,    [OF_IN] = 7,  [OF_OUT] = 7,    [OF_ACTIVATION] = ACTIVATIONS, [OF_BIAS] = 2,
+        [OF_BATCH] = 7,    [OF_IN] = 7,  [OF_OUT] = 7,    [OF_ACTIVATION] = IN_PAIRS, [OF_BIAS] = 2,
         [OF_GRADIENT] = 2, [OF_PAD] = 3, [OF_OFFSET] = 3, [OF_DATA] = DATA_COUNT};
     static const int pads[] = {0, 3, 4}, offsets[] = {0, 1, 4};
     static int table[MAX_PAIR_ROWS * FACTORS];
@@ -757,18 +760,23 @@ static void add_small_of(struct rows *rows, oclin_activation activation)
     add_row(rows, &aligned);
 }
 
+static void add_small_that(struct rows *rows, int keep_z)
+{
+    for (int activation = 0; activation < count_activations(); activation++)
+        if (keeps_z((oclin_activation)activation) == keep_z) add_small_of(rows, (oclin_activation)activation);
+}
+
 static void add_small(struct rows *rows, const struct oclin_tile *t)
 {
     (void)t;
-    for (int activation = 0; activation < ACTIVATIONS; activation++)
-        if (activation != OCLIN_GELU) add_small_of(rows, (oclin_activation)activation);
+    add_small_that(rows, 0);
 }
 
-/* Apart: it keeps its z in memory that Oclgrind takes for uninitialised (scripts/oclgrind.sh). */
+/* Apart: they keep their z in memory that Oclgrind takes for uninitialised (scripts/oclgrind.sh). */
 static void add_small_gelu(struct rows *rows, const struct oclin_tile *t)
 {
     (void)t;
-    add_small_of(rows, OCLIN_GELU);
+    add_small_that(rows, 1);
 }
 
 static const struct {
@@ -838,7 +846,7 @@ static void name_row(const struct rows *rows, size_t i, char name[160])
     const struct row *r = &rows->rows[i];
     snprintf(name, 160, "%s/%s/%lldx%lldx%lld/%s/%s/%s/pad%d/offset%d/%s", rows->ctx->plan.name,
              kinds[r->kind].name, (long long)r->batch, (long long)r->in, (long long)r->out,
-             activation_names[r->activation], r->bias ? "bias" : "no_bias",
+             activation_name(r->activation), r->bias ? "bias" : "no_bias",
              r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset, data_names[r->data]);
 }
 

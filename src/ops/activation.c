@@ -199,6 +199,66 @@ static double gelu_grad_bound(const struct oclin_ref_case *c, double dy, double 
     return product_bound(c, dy, gelu_derivative(s), own, 16 + 2 * reach);
 }
 
+/* ------------------------------------------------------------------------------------------------- silu */
+
+/* 1 / (1 + exp(-z)) and what is left of 1, each with all its digits. */
+static double below(double z)
+{
+    return z < 0 ? exp(z) / (1 + exp(z)) : 1 / (1 + exp(-z));
+}
+
+static double silu(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return z == -INFINITY ? 0 : z * below(z);
+}
+
+/* The roundings, in units of u, of z sigmoid(z) by exp(-|z|), of which the share p is in 1 + exp. Right of 0 exp
+ * counts by that share, 6 p, the sum 1, the division 5; left of it exp is a factor, too, and its product 1. */
+static double sigmoid_roundings(double z, double e)
+{
+    const double p = below(-fmax(0, fabs(z) - e));
+    return z < e ? 13 - 6 * below(-fabs(z) - e) : 6 + 6 * p;
+}
+
+/* The largest |act'| is 1.0998; left of -2, below (1 + |z|) grows with z and is above it. */
+static double silu_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    if (isinf(z)) return e;
+    const double right = z + e, steepest = right < -2 ? below(right) * (1 - right) : 1.1;
+    const double carried = steepest * e, y = fabs(silu(c, z)) + carried, reach = fmin(fabs(z), 200);
+    const double own = sigmoid_roundings(z, e) * unit_of(c) * y;
+    return carried + SECOND_ORDER * own + (1 + 8 * reach) * TINY + (1 + reach) * flushed(c);
+}
+
+static double silu_derivative(double s)
+{
+    return isinf(s) ? s > 0 : below(s) * (1 + s * below(-s));
+}
+
+static double silu_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return dy * silu_derivative(s);
+}
+
+/* act' = p (1 + s q), p = sigmoid(s), q = 1 - p, t = s q. exp moves p and q against each other: 6 p q (1 + s (q - p)).
+ * The sum with 1 and the division, 6, are a factor of both: p (1 + 2 t). The product with exp 1, of p left of 0, else
+ * of q. s q 1, 1 + t 1, p times it 1, dy 1. */
+static double sigmoid_grad_roundings(double s, double p, double q)
+{
+    const double t = s * q, d = fabs(p * (1 + t));
+    return 6 * fabs(p * q * (1 + s * (q - p))) + 6 * fabs(p * (1 + 2 * t)) + (s < 0 ? d : p * fabs(t)) +
+           p * fabs(t) + 3 * d;
+}
+
+static double silu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double reach = fmin(fabs(s), 200), at = copysign(reach, s);
+    const double own = unit_of(c) * sigmoid_grad_roundings(at, below(at), below(-at));
+    return product_bound(c, dy, silu_derivative(s), own, 4 + 8 * reach);
+}
+
 /* ------------------------------------------------------------------------------------------------- rows */
 
 #define ROW(text, what, keeps_, alpha_)                                          \
@@ -211,6 +271,7 @@ static const struct oclin_activation_row rows[] = {
     [OCLIN_SIGMOID] = ROW("sigmoid", sigmoid, OCLIN_KEEPS_Y, 0),
     [OCLIN_TANH] = {"tanh", OCLIN_KEEPS_Y, 0, tanh_, tanh_bound, tanh_grad, tanh_grad_bound},
     [OCLIN_GELU] = ROW("gelu", gelu, OCLIN_KEEPS_Z, 0),
+    [OCLIN_SILU] = ROW("silu", silu, OCLIN_KEEPS_Z, 0),
 };
 
 const struct oclin_activation_row *oclin_activation_row(oclin_activation activation)

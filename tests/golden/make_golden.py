@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional as F
 
 SHAPES = [(1, 1, 1), (3, 5, 4), (7, 11, 6)]  # batch, in, out
-ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu"]
+ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu", "silu"]
+KEEPS_Z = ["gelu", "silu"]
 LR = torch.tensor(0.01, dtype=torch.float32).double().item()
 
 FORWARD = {
@@ -22,6 +23,7 @@ FORWARD = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "gelu": F.gelu,  # its default is the erf form
+    "silu": F.silu,
 }
 BACKWARD = {  # dz from dy and s
     "none": lambda dy, s: dy,
@@ -29,6 +31,7 @@ BACKWARD = {  # dz from dy and s
     "sigmoid": torch.ops.aten.sigmoid_backward,
     "tanh": torch.ops.aten.tanh_backward,
     "gelu": lambda dy, s: torch.ops.aten.gelu_backward(dy, s, approximate="none"),
+    "silu": torch.ops.aten.silu_backward,
 }
 
 HEAD = """/*
@@ -117,7 +120,7 @@ def make_layer(name, activation, x, w, b, dy):
     assert is_float32(z.detach())
 
     exact = torch.autograd.grad(y, z, dy, retain_graph=True)[0]
-    s = z.detach() if activation == "gelu" else y.detach().float().double()
+    s = z.detach() if activation in KEEPS_Z else y.detach().float().double()
     dz = BACKWARD[activation](dy, s)
     assert torch.allclose(dz, exact, rtol=0, atol=2**-22)
 
