@@ -477,7 +477,12 @@ typedef enum oclin_activation {
     OCLIN_SIGMOID = 2, /* 1 / (1 + exp(-z)) */
     OCLIN_TANH = 3,    /* tanh z */
     OCLIN_GELU = 4,    /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
-    OCLIN_SILU = 5     /* z / (1 + exp(-z)), also called swish; keeps z for the derivative */
+    OCLIN_SILU = 5,    /* z / (1 + exp(-z)), also called swish; keeps z for the derivative */
+    OCLIN_GELU_TANH =
+        6, /* 0.5 z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))), PyTorch's approximate="tanh"; keeps z */
+    OCLIN_LEAKY_RELU = 7, /* z < 0 ? alpha z : z, alpha 0.01; derivative alpha at 0, as PyTorch */
+    OCLIN_SOFTPLUS = 8,   /* log(1 + exp(z)) */
+    OCLIN_ELU = 9         /* z > 0 ? z : alpha (exp(z) - 1), alpha 1; keeps z for the derivative */
 } oclin_activation;
 
 typedef enum oclin_init {
@@ -512,7 +517,8 @@ struct oclin_layer_options {
      * Anything else (what another layer computed, what was written, the caller's own memory) is a gradient,
      * which backward adds to and step applies. To start without it, call oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
-    /* The activation's number, where it has one; a finite one above 0, or, below 0, the usual one. */
+    /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1. Each
+     * other alpha is another kernel, to be built once. Other activations have none. */
     float alpha;
     int reserved; /* 0 */
 };
@@ -627,6 +633,32 @@ OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tens
                                                   oclin_saved *saved);
 
 /**
+ * (3) dX = dZ W alone, with dZ = act'(Z) * dY, as PyTorch's torch.autograd.grad(y, x, dy): for a layer whose
+ * parameters do not learn, such as a frozen one, or the discriminator while its generator learns.
+ *
+ * dy  (batch, out)  f32; read only
+ * dx  (batch, in)   f32; overwritten: what it held is never read
+ * dx must not share elements with the operands that oclin_layer_backward() keeps it apart from.
+ *
+ * The call belongs to a forward as oclin_layer_backward() does, and does not consume it. Parameters and gradients
+ * stay as they are, in whatever state: w and b may be read-only, dW and db may hold something or be
+ * unspecified, and they are not allocated. x and b are not read; x may have been written since. With batch 0
+ * nothing is launched.
+ *
+ * OCLIN_E_ARG     a pointer is NULL, dx too; another context or dtype; dx is read-only; operands share elements;
+ *                 y lies in a CL_MEM_WRITE_ONLY buffer where the activation needs it
+ * OCLIN_E_SHAPE   dy is not (batch, out), or dx not (batch, in), of that forward
+ * OCLIN_E_STATE   there was no forward yet; `saved` is of another layer; y, where the activation needs it
+ *                 (strict: or w), was written since; dy, w or what the activation needs is unspecified
+ * OCLIN_E_MEMORY  there is no scratch memory
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_layer_backward_x(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
+OCLIN_API oclin_status oclin_layer_backward_x_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                    oclin_saved *saved);
+
+/**
  * Clears dW and db. This only marks them: the next backward overwrites, and reads through oclin see zeros. A
  * cl_mem that was taken from dW or db earlier does not see them: it may hold the old values until the next
  * read or backward, or until oclin_tensor_cl_mem() is called again.
@@ -638,7 +670,9 @@ OCLIN_API oclin_status oclin_layer_zero_grad(oclin_layer *layer);
 
 /**
  * Plain SGD: W -= lr dW, b -= lr db.                                                  [mnn LinearLayer.step]
- * The call does not clear the gradients, and may be repeated. lr is finite and >= 0; 0 changes nothing.
+ * The call does not clear the gradients, and may be repeated. lr is finite and >= 0. 0 is a
+ * number like any other: w - 0 dW is NaN where dW is NaN or infinite, as in PyTorch's SGD. A gradient that is
+ * cleared changes nothing.
  *
  * OCLIN_E_ARG     layer is NULL; lr is negative, NaN or infinite; w or b is read-only
  * OCLIN_E_STATE   no gradient was ever computed, written or handed in, or it is unspecified after a failure
@@ -882,8 +916,7 @@ OCLIN_API void oclin_ref_accumulate(const struct oclin_ref_case *c, int64_t n, c
                                     const double *dw, const double *dw_bound, double *sum, double *bound);
 
 /* The step: w_new[i] = w[i] - lr dw[i]. dw_bound says how far dw itself may be off (NULL: it is exact); bound
- * may be NULL. As at oclin_layer_step(), lr = 0 changes nothing, also beside an infinite gradient. The case
- * is as above. */
+ * may be NULL. The case is as above. */
 OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const float *w, const double *dw,
                               const double *dw_bound, float lr, double *w_new, double *bound);
 

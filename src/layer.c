@@ -25,13 +25,14 @@ struct forward_call {
 };
 enum { FORWARD_Z = 4 };
 
-/* A backward, or a backward_step. */
+/* A backward, a backward_step or a backward_x. */
 enum { USE_DY, USE_X, USE_Y, USE_Z, USE_DX, USE_W, USE_B, USE_DW, USE_DB, BACKWARD_USES };
 struct backward_call {
     oclin_layer *layer;
     oclin_saved *saved;
     oclin_tensor *dy, *dx;
-    int step;
+    int step;    /* (1) and (2) become the step of w and b */
+    int x_alone; /* (3) is all that is wanted */
     float lr;
     struct oclin_use uses[BACKWARD_USES];
 };
@@ -340,13 +341,14 @@ static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, ocli
     oclin_tensor_destroy(old_y);
 }
 
-static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s)
+/* needs_x: dX alone does not. */
+static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s, int needs_x)
 {
     oclin_context *ctx = l->ctx;
     if (s->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "saved belongs to another context");
     if (s->layer == 0) return oclin_fail(ctx, OCLIN_E_STATE, "backward before forward: nothing is saved yet");
     if (s->layer != l->id) return oclin_fail(ctx, OCLIN_E_STATE, "saved was filled by another layer");
-    if (s->x->version != s->x_version)
+    if (needs_x && s->x->version != s->x_version)
         return oclin_fail(ctx, OCLIN_E_STATE,
                           "x was written %llu times since the forward that backward belongs to",
                           (unsigned long long)(s->x->version - s->x_version));
@@ -473,28 +475,22 @@ static int is_cleared(const oclin_tensor *gradient)
     return !gradient || gradient->cleared;
 }
 
-/* Whether (1), (2) or the step with them are wanted: a step of 0 changes nothing. */
-static int wants_dw(const struct backward_call *call)
-{
-    return !call->step || call->lr != 0.0f;
-}
-
 /* A backward writes dw and db: it adds to both where one of them is not cleared. A step writes w and b. */
 static void set_uses(struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     const oclin_saved *s = call->saved;
-    const int adds = !is_cleared(l->dw) || !is_cleared(l->db);
-    const int gradients = call->step ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES;
+    const int adds = !is_cleared(l->dw) || !is_cleared(l->db), x_alone = call->x_alone;
+    const int gradients = call->step || x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES;
     const int parameters = call->step ? OCLIN_ADDS : OCLIN_READS;
     oclin_tensor *z = keeps_z(l) && s->batch > 0 ? s->z : NULL;
     const struct oclin_use uses[] = {[USE_DY] = {call->dy, "dy", OCLIN_F32, s->batch, l->out, OCLIN_READS},
-                                     [USE_X] = oclin_use_as_it_is(s->x, "x", OCLIN_READS),
+                                     [USE_X] = oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS),
                                      [USE_Y] = oclin_use_as_it_is(s->y, "y", OCLIN_READS),
                                      [USE_Z] = oclin_use_as_it_is(z, "z", OCLIN_READS),
                                      [USE_DX] = {call->dx, "dx", OCLIN_F32, s->batch, l->in, OCLIN_WRITES},
                                      [USE_W] = {l->w, "w", OCLIN_F32, l->out, l->in, parameters},
-                                     [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, parameters},
+                                     [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, x_alone ? 0 : parameters},
                                      [USE_DW] = {l->dw, "dw", OCLIN_F32, l->out, l->in, gradients},
                                      [USE_DB] = {l->db, "db", OCLIN_F32, 1, l->out, gradients}};
     memcpy(call->uses, uses, sizeof uses);
@@ -504,7 +500,7 @@ static oclin_status check_backward(struct backward_call *call)
 {
     oclin_context *ctx = call->layer->ctx;
     if (!call->dy) return oclin_fail(ctx, OCLIN_E_ARG, "dy is NULL");
-    OCLIN_TRY(check_saved(call->layer, call->saved));
+    OCLIN_TRY(check_saved(call->layer, call->saved, !call->x_alone));
     set_uses(call);
     return oclin_uses_check(ctx, call->uses, BACKWARD_USES);
 }
@@ -562,7 +558,7 @@ static struct oclin_product product_grads(const struct backward_call *call, cons
     p.db = dw->db;
     p.scale = dw->scale;
     p.lr = dw->lr;
-    if (wants_dw(call)) p.flags |= OCLIN_FLAG_DW | dw->flags;
+    if (!call->x_alone) p.flags |= OCLIN_FLAG_DW | dw->flags;
     return p;
 }
 
@@ -591,8 +587,10 @@ static oclin_status run_two_products(const struct backward_call *call, struct oc
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dx;
-    OCLIN_TRY(oclin_product_prepare(ctx, dw));
-    note_dw(roundings, dw);
+    if (!call->x_alone) {
+        OCLIN_TRY(oclin_product_prepare(ctx, dw));
+        note_dw(roundings, dw);
+    }
     if (call->dx) {
         dx = product_dx(call);
         OCLIN_TRY(oclin_product_prepare(ctx, &dx));
@@ -601,7 +599,7 @@ static oclin_status run_two_products(const struct backward_call *call, struct oc
     OCLIN_TRY(oclin_uses_settle(call->uses, BACKWARD_USES));
     oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
-    if (status != OCLIN_OK || !wants_dw(call)) return status;
+    if (status != OCLIN_OK || call->x_alone) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     return status;
@@ -636,14 +634,15 @@ static oclin_status verified_backward(const struct backward_call *call)
 {
     const int verify = call->layer->ctx->verify;
     const oclin_saved *s = call->saved;
-    const struct oclin_backward_check check = {.layer = linear_of(call->layer),
-                                               .batch = s->batch,
-                                               .x = s->x,
-                                               .s = keeps_z(call->layer) ? s->z : s->y,
-                                               .dy = call->dy,
-                                               .dx = call->dx,
-                                               .step = call->step,
-                                               .lr = call->lr};
+    struct oclin_backward_check check = {.layer = linear_of(call->layer),
+                                         .batch = s->batch,
+                                         .x = s->x,
+                                         .s = keeps_z(call->layer) ? s->z : s->y,
+                                         .dy = call->dy,
+                                         .dx = call->dx,
+                                         .step = call->step,
+                                         .lr = call->lr};
+    if (call->x_alone) check.x = check.layer.b = check.layer.dw = check.layer.db = NULL; /* not to be read */
     struct oclin_before before;
     struct oclin_roundings roundings;
     /* z may have room for a larger batch; one that another layer has left in the state is not read */
@@ -680,6 +679,27 @@ oclin_status oclin_layer_backward_saved(oclin_layer *l, oclin_tensor *dy, oclin_
     return backward(l, dy, dx, saved);
 }
 
+static oclin_status backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
+{
+    if (!dx) return oclin_fail(l->ctx, OCLIN_E_ARG, "dx is NULL");
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .x_alone = 1};
+    OCLIN_TRY(check_backward(&call));
+    return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
+}
+
+oclin_status oclin_layer_backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx)
+{
+    OCLIN_TRY(enter(l));
+    return backward_x(l, dy, dx, l->saved);
+}
+
+oclin_status oclin_layer_backward_x_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                          oclin_saved *saved)
+{
+    OCLIN_TRY(enter_saved(l, saved));
+    return backward_x(l, dy, dx, saved);
+}
+
 static oclin_status check_lr(oclin_context *ctx, float lr)
 {
     if (!(lr >= 0.0f) || isinf(lr))
@@ -696,7 +716,6 @@ static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor
                           "backward_step needs cleared gradients; call oclin_layer_zero_grad first");
     struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .step = 1, .lr = lr};
     OCLIN_TRY(check_backward(&call));
-    if (!wants_dw(&call)) call.uses[USE_W].flags = call.uses[USE_B].flags = OCLIN_READS;
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
 
@@ -772,7 +791,6 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
     const struct oclin_linear linear = linear_of(l);
     struct oclin_before before;
     if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, &before));
-    if (lr == 0.0f) return OCLIN_OK;
     const int n = drop_cleared(uses, 4);
     OCLIN_TRY(run_step(ctx, uses, n, lr));
     return ctx->verify ? oclin_uses_verified(uses, n, oclin_verify_step(&linear, lr, &before)) : OCLIN_OK;

@@ -75,6 +75,16 @@ static oclin_status do_backward_step_saved(struct bench *b)
     return oclin_layer_backward_step_saved(b->layer, b->own[DY], b->own[DX], 0.5f, b->saved);
 }
 
+static oclin_status do_backward_x(struct bench *b)
+{
+    return oclin_layer_backward_x(b->layer, b->own[DY], b->own[DX]);
+}
+
+static oclin_status do_backward_x_saved(struct bench *b)
+{
+    return oclin_layer_backward_x_saved(b->layer, b->own[DY], b->own[DX], b->saved);
+}
+
 static oclin_status do_step(struct bench *b)
 {
     return oclin_layer_step(b->layer, 0.5f);
@@ -502,6 +512,14 @@ const struct scenario scenarios[] = {
     {"backward_step, saved", "parameters are old or refused, and no layer goes on with those refused",
      .covers = "oclin_layer_backward_step_saved ", .call = do_backward_step_saved, .prepare = forward_saved,
      .overwrites = BIT(DX), .updates = PARAMETERS, .activation = OCLIN_GELU},
+    {"backward_x", "dx is old, new or refused, and nothing else changes", .covers = "oclin_layer_backward_x ",
+     .call = do_backward_x, .prepare = forward, .overwrites = BIT(DX), .activation = OCLIN_SIGMOID},
+    {"backward_x, checked", "dx is old, new or refused, and nothing else changes",
+     .covers = "oclin_layer_backward_x ", .call = do_backward_x, .prepare = backward, .overwrites = BIT(DX),
+     .how = VERIFY, .activation = OCLIN_GELU},
+    {"backward_x, saved", "dx is old, new or refused, and nothing else changes",
+     .covers = "oclin_layer_backward_x_saved ", .call = do_backward_x_saved, .prepare = forward_saved,
+     .overwrites = BIT(DX), .activation = OCLIN_RELU},
     {"step", "parameters are old or refused, and the gradients stay", .covers = "oclin_layer_step ",
      .call = do_step, .prepare = backward, .updates = PARAMETERS},
     {"step, checked", "parameters are old or refused, and the gradients stay", .covers = "oclin_layer_step ",
@@ -549,6 +567,8 @@ const struct scenario scenarios[] = {
      .plan = "simd-skinny"},
     {"one pass backward_step", "parameters are old or refused", .call = do_backward_step, .prepare = forward,
      .overwrites = BIT(DX), .updates = PARAMETERS, .activation = OCLIN_RELU, .plan = "simd-skinny"},
+    {"one pass backward_x", "dx is old, new or refused, and nothing else changes", .call = do_backward_x,
+     .prepare = backward, .overwrites = BIT(DX), .activation = OCLIN_RELU, .plan = "simd-skinny"},
     {"step, simt", "parameters are old or refused, and the gradients stay", .call = do_step,
      .prepare = backward, .updates = PARAMETERS, .plan = "simt-16"},
     {"choice, forward", "another plan gives the same y, or y is old, new or refused", .call = do_forward,

@@ -117,7 +117,7 @@ static void test_all_functions(void **state)
 static const char harmless[] =
     "memcpy memmove memset memcmp strlen strcmp strncmp strchr strstr strcspn "
     "strtoll strspn snprintf vsnprintf getenv getpid geteuid time difftime "
-    "qsort ceil erfc exp fmax fmin frexp ldexp log sqrt sincos sin cos tanh floor isnan "
+    "qsort ceil erfc exp expm1 log1p fmax fmin frexp ldexp log sqrt sincos sin cos tanh floor isnan "
     "__ctype_tolower_loc tolower __errno_location "
     "__isoc99_sscanf __isoc99_strtoll __stack_chk_fail pthread_mutex_lock pthread_mutex_unlock ";
 

@@ -91,6 +91,47 @@ static void test_backward_step(void **state)
     release(&b);
 }
 
+/* dX alone: the gradients that backward gives, whatever state the parameters' are in, and nothing else
+ * changes. */
+static void test_backward_x(void **state)
+{
+    struct bench b = make_bench((oclin_activation)(intptr_t)*state);
+    const struct truth t = truth_of(b.l->activation);
+    float want[NX], got[NX];
+    oclin_saved *saved = NULL;
+    assert_ok(b.ctx, oclin_saved_create(&saved, b.ctx));
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward_x(b.l, b.dy, b.dx));
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_forward_saved(b.l, b.x, b.y, saved));
+    assert_ok(b.ctx, oclin_tensor_fill(b.dx, NAN));
+    assert_ok(b.ctx, oclin_layer_backward_x_saved(b.l, b.dy, b.dx, saved));
+    assert_true(!b.l->dw && !b.l->db && !b.l->computed); /* none was needed */
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, want));
+    if (b.l->activation == OCLIN_NONE) check_sum(b.dx, NULL, 1, t.dx);
+    if (b.l->activation != OCLIN_NONE) forward(&b); /* y counts as written */
+    backward(&b);
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, got));
+    check_same_bits("dx of backward", got, want, NX);
+    const uint64_t versions[] = {b.l->w->version, b.l->b->version, b.l->dw->version, b.l->db->version};
+    b.l->dw->unspecified = b.l->db->unspecified = b.l->b->unspecified = b.x->unspecified = 1;
+    b.x->version++; /* x is not read */
+    assert_ok(b.ctx, oclin_tensor_fill(b.dx, NAN));
+    assert_ok(b.ctx, oclin_layer_backward_x(b.l, b.dy, b.dx));
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, got));
+    check_same_bits("dx of backward_x", got, want, NX);
+    assert_true(versions[0] == b.l->w->version && versions[1] == b.l->b->version &&
+                versions[2] == b.l->dw->version && versions[3] == b.l->db->version);
+    b.l->w->unspecified = 1;
+    assert_refused(b.ctx, OCLIN_E_STATE, "w is unspecified", oclin_layer_backward_x(b.l, b.dy, b.dx));
+    b.l->w->unspecified = 0;
+    assert_ok(b.ctx, oclin_tensor_fill(b.dy, 1.0));
+    const int needs_y = b.l->activation != OCLIN_NONE && b.l->activation != OCLIN_GELU;
+    b.y->version++;
+    assert_status(b.ctx, needs_y ? OCLIN_E_STATE : OCLIN_OK, oclin_layer_backward_x(b.l, b.dy, b.dx));
+    oclin_saved_destroy(saved);
+    release(&b);
+}
+
 /* -------------------------------------------------------------------------------------- written meanwhile */
 
 enum {
@@ -482,6 +523,10 @@ int main(int argc, char **argv)
     for (intptr_t look = 0; look < LOOKS; look++)
         add_test(&list, test_looking_keeps_cleared, (void *)look, "order/cleared after a %s", looks[look]);
     add_test(&list, test_backward_step, NULL, "order/backward_step is zero_grad, backward, step");
+    for (intptr_t activation = OCLIN_NONE; activation <= OCLIN_GELU; activation++)
+        add_test(&list, test_backward_x, (void *)activation,
+                 "backward_x/dx of backward, and nothing else, %s",
+                 activation_name((oclin_activation)activation));
     add_meanwhile(&list);
     add_test(&list, test_saved_of_others, NULL, "saved/of others is refused");
     add_test(&list, test_recurrent, relu, "saved/recurrent, relu");

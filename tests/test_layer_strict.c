@@ -25,9 +25,9 @@ enum {
     W_STEP,
     W_STEP_OF_OTHER,
     W_BACKWARD_STEP,
+    STEP_OF_0,
     B_WRITE,
     W_READ,
-    STEP_OF_0,
     W_WAYS
 };
 static const char *const w_ways[W_WAYS] = {[W_WRITE] = "w is written",
@@ -92,8 +92,8 @@ static void test_w_changes(void **state)
     const oclin_status statuses[] = {
         oclin_layer_backward_saved(b.l, b.dy, NULL, saved),
         [ZERO_GRAD] = oclin_layer_zero_grad(b.l),
-        oclin_layer_backward_step_saved(b.l, b.dy, NULL, 0.0f, saved),
-        oclin_layer_backward_step(b.l, b.dy, b.dx, 0.0f),
+        oclin_layer_backward_x_saved(b.l, b.dy, b.dx, saved),
+        oclin_layer_backward_x(b.l, b.dy, b.dx),
         oclin_layer_backward(b.l, b.dy, b.dx),
     };
     for (size_t i = 0; i < COUNT_OF(statuses); i++)

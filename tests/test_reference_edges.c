@@ -148,18 +148,22 @@ static void test_sum_at_the_end_of_the_range(void **state)
     assert_true(bound == INFINITY);
 }
 
-/* lr dW may overflow where there is no fma; no step is taken with lr = 0, whatever dW is; an lr that is
- * flushed to zero takes none. */
+/* lr dW may overflow where there is no fma; 0 dW is NaN where dW is, or may be, Inf; an lr that is flushed
+ * to zero takes no step. */
 static void test_step_at_the_end_of_the_range(void **state)
 {
     (void)state;
     const float largest = FLT_MAX, one = 1, lr = 1;
-    const double twice = 2.0 * FLT_MAX, inf = INFINITY, large = 1e30, none = 0;
+    const double twice = 2.0 * FLT_MAX, back = -0x1p104, inf = INFINITY, large = 1e30, none = 0;
     double w, bound;
     oclin_ref_step(NULL, 1, &largest, &twice, &none, lr, &w, &bound);
     assert_true(w == -(double)FLT_MAX && bound == INFINITY);
     oclin_ref_step(NULL, 1, &one, &inf, &none, 0, &w, &bound);
-    assert_true(w == 1 && bound == 0);
+    assert_true(isnan(w));
+    oclin_ref_step(NULL, 1, &one, &back, &none, 0, &w, &bound);
+    assert_true(w == 1 && bound <= 4 * U);
+    oclin_ref_step(NULL, 1, &one, &back, &inf, 0, &w, &bound);
+    assert_true(w == 1 && isnan(bound));
     oclin_ref_step(NULL, 1, &one, &large, &none, 0x1p-130f, &w, &bound);
     assert_true(bound >= fabs(1 - w));
 }

@@ -270,9 +270,9 @@ void oclin_ref_step(const struct oclin_ref_case *from, int64_t n, const float *w
 {
     const struct oclin_ref_case c = read_case(from);
     for (int64_t i = 0; i < n; i++) {
-        const double e = dw_bound ? dw_bound[i] : 0, lr_dw = (double)lr * dw[i];
-        w_new[i] = lr == 0 ? w[i] : w[i] - lr_dw; /* 0 does nothing: not 0 Inf, which is NaN */
-        if (bound) bound[i] = lr == 0 ? 0 : step_bound(unit_of(&c), w[i], dw[i], e, lr);
+        const double e = dw_bound ? dw_bound[i] : 0;
+        w_new[i] = w[i] - (double)lr * dw[i];
+        if (bound) bound[i] = step_bound(unit_of(&c), w[i], dw[i], e, lr);
     }
 }
 

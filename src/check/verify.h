@@ -29,7 +29,8 @@ struct oclin_before {
     float *w, *b, *dw, *db;
 };
 
-/* A backward that ran. s: what the derivative was taken from, with room for a larger batch, or NULL. */
+/* A backward that ran. s: what the derivative was taken from, with room for a larger batch, or NULL. x: NULL
+ * where only dX was wanted. */
 struct oclin_backward_check {
     struct oclin_linear layer;
     int64_t batch;

@@ -149,6 +149,7 @@ static oclin_status bench_run(const struct bench *b)
     OCLIN_TRY(oclin_loss_mse(b->y, b->t, b->loss, b->dy, &add));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, b->dx));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, NULL));
+    OCLIN_TRY(oclin_layer_backward_x(b->layer, b->dy, b->dx));
     OCLIN_TRY(oclin_layer_step(b->layer, 0.1f));
     OCLIN_TRY(oclin_layer_zero_grad(b->layer));
     return oclin_layer_backward_step(b->layer, b->dy, b->dx, 0.1f);

@@ -321,7 +321,7 @@ static oclin_status select_plan(struct tuner *t, enum oclin_kernel_id id, const 
     return complete ? OCLIN_OK : oclin_fail(t->own, OCLIN_E_MEMORY, "no host memory for a plan");
 }
 
-/* One run of the product. A step of 0 is (3) alone. */
+/* One run of the product. */
 static oclin_status enqueue(const struct tuner *t, enum oclin_kernel_id id)
 {
     OCLIN_TRY(oclin_layer_zero_grad(t->layer));
@@ -329,7 +329,7 @@ static oclin_status enqueue(const struct tuner *t, enum oclin_kernel_id id)
     case OCLIN_KERNEL_FORWARD:
         return oclin_layer_forward(t->layer, t->x, t->y);
     case OCLIN_KERNEL_GRAD_X:
-        return oclin_layer_backward_step(t->layer, t->dy, t->dx, 0.0f);
+        return oclin_layer_backward_x(t->layer, t->dy, t->dx);
     case OCLIN_KERNEL_GRAD_W:
         return oclin_layer_backward(t->layer, t->dy, NULL);
     default:

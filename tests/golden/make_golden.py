@@ -13,9 +13,10 @@ import torch
 from torch.nn import functional as F
 
 SHAPES = [(1, 1, 1), (3, 5, 4), (7, 11, 6)]  # batch, in, out
-ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu", "silu"]
-KEEPS_Z = ["gelu", "silu"]
+ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu"]
+KEEPS_Z = ["gelu", "silu", "gelu_tanh", "elu"]
 LR = torch.tensor(0.01, dtype=torch.float32).double().item()
+ALPHA = LR  # of leaky ReLU, the same number
 
 FORWARD = {
     "none": lambda z: z,
@@ -24,6 +25,10 @@ FORWARD = {
     "tanh": torch.tanh,
     "gelu": F.gelu,  # its default is the erf form
     "silu": F.silu,
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "leaky_relu": lambda z: F.leaky_relu(z, ALPHA),
+    "softplus": F.softplus,
+    "elu": F.elu,
 }
 BACKWARD = {  # dz from dy and s
     "none": lambda dy, s: dy,
@@ -32,6 +37,10 @@ BACKWARD = {  # dz from dy and s
     "tanh": torch.ops.aten.tanh_backward,
     "gelu": lambda dy, s: torch.ops.aten.gelu_backward(dy, s, approximate="none"),
     "silu": torch.ops.aten.silu_backward,
+    "gelu_tanh": lambda dy, s: torch.ops.aten.gelu_backward(dy, s, approximate="tanh"),
+    "leaky_relu": lambda dy, s: torch.ops.aten.leaky_relu_backward(dy, s, ALPHA, True),
+    "softplus": lambda dy, s: dy * -torch.expm1(-s),  # PyTorch's own takes z
+    "elu": lambda dy, s: torch.ops.aten.elu_backward(dy, 1, 1, 1, False, s),
 }
 
 HEAD = """/*

@@ -297,7 +297,8 @@ m("cross_entropy: the score is subtracted before the largest", "digits of close 
   [(LOSS_CL, "log(sum) - (score - largest)", "log(sum) - score + largest")], "loss plain/edges/*")
 m("reference: gelu's derivative NaN at Inf", "", [("src/check/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference_edges")
 m("reference: gelu NaN at -Inf", "", [("src/check/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference_edges")
-m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/check/reference.c", "lr == 0 ? w[i] : w[i] - lr_dw", "w[i] - lr_dw")], "reference_edges")
+m("reference: a step of 0 does nothing", "beside an infinite gradient, too",
+  [("src/check/reference.c", "w_new[i] = w[i] - (double)lr * dw[i]", "w_new[i] = lr == 0 ? w[i] : w[i] - (double)lr * dw[i]")], "reference_edges")
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
   [("src/check/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference_edges")
 
@@ -374,16 +375,20 @@ m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_gradie
 m("fused step: wrong sign", "", [(COMMON, "MULTIPLY_ADD((real)(-lr), g", "MULTIPLY_ADD((real)(lr), g")], ON_PLAIN)
 DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
-    if (status != OCLIN_OK || !wants_dw(call)) return status;
+    if (status != OCLIN_OK || call->x_alone) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     return status;"""
-DW_FIRST = """    oclin_status status = wants_dw(call) ? oclin_product_enqueue(ctx, dw) : OCLIN_OK;
+DW_FIRST = """    oclin_status status = !call->x_alone ? oclin_product_enqueue(ctx, dw) : OCLIN_OK;
     dw_written(call, status);
     if (status != OCLIN_OK || !call->dx) return status;
     status = oclin_product_enqueue(ctx, &dx);
     dx_written(call, status);
     return status;"""
+m("backward_x: the gradients come along", "in one pass", [(LAYER, "if (!call->x_alone) p.flags |=", "p.flags |=")], "layer_state backward_x*",
+  "faults one*backward_x:*", "layer_state")
+m("backward_x: x must be as it was", "", [(LAYER, "if (needs_x && s->x->version", "if (s->x->version")], "layer_state backward_x*")
+m("backward_x: b must be readable", "", [(LAYER, "x_alone ? 0 : parameters", "parameters")], "layer_state backward_x*")
 m("fused step: dX from the new W", "the step is enqueued first", [(LAYER, DX_FIRST, DW_FIRST)], ON_PLAIN, ci=True)
 OLD_W = "    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {\n        local real *dx_i"
 m("grads_skinny: dX from the new W", "the rows are updated first", [
@@ -417,7 +422,7 @@ m("layer: saved x of the wrong forward", "remember() keeps the first x",
   "layer_state")
 m("layer: infer counts as forward", "the saved state follows infer",
   [(LAYER, "OCLIN_TRY(run_forward(&call));\n", "OCLIN_TRY(run_forward(&call));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
-m("layer: version of x not checked", "", [(LAYER, "if (s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
+m("layer: version of x not checked", "", [(LAYER, "if (needs_x && s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
 m("layer: version of y not checked", "", [(LAYER, "if (s->y && s->y->version != s->y_version)", "if (0)")], "layer_state meanwhile/*")
 m("layer: saved of another layer accepted", "", [(LAYER, "if (s->layer != l->id) return", "if (0) return")], "layer_state saved/*", "layer_state")
 m("layer: backward before forward accepted", "", [(LAYER, "if (s->layer == 0) return", "if (0) return")], "layer_state order/*", "layer_state")
@@ -520,7 +525,7 @@ m("layer: w readable after b's part of a step failed", "nobody knows whether it 
   [(LAYER, "oclin_uses_written(uses, enqueued, status);", "oclin_uses_written(uses + enqueued - 2, 2, status);")], "layer_failure failure/*")
 m("layer: backward takes an unspecified y", "", [(LAYER, 'oclin_use_as_it_is(s->y, "y", OCLIN_READS)', 'oclin_use_as_it_is(s->y, "y", 0)')],
   "layer_failure unspecified/*")
-m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
+m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
   "layer_failure unspecified/*")
 m("layer: backward adds to an unspecified dw", "", [(LAYER, "adds ? OCLIN_ADDS : OCLIN_WRITES", "OCLIN_WRITES")], "layer_failure unspecified/*")
 m("layer: a step with an unspecified db", "", [(LAYER, '{l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}', '{l->db, "db", OCLIN_F32, 1, l->out, 0}')],
@@ -546,7 +551,7 @@ m("layer: forward before marked zeros of its operands are written", "", [(LAYER,
   "layer_gradients zero_grad/*")
 m("layer: forward before b's marked zeros are written", "", [(LAYER, "OCLIN_TRY(oclin_uses_settle(call->uses, FORWARD_Z + 1));", "OCLIN_TRY(oclin_uses_settle(call->uses, FORWARD_Z - 1));")],
   "layer_gradients zero_grad/*")
-m("layer: dX before w's marked zeros are written", "", [(LAYER, "oclin_uses_settle(call->uses, BACKWARD_USES)", "oclin_uses_settle(call->uses, USE_W)")],
+m("layer: dX before w's marked zeros are written", "", [(LAYER, "oclin_uses_settle(call->uses, BACKWARD_USES)", "oclin_uses_settle(call->uses, USE_W)", 0)],
   "layer_gradients zero_grad/*")
 m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "OCLIN_TRY(oclin_uses_settle(uses, n));", "")], "layer_gradients zero_grad/*")
 m("loss: added to before its marked zeros are written", "", [(LOSS, "oclin_uses_settle(uses, LOSS_USES)", "oclin_uses_settle(uses, USE_LOSS)")], "loss state/*")
