@@ -251,7 +251,7 @@ static void test_environment(void **state)
     char *device = was ? strdup(was) : NULL;
     struct folder f = make_folder();
     setenv("OCLIN_CACHE_DIR", "", 1);
-    write_mistake(&f, "forward.cl", "sum += load_lanes(v, lanes)", "sum += 0.5f");
+    write_mistake(&f, "forward.cl", "sum += load_lanes(e.bias, lanes)", "sum += 0.5f");
     oclin_context *ctx = make_context(NULL);
     const char *const values[] = {f.path, "1", "simd-16", "no such device"};
     struct listener h = {0};

@@ -70,7 +70,7 @@ static void test_all_wrong(void **state)
 {
     (void)state;
     struct folder f = make_folder();
-    write_mistake(&f, "forward.cl", "sum += load_lanes(v, lanes)", "sum += 0.5f");
+    write_mistake(&f, "forward.cl", "sum += load_lanes(e.bias, lanes)", "sum += 0.5f");
     write_mistake(&f, "forward_skinny.cl", "MULTIPLY_ADD(", "(1.01f) * MULTIPLY_ADD(");
     oclin_context *ctx = context_with_kernels(&f);
     const int64_t before = faults_alive_cl();
@@ -190,8 +190,8 @@ static void test_nan_beside_samples(void **state)
     char to[120];
     (void)state;
     for (int column = 0; column < 3; column++) {
-        snprintf(to, sizeof to, "return column == %d ? NAN : b[column * b_stride + k];", column);
-        check_plain_skipped(wide, "return b[column * b_stride + k];", to, "nan");
+        snprintf(to, sizeof to, "return column == %d ? NAN : LOAD_ONE(b +", column);
+        check_plain_skipped(wide, "return LOAD_ONE(b +", to, "nan");
     }
 }
 
