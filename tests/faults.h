@@ -6,7 +6,7 @@
  * clFinish() go to __wrap_clFinish() in faults.c, which knows the true one as __real_clFinish(). Chosen because it sees the
  * library's calls and no others: a driver, the OpenCL loader, cmocka and a sanitizer's runtime are shared libraries, whose
  * malloc() stays what it is, which an interposed malloc() or an ICD layer (it has no malloc) cannot do. A program that links
- * oclin_test_faults has it; test_faults.c proves that no call of the library is missing.
+ * oclin_test_faults has it; test_faults_coverage.c proves that no call of the library is missing.
  */
 #ifndef OCLIN_TESTS_FAULTS_H
 #define OCLIN_TESTS_FAULTS_H

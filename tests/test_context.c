@@ -8,6 +8,7 @@
 
 #include "support.h"
 
+#include "files.h"
 #include "oclin_internal.h"
 
 /* Creation must fail with this status, leave NULL, and say a sentence with `part`. */
@@ -782,9 +783,7 @@ static void test_control_characters(void **state)
                 fail_msg("%s: %d control characters, the last line %s", variables_[i], heard.newlines,
                          heard.last);
         }
-    char command[200];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    assert_int_equal(system(command), 0);
+    remove_all(folder);
 }
 
 /* Verifying looks into buffers that the host may not read, and into those that kernels may only write. */

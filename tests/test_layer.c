@@ -48,7 +48,7 @@ static struct create_case create_cases[] = {
     {"bytes overflow", INT64_C(1) << 31, INT64_C(1) << 31, 1, 0, 0, 0, OCLIN_E_SHAPE, ""},
     {"too large for the device", INT64_C(1) << 25, INT64_C(1) << 25, 1, 0, 0, 0, OCLIN_E_SHAPE,
      "largest buffer"},
-    {"activation too large", 2, 3, 1, 5, 0, 0, OCLIN_E_ARG, "activation 5"},
+    {"activation too large", 2, 3, 1, 10, 0, 0, OCLIN_E_ARG, "activation 10"},
     {"activation negative", 2, 3, 1, -1, 0, 0, OCLIN_E_ARG, "activation -1"},
     {"init too large", 2, 3, 1, 0, 3, 0, OCLIN_E_ARG, "init 3"},
     {"init negative", 2, 3, 1, 0, -1, 0, OCLIN_E_ARG, "init -1"},

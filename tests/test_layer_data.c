@@ -196,8 +196,8 @@ static void test_step_with_nan(void **state)
     release(&b);
 }
 
-/* Rows that are computed in pieces, whose last vectors are full or not: Inf stays Inf in each piece, since nothing that is
- * not there is multiplied by it. */
+/* Rows that are computed in pieces, whose last vectors are full or not: Inf stays Inf in each piece, since
+ * nothing that is not there is multiplied by it. */
 static void test_inf_in_pieces(void **state)
 {
     static const int64_t widths[] = {520, 600, 603};

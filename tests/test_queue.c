@@ -1,8 +1,8 @@
 /*
- * The queue that groups take their work from (common.cl): nothing is computed before what it needs is packed, however slow the
+ * The queue that groups take their work from (epilogue.cl): nothing is computed before what it needs is packed, however slow the
  * core that packs it, and the counters are 0 again behind every launch. On devices without one there is nothing to test.
  */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
+#define _XOPEN_SOURCE 700 /* setenv */
 #include "support.h"
 
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "oclin_internal.h"
 
 enum { BATCH = 300, IN = 200, OUT = 150 };
@@ -67,14 +68,8 @@ static char *text_of(const char *name)
     const char *folder = getenv("OCLIN_CL_DIR");
     char path[400];
     snprintf(path, sizeof path, "%s/%s", folder ? folder : "", name);
-    char *text = new_array(char, 1 << 17);
-    FILE *f = fopen(path, "r");
-    if (f) {
-        text[fread(text, 1, (1 << 17) - 1, f)] = 0;
-        fclose(f);
-        return text;
-    }
-    return strcpy(text, built_in(name));
+    if (access(path, R_OK) == 0) return read_file(path).at;
+    return strcpy(new_array(char, strlen(built_in(name)) + 1), built_in(name));
 }
 
 /* A context whose first packed part takes so long that all other cores wake up meanwhile, and have nothing left to pack. */
@@ -85,10 +80,10 @@ static oclin_context *make_slow_context(const char *folder)
     static const char pack[] = "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n";
     static const char slow_pack[] = "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n"
                                     "    for (volatile int i = 0; part == 0 && i < 50000000; i++) {\n    }\n";
-    char *common = text_of("common.cl"), *product = text_of("product_simd.cl");
-    write_changed(folder, "common.cl", common, "", "");
+    char *tickets = text_of("epilogue.cl"), *product = text_of("product_simd.cl");
+    write_changed(folder, "epilogue.cl", tickets, "", "");
     write_changed(folder, "product_simd.cl", product, pack, slow_pack);
-    free(common);
+    free(tickets);
     free(product);
     setenv("OCLIN_CL_DIR", folder, 1);
     oclin_context *ctx = make_context("simd-packed");
@@ -115,10 +110,10 @@ static void compute(oclin_context *ctx, float *x, float *y)
 
 static void test_slow_packing(void **state)
 {
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[64];
+    char folder[PATH_BYTES / 2];
     (void)state;
     needs_queue("simd-packed");
-    assert_non_null(mkdtemp(folder));
+    make_temporary_folder(folder);
     oclin_context *ctx = make_context("simd-packed"), *slow = make_slow_context(folder);
     float *x = new_array(float, BATCH *IN), *y = new_array(float, BATCH *OUT),
           *y_slow = new_array(float, BATCH *OUT);
@@ -134,11 +129,7 @@ static void test_slow_packing(void **state)
     free(y_slow);
     oclin_context_destroy(ctx);
     oclin_context_destroy(slow);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, i ? "product_simd.cl" : "common.cl");
-        remove(path);
-    }
-    rmdir(folder);
+    remove_all(folder);
 }
 
 /* The counters are there where plans use them. */

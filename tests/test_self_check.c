@@ -3,14 +3,13 @@
  * operation, the element and both values when a kernel is wrong. Wrong kernels come through OCLIN_CL_DIR's
  * option, cl_dir.
  */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "files.h"
 #include "oclin_internal.h"
 
 /* ----------------------------------------------------------------------------------------------- faults */
@@ -56,31 +55,31 @@ struct mistake {
 };
 
 static const struct mistake mistakes[] = {
-    {"forward without bias", "plain", "forward.cl", "sum += load_lanes(v, lanes)", "sum += 0.0f",
+    {"forward without bias", "plain", "forward.cl", "sum += load_lanes(e.bias, lanes)", "sum += 0.0f",
      "forward: y["},
-    {"relu as abs", "plain", "common.cl", "select(z, (real)(0.0f), isless", "select(z, -z, isless",
+    {"relu as abs", "plain", "activation_relu.cl", "select(z, (real)(0.0f), isless", "select(z, -z, isless",
      "forward: y["},
-    {"gelu by tanh", "plain", "common.cl", "0.5f * z * erfc(z * -0.70710678118654752f)",
+    {"gelu by tanh", "plain", "activation_gelu.cl", "0.5f * z * erfc(z * -0.70710678118654752f)",
      "0.5f * z * (1.0f + tanh(0.79788456f * (z + 0.044715f * z * z * z)))", "forward: y["},
-    {"z not as it was", "plain", "forward.cl", "store_lanes(z, sum, lanes)",
-     "store_lanes(z, sum + 0.001f, lanes)", "forward: z["},
+    {"z not as it was", "plain", "forward.cl", "store_lanes(e.z, sum, lanes)",
+     "store_lanes(e.z, sum + 0.001f, lanes)", "forward: z["},
     {"forward gives NaN", "plain", "forward.cl", "activate(sum)", "activate(sum) + NAN",
      "forward: y[0, 0] is NaN, the reference says "},
-    {"dx from a wrong sign", "plain", "grad_x.cl", "store_lanes(c, sum, lanes)",
-     "store_lanes(c, -sum, lanes)", "backward: dx["},
-    {"dw added to when it should be overwritten", "plain", "common.cl",
+    {"dx from a wrong sign", "plain", "grad_x.cl", "store_lanes(e.c, sum, lanes)",
+     "store_lanes(e.c, -sum, lanes)", "backward: dx["},
+    {"dw added to when it should be overwritten", "plain", "gradient.cl",
      "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else", "backward: dw[0, 0] is NaN"},
-    {"dw overwritten when it should be added to", "plain", "common.cl",
+    {"dw overwritten when it should be added to", "plain", "gradient.cl",
      "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)", "backward: dw["},
-    {"slices of a long sum", "simt-16", "common.cl",
-     "if (flags & OCLIN_FLAG_ONTO) *sum += load_lanes(z, lanes);", ";", "backward: dw["},
-    {"slices of a long sum", "simd-whole", "common.cl",
-     "if (flags & OCLIN_FLAG_ONTO) *sum += load_lanes(z, lanes);", ";", "backward: dw["},
-    {"fused step in the wrong direction", "plain", "common.cl", "MULTIPLY_ADD((real)(-lr), g",
-     "MULTIPLY_ADD((real)(lr), g", "backward_step: w["},
-    {"step in the wrong direction", "plain", "update.cl", "(real)(-lr)", "(real)(lr)", "step: w["},
+    {"slices of a long sum", "simt-16", "epilogue.cl",
+     "if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);", ";", "backward: dw["},
+    {"slices of a long sum", "simd-whole", "epilogue.cl",
+     "if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);", ";", "backward: dw["},
+    {"a rule in the wrong direction", "plain", "rule_sgd.cl", "(real)(-u.lr)", "(real)(u.lr)", "step: w["},
+    {"fused step of half the rate", "plain", "epilogue.cl", "scale, {lr}, flags", "scale, {lr / 2}, flags",
+     "backward_step: w["},
     {"step of four elements", "simd", "update.cl", "i += OCLIN_VL", "i += 2 * OCLIN_VL", "step: w["},
-    {"db not divided", "plain", "grad_w.cl", "store_gradient(sum * scale, v", "store_gradient(sum, v",
+    {"db not divided", "plain", "grad_w.cl", "store_gradient(sum * e.scale, e.db", "store_gradient(sum, e.db",
      "backward: db["},
     {"a loss without its gradient", "plain", "loss.cl", "p - 1.0f : p", "p : p", "cross_entropy: dy["},
     {"a wrong count", "plain", "loss.cl", "y[i] == score && i >= label", "0", "cross_entropy: correct[0, 0]"},
@@ -150,8 +149,8 @@ static void test_mistake(void **state)
 {
     const struct noticed *n = *state;
     const struct mistake *m = n->m;
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
-    assert_non_null(mkdtemp(folder));
+    char folder[PATH_BYTES / 2];
+    make_temporary_folder(folder);
     write_changed(folder, m->file, built_in(m->file), m->from, m->to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = m->plan;
@@ -167,9 +166,7 @@ static void test_mistake(void **state)
     assert_non_null(strstr(oclin_context_error(ctx), ", plan ")); /* and where it was */
     if (!strstr(says, "correct")) assert_true(worst > 1.0);
     oclin_context_destroy(ctx);
-    snprintf(path, sizeof path, "%s/%s", folder, m->file);
-    remove(path);
-    rmdir(folder);
+    remove_all(folder);
 }
 
 static void test_right_device(void **state)
@@ -480,19 +477,19 @@ static const struct program_mistake {
     oclin_activation activation;
     oclin_gradient gradient;
 } program_mistakes[] = {
-    {{"rows taken as dense", "plain", "product_plain.cl", "c + c_offset + row * c_stride",
-      "c + c_offset + row * n", "forward: y[1, 0]"},
+    {{"rows taken as dense", "plain", "epilogue.cl", "e.c += row * e.c_stride + column", "e.c += column",
+      "forward: y[1, 0]"},
      OCLIN_NONE,
      OCLIN_GRAD_SUM},
-    {{"z not as it was", "plain", "forward.cl", "store_lanes(z, sum, lanes)",
-      "store_lanes(z, sum + 0.001f, lanes)", "forward: z[0, 0]"},
+    {{"z not as it was", "plain", "forward.cl", "store_lanes(e.z, sum, lanes)",
+      "store_lanes(e.z, sum + 0.001f, lanes)", "forward: z[0, 0]"},
      OCLIN_GELU,
      OCLIN_GRAD_SUM},
-    {{"gradients taken off", "plain", "common.cl", "g += load_lanes", "g -= load_lanes",
+    {{"gradients taken off", "plain", "gradient.cl", "g += load_lanes", "g -= load_lanes",
       "backward: dw[0, 0]"},
      OCLIN_NONE,
      OCLIN_GRAD_SUM},
-    {{"dw not divided", "plain", "grad_w.cl", "sum * scale", "sum", "backward: dw[0, 0]"},
+    {{"dw not divided", "plain", "grad_w.cl", "sum * e.scale, e.c", "sum, e.c", "backward: dw[0, 0]"},
      OCLIN_NONE,
      OCLIN_GRAD_MEAN},
 };
@@ -500,8 +497,8 @@ static const struct program_mistake {
 static void test_program_mistake(void **state)
 {
     const struct program_mistake *p = *state;
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
-    assert_non_null(mkdtemp(folder));
+    char folder[PATH_BYTES / 2];
+    make_temporary_folder(folder);
     write_changed(folder, p->m.file, built_in(p->m.file), p->m.from, p->m.to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = p->m.plan;
@@ -510,9 +507,7 @@ static void test_program_mistake(void **state)
     oclin_context *ctx = make_context_with(o);
     assert_refused(ctx, OCLIN_E_VERIFY, p->m.says, program_do(ctx, p->activation, p->gradient));
     oclin_context_destroy(ctx);
-    snprintf(path, sizeof path, "%s/%s", folder, p->m.file);
-    remove(path);
-    rmdir(folder);
+    remove_all(folder);
 }
 
 static void test_arguments(void **state)
