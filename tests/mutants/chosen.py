@@ -182,6 +182,8 @@ m("simt: tail of a tile uninitialised", "rows behind the end of k are not set",
   [(SIMT, "            quad[q] = left > 0 ? load_quad(from[q], last) : (float4)(0.0f);",
     "        {\n            if (left > 0) quad[q] = load_quad(from[q], last);\n        }")], ON_SIMT, RACES)
 m("simt: stale tile", "the same buffer is read again instead of the other", [(SIMT, "front ^= 1;", "front ^= 0;")], ON_SIMT, EDGE_SIMT, RACES)
+m("grads_skinny: chunks of 16 samples always", "those that are not there are what local memory held before",
+  [(GRADS, "x + i * TILE_VECTORS, min(samples - i, CHUNK));", "x + i * TILE_VECTORS, CHUNK);")], "layer_data simd/nothing*")
 m("load: tail uninitialised", "lanes that do not exist are not set to 0",
   [(COMMON, "part[i] = i < lanes ? p[i] : 0.0f", "if (i < lanes) part[i] = p[i]")], "oclgrind products simt-16 simt-16/edge/?x1*x9*")
 m("simd: sums start with what was there", "the sums of a register tile are not set to 0",
