@@ -118,8 +118,8 @@ static const char *enqueue(void *state, enum op op, int i, float lr)
         TRY(oclin_layer_zero_grad(l));
         TRY(oclin_layer_backward_saved(l, s->dy[i], NULL, s->saved[i]));
         return NULL;
-    case DX: /* a step of 0 changes nothing, so that dX is all that is left of it */
-        TRY(oclin_layer_backward_step_saved(l, s->dy[i], s->dx[i], 0.0f, s->saved[i]));
+    case DX:
+        TRY(oclin_layer_backward_x_saved(l, s->dy[i], s->dx[i], s->saved[i]));
         return NULL;
     case STEP:
         TRY(step(l, s->x[i], s->y[i], s->dy[i], s->dx[i], lr));

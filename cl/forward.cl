@@ -5,8 +5,8 @@
  *   A(m, k) = x[m * x_stride + k]      X (batch, in)     lies along k
  *   B(k, n) = w[n * w_stride + k]      W (out, in)       lies along k: B is W transposed
  *   C(m, n) = y[m * y_stride + n]      Y (batch, out)    overwritten: what it held is never read
- *   V(n)    = b[n]                     b (1, out)
- *   Z(m, n) = z[m * z_stride + n]      kept for GELU's derivative
+ *   bias(n) = b[n]                     b (1, out)
+ *   Z(m, n) = z[m * z_stride + n]      kept where act' is taken from it
  */
 #define PRODUCT(family) forward_##family
 #define A_ALONG_K 1
@@ -14,12 +14,11 @@
 #define B_ALONG_K 1
 #define SUM_A_OVER_K 0
 
-/* Epilogue for `lanes` results of one row: c, v, z point at the first. */
-OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
-                                float lr, int flags, int lanes)
+/* `lanes` results of one row. */
+OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
-    if (!is_last_slice(&sum, z, flags, lanes)) return;
-    if (flags & OCLIN_FLAG_BIAS) sum += load_lanes(v, lanes);
-    if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, sum, lanes);
-    store_lanes(c, activate(sum), lanes);
+    if (!is_last_slice(&sum, e, lanes)) return;
+    if (e.flags & OCLIN_FLAG_BIAS) sum += load_lanes(e.bias, lanes);
+    if (e.flags & OCLIN_FLAG_KEEP_Z) store_lanes(e.z, sum, lanes);
+    store_lanes(e.c, activate(sum), lanes);
 }

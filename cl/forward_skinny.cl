@@ -41,7 +41,7 @@ OCLIN_INLINE float sum_of_lanes(real v)
 }
 
 /* VL elements of every row: sums += products. */
-OCLIN_INLINE void multiply(real *sum, global const float *const *a, global const float *const *b, int k,
+OCLIN_INLINE void multiply(real *sum, global const element *const *a, global const element *const *b, int k,
                            int lanes)
 {
     real w[OCLIN_ITEM_N], x[OCLIN_ITEM_M];
@@ -55,11 +55,11 @@ OCLIN_INLINE void multiply(real *sum, global const float *const *a, global const
 
 /* A register tile of `depth` products a result: c = sums, or c += sums. chunk: in elements, whole vectors.
  * ahead: a row that is needed soon. */
-OCLIN_INLINE void dot_products(local float *c, global const float *a, long a_stride, global const float *b,
-                               long b_stride, int rows, int columns, int depth, int chunk, int first,
-                               global const float *ahead)
+OCLIN_INLINE void dot_products(local float *c, global const element *a, long a_stride,
+                               global const element *b, long b_stride, int rows, int columns, int depth,
+                               int chunk, int first, global const element *ahead)
 {
-    global const float *a_rows[OCLIN_ITEM_M], *b_rows[OCLIN_ITEM_N];
+    global const element *a_rows[OCLIN_ITEM_M], *b_rows[OCLIN_ITEM_N];
     real all[SUMS], sum[SUMS];
 #pragma unroll
     for (int i = 0; i < OCLIN_ITEM_M; i++) a_rows[i] = a + min(i, rows - 1) * a_stride;
@@ -108,7 +108,7 @@ OCLIN_INLINE void compute_block(long block, local float *c_tile, HELPER_ARGUMENT
             const int by_columns = tiles_m < tiles_n;
             const int row = (by_columns ? i % tiles_m : i / tiles_n) * OCLIN_ITEM_M;
             const int column = (by_columns ? i / tiles_m : i % tiles_n) * OCLIN_ITEM_N;
-            global const float *ahead =
+            global const element *ahead =
                 by_columns ? b + (column + OCLIN_ITEM_N + i % tiles_m % OCLIN_ITEM_N) * b_stride
                            : a + (row + OCLIN_ITEM_M + i % tiles_n % OCLIN_ITEM_M) * a_stride;
             dot_products(c_tile + row * OCLIN_TILE_N + column, a + row * a_stride + k0, a_stride,
@@ -117,15 +117,13 @@ OCLIN_INLINE void compute_block(long block, local float *c_tile, HELPER_ARGUMENT
         }
     }
 
-    c += c_offset + row0 * c_stride + column0;
-    z += z_offset + row0 * z_stride + column0;
-    v += v_offset + column0;
-    for (int row = 0; row < rows; row++, c += c_stride, z += z_stride) {
+    const struct epilogue e = EPILOGUE;
+    for (int row = 0; row < rows; row++) {
         local float *sums = c_tile + row * OCLIN_TILE_N;
         for (int i = columns; i % OCLIN_VL; i++)
             sums[i] = 0.0f; /* what fills the last vector is not stored */
         for (int column = 0; column < columns; column += OCLIN_VL)
-            store_product(LOAD_REAL(sums + column), c + column, v + column, z + column, scale, lr, flags,
+            store_product(LOAD_REAL(sums + column), at(e, row0 + row, column0 + column),
                           min(columns - column, OCLIN_VL));
     }
 }

@@ -6,7 +6,7 @@
  *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]     dY (batch, out)  lies along m: transposed
  *   B(k, n) = x[k * x_stride + n]                                       X (batch, in)    lies along n
  *   C(m, n) = dw[m * dw_stride + n], or w                               (out, in)
- *   V(m)    = db[m], or b: the sum of A's row m over k; the groups of the first column of tiles add it up
+ *   db(m)   = db[m], or b: the sum of A's row m over k; the groups of the first column of tiles add it up
  *             (simd as A is packed; simt reads its strip of A once more)
  * scale is 1, or 1 / batch for gradients averaged over the batch.
  */
@@ -16,18 +16,16 @@
 #define B_ALONG_K 0
 #define SUM_A_OVER_K 1
 
-/* Epilogue for `lanes` results of one row: c points at the first. */
-OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
-                                float lr, int flags, int lanes)
+/* `lanes` results of one row. */
+OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
-    if (!is_last_slice(&sum, z, flags, lanes)) return;
-    store_gradient(sum * scale, c, lr, flags, lanes);
+    if (!is_last_slice(&sum, e, lanes)) return;
+    store_gradient(sum * e.scale, e.c, e.update, e.flags, lanes);
 }
 
-/* Equation (2), one element: sum_a is the sum of A's row m over k; v points at db[m] or b[m], z at Z's (m,
- * n). */
-OCLIN_INLINE void store_sum_a(float sum_a, global float *v, global float *z, float scale, float lr, int flags)
+/* Equation (2), one element: sum_a is the sum of A's row over k. */
+OCLIN_INLINE void store_sum_a(float sum_a, struct epilogue e)
 {
     real sum = (real)(sum_a);
-    if (is_last_slice(&sum, z, flags, 1)) store_gradient(sum * scale, v, lr, flags, 1);
+    if (is_last_slice(&sum, e, 1)) store_gradient(sum * e.scale, e.db, e.update, e.flags, 1);
 }

@@ -12,10 +12,9 @@
 #define B_ALONG_K 0
 #define SUM_A_OVER_K 0
 
-/* Epilogue for `lanes` results of one row: c points at the first. */
-OCLIN_INLINE void store_product(real sum, global float *c, global float *v, global float *z, float scale,
-                                float lr, int flags, int lanes)
+/* `lanes` results of one row. */
+OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
-    if (!is_last_slice(&sum, z, flags, lanes)) return;
-    store_lanes(c, sum, lanes);
+    if (!is_last_slice(&sum, e, lanes)) return;
+    store_lanes(e.c, sum, lanes);
 }

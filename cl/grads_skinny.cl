@@ -6,8 +6,8 @@
  *   (1)  dW = scale * dZ^T X        or  W -= lr * scale * dZ^T X
  *   (2)  db = scale * column sums of dZ,  or  b -= lr * scale * column sums of dZ
  *
- * Roles as in grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX; and Z = dW or W, V
- * = db or b. OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are wanted.
+ * Roles as in grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX; and dw = dW or W,
+ * db = db or b. OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are wanted.
  *
  * 1-D range, local size 1: group g computes block_n columns, for all rows of W, so that no sum is shared
  * between groups. The first group also computes (2).
@@ -42,29 +42,27 @@
 #define TILE_VECTORS ((OCLIN_TILE_N + OCLIN_SKINNY_PAD) / OCLIN_VL)
 
 /* TILE_K (or fewer) columns of dZ, for all samples; those that do not exist come as 0. */
-OCLIN_INLINE void load_dz(local real *dz, global const float *dy, long dy_stride, global const float *s,
+OCLIN_INLINE void load_dz(local real *dz, global const element *dy, long dy_stride, global const element *s,
                           long s_stride, int samples, int rows)
 {
     for (int i = 0; i < samples; i++)
         for (int r = 0; r < OCLIN_TILE_K; r += OCLIN_VL) {
             const int lanes = clamp(rows - r, 0, OCLIN_VL);
             real value = load_part(dy + i * dy_stride + r, lanes);
-#if OCLIN_ACTIVATION != OCLIN_ACT_NONE
-            value = grad_z(value, load_part(s + i * s_stride + r, lanes));
-#endif
+            if (GRAD_Z_NEEDS_S) value = grad_z(value, load_part(s + i * s_stride + r, lanes));
             dz[(i * OCLIN_TILE_K + r) / OCLIN_VL] = value;
         }
 }
 
 /* (3), two samples, four rows of W, whole vectors; written out, since LLVM 14 leaves nested loops rolled and
  * their sums in memory (ten times slower). Returns the columns done. */
-OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global const float *w, long w_stride,
+OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global const element *w, long w_stride,
                               int columns, int first)
 {
     local const float *dz1 = dz + OCLIN_TILE_K;
     const real z00 = (real)(dz[0]), z01 = (real)(dz[1]), z02 = (real)(dz[2]), z03 = (real)(dz[3]);
     const real z10 = (real)(dz1[0]), z11 = (real)(dz1[1]), z12 = (real)(dz1[2]), z13 = (real)(dz1[3]);
-    global const float *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
+    global const element *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
     int j = 0;
 #pragma unroll 2
     for (; j + OCLIN_VL <= columns; j += OCLIN_VL, dx++) {
@@ -86,7 +84,7 @@ OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global cons
 }
 
 /* The same for one row, and the last columns. */
-OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const float *w, int columns,
+OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const element *w, int columns,
                             int first)
 {
     const real z0 = (real)(dz[0]), z1 = (real)(dz[OCLIN_TILE_K]);
@@ -126,32 +124,32 @@ OCLIN_INLINE void sum_samples(struct tile_sums *t, local const float *dz, local 
 }
 
 /* (1), four rows, two vectors. */
-OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global float *dw, long dw_stride,
-                               int samples, float scale, float lr, int flags)
+OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global element *dw, long dw_stride,
+                               int samples, float scale, struct update u, int flags)
 {
-    struct tile_sums t, u;
+    struct tile_sums t, more;
     sum_samples(&t, dz, x, min(samples, CHUNK));
     for (int i = CHUNK; OCLIN_TILE_M > CHUNK && i < samples; i += CHUNK) {
-        sum_samples(&u, dz + i * OCLIN_TILE_K, x + i * TILE_VECTORS, min(samples - i, CHUNK));
-        t.s00 += u.s00, t.s01 += u.s01, t.s10 += u.s10, t.s11 += u.s11;
-        t.s20 += u.s20, t.s21 += u.s21, t.s30 += u.s30, t.s31 += u.s31;
+        sum_samples(&more, dz + i * OCLIN_TILE_K, x + i * TILE_VECTORS, min(samples - i, CHUNK));
+        t.s00 += more.s00, t.s01 += more.s01, t.s10 += more.s10, t.s11 += more.s11;
+        t.s20 += more.s20, t.s21 += more.s21, t.s30 += more.s30, t.s31 += more.s31;
     }
-    store_gradient(t.s00 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(t.s01 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    store_gradient(t.s00 * scale, dw, u, flags, OCLIN_VL);
+    store_gradient(t.s01 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
     dw += dw_stride;
-    store_gradient(t.s10 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(t.s11 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    store_gradient(t.s10 * scale, dw, u, flags, OCLIN_VL);
+    store_gradient(t.s11 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
     dw += dw_stride;
-    store_gradient(t.s20 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(t.s21 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    store_gradient(t.s20 * scale, dw, u, flags, OCLIN_VL);
+    store_gradient(t.s21 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
     dw += dw_stride;
-    store_gradient(t.s30 * scale, dw, lr, flags, OCLIN_VL);
-    store_gradient(t.s31 * scale, dw + OCLIN_VL, lr, flags, OCLIN_VL);
+    store_gradient(t.s30 * scale, dw, u, flags, OCLIN_VL);
+    store_gradient(t.s31 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
 }
 
 /* One row, one vector of which `lanes` exist. */
-OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global float *dw, int samples,
-                            float scale, float lr, int flags, int lanes)
+OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global element *dw, int samples,
+                            float scale, struct update u, int flags, int lanes)
 {
     real sum = (real)(0.0f);
     for (int first = 0; first < samples; first += CHUNK) {
@@ -160,14 +158,15 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global f
             part = MULTIPLY_ADD((real)(dz[i * OCLIN_TILE_K]), x[i * TILE_VECTORS], part);
         sum += part;
     }
-    store_gradient(sum * scale, dw, lr, flags, lanes);
+    store_gradient(sum * scale, dw, u, flags, lanes);
 }
 
 /* One chunk of columns of up to four rows of W: dX first, it needs the old W. ahead: the chunk that comes
  * next. */
-OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const float *w,
-                          long w_stride, global float *dw, long dw_stride, int samples, int columns, int rows,
-                          float scale, float lr, int flags, int first, global const float *ahead)
+OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const element *w,
+                          long w_stride, global element *dw, long dw_stride, int samples, int columns,
+                          int rows, float scale, struct update u, int flags, int first,
+                          global const element *ahead)
 {
     for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {
         local real *dx_i = dx + i * TILE_VECTORS;
@@ -181,17 +180,17 @@ OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float
     int done = 0;
     for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
         for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
-        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, lr, flags);
+        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, u, flags);
     }
     for (; done < columns; done += OCLIN_VL)
         for (int r = 0; r < rows; r++)
-            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, lr, flags,
+            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, u, flags,
                       columns - done);
 }
 
 /* (2), for `rows` elements. */
-OCLIN_INLINE void store_db(local const float *dz, global float *db, int samples, int rows, float scale,
-                           float lr, int flags)
+OCLIN_INLINE void store_db(local const float *dz, global element *db, int samples, int rows, float scale,
+                           struct update u, int flags)
 {
     for (int r = 0; r < rows; r++) {
         float sum = 0.0f;
@@ -200,12 +199,12 @@ OCLIN_INLINE void store_db(local const float *dz, global float *db, int samples,
             for (int i = first; i < min(first + CHUNK, samples); i++) part += dz[i * OCLIN_TILE_K + r];
             sum += part;
         }
-        store_gradient((real)(sum * scale), db + r, lr, flags, 1);
+        store_gradient((real)(sum * scale), db + r, u, flags, 1);
     }
 }
 
 /* What some rows of W give to dX: the first ones overwrite it, and it is never read before. */
-OCLIN_INLINE void store_dx(local const real *dx, global float *c, long c_stride, int samples, int columns,
+OCLIN_INLINE void store_dx(local const real *dx, global element *c, long c_stride, int samples, int columns,
                            int first)
 {
     for (int i = 0; i < samples; i++, c += c_stride, dx += TILE_VECTORS)
@@ -217,7 +216,8 @@ OCLIN_INLINE void store_dx(local const real *dx, global float *c, long c_stride,
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, long x_stride)
+grads_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offset, long x_stride,
+             global element *dw, long dw_offset, long dw_stride)
 {
     local real dx_tile[OCLIN_TILE_M * TILE_VECTORS], x_tile[OCLIN_TILE_M * TILE_VECTORS];
     local real dz_tile[OCLIN_TILE_M * OCLIN_TILE_K / OCLIN_VL];
@@ -229,10 +229,11 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
     s += s_offset;
     x += x_offset + column0;
     c += c_offset + column0;
-    global float *dw = z + z_offset + column0;
+    dw += dw_offset + column0;
+    const struct update u = {lr};
     /* in a step W is read and written: by one pointer, since b promises that nobody else writes there */
-    global const float *w = flags & OCLIN_FLAG_UPDATE ? dw : b + b_offset + column0;
-    const long w_stride = flags & OCLIN_FLAG_UPDATE ? z_stride : b_stride;
+    global const element *w = flags & OCLIN_FLAG_UPDATE ? dw : b + b_offset + column0;
+    const long w_stride = flags & OCLIN_FLAG_UPDATE ? dw_stride : b_stride;
 
     for (int i = 0; flags & OCLIN_FLAG_DW && i < samples; i++)
         for (int j = 0; j < columns; j += OCLIN_VL)
@@ -244,16 +245,17 @@ grads_skinny(PRODUCT_ARGUMENTS, global const float *restrict x, long x_offset, l
         const int rows = (int)min(k - k0, (long)OCLIN_TILE_K);
         load_dz(dz_tile, a + k0, a_stride, s + k0, s_stride, samples, rows);
         if (column0 == 0 && flags & OCLIN_FLAG_DW && flags & OCLIN_FLAG_BIAS)
-            store_db(dz, v + v_offset + k0, samples, rows, scale, lr, flags);
-        global const float *w_rows = w + k0 * w_stride;
+            store_db(dz, db + db_offset + k0, samples, rows, scale, u, flags);
+        global const element *w_rows = w + k0 * w_stride;
         for (int j = 0; j < columns; j += block_k)
             for (int r = 0; r < rows; r += ROWS) {
-                global const float *ahead = r + ROWS < rows         ? w_rows + (r + ROWS) * w_stride + j
-                                            : j + block_k < columns ? w_rows + j + block_k
-                                                                    : w_rows + OCLIN_TILE_K * w_stride;
+                global const element *ahead = r + ROWS < rows         ? w_rows + (r + ROWS) * w_stride + j
+                                              : j + block_k < columns ? w_rows + j + block_k
+                                                                      : w_rows + OCLIN_TILE_K * w_stride;
                 do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w_rows + r * w_stride + j,
-                        w_stride, dw + (k0 + r) * z_stride + j, z_stride, samples, min(columns - j, block_k),
-                        min(rows - r, ROWS), scale, lr, flags, k0 % block_m == 0 && r == 0, ahead);
+                        w_stride, dw + (k0 + r) * dw_stride + j, dw_stride, samples,
+                        min(columns - j, block_k), min(rows - r, ROWS), scale, u, flags,
+                        k0 % block_m == 0 && r == 0, ahead);
             }
         const long done = k0 + OCLIN_TILE_K;
         if (flags & OCLIN_FLAG_DX && (done % block_m == 0 || done >= k))

@@ -7,30 +7,17 @@
  * Sums are made of chunks of block_k products, about sqrt k: so a product passes about 2 sqrt k roundings on
  * its way to the result and not k.
  */
-OCLIN_INLINE float load_a(global const float *a, long a_stride, global const float *s, long s_stride,
+OCLIN_INLINE float load_a(global const element *a, long a_stride, global const element *s, long s_stride,
                           long row, long k)
 {
-#if A_ALONG_K
-    const float value = a[row * a_stride + k];
-#else
-    const float value = a[k * a_stride + row];
-#endif
-#if !A_IS_GRAD_Z || OCLIN_ACTIVATION == OCLIN_ACT_NONE
-    return value;
-#elif A_ALONG_K
-    return grad_z(value, s[row * s_stride + k]);
-#else
-    return grad_z(value, s[k * s_stride + row]);
-#endif
+    const float value = LOAD_ONE(a + (A_ALONG_K ? row * a_stride + k : k * a_stride + row));
+    if (!A_NEEDS_S) return value;
+    return grad_z(value, LOAD_ONE(s + (A_ALONG_K ? row * s_stride + k : k * s_stride + row)));
 }
 
-OCLIN_INLINE float load_b(global const float *b, long b_stride, long k, long column)
+OCLIN_INLINE float load_b(global const element *b, long b_stride, long k, long column)
 {
-#if B_ALONG_K
-    return b[column * b_stride + k];
-#else
-    return b[k * b_stride + column];
-#endif
+    return LOAD_ONE(b + (B_ALONG_K ? column * b_stride + k : k * b_stride + column));
 }
 
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void PRODUCT(plain)(PRODUCT_ARGUMENTS)
@@ -50,8 +37,8 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void PRODUCT(pla
                 MULTIPLY_ADD(load_a(a, a_stride, s, s_stride, row, i), load_b(b, b_stride, i, column), part);
         sum += part;
     }
-    store_product(sum, c + c_offset + row * c_stride + column, v + v_offset + column,
-                  z + z_offset + row * z_stride + column, scale, lr, flags, 1);
+    const struct epilogue e = EPILOGUE;
+    store_product(sum, at(e, row, column), 1);
 
 #if SUM_A_OVER_K
     if (column == 0 && (flags & OCLIN_FLAG_BIAS)) {
@@ -61,7 +48,7 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void PRODUCT(pla
             for (long i = k0; i < min(k0 + block_k, k); i++) part += load_a(a, a_stride, s, s_stride, row, i);
             sum_a += part;
         }
-        store_sum_a(sum_a, v + v_offset + row, z + z_offset + row * z_stride + n, scale, lr, flags);
+        store_sum_a(sum_a, at_sum(e, row, n));
     }
 #endif
 }

@@ -40,7 +40,6 @@
 #define QUADS_C (OCLIN_ITEM_N / 4)
 #define OF_A OCLIN_TILE_M, A_ALONG_K
 #define OF_B OCLIN_TILE_N, B_ALONG_K
-#define A_NEEDS_S (A_IS_GRAD_Z && OCLIN_ACTIVATION != OCLIN_ACT_NONE)
 
 /* Quads of one row that neighbouring work-items read. Two fill a sector of 32 bytes; more would bring their
  * transposed stores, 4 * STRIDE(rows) apart, to the same banks. */
@@ -66,7 +65,7 @@ OCLIN_INLINE int inside(int row, int rows_inside)
 
 /* Points from[] at the quads of this work-item in the first tile; p is the operand, `first` the tile's row in
  * it. */
-OCLIN_INLINE void aim(global const float **from, global const float *p, long stride, long first,
+OCLIN_INLINE void aim(global const element **from, global const element *p, long stride, long first,
                       int rows_inside, int rows, int along_k, uint item)
 {
 #pragma unroll
@@ -79,19 +78,20 @@ OCLIN_INLINE void aim(global const float **from, global const float *p, long str
 }
 
 /* Four neighbours, of which those up to number `last` are inside; it stands in for the others. */
-OCLIN_INLINE float4 load_quad(global const float *p, int last)
+OCLIN_INLINE float4 load_quad(global const element *p, int last)
 {
 #if OCLIN_ALIGNED
-    return *(global const float4 *)p;
+    return LOAD_ALIGNED_QUAD(p);
 #else
-    return (float4)(p[0], p[min(1, last)], p[min(2, last)], p[min(3, last)]);
+    return (float4)(LOAD_ONE(p), LOAD_ONE(p + min(1, last)), LOAD_ONE(p + min(2, last)),
+                    LOAD_ONE(p + min(3, last)));
 #endif
 }
 
 /* The next tile's quads, into registers: of a tile that ends at `depth` along k, with 0 behind that. In the
  * loop depth is OCLIN_TILE_K, a constant, and nothing is left of the conditions. */
-OCLIN_INLINE void load_quads(float4 *quad, global const float **from, long stride, int depth, int rows_inside,
-                             int rows, int along_k, uint item)
+OCLIN_INLINE void load_quads(float4 *quad, global const element **from, long stride, int depth,
+                             int rows_inside, int rows, int along_k, uint item)
 {
 #pragma unroll
     for (int q = 0; q < QUADS(rows); q++) {
@@ -109,7 +109,7 @@ OCLIN_INLINE void load_quads(float4 *quad, global const float **from, long strid
 
 /* The pointers on to the next tile. Apart from the loads, and done whether or not there is a next tile: moved
  * under the same condition as the loads, they crash Intel's compiler (IGC 1.0.12504, grad_w). */
-OCLIN_INLINE void advance(global const float **from, long stride, int depth, int rows, int along_k)
+OCLIN_INLINE void advance(global const element **from, long stride, int depth, int rows, int along_k)
 {
 #pragma unroll
     for (int q = 0; q < QUADS(rows); q++) from[q] += along_k ? depth : depth * stride;
@@ -188,12 +188,12 @@ OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
  * The sums of A's rows over k, in the groups of the first column of tiles: A is read once more for them, a
  * strip of TILE_M rows, after the loop over tiles. Summed in that loop they took registers and additions of
  * every group, and were one long chain; a branch in it, or a second loop around it, makes AMD's and Intel's
- * compilers spoil it. The sums of SUM_STEPS quads join the rest, so that few roundings follow each other. v
- * points at the first row's sum, z at its place among the sums of slices.
+ * compilers spoil it. The sums of SUM_STEPS quads join the rest, so that few roundings follow each other. e
+ * stands at the first row's sum.
  */
-OCLIN_INLINE void store_sums_a(local float *tile, global const float *a, long a_stride, global const float *s,
-                               long s_stride, int rows, long k, global float *v, global float *z,
-                               long z_stride, float scale, float lr, int flags, uint item)
+OCLIN_INLINE void store_sums_a(local float *tile, global const element *a, long a_stride,
+                               global const element *s, long s_stride, int rows, long k, struct epilogue e,
+                               uint item)
 {
     const int quad = item % (OCLIN_TILE_M / 4) * 4, share = item / (OCLIN_TILE_M / 4);
     const int row = inside(quad, rows), last = min(rows - row, 4) - 1;
@@ -214,7 +214,7 @@ OCLIN_INLINE void store_sums_a(local float *tile, global const float *a, long a_
     for (int r = item; r < rows; r += ITEMS) {
         float all = 0.0f;
         for (int i = 0; i < SHARES_OF_K; i++) all += tile[i * STRIDE(OCLIN_TILE_M) + r];
-        store_sum_a(all, v + r, z + r * z_stride, scale, lr, flags);
+        store_sum_a(all, at_sum(e, r, 0));
     }
 }
 #endif
@@ -234,7 +234,7 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     const long column = (long)(group % groups_n) * OCLIN_TILE_N;
     const int rows = min(m - row, (long)OCLIN_TILE_M), columns = min(n - column, (long)OCLIN_TILE_N);
 
-    global const float *a_from[QUADS_A], *s_from[QUADS_A], *b_from[QUADS_B];
+    global const element *a_from[QUADS_A], *s_from[QUADS_A], *b_from[QUADS_B];
     aim(a_from, a + a_offset, a_stride, row, rows, OF_A, item);
     if (A_NEEDS_S) aim(s_from, s + s_offset, s_stride, row, rows, OF_A, item);
     aim(b_from, b + b_offset, b_stride, column, columns, OF_B, item);
@@ -286,16 +286,15 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     if (SUM_A_OVER_K) barrier(CLK_LOCAL_MEM_FENCE); /* a_tile is used once more */
 #endif
 
+    const struct epilogue e = EPILOGUE;
 #pragma unroll 1
     for (int i = 0; i < OCLIN_ITEM_M; i++) {
         const int r = i / 4 * ITEMS_M * 4 + ty * 4 + i % 4;
 #pragma unroll
         for (int j = 0; j < QUADS_C; j++) {
-            const int at = (j * ITEMS_N + tx) * 4;
-            if (r < rows && at < columns)
-                store_product(sum[0][j], c + c_offset + (row + r) * c_stride + column + at,
-                              v + v_offset + column + at, z + z_offset + (row + r) * z_stride + column + at,
-                              scale, lr, flags, min(columns - at, 4));
+            const int from = (j * ITEMS_N + tx) * 4;
+            if (r < rows && from < columns)
+                store_product(sum[0][j], at(e, row + r, column + from), min(columns - from, 4));
         }
         drop_row(sum);
     }
@@ -303,6 +302,6 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
 #if SUM_A_OVER_K
     if (column == 0 && (flags & OCLIN_FLAG_BIAS))
         store_sums_a(a_tile, a + a_offset + row, a_stride, s + s_offset + row, s_stride, rows, k,
-                     v + v_offset + row, z + z_offset + row * z_stride + n, z_stride, scale, lr, flags, item);
+                     at_sum(e, row, n), item);
 #endif
 }

@@ -3,8 +3,8 @@
  *
  * This header is the whole API and its manual. Nothing else is promised.
  *
- * The mathematics, in batch form (one sample a row, row-major), after the page of mnn.layer.LinearLayer,
- * whose equation numbers (1), (2) and (3) are kept:
+ * The mathematics is in batch form: one sample a row, row-major. It follows the page of
+ * mnn.layer.LinearLayer, whose equation numbers (1), (2) and (3) are kept:
  *
  *     forward   Z = X W^T + 1 b^T,  Y = act(Z)        X (batch, in)  W (out, in)  b (1, out)  Y (batch, out)
  *               dZ = act'(Z) * dY, element by element; with no activation dZ = dY
@@ -13,43 +13,46 @@
  *     (3)       dX  = dZ W                             dX (batch, in)
  *     step      W -= lr dW,  b -= lr db
  *
- * Rules that hold everywhere, and are not repeated below:
+ * These rules hold everywhere and are not repeated below:
  *
- * - Every function that can fail returns an oclin_status. OCLIN_OK is 0. The sentence that goes with a
- * failure, with the numbers in it, is oclin_context_error(); it is cleared when the next call on that context
- * begins.
- * - Argument, shape, state and allocation errors are found before anything is enqueued and change nothing at
- *   all. After OCLIN_E_CL the inputs are intact; what the call writes or updates is unspecified, and is
- *   answered with OCLIN_E_STATE until it is written (or, for gradients, cleared). In a strict context
- *   (an option) so is reading what was never written.
- * - A call that needs a kernel may also return OCLIN_E_BUILD (it did not compile) or OCLIN_E_DEVICE (the device cannot run
- *   it), having changed nothing; so may one that only has to write zeros that oclin_layer_zero_grad() marked.
+ * - Every function that can fail returns an oclin_status; OCLIN_OK is 0. oclin_context_error() returns the
+ *   sentence that goes with a failure, with the numbers in it. The next call on that context clears it.
+ * - The manual of a function ends with the statuses that it may return besides OCLIN_OK, and their causes.
+ * - Argument, shape, state and allocation errors are found before anything is enqueued, and they change
+ *   nothing at all. After OCLIN_E_CL the inputs are intact, but what the call writes or updates is
+ *   unspecified: reading it gives OCLIN_E_STATE until it is written again (gradients: or cleared). In a
+ *   strict context (an option), reading what was never written gives OCLIN_E_STATE, too.
+ * - A call that needs a kernel may also return OCLIN_E_BUILD (the kernel did not compile) or OCLIN_E_DEVICE
+ *   (the device cannot run it). It has then changed nothing. The same holds for a call that only has to write
+ *   the zeros that oclin_layer_zero_grad() marked.
  * - Functions that compute return when the work is enqueued, not when it is done. The queue of a context is
- *   in order. oclin_context_finish(), oclin_context_mark() and the blocking reads wait or give an event.
- * - One context, with all that was made on it, is used by one thread at a time. Different contexts are
- *   independent. A context does not survive fork(): in the child every call answers OCLIN_E_STATE. PoCL
- *   before 6.0 ends the process where two contexts run kernels of one text; there each context that lives
- *   beside others builds kernels of its own, at the cost of their compile time (once: then the disk has them).
- *   (One that is destroyed before oclin_context_finish() or a blocking read has seen its last kernel end keeps
- *   its place; from the 65th on they share one.)
- * - What is known of memory (who shares elements, what was written, zeros that are only marked, what a
- *   failure left) is known to one context. Where two contexts on one cl_context see the same memory the
- *   program tells them, as oclin_tensor_wrap() says.
- * - Handles are opaque. create() takes the address of the handle first and sets it to NULL when it fails;
- *   destroy(NULL) does nothing; a handle that was destroyed must not be used again (nothing detects it).
- *   Tensors, layers and saved states keep their context alive, so the order of destruction is free.
- * - Pointers that a function returns are borrowed: they live as long as the handle they came from and are
- *   not destroyed by the caller.
+ *   in order. oclin_context_finish() and the blocking reads wait for it; oclin_context_mark() gives an event.
+ * - One thread at a time uses a context and everything that was made on it. Different contexts are
+ *   independent. A context does not survive fork(): in the child every call returns OCLIN_E_STATE.
+ * - PoCL before 6.0 ends the process where two contexts run kernels of the same text. There, each context
+ *   that lives beside others has a number, by which its kernels have texts of their own. That costs their
+ *   compile time once; then the disk has them. There are 64 numbers, and from the 65th context on contexts
+ *   share one. A context gives its number back when it is destroyed, unless neither oclin_context_finish()
+ *   nor a blocking read has seen its last kernel end.
+ * - Each context keeps its own record of memory: who shares elements, what was written, zeros that are only
+ *   marked, and what a failure left. Where two contexts on one cl_context see the same memory, the program
+ *   tells them, as oclin_tensor_wrap() explains.
+ * - Handles are opaque. create() takes the address of the handle first, and sets it to NULL when it fails.
+ *   destroy(NULL) does nothing. Do not use a handle after it was destroyed: nothing detects that. Tensors,
+ *   layers and saved states keep their context alive, so handles may be destroyed in any order.
+ * - A pointer that a function returns is borrowed: it lives as long as the handle it came from, and the
+ *   caller does not destroy it.
  * - Sizes, strides and offsets are int64_t and count elements, never bytes.
- * - Option structs are filled with their ..._OPTIONS_INIT; a NULL pointer means the same. `size` lets a
- *   program that was compiled against an older header run with a newer library and the other way round.
- * - The library never prints, exits or aborts, installs no exit handler and has no global state but two
- *   locks: one thread at a time asks the drivers for their devices, and takes or gives back the number that
- *   sets the kernels of a context apart on PoCL before 6.0. Neither is held longer than that takes.
+ * - Fill option structs with their ..._OPTIONS_INIT; a NULL pointer means the same. `size` lets a program
+ *   that was compiled against an older header run with a newer library, and the other way round.
+ * - The library never prints, exits or aborts. It installs no exit handler, and it has no global state but
+ *   two locks: one thread at a time asks the drivers for their devices, and one at a time takes or gives back
+ *   the number that sets the kernels of a context apart on PoCL before 6.0. Neither lock is held longer than
+ *   that.
  *
- * Not promised: equal bits on different devices, drivers, versions of oclin or plans. Promised: equal bits on
- * every run where all four are the same. OCLIN_PLAN, or the absence of a tuning file (see oclin_tune()), pins
- * the plan.
+ * Equal bits are promised on every run with the same device, driver, version of oclin and plan. They are not
+ * promised where one of the four differs. OCLIN_PLAN, or the absence of a tuning file (see oclin_tune()),
+ * pins the plan.
  *
  * MIT licence, the oclin authors.
  */
@@ -59,10 +62,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* OpenCL's handles, by the structs that are behind them in all its headers: a cl_mem is a struct _cl_mem *,
- * and so on. None of those headers is included here, because the first one decides for which version of
- * OpenCL all of them are. So a program includes the one it wants, if it wants one, before or behind this
- * header. */
+/* OpenCL's handles, declared by the structs that are behind them in all OpenCL headers: a cl_mem is a
+ * struct _cl_mem *, and so on. No OpenCL header is included here, because the first one that is included
+ * fixes the version of OpenCL for all of them. Include the one that you want before or after this header. */
 struct _cl_platform_id;
 struct _cl_device_id;
 struct _cl_context;
@@ -76,7 +78,7 @@ struct _cl_event;
 /* One number that grows with the version: 1002003 is 1.2.3. */
 #define OCLIN_VERSION (OCLIN_VERSION_MAJOR * 1000000 + OCLIN_VERSION_MINOR * 1000 + OCLIN_VERSION_PATCH)
 
-/* OCLIN_SHARED is defined by the build that uses or makes the shared library on Windows. */
+/* The build defines OCLIN_SHARED where it uses or makes the shared library on Windows. */
 #if defined(_WIN32) && defined(OCLIN_SHARED)
 #ifdef OCLIN_BUILD
 #define OCLIN_API __declspec(dllexport)
@@ -95,7 +97,7 @@ extern "C" {
 
 /* ---------------------------------------------------------------------------------------------- status */
 
-/* Every status, and what it means in general; X(name, text). */
+/* Every status with its general meaning: X(name, text). */
 #define OCLIN_STATUS_LIST(X)                                         \
     X(OCLIN_OK, "ok")                                                \
     X(OCLIN_E_ARG, "an argument is not valid")                       \
@@ -111,11 +113,13 @@ extern "C" {
 typedef enum oclin_status { OCLIN_STATUS_LIST(OCLIN_STATUS_NAME_) OCLIN_STATUS_COUNT } oclin_status;
 #undef OCLIN_STATUS_NAME_
 
-/* "OCLIN_E_SHAPE" and the general text; for a value that is no status "?" and "unknown status". Static. */
+/* The name, such as "OCLIN_E_SHAPE", and the general text. A value that is no status gives "?" and "unknown
+ * status". The strings are static. */
 OCLIN_API const char *oclin_status_name(oclin_status status);
 OCLIN_API const char *oclin_status_text(oclin_status status);
 
-/* OCLIN_VERSION of the library that runs, which may be newer than the header that a program saw. */
+/* OCLIN_VERSION of the library that runs. It may be newer than the header that the program was compiled
+ * with. */
 OCLIN_API int oclin_version(void);
 
 /* --------------------------------------------------------------------------------------------- devices */
@@ -127,7 +131,7 @@ typedef enum oclin_device_type {
     OCLIN_DEVICE_ACCELERATOR = 3
 } oclin_device_type;
 
-/* One OpenCL device. The strings are cut to fit, and always end. */
+/* One OpenCL device. The strings are cut to fit, and always end with a 0. */
 struct oclin_device_info {
     struct _cl_platform_id *platform;
     struct _cl_device_id *device;
@@ -147,97 +151,107 @@ struct oclin_device_info {
 };
 
 /**
- * Every usable device of every platform, best first: GPU before accelerator before CPU, then by
- * compute units; of equals the order of the runtime. Platforms without devices are passed over, and devices
- * that oclin can't use: below OpenCL 1.2, without a compiler, not available, or of other endianness than the
- * host.
+ * Lists every usable device of every platform, best first: a GPU before an accelerator before a CPU, then by
+ * compute units; equal devices keep the order of the runtime. Platforms without devices are passed over. So
+ * are devices that oclin cannot use: those below OpenCL 1.2, without a compiler, not available, or of another
+ * endianness than the host.
  *
  * list      room for `capacity` entries; may be NULL when capacity is 0
  * count     set to the number of devices found, which may exceed capacity
  *
- * OCLIN_OK, also when there is none (count 0: no driver installed is not an error here);
- * OCLIN_E_ARG: count is NULL, or list is NULL with capacity > 0;  OCLIN_E_MEMORY.
+ * Where there is no device (no driver is installed), count is 0 and the status is OCLIN_OK.
+ *
+ * OCLIN_E_ARG     count is NULL, or list is NULL with capacity > 0
+ * OCLIN_E_MEMORY
  */
 OCLIN_API oclin_status oclin_device_list(struct oclin_device_info *list, size_t capacity, size_t *count);
 
 /* --------------------------------------------------------------------------------------------- context */
 
-/* A device, its in-order queue, the kernels built for it, scratch memory, and the record of the last error.
- */
+/* A context has a device, its in-order queue, the kernels that were built for it, scratch memory, and the
+ * record of the last error. */
 typedef struct oclin_context oclin_context;
 
-/* Receives one line without newline or other control characters ('?' stands for them): what was chosen,
- * what grew, why a call failed. Called by the thread that called the library, while it is inside; it must
- * not call oclin on the same context. */
+/* Receives one line without a newline or other control characters ('?' stands for them). The line says what
+ * was chosen, what grew, or why a call failed. The thread that called the library calls this function while
+ * it is inside the library, so the function must not call oclin on the same context. */
 typedef void (*oclin_log_fn)(void *user, const char *line);
 
 struct oclin_context_options {
     size_t size;
-    /* Which device, when oclin makes the context: among oclin_device_list() those of this type whose name,
-     * vendor or platform contains device_name (letter case ignored; NULL: all), and of these number
-     * device_index. The environment variable OCLIN_DEVICE overrides the three: a number (an index into
-     * oclin_device_list()), "gpu", "cpu" or "accelerator", or part of a name. */
+    /* These three choose the device when oclin makes the context. Of oclin_device_list(), those count that
+     * have this type and whose name, vendor or platform contains device_name (letter case is ignored; NULL:
+     * all); device_index is an index into what is left. The environment variable OCLIN_DEVICE overrides all
+     * three: it is a number (an index into oclin_device_list()), "gpu", "cpu" or "accelerator", or part of a
+     * name. */
     oclin_device_type device_type;
     int64_t device_index;
     const char *device_name;
-    /* Or work inside the caller's own. All three, or none. Each is retained. The queue must be in order and
-     * belong to both; commands that the caller puts on it run in order with oclin's. */
+    /* Or oclin works inside the caller's own OpenCL objects: give all three, or none. Each is retained. The
+     * queue must be in order and belong to both others; commands that the caller puts on it run in order with
+     * oclin's. */
     struct _cl_context *cl_context_handle;
     struct _cl_device_id *cl_device;
     struct _cl_command_queue *cl_queue;
-    /* Kernel family, or one tile or way of it: "plain"; "simt", "simt-128", "simt-64", "simt-64x32",
-     * "simt-32", "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed",
-     * "simd-mixed", "simd-staged", "simd-skinny", "simd-narrow". NULL or "": oclin chooses. The environment
-     * variable OCLIN_PLAN overrides it. A plan that is named holds for all products, tuned or not. */
+    /* The plan: a family of kernels, or one of its tiles or methods. "plain"; "simt", "simt-128", "simt-64",
+     * "simt-64x32", "simt-32", "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole",
+     * "simd-packed", "simd-mixed", "simd-staged", "simd-skinny", "simd-narrow". NULL or "": oclin chooses.
+     * The environment variable OCLIN_PLAN overrides this option. A named plan holds for all products, whether
+     * they were tuned or not. */
     const char *plan;
     /* A folder whose .cl files replace the built-in ones of the same name. NULL or "": none. OCLIN_CL_DIR
-     * overrides it. A folder that is named must be there; a file in it that is no regular file, or cannot
-     * be read, is OCLIN_E_BUILD for the calls that need it. */
+     * overrides it. A named folder must exist. Where a file in it is not a regular file, or cannot be read,
+     * the calls that need it return OCLIN_E_BUILD. */
     const char *cl_dir;
-    /* Not 0: every operation reads its operands back and checks itself against the reference, with the bounds
-     * that are proven for any data (struct oclin_ref_case); one that is wrong returns OCLIN_E_VERIFY. Slow:
-     * plain loops on one core; 90 to 210 times the CPU time of a training step. OCLIN_VERIFY=1 (or true, yes,
-     * on, in any letter case) switches it on; 0, false, no, off and "" leave it to this option; anything else
-     * is an error. */
+    /* Not 0: every operation reads its operands back and compares itself with the reference, within the
+     * bounds that are proven for any data (struct oclin_ref_case). A wrong result returns OCLIN_E_VERIFY.
+     * This is slow, since it is plain loops on one core: it takes 90 to 210 times the CPU time of a training
+     * step. OCLIN_VERIFY=1 (or true, yes, on, in any letter case) switches it on; 0, false, no, off and ""
+     * leave it to this option; any other value is an error. */
     int verify;
-    /* Not 0: the OCLIN_* environment variables are not looked at. */
+    /* Not 0: oclin ignores the OCLIN_* environment variables. */
     int ignore_environment;
-    /* NULL: nobody listens. When creation fails its last line is the reason. The context calls it, with
-     * log_user, until its last reference is gone: after oclin_context_destroy() as well, as long as a
-     * tensor, a layer or a saved state of it lives. What log_user points to must live as long. */
+    /* Receives log lines; NULL: nobody does. When creation fails, the last line is the reason. The context
+     * calls it, with log_user, until its last reference is gone. That may be after oclin_context_destroy(),
+     * because tensors, layers and saved states keep the context alive. What log_user points to must live as
+     * long. */
     oclin_log_fn log;
     void *log_user;
-    /* The folder where built kernels are kept for the next process, and made if it is missing. NULL: the
-     * user's own, $XDG_CACHE_HOME/oclin or ~/.cache/oclin, on macOS ~/Library/Caches/oclin, on Windows
-     * %LOCALAPPDATA%\oclin. "": none is used. OCLIN_CACHE_DIR overrides it, also when it is set and empty. A
-     * kernel is written when the context has waited for its first run (oclin_context_finish() or a blocking
-     * read). One of another platform, device, driver, version or text is not taken; whatever is wrong with
-     * the folder or a file, the kernel is built from its text and the log says so. It may be deleted at any
-     * time. What oclin_tune() found is there, too. Kernels from there are run, so on POSIX systems it must be
-     * the user's alone. oclin makes it with mode 0700 and its files with 0600. A folder that belongs to
-     * neither the user nor root, or that its group or others may write to, is neither loaded from nor stored
-     * in; such a file is not loaded, but replaced. Links are followed: what counts is the folder that they
-     * lead to. Only regular files are read. Files that a killed process left half written are removed when
-     * they are a day old. A HOME or XDG_CACHE_HOME that is no absolute path is passed over. */
+    /* The folder that keeps built kernels for the next process, and what oclin_tune() found. oclin makes it
+     * if it is missing. NULL: the user's own folder, $XDG_CACHE_HOME/oclin or ~/.cache/oclin; on macOS
+     * ~/Library/Caches/oclin; on Windows %LOCALAPPDATA%\oclin. A HOME or XDG_CACHE_HOME that is no absolute
+     * path is ignored. "": none is used. OCLIN_CACHE_DIR overrides this option, also when it is set and
+     * empty.
+     *
+     * A kernel is written when the context has waited for its first run (oclin_context_finish() or a blocking
+     * read). A kernel of another platform, device, driver, version or text is not loaded. Whatever is wrong
+     * with the folder or a file, oclin builds the kernel from its text and the log says why. The folder may
+     * be deleted at any time.
+     *
+     * Kernels from there are run, so on POSIX systems the folder must be the user's alone: oclin makes it
+     * with mode 0700 and its files with 0600. It neither loads from nor stores in a folder that belongs to
+     * neither the user nor root, or that its group or others may write to; it replaces such a file without
+     * loading it. Links are followed, and the folder that they lead to is what counts. Only regular files are
+     * read. Files that a killed process left half written are removed when they are a day old. */
     const char *cache_dir;
-    /* Not 0: two mistakes that otherwise give numbers without meaning are answered with OCLIN_E_STATE:
-     * - backward or backward_step after W was written since the forward that it belongs to: by a step
-     *   (also of another layer that shares W), by oclin_tensor_write() or the like. So a second
-     *   backward_step after one forward is refused.
-     * - reading an element that was never written: of an operand, of a gradient that is added to, by
-     *   oclin_tensor_read(). Written are the elements that oclin_tensor_write(), a fill, the output of a
-     *   kernel or zero_grad has reached, those that oclin_tensor_touch() has announced, and all memory of
-     *   the caller's own that is wrapped. A tensor may be written in parts, also through views: the elements
-     *   count. (The record of memory that was written in more than 10,000 separate pieces is given up:
-     *   all of it then counts as written.)
-     * 0: W is used as it is, memory as it is found. OCLIN_STRICT switches it on as OCLIN_VERIFY does verify.
-     */
+    /* Not 0: two mistakes that otherwise give numbers without meaning return OCLIN_E_STATE:
+     * - backward or backward_step after W was written since its forward: by a step (also of another layer
+     *   that shares W), by oclin_tensor_write() or the like. So a second backward_step after one forward is
+     *   refused.
+     * - reading an element that was never written: of an operand, of a gradient that is added to, or by
+     *   oclin_tensor_read(). An element counts as written when oclin_tensor_write(), a fill, the output of a
+     *   kernel or zero_grad has reached it, or oclin_tensor_touch() has announced it. All memory of the
+     *   caller's own that is wrapped counts as written. A tensor may be written in parts, also through views,
+     *   because each element is recorded. (Memory that was written in more than 10,000 separate pieces loses
+     *   its record: all of it then counts as written.)
+     * 0: W is used as it is, and memory as it is found. OCLIN_STRICT switches this on as OCLIN_VERIFY does
+     * verify. */
     int strict;
     int reserved; /* 0 */
-    /* Receives the reason when creation fails: the sentence that oclin_context_error() would give if
-     * there were a context; "" after success. At most error_text_size bytes with the terminating 0, which
-     * is always there: a longer sentence is cut (512 bytes hold any). Not looked at after creation. NULL,
-     * or size 0: not wanted. Untouched when `size` of the options makes no sense. */
+    /* Receives the reason when creation fails: the sentence that oclin_context_error() would return if there
+     * were a context; "" after success. At most error_text_size bytes are written, with the terminating 0
+     * always among them: a longer sentence is cut (512 bytes hold any). Nothing is written after creation.
+     * NULL, or size 0: it is not wanted. It stays untouched when `size` of the options makes no sense. */
     char *error_text;
     size_t error_text_size;
 };
@@ -248,173 +262,203 @@ struct oclin_context_options {
     }
 
 /**
- * Makes a context on the device that the options and OCLIN_DEVICE pick, or around the caller's handles.
+ * Makes a context on the device that the options and OCLIN_DEVICE choose, or around the caller's handles.
  *
- * Why it failed is told to `log` and written to `error_text`, where the options have them.
+ * On failure `log` and `error_text`, where the options have them, receive the reason.
  *
- * Several contexts may be made around the same caller's handles. They know nothing of each other, and of
- * memory that they both see each knows its own part alone: oclin_tensor_wrap() says what the program then
+ * Several contexts may be made around the same handles of the caller. They know nothing of each other, and
+ * each knows only what it did itself to memory that both see: oclin_tensor_wrap() says what the program then
  * does.
  *
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, an unknown option, plan, device type, OCLIN_VERIFY or OCLIN_STRICT, a
- * negative index, a cl_dir that is no folder, one or two of the three caller's handles, a queue that is out
- * of order or of another context or device;  OCLIN_E_DEVICE: no device matches, or the device cannot run the
- * plan that was asked for;  OCLIN_E_MEMORY;  OCLIN_E_CL.
+ * OCLIN_E_ARG     ctx is NULL; an unknown option, plan, device type, OCLIN_VERIFY or OCLIN_STRICT; a negative
+ *                 index; a cl_dir that is no folder; one or two of the caller's three handles; a queue that
+ *                 is out of order or of another context or device
+ * OCLIN_E_DEVICE  no device matches, or the device cannot run the plan that was asked for
+ * OCLIN_E_MEMORY
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_context_create(oclin_context **ctx, const struct oclin_context_options *options);
 
-/* Gives back the caller's hold on it. Work already enqueued completes, and is not waited for; but on Mesa's
- * Rusticl, which does not survive the end of a process that has work left, whoever gives back the last hold
- * (a tensor's or layer's is one, too) waits for a queue that oclin made. NULL is fine. */
+/* Gives back the caller's hold on the context. Work that was enqueued completes, and the call does not wait
+ * for it, except on Mesa's Rusticl: there a process that ends with work left crashes, so whoever gives back
+ * the last hold (a tensor or a layer holds the context, too) waits for a queue that oclin made. NULL does
+ * nothing. */
 OCLIN_API void oclin_context_destroy(oclin_context *ctx);
 
 /**
  * Waits until everything enqueued so far is done.
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL;  OCLIN_E_STATE: after fork or device loss;  OCLIN_E_CL: the runtime
- * reports a failure; everything written since the last finish that succeeded is then unspecified.
+ *
+ * OCLIN_E_ARG     ctx is NULL
+ * OCLIN_E_STATE   after fork or the loss of the device
+ * OCLIN_E_CL      the runtime reports a failure; everything written since the last finish that succeeded is
+ *                 then unspecified
  */
 OCLIN_API oclin_status oclin_context_finish(oclin_context *ctx);
 
 /**
- * Work enqueued after this call starts only when the n events (of any queue of the same cl_context) are
- * complete. Does not block. n = 0 does nothing. Of an event that ends with an error its owner hears, not
- * oclin: what waits for it may have run or not. OCLIN_OK;  OCLIN_E_ARG: NULL, n < 0, or an event that is NULL
- * or of another cl_context; OCLIN_E_STATE;  OCLIN_E_CL.
+ * Makes work that is enqueued after this call wait for the n events, which may be of any queue of the same
+ * cl_context. The call itself does not block. n = 0 does nothing. oclin does not report an event that ends in
+ * an error; commands that wait on it may or may not have run.
+ *
+ * OCLIN_E_ARG     ctx or events is NULL, n < 0, or an event is NULL or of another cl_context
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_context_wait_for(oclin_context *ctx, int n, struct _cl_event *const *events);
 
 /**
- * Sets *event to one that completes when everything enqueued so far is done, and flushes the queue, so that
- * another queue may wait for it. The caller releases it with clReleaseEvent.
- * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE;  OCLIN_E_CL (*event is then NULL).
+ * Sets *event to an event that completes when everything enqueued so far is done, and flushes the queue, so
+ * that another queue may wait for the event. The caller releases it with clReleaseEvent.
+ *
+ * OCLIN_E_ARG
+ * OCLIN_E_STATE
+ * OCLIN_E_CL      *event is then NULL
  */
 OCLIN_API oclin_status oclin_context_mark(oclin_context *ctx, struct _cl_event **event);
 
-/* What went wrong in the last call on this context: one sentence with the numbers, "" after success, never
- * NULL. Borrowed; changes with the next call. */
+/* Returns what went wrong in the last call on this context, as one sentence with the numbers; "" after
+ * success, never NULL. The text is borrowed and changes with the next call. */
 OCLIN_API const char *oclin_context_error(const oclin_context *ctx);
 
-/* The raw OpenCL code behind the last failure, CL_SUCCESS if it came from elsewhere or there was none. */
+/* Returns the raw OpenCL code behind the last failure; CL_SUCCESS where it came from elsewhere, or nothing
+ * failed. */
 OCLIN_API int32_t oclin_context_cl_error(const oclin_context *ctx);
 
-/* What the OpenCL compiler said about the last program it built, "" if nothing. Names the file and the line.
- * Borrowed. */
+/* Returns what the OpenCL compiler said about the last program that it built, with the names of the files and
+ * the lines; "" if it said nothing. The text is borrowed. */
 OCLIN_API const char *oclin_context_build_log(const oclin_context *ctx);
 
-/* The device it runs on. OCLIN_OK;  OCLIN_E_ARG: NULL. */
+/* Describes the device that the context runs on. OCLIN_E_ARG: a pointer is NULL. */
 OCLIN_API oclin_status oclin_context_device(oclin_context *ctx, struct oclin_device_info *info);
 
-/* The OpenCL objects it runs on, borrowed: retain what you keep. Any of the three pointers may be NULL.
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL. */
+/* Hands out the OpenCL objects that the context runs on. They are borrowed: retain what you keep. Any of the
+ * three pointers may be NULL. OCLIN_E_ARG: ctx is NULL. */
 OCLIN_API oclin_status oclin_context_cl(oclin_context *ctx, struct _cl_context **context,
                                         struct _cl_device_id **device, struct _cl_command_queue **queue);
 
 /* --------------------------------------------------------------------------------------------- tensors */
 
-/* Element types. Others are reserved. */
+/* Element types. Other values are reserved. */
 typedef enum oclin_dtype {
     OCLIN_F32 = 0, /* float */
     OCLIN_I32 = 1  /* int32_t; for labels and counts */
 } oclin_dtype;
 
 /*
- * rows x cols elements in device memory: element (r, c) lies at offset + r * row_stride + c. The memory is
- * shared and counted: a view keeps what it looks into alive. Each tensor knows how often it was written, also
- * through other tensors that share elements with it, so that backward can tell that its inputs are still
- * those of the forward.
+ * A tensor is rows x cols elements in device memory: element (r, c) lies at offset + r * row_stride + c. The
+ * memory is shared and counted: a view keeps alive what it looks into. Each tensor knows how often it was
+ * written, also through other tensors that share elements with it, so that backward can tell whether its
+ * inputs are still those of the forward.
  */
 typedef struct oclin_tensor oclin_tensor;
 
 /**
- * New device memory for rows x cols elements, row_stride = cols. Contents are unspecified until written.
- * rows may be 0 (an empty batch), cols may not.
+ * Makes a tensor in new device memory, with row_stride = cols. Its contents are unspecified until they are
+ * written. rows may be 0 (an empty batch), cols may not.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, unknown dtype;  OCLIN_E_SHAPE: rows < 0, cols < 1, the size overflows, or
- * exceeds the device's largest allocation;  OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
+ * OCLIN_E_ARG     a pointer is NULL, or the dtype is unknown
+ * OCLIN_E_SHAPE   rows < 0, cols < 1, or the size overflows or exceeds the device's largest allocation
+ * OCLIN_E_MEMORY
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype,
                                            int64_t rows, int64_t cols);
 
 /**
- * A window into `base`: element (r, c) of the view is the element offset + r * row_stride + c that counts
- * from base's first. Rows r0.. of a matrix: offset r0 * stride; columns c0..: offset c0; both with base's
- * row_stride. Any rectangle may be cut out of a contiguous base (one flat arena for all parameters); out of a
- * strided base only rows and columns of it. Views may be many, 100,000 rows of a data set for example: a
- * call on one costs time for those between whose first and last element one of its own lies (all columns of
- * a matrix stand in each other's way like this), and logarithmic time for all others.
+ * Makes a window into `base`: element (r, c) of the view is element offset + r * row_stride + c, counted from
+ * the first of base. For the rows from r0 on, offset is r0 * stride; for the columns from c0 on, offset is
+ * c0; both keep base's row_stride. Any rectangle may be cut out of a contiguous base (one flat arena for all
+ * parameters); of a strided base only rows and columns. There may be many views, for example 100,000 rows of
+ * a data set. A call on one view takes time for each view between whose first and last element one of its own
+ * elements lies (so all columns of a matrix stand in each other's way), and logarithmic time for all others.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: rows < 0, cols < 1, row_stride < cols, or elements outside
- * base; OCLIN_E_MEMORY;  OCLIN_E_STATE.
+ * OCLIN_E_ARG     a pointer is NULL
+ * OCLIN_E_SHAPE   rows < 0, cols < 1, row_stride < cols, or an element is outside base
+ * OCLIN_E_MEMORY
+ * OCLIN_E_STATE
  */
 OCLIN_API oclin_status oclin_tensor_view(oclin_tensor **view, oclin_tensor *base, int64_t offset,
                                          int64_t rows, int64_t cols, int64_t row_stride);
 
-/* The view of `count` rows from row `first` on: a batch of a data set, the smaller last batch of an epoch.
- * Errors as oclin_tensor_view(). */
+/* Makes the view of `count` rows from row `first` on: a batch of a data set, or the smaller last batch of an
+ * epoch. Errors are those of oclin_tensor_view(). */
 OCLIN_API oclin_status oclin_tensor_view_rows(oclin_tensor **view, oclin_tensor *base, int64_t first,
                                               int64_t count);
 
 /**
- * Around the caller's buffer (or sub-buffer), which is retained. `offset` counts elements from its start.
- * Alignment is worked out now: do not change what lies behind the buffer's host pointer. A write that goes
- * past oclin must be announced with oclin_tensor_touch() and ordered with oclin_context_wait_for(), unless it
- * is on the same queue. A buffer made with CL_MEM_READ_ONLY serves as an input only, one with
- * CL_MEM_WRITE_ONLY as an output only.
+ * Makes a tensor around the caller's buffer (or sub-buffer), which is retained. `offset` counts elements from
+ * its start. oclin works out the alignment in this call: do not change what lies behind the buffer's host
+ * pointer. Where something other than oclin writes to the buffer, announce that with oclin_tensor_touch(),
+ * and order it with oclin_context_wait_for() unless it is on the same queue. A buffer made with
+ * CL_MEM_READ_ONLY serves as an input only, one made with CL_MEM_WRITE_ONLY as an output only.
  *
- * Another oclin context on the same cl_context writes past this one, too. Memory that tensors `a` of context
- * A and `b` of B both see (the same buffer is wrapped twice, or one wraps the oclin_tensor_cl_mem() of the
- * other) changes hands from A to B like this, and back in the same way:
- * 1. oclin_tensor_cl_mem(a): zeros that zero_grad has only marked in A reach memory. (`a` is not to be
- * destroyed before.)
- * 2. Where their queues differ: oclin_context_mark(A, &event), oclin_context_wait_for(B, 1, &event).
- * 3. If A has written: oclin_tensor_touch(b). B then refuses, for example, a backward whose x that was.
- * Without it B may compute from zeros that are not there, or a gradient from an x that is not the forward's,
- * and answer OCLIN_OK.
+ * To this context, another oclin context on the same cl_context is such a writer, too. Where tensors `a` of
+ * context A and `b` of context B see the same memory (the same buffer is wrapped twice, or one tensor wraps
+ * the oclin_tensor_cl_mem() of the other), it changes hands from A to B in these steps, and back in the same
+ * way:
+ * 1. Call oclin_tensor_cl_mem(a). Zeros that zero_grad has only marked in A then reach memory. (Do not
+ *    destroy `a` before.)
+ * 2. Where the queues differ, call oclin_context_mark(A, &event) and oclin_context_wait_for(B, 1, &event).
+ * 3. If A has written, call oclin_tensor_touch(b). B then refuses, for example, a backward whose x that was.
+ * Without these steps B may compute from zeros that are not there, or a gradient from an x that is not the
+ * forward's, and return OCLIN_OK.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, no buffer (an image), of another cl_context, or a start that is not aligned
- * to 4 bytes;  OCLIN_E_SHAPE: rows < 0, cols < 1, row_stride < cols, offset < 0, or the buffer is too small;
- * OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
+ * OCLIN_E_ARG     a pointer is NULL, the buffer is an image or of another cl_context, or the start is not
+ *                 aligned to 4 bytes
+ * OCLIN_E_SHAPE   rows < 0, cols < 1, row_stride < cols, offset < 0, or the buffer is too small
+ * OCLIN_E_MEMORY
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_dtype dtype,
                                          struct _cl_mem *buffer, int64_t offset, int64_t rows, int64_t cols,
                                          int64_t row_stride);
 
-/* Gives back the caller's hold. Layers and saved states that use the tensor keep it. NULL is fine. */
+/* Gives back the caller's hold. Layers and saved states that use the tensor keep it. NULL does nothing. */
 OCLIN_API void oclin_tensor_destroy(oclin_tensor *tensor);
 
 /**
- * Copies rows * cols dense elements (float or int32_t) from the host into the tensor, or out of it. Returns
- * when the copy is done. The tensor may be strided; the host array is dense. With 0 rows nothing happens.
+ * Copy rows * cols elements (float or int32_t) from the host into the tensor, or out of it. The host array is
+ * dense; the tensor may be strided. The call returns when the copy is done. With 0 rows nothing happens.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, or (write) memory that was wrapped from a CL_MEM_READ_ONLY buffer, (read)
- * CL_MEM_WRITE_ONLY;  OCLIN_E_STATE: (read) its contents are unspecified after a failure, or, in a strict
- * context, were never written;  OCLIN_E_CL: a read that fails may be how the failure of an earlier command
- * shows: as oclin_context_finish().
+ * OCLIN_E_ARG     a pointer is NULL; write: the memory was wrapped from a CL_MEM_READ_ONLY buffer; read: from
+ *                 a CL_MEM_WRITE_ONLY buffer
+ * OCLIN_E_STATE   read: the contents are unspecified after a failure or, in a strict context, were never
+ *                 written
+ * OCLIN_E_CL      a read that fails may be how the failure of an earlier command shows, as at
+ *                 oclin_context_finish()
  */
 OCLIN_API oclin_status oclin_tensor_write(oclin_tensor *tensor, const void *host);
 OCLIN_API oclin_status oclin_tensor_read(oclin_tensor *tensor, void *host);
 
 /**
- * The same, returning at once: the host array must stay (and, for a write, not change) until *event, which
- * may be NULL if not wanted, or oclin_context_finish(), also after OCLIN_E_CL (*event is then NULL): the copy
- * may have been enqueued all the same. The queue is flushed. The caller releases *event.
+ * The same, but they return at once and flush the queue. The host array must stay (and, for a write, not
+ * change) until *event completes or oclin_context_finish() returns. That also holds after OCLIN_E_CL (*event
+ * is then NULL), because the copy may have been enqueued all the same. event may be NULL where it is not
+ * wanted. The caller releases *event.
  */
 OCLIN_API oclin_status oclin_tensor_write_async(oclin_tensor *tensor, const void *host,
                                                 struct _cl_event **event);
 OCLIN_API oclin_status oclin_tensor_read_async(oclin_tensor *tensor, void *host, struct _cl_event **event);
 
 /**
- * Sets every element to `value` (rounded to float32; for OCLIN_I32 it must be an integer that fits).
- * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_BUILD;  OCLIN_E_STATE;  OCLIN_E_CL.
+ * Sets every element to `value`, rounded to float32; for OCLIN_I32 it must be an integer that fits.
+ *
+ * OCLIN_E_ARG
+ * OCLIN_E_BUILD
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_tensor_fill(oclin_tensor *tensor, double value);
 
-/* Says that the memory was written past oclin (the caller's own kernel, a map): it now counts as written,
- * also with 0 rows. OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE. */
+/* Announces that something other than oclin (the caller's own kernel, a map) has written to the memory. It
+ * now counts as written, also with 0 rows. OCLIN_E_ARG; OCLIN_E_STATE. */
 OCLIN_API oclin_status oclin_tensor_touch(oclin_tensor *tensor);
 
-/* What it is; 0 or NULL for a NULL tensor. The cl_mem is borrowed; zeros that a zero_grad has only marked are
- * written to it before it is handed out, and marks after that are announced in zero_grad's manual. */
+/* These describe a tensor; for a NULL tensor they return 0 or NULL. The cl_mem is borrowed. Zeros that
+ * zero_grad has only marked are written to it before it is handed out; for later calls see
+ * oclin_layer_zero_grad(). */
 OCLIN_API oclin_dtype oclin_tensor_dtype(const oclin_tensor *tensor);
 OCLIN_API int64_t oclin_tensor_rows(const oclin_tensor *tensor);
 OCLIN_API int64_t oclin_tensor_cols(const oclin_tensor *tensor);
@@ -424,15 +468,21 @@ OCLIN_API struct _cl_mem *oclin_tensor_cl_mem(oclin_tensor *tensor); /* NULL for
 
 /* ----------------------------------------------------------------------------------------------- layer */
 
-/* At -Inf and Inf each has its limit, and so has its derivative: GELU(-Inf) = 0, GELU'(-Inf) = 0, GELU'(Inf)
- * = 1. NaN stays NaN. dZ is dY times the derivative as IEEE has it, so that an infinite dY where the
- * derivative is 0 gives NaN; ReLU selects, and gives 0. */
+/* At -Inf and Inf each activation has its limit, and so has its derivative: GELU(-Inf) = 0, GELU'(-Inf) = 0,
+ * GELU'(Inf) = 1. NaN stays NaN. dZ is dY times the derivative as IEEE has it, so an infinite dY gives NaN
+ * where the derivative is 0; ReLU selects instead, and gives 0 there. */
 typedef enum oclin_activation {
     OCLIN_NONE = 0,    /* Y = Z */
     OCLIN_RELU = 1,    /* z < 0 ? 0 : z; derivative 0 at 0, as PyTorch (mnn's own ReLU layer has 1 there) */
     OCLIN_SIGMOID = 2, /* 1 / (1 + exp(-z)) */
     OCLIN_TANH = 3,    /* tanh z */
-    OCLIN_GELU = 4     /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
+    OCLIN_GELU = 4,    /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
+    OCLIN_SILU = 5,    /* z / (1 + exp(-z)), also called swish; keeps z for the derivative */
+    OCLIN_GELU_TANH =
+        6, /* 0.5 z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))), PyTorch's approximate="tanh"; keeps z */
+    OCLIN_LEAKY_RELU = 7, /* z < 0 ? alpha z : z, alpha 0.01; derivative alpha at 0, as PyTorch */
+    OCLIN_SOFTPLUS = 8,   /* log(1 + exp(z)) */
+    OCLIN_ELU = 9         /* z > 0 ? z : alpha (exp(z) - 1), alpha 1; keeps z for the derivative */
 } oclin_activation;
 
 typedef enum oclin_init {
@@ -442,9 +492,10 @@ typedef enum oclin_init {
 } oclin_init;
 
 typedef enum oclin_gradient {
-    OCLIN_GRAD_SUM = 0, /* dW, db are sums over the batch: the chain rule; pairs with mean-reduced losses */
-    OCLIN_GRAD_MEAN =
-        1 /* dW, db (never dX) divided by the batch size, as mnn does; pairs with OCLIN_SUM losses */
+    /* dW and db are sums over the batch, as the chain rule has them; this pairs with OCLIN_MEAN losses */
+    OCLIN_GRAD_SUM = 0,
+    /* dW and db (never dX) are divided by the batch size, as mnn does; this pairs with OCLIN_SUM losses */
+    OCLIN_GRAD_MEAN = 1
 } oclin_gradient;
 
 struct oclin_layer_options {
@@ -454,58 +505,68 @@ struct oclin_layer_options {
     oclin_init init; /* for the parameters that the layer makes itself; numbers come from Philox4x32-10 */
     uint64_t seed;   /* same seed, same parameters, on every device */
     oclin_gradient gradient;
-    /* Parameters and gradients to use instead of own ones (weight tying, inference copies, one flat
-     * arena); NULL: the layer makes them. f32; w, dw (out, in), b, db (1, out); the layer keeps them
-     * alive, and may write them. Its creation changes nothing in them.
-     * w and b keep their values. They may lie in CL_MEM_READ_ONLY memory: a step, which would write them,
-     * is then refused, and all the rest is done.
-     * dw and db must be writable. They stay what they are: a gradient that was cleared is cleared; so is
-     * one of which no element was ever written (as oclin_context_options records it for `strict`). Any
-     * other (computed by another layer, written, or in memory of the caller) is a gradient, which
-     * backward adds to and step applies. To begin without, call oclin_layer_zero_grad() first. */
+    /* Parameters and gradients for the layer to use in place of its own: for weight tying, copies for
+     * inference, one flat arena. NULL: the layer makes them. They are f32; w and dw are (out, in), b and db
+     * are (1, out). The layer keeps them alive and may write them, but its creation changes nothing in them.
+     *
+     * w and b keep their values. They may lie in CL_MEM_READ_ONLY memory: a step, which would write them, is
+     * then refused, and everything else works.
+     *
+     * dw and db must be writable. They stay what they are: a cleared gradient stays cleared, and one of which
+     * no element was ever written (as the option `strict` of a context records it) counts as cleared.
+     * Anything else (what another layer computed, what was written, the caller's own memory) is a gradient,
+     * which backward adds to and step applies. To start without it, call oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
+    /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1. Each
+     * other alpha is another kernel, to be built once. Other activations have none. */
+    float alpha;
+    int reserved; /* 0 */
 };
 #define OCLIN_LAYER_OPTIONS_INIT                                                                        \
     {                                                                                                   \
         sizeof(struct oclin_layer_options), 1, OCLIN_NONE, OCLIN_INIT_UNIFORM, 0, OCLIN_GRAD_SUM, NULL, \
-            NULL, NULL, NULL                                                                            \
+            NULL, NULL, NULL, -1, 0                                                                     \
     }
 
-/* mnn's step(lr=0.01). */
+/* The learning rate of mnn's step(lr=0.01). */
 #define OCLIN_DEFAULT_LR 0.01f
 
 typedef struct oclin_layer oclin_layer;
 
-/* What backward needs from one forward: x, and y or z where the activation wants it. x and y are referred to,
- * not copied; z (GELU) is memory of its own. */
+/* A saved state is what backward needs from one forward: x, and y or z where the activation wants it. x and y
+ * are referred to, not copied; z (GELU) is memory of its own. */
 typedef struct oclin_saved oclin_saved;
 
 /**
- * A layer y = act(W x + b) from n_in to n_out features. Does not wait for the context's queue: parameters
- * that it makes are written through another queue of its own, in pieces of 256 KiB.
+ * Makes a layer y = act(W x + b) from n_in to n_out features. The call does not wait for the context's queue:
+ * it writes the parameters that it makes through a queue of its own, in pieces of 256 KiB.
  *
- * Layers may share W (weight tying): its gradient is the sum of the dW of all of them. First all forwards,
- * then all backwards, then the steps, in one of two ways:
- * - They share w alone (and b, if that is tied, too); each has its own dW and db. Each layer is stepped
+ * Layers may share W (weight tying). Its gradient is then the sum of the dW of all of them. Call first all
+ * forwards, then all backwards, then the steps, in one of two ways:
+ * - The layers share w alone (and b, if that is tied, too), and each has its own dW and db. Step each layer
  *   once.
- * - They share w and dw. backward adds to the one dW; one layer is stepped, once: a step of a second one
- *   would apply the same dW again. A second layer that has a bias of its own is stepped after
- *   oclin_layer_zero_grad() of the first: its dW is cleared then, and b alone moves. Where b is shared so is
- *   db.
- * Not with oclin_layer_backward_step(): it moves W before the other layers have taken their dX from it.
+ * - The layers share w and dw, so that backward adds to one dW. Step one layer, once: a step of a second one
+ *   would apply the same dW again. Where a second layer has a bias of its own, step it after
+ *   oclin_layer_zero_grad() of the first: dW is cleared then, and only b moves. Where b is shared, so is db.
+ * Do not use oclin_layer_backward_step() here: it moves W before the other layers have taken their dX from
+ * it.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown option or enum value, a handed-in tensor of another context or
- * dtype, b or db with bias = 0, handed-in tensors that share elements, a read-only dw or db, any of the four
- * write-only;  OCLIN_E_SHAPE: n_in or n_out < 1, sizes that overflow, a handed-in tensor of another shape;
- * OCLIN_E_MEMORY;  OCLIN_E_STATE;  OCLIN_E_CL.
+ * OCLIN_E_ARG     a pointer is NULL; an unknown option or enum value; a tensor in the options is of another
+ *                 context or dtype; b or db with bias = 0; tensors in the options share elements; dw or db is
+ *                 read-only; any of the four is write-only
+ * OCLIN_E_SHAPE   n_in or n_out < 1, sizes that overflow, or a tensor in the options has another shape
+ * OCLIN_E_MEMORY
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t n_in,
                                           int64_t n_out, const struct oclin_layer_options *options);
 OCLIN_API void oclin_layer_destroy(oclin_layer *layer);
 
-/* Borrowed access; b and db are NULL without bias. dw and db come into being when first asked for or needed
- * (NULL if memory runs out, see oclin_context_error). Writing through them is allowed: w, b are then the new
- * parameters; a written dw or db counts as a computed gradient. */
+/* These give borrowed access to the parameters and gradients. b and db are NULL without a bias. dw and db are
+ * allocated when they are first asked for or needed; they are NULL if memory runs out (see
+ * oclin_context_error). Writing through them is allowed: w and b are then the new parameters, and a written
+ * dw or db counts as a computed gradient. */
 OCLIN_API oclin_tensor *oclin_layer_w(oclin_layer *layer);
 OCLIN_API oclin_tensor *oclin_layer_b(oclin_layer *layer);
 OCLIN_API oclin_tensor *oclin_layer_dw(oclin_layer *layer);
@@ -513,81 +574,123 @@ OCLIN_API oclin_tensor *oclin_layer_db(oclin_layer *layer);
 OCLIN_API int64_t oclin_layer_in(const oclin_layer *layer);
 OCLIN_API int64_t oclin_layer_out(const oclin_layer *layer);
 
-/* States for the ..._saved variants (recurrent use, checkpointing). A saved state belongs to the layer that
- * filled it last and can be filled again. OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_MEMORY;  OCLIN_E_STATE. */
+/* Make and destroy a state for the ..._saved variants, which are for recurrent use and checkpointing. A saved
+ * state belongs to the layer that filled it last, and can be filled again. OCLIN_E_ARG; OCLIN_E_MEMORY;
+ * OCLIN_E_STATE. */
 OCLIN_API oclin_status oclin_saved_create(oclin_saved **saved, oclin_context *ctx);
 OCLIN_API void oclin_saved_destroy(oclin_saved *saved);
 
 /**
- * Y = act(X W^T + 1 b^T).                                                              [mnn LinearLayer.forward]
+ * Y = act(X W^T + 1 b^T).                                                          [mnn LinearLayer.forward]
  *
  * x  (batch, in)   f32; read only
  * y  (batch, out)  f32; overwritten: what it held is never read; must not share elements with x, w or b
- * batch may be 0: nothing is launched.
+ * batch may be 0: nothing is launched then.
  *
- * Keeps what backward needs in the layer (replacing what the last forward kept), or in `saved`. Backward
- * fails if x (or y, where the activation needs it) is written meanwhile.
+ * The call keeps what backward needs, in the layer (where it replaces what the last forward kept) or in
+ * `saved`. Backward fails if x (or y, where the activation needs it) is written in between.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, other context or dtype, y read-only, shared elements;  OCLIN_E_SHAPE: x is
- * not (batch, in) or y not (batch, out);  OCLIN_E_STATE: w, b or x unspecified after a failure;
- * OCLIN_E_MEMORY: room for z (GELU);  OCLIN_E_CL;  OCLIN_E_VERIFY (only when verifying).
+ * OCLIN_E_ARG     a pointer is NULL, another context or dtype, y is read-only, or operands share elements
+ * OCLIN_E_SHAPE   x is not (batch, in), or y is not (batch, out)
+ * OCLIN_E_STATE   w, b or x is unspecified after a failure
+ * OCLIN_E_MEMORY  there is no room for z (GELU)
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY  only when verifying
  */
 OCLIN_API oclin_status oclin_layer_forward(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
 OCLIN_API oclin_status oclin_layer_forward_saved(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
                                                  oclin_saved *saved);
 
-/* The same product, keeping nothing: for inference. What an earlier forward kept stays as it is (unless y
- * overwrites it). */
+/* The same product for inference: it keeps nothing. What an earlier forward kept stays as it is, unless y
+ * overwrites it. Errors are those of oclin_layer_forward(). */
 OCLIN_API oclin_status oclin_layer_infer(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y);
 
 /**
  * dZ = act'(Z) * dY;  (1) dW += dZ^T X;  (2) db += column sums of dZ;  (3) dX = dZ W.
- *                                                                          [mnn LinearLayer.backward]
- * On cleared gradients (1) and (2) overwrite, and never read, dW and db. With OCLIN_GRAD_MEAN what is added is
- * divided by the batch.
+ *                                                                                 [mnn LinearLayer.backward]
+ * Where the gradients are cleared, (1) and (2) overwrite dW and db and never read them. With OCLIN_GRAD_MEAN
+ * what is added is divided by the batch.
  *
  * dy  (batch, out)  f32; read only
  * dx  (batch, in)   f32; overwritten: what it held is never read; NULL: not wanted (a first layer)
- * dx must not share elements with dy, x, w, b, dw or db, nor with y where the activation needs it (ReLU, sigmoid, tanh).
+ * dx must not share elements with dy, x, w, b, dw or db, nor with y where the activation needs it (ReLU,
+ * sigmoid, tanh).
  *
- * Belongs to the last forward of the layer, or to the one that filled `saved`; does not consume it: it may be
- * repeated, and then accumulates. W is used as it is now; in a strict context it must be as it was. batch =
- * 0: gradients that were cleared are zero.
+ * The call belongs to the last forward of the layer, or to the one that filled `saved`. It does not consume
+ * it: backward may be repeated, and then accumulates. W is used as it is now; in a strict context it must be
+ * as it was. With batch = 0, gradients that were cleared are zero.
  *
- * OCLIN_OK;  OCLIN_E_ARG: as forward, and y in a CL_MEM_WRITE_ONLY buffer where the activation needs it;
- * OCLIN_E_SHAPE: dy is not (batch, out) or dx not (batch, in) of that forward;  OCLIN_E_STATE: no forward yet,
- * `saved` is of another layer, x or y (strict: or w) was written since, operands unspecified after a
- * failure;  OCLIN_E_MEMORY: room for dW, db;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_E_ARG     as forward; also y in a CL_MEM_WRITE_ONLY buffer where the activation needs it
+ * OCLIN_E_SHAPE   dy is not (batch, out), or dx not (batch, in), of that forward
+ * OCLIN_E_STATE   there was no forward yet; `saved` is of another layer; x or y (strict: or w) was written
+ *                 since; operands are unspecified after a failure
+ * OCLIN_E_MEMORY  there is no room for dW or db
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
  */
 OCLIN_API oclin_status oclin_layer_backward(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
 OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
                                                   oclin_saved *saved);
 
 /**
- * Clears dW and db. Only a mark: the next backward overwrites, reads through oclin see zeros. A cl_mem taken
- * from dW or db earlier does not: it may hold the old values until the next read or backward, or until
- * oclin_tensor_cl_mem() is called again.
- * OCLIN_OK;  OCLIN_E_ARG;  OCLIN_E_STATE.
+ * (3) dX = dZ W alone, with dZ = act'(Z) * dY, as PyTorch's torch.autograd.grad(y, x, dy): for a layer whose
+ * parameters do not learn, such as a frozen one, or the discriminator while its generator learns.
+ *
+ * dy  (batch, out)  f32; read only
+ * dx  (batch, in)   f32; overwritten: what it held is never read
+ * dx must not share elements with the operands that oclin_layer_backward() keeps it apart from.
+ *
+ * The call belongs to a forward as oclin_layer_backward() does, and does not consume it. Parameters and gradients
+ * stay as they are, in whatever state: w and b may be read-only, dW and db may hold something or be
+ * unspecified, and they are not allocated. x and b are not read; x may have been written since. With batch 0
+ * nothing is launched.
+ *
+ * OCLIN_E_ARG     a pointer is NULL, dx too; another context or dtype; dx is read-only; operands share elements;
+ *                 y lies in a CL_MEM_WRITE_ONLY buffer where the activation needs it
+ * OCLIN_E_SHAPE   dy is not (batch, out), or dx not (batch, in), of that forward
+ * OCLIN_E_STATE   there was no forward yet; `saved` is of another layer; y, where the activation needs it
+ *                 (strict: or w), was written since; dy, w or what the activation needs is unspecified
+ * OCLIN_E_MEMORY  there is no scratch memory
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_layer_backward_x(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
+OCLIN_API oclin_status oclin_layer_backward_x_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                    oclin_saved *saved);
+
+/**
+ * Clears dW and db. This only marks them: the next backward overwrites, and reads through oclin see zeros. A
+ * cl_mem that was taken from dW or db earlier does not see them: it may hold the old values until the next
+ * read or backward, or until oclin_tensor_cl_mem() is called again.
+ *
+ * OCLIN_E_ARG
+ * OCLIN_E_STATE
  */
 OCLIN_API oclin_status oclin_layer_zero_grad(oclin_layer *layer);
 
 /**
- * Plain SGD: W -= lr dW, b -= lr db.                                 [mnn LinearLayer.step]
- * Does not clear the gradients and may be repeated. lr is finite and >= 0; 0 changes nothing.
+ * Plain SGD: W -= lr dW, b -= lr db.                                                  [mnn LinearLayer.step]
+ * The call does not clear the gradients, and may be repeated. lr is finite and >= 0. 0 is a
+ * number like any other: w - 0 dW is NaN where dW is NaN or infinite, as in PyTorch's SGD. A gradient that is
+ * cleared changes nothing.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, lr negative, NaN or infinite, w or b read-only;  OCLIN_E_STATE: no gradient
- * was ever computed, written or handed in, or it is unspecified after a failure;  OCLIN_E_BUILD;
- * OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_E_ARG     layer is NULL; lr is negative, NaN or infinite; w or b is read-only
+ * OCLIN_E_STATE   no gradient was ever computed, written or handed in, or it is unspecified after a failure
+ * OCLIN_E_BUILD
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
  */
 OCLIN_API oclin_status oclin_layer_step(oclin_layer *layer, float lr);
 
 /**
- * backward and step in one, for plain SGD: dX = dZ W with the old W, then W -= lr dZ^T X and b -= lr (column
- * sums of dZ), each applied once, in the epilogue of its sum. No dW is written, or allocated. The same result
- * as zero_grad, backward, step, up to rounding; dW and db stay cleared.
+ * Backward and step in one, for plain SGD: dX = dZ W with the old W, then W -= lr dZ^T X and
+ * b -= lr (column sums of dZ), each applied once, in the epilogue of its sum. No dW is written, or even
+ * allocated. The result is that of zero_grad, backward and step, up to rounding; dW and db stay cleared.
  *
- * Arguments and errors as oclin_layer_backward() and oclin_layer_step(); also OCLIN_E_STATE: the gradients
- * are not cleared (call oclin_layer_zero_grad first);  OCLIN_E_ARG: dy or x shares elements with w or b.
+ * Arguments and errors are those of oclin_layer_backward() and oclin_layer_step(), and besides:
+ *
+ * OCLIN_E_STATE   the gradients are not cleared (call oclin_layer_zero_grad first)
+ * OCLIN_E_ARG     dy or x shares elements with w or b
  */
 OCLIN_API oclin_status oclin_layer_backward_step(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
                                                  float lr);
@@ -595,19 +698,25 @@ OCLIN_API oclin_status oclin_layer_backward_step_saved(oclin_layer *layer, oclin
                                                        float lr, oclin_saved *saved);
 
 /**
- * Device memory, in bytes, that forward and backward with `batch` samples use beside the tensors that the
- * caller sees: scratch of the context (shared by all its layers and losses) and, for GELU, z. reserve takes
- * it now, and dW, db as well unless they exist, so that no later call with up to that batch allocates.
- * Without it the first call with a larger batch grows it, with a log line. (A layer that only uses
- * backward_step needs no dW: it does not call reserve, or calls oclin_layer_reserve_step.)
- * Sums of very many samples are made in slices, which meet in scratch memory as large as dW, or a little
- * larger: from 4097 samples on a GPU, from 66,305 on a CPU. So do those of a y or dx in a CL_MEM_WRITE_ONLY
+ * oclin_layer_workspace() tells the bytes of device memory that forward and backward with `batch` samples use
+ * beside the tensors that the caller sees: scratch memory of the context (shared by all its layers and
+ * losses) and, for GELU, z. oclin_layer_reserve() takes that memory now, and dW and db as well unless they
+ * exist, so that no later call with up to that batch allocates. Without it the first call with a larger batch
+ * grows the memory, with a log line. A layer that only uses backward_step needs no dW: it does not call
+ * oclin_layer_reserve(), or it calls oclin_layer_reserve_step().
+ *
+ * Sums of very many samples (on a GPU from 4097 on, on a CPU from 66,305 on) are made in slices, which meet
+ * in scratch memory as large as dW or a little larger. So are those of a y or dx in a CL_MEM_WRITE_ONLY
  * buffer, with that many features; reserve cannot know of these.
  *
- * The two for infer are about oclin_layer_infer() alone: scratch of its one product, no z, no dW, no db.
+ * The two functions for infer are about oclin_layer_infer() alone: scratch memory of its one product, without
+ * z, dW and db.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: batch < 0 or sizes overflow;  OCLIN_E_MEMORY;  OCLIN_E_STATE;
- * OCLIN_E_CL.
+ * OCLIN_E_ARG     a pointer is NULL
+ * OCLIN_E_SHAPE   batch < 0, or sizes overflow
+ * OCLIN_E_MEMORY
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_layer_workspace(const oclin_layer *layer, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_layer_reserve(oclin_layer *layer, int64_t batch);
@@ -615,34 +724,38 @@ OCLIN_API oclin_status oclin_layer_reserve_step(oclin_layer *layer, int64_t batc
 OCLIN_API oclin_status oclin_layer_workspace_infer(const oclin_layer *layer, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_layer_reserve_infer(oclin_layer *layer, int64_t batch);
 
-/* What of a layer's results is asked about. */
+/* The result of a layer that oclin_layer_additions() is asked about. */
 typedef enum oclin_result {
     OCLIN_RESULT_Y = 0,  /* sums over `in` */
     OCLIN_RESULT_DX = 1, /* over `out` */
-    OCLIN_RESULT_DW = 2, /* over the batch; so are W after backward_step() */
-    OCLIN_RESULT_DB = 3  /* and db, and b */
+    OCLIN_RESULT_DW = 2, /* over the batch; also W after backward_step() */
+    OCLIN_RESULT_DB = 3  /* over the batch; also b after backward_step() */
 } oclin_result;
 
 /**
- * *additions: the most roundings that a product passes in the sum that makes this result with `batch`
+ * Sets *additions to the most roundings that a product passes in the sum that makes this result with `batch`
  * samples: `additions` of struct oclin_ref_case. What follows the sum (a bias, the division by the batch, a
- * step) is not counted. It belongs to the plan that is tried first; should a driver refuse that one (a log
- * line says so) it may be another.
+ * step) is not counted. The number belongs to the plan that is tried first; should a driver refuse that plan
+ * (a log line says so), it may be another.
  *
- * With K terms: on a CPU at most 264 + K / 256, and 520 from 65,536 terms on (to some millions; more where
- * local memory is small); with small batches there, with plan "plain" and for db everywhere at most 9 + 2
- * sqrt K (db on a GPU: to some ten millions); on a GPU the smaller of K and 4096, and K / 4096 more.
+ * With K terms it is at most
+ * - on a CPU 264 + K / 256, and 520 from 65,536 terms on (up to some millions; more where local memory is
+ *   small);
+ * - on a CPU with small batches, with plan "plain", and for db everywhere 9 + 2 sqrt K (db on a GPU: up to
+ *   some ten millions);
+ * - on a GPU the smaller of K and 4096, and K / 4096 more.
  *
- * OCLIN_OK;  OCLIN_E_ARG: NULL, an unknown result;  OCLIN_E_SHAPE: batch < 1 or sizes overflow;
- * OCLIN_E_STATE.
+ * OCLIN_E_ARG     a pointer is NULL, or an unknown result
+ * OCLIN_E_SHAPE   batch < 1, or sizes overflow
+ * OCLIN_E_STATE
  */
 OCLIN_API oclin_status oclin_layer_additions(const oclin_layer *layer, oclin_result result, int64_t batch,
                                              int64_t *additions);
 
 /* ---------------------------------------------------------------------------------------------- losses */
 
-/* An epoch's mean over batches of uneven size: OCLIN_SUM, accumulate, and OCLIN_GRAD_MEAN layers; divide at
- * the end. */
+/* For an epoch's mean over batches of uneven size use OCLIN_SUM, accumulate, and OCLIN_GRAD_MEAN layers, and
+ * divide at the end. */
 typedef enum oclin_reduction {
     OCLIN_MEAN = 0, /* mean squared error over batch * out, cross-entropy over batch; as PyTorch */
     OCLIN_SUM = 1
@@ -652,9 +765,9 @@ struct oclin_loss_options {
     size_t size;
     oclin_reduction reduction;
     float scale; /* multiplies loss and gradient; 1 */
-    /* Not 0: loss and correct are added to what the tensors hold; 0: overwritten, never read. Each call
-     * rounds the sum once, and equal losses are rounded to the same side: after N calls the sum may be off by
-     * N * 2^-24 of itself. Read and clear it every few hundred calls. */
+    /* Not 0: loss and correct are added to what the tensors hold. 0: they are overwritten, and never read.
+     * Each call rounds the sum once, and equal losses are rounded to the same side, so after N calls the sum
+     * may be off by N * 2^-24 of itself. Read and clear it every few hundred calls. */
     int accumulate;
     int reserved; /* 0 */
 };
@@ -665,7 +778,8 @@ struct oclin_loss_options {
 
 /**
  * Mean squared error and its gradient:
- *     loss = scale / D * sum (y - t)^2,   dY = scale / D * 2 (y - t),   D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ *     loss = scale / D * sum (y - t)^2,   dY = scale / D * 2 (y - t),
+ *     D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
  *
  * y     (batch, out)  f32; read only
  * t     (batch, out)  f32, the targets; read only
@@ -677,9 +791,13 @@ struct oclin_loss_options {
  * the way to a result that does not. But y - t is a float32, and so is the sum of the squares before it is
  * scaled: where one of them reaches 2^127 it may be Inf.
  *
- * OCLIN_OK;  OCLIN_E_ARG: y or t NULL, other context or dtype, a read-only output, an output that shares
- * elements with another operand, an unknown option, a scale that is not finite;  OCLIN_E_SHAPE;
- * OCLIN_E_STATE;  OCLIN_E_MEMORY: scratch;  OCLIN_E_CL;  OCLIN_E_VERIFY.
+ * OCLIN_E_ARG     y or t is NULL; another context or dtype; a read-only output; an output that shares
+ *                 elements with another operand; an unknown option; a scale that is not finite
+ * OCLIN_E_SHAPE
+ * OCLIN_E_STATE
+ * OCLIN_E_MEMORY  there is no scratch memory
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
  */
 OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
                                       const struct oclin_loss_options *options);
@@ -689,54 +807,62 @@ OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_te
  * label:
  *     p = softmax(row of y),  row loss = -log p[label],  dY = scale / D * (p - onehot(label)),
  *     loss = scale / D * sum of row losses,  D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
- * Stable: the row's largest score is subtracted first. Of equal scores the lowest index counts. A score of
- * -Inf has p = 0, and at the label an infinite loss; in a row with a score of Inf, or with -Inf alone, loss
- * and dY are NaN. A row's loss is a float32 before it is scaled.
+ * It is stable, because the row's largest score is subtracted first. Of equal scores the lowest index counts.
+ * A score of -Inf has p = 0, and at the label an infinite loss. In a row with a score of Inf, or with -Inf
+ * alone, loss and dY are NaN. A row's loss is a float32 before it is scaled.
  *
  * y        (batch, out)  f32, the scores; read only
- * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and its row
- *                        of dY are NaN, and it is not correct. A row with a NaN score is not correct either.
+ * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and
+ *                        its row of dY are NaN, and it is not correct. A row with a NaN score is not correct
+ *                        either.
  * loss     (1, 1)        f32; NULL: not wanted
  * dy       (batch, out)  f32; overwritten; NULL: not wanted
- * correct  (1, 1)        i32; NULL: not wanted. The count, with what it is added to, must stay below 2^31
+ * correct  (1, 1)        i32; NULL: not wanted. The count, with what it is added to, must stay below 2^31.
  *
- * Errors as oclin_loss_mse().
+ * Errors are those of oclin_loss_mse().
  */
 OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *labels, oclin_tensor *loss,
                                                 oclin_tensor *dy, oclin_tensor *correct,
                                                 const struct oclin_loss_options *options);
 
 /**
- * *additions: the most roundings that a term of one row's sum, of `cols` squares or exponentials, passes
- * before the rows are added: `additions` of struct oclin_ref_case for a loss. At most 8 + 2 sqrt(cols). It
- * belongs to the work-group that is tried first.
- * OCLIN_OK;  OCLIN_E_ARG: NULL;  OCLIN_E_SHAPE: cols < 1, or a row larger than any memory;  OCLIN_E_STATE.
+ * Sets *additions to the most roundings that a term of one row's sum, of `cols` squares or exponentials,
+ * passes before the rows are added: `additions` of struct oclin_ref_case for a loss. It is at most
+ * 8 + 2 sqrt(cols), and belongs to the work-group that is tried first.
+ *
+ * OCLIN_E_ARG     a pointer is NULL
+ * OCLIN_E_SHAPE   cols < 1, or the row is larger than any memory
+ * OCLIN_E_STATE
  */
 OCLIN_API oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *additions);
 
-/* Scratch that the losses need for `batch` rows, as oclin_layer_workspace() and oclin_layer_reserve(). */
+/* Tell and take the scratch memory that the losses need for `batch` rows, as oclin_layer_workspace() and
+ * oclin_layer_reserve() do for a layer. */
 OCLIN_API oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 
 /* ------------------------------------------------------------------------------------------- reference */
 
 /*
- * The readable specification of every operation: plain loops over dense host arrays, sums in double. Results
- * are double; rounded to float they are what exact (integer) data must give on every device, bit for bit.
- * `bound`, where it is not NULL, receives for each result how far a device may be from it. Errors of
- * activations (OpenCL's limits) and of inputs are carried through. Inf: the result may overflow, and NaN:
- * where it is Inf it may as well be NaN; then nothing is promised.
+ * The reference is the readable specification of every operation: plain loops over dense host arrays, with
+ * sums in double. Its results are double; rounded to float they are what exact (integer) data must give on
+ * every device, bit for bit. `bound`, where it is not NULL, receives for each result how far a device may be
+ * from it. It carries through the errors of activations (OpenCL's limits) and of inputs. A bound of Inf says
+ * that the result may overflow, a bound of NaN that where it is Inf it may as well be NaN; nothing is
+ * promised in either case.
  *
- * Sums have two kinds of bounds. What is proven holds for any data: a sum c of K products a b, computed as
+ * Sums have two kinds of bounds. The proven one holds for any data: a sum c of K products a b, computed as
  * c^, has
  *     |c^ - c| <= gamma(n) S + E + eta,    gamma(n) = n u / (1 - n u),    u = 2^-24
- * n is the most roundings that any term passes from its product to the stored value (`additions`, and one for
- * a bias), S the sum of |a b| and |bias|, E the errors of a and b carried through, eta what may underflow; no
- * claim where n u >= 1/2 or S >= 2^127. (Higham, Accuracy and Stability of Numerical Algorithms, chapter 3.)
- * OCLIN_VERIFY compares with it. What is statistical is tighter for long sums: right sums of random numbers
- * were seen to stay below (8 + 2 sqrt K) u S, and below 16 u S where the products have mean zero. Sums of
- * like numbers may exceed it, and gamma(n) does not see a term that is left out of a long sum: so
- * oclin_self_check(), oclin_tune() and the tests, whose data are random, use this one.
+ * Here n is the most roundings that any term passes from its product to the stored value (`additions`, and
+ * one for a bias), S is the sum of |a b| and |bias|, E carries the errors of a and b through, and eta is what
+ * may underflow. It makes no claim where n u >= 1/2 or S >= 2^127. (Higham, Accuracy and Stability of
+ * Numerical Algorithms, chapter 3.) OCLIN_VERIFY compares with this bound.
+ *
+ * The statistical bound is tighter for long sums: right sums of random numbers were seen to stay below
+ * (8 + 2 sqrt K) u S, and below 16 u S where the products have mean zero. Sums of like numbers may exceed it.
+ * But gamma(n) does not see a term that is left out of a long sum, and this one does: so oclin_self_check(),
+ * oclin_tune() and the tests, whose data are random, use it.
  */
 typedef enum oclin_ref_rule {
     OCLIN_PROVEN = 0,
@@ -750,47 +876,47 @@ struct oclin_ref_case {
     oclin_activation activation;
     oclin_gradient gradient;
     oclin_ref_rule rule;
-    /* n without what follows the sum: oclin_layer_additions(), oclin_loss_additions(). 0: K, for a sum in any
-     * order. */
+    /* n without what follows the sum: oclin_layer_additions(), oclin_loss_additions(). 0 stands for K, which
+     * is right for a sum in any order. */
     int64_t additions;
     int no_denormals; /* not 0: the device flushes denormal numbers (no CL_FP_DENORM) */
     int truncates;    /* not 0: it does not round to nearest (no CL_FP_ROUND_TO_NEAREST), and u is 2^-23 */
+    float alpha;      /* of the activation; below 0: the usual one, as in struct oclin_layer_options */
 };
-#define OCLIN_REF_CASE_INIT(batch, in, out)                                                              \
-    {                                                                                                    \
-        sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, OCLIN_PROVEN, 0, 0, 0 \
+#define OCLIN_REF_CASE_INIT(batch, in, out)                                                                  \
+    {                                                                                                        \
+        sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, OCLIN_PROVEN, 0, 0, 0, -1 \
     }
 
-/* Z = X W^T + 1 b^T, Y = act(Z). x (batch, in), w (out, in), b (out) or NULL; z, y (batch, out), each or
- * NULL; bound (batch, out) is y's, or NULL; z_bound is z's, or NULL. */
+/* Z = X W^T + 1 b^T, Y = act(Z). x is (batch, in), w (out, in), b (out) or NULL. z and y are (batch, out),
+ * and each may be NULL. bound is y's and z_bound is z's; both are (batch, out) or NULL. */
 OCLIN_API void oclin_ref_forward(const struct oclin_ref_case *c, const float *x, const float *w,
                                  const float *b, double *z, double *z_bound, double *y, double *bound);
 
-/* dZ = act'(Z) * dY. s: y for ReLU, sigmoid and tanh, z for GELU, unused (may be NULL) for none. All (batch,
- * out). */
+/* dZ = act'(Z) * dY. s is y for ReLU, sigmoid and tanh, z for GELU, and unused (it may be NULL) for none. All
+ * are (batch, out). */
 OCLIN_API void oclin_ref_grad_z(const struct oclin_ref_case *c, const float *dy, const float *s, double *dz,
                                 double *bound);
 
-/* (1) dW = dZ^T X, divided by the batch for OCLIN_GRAD_MEAN. dw, bound (out, in). */
+/* (1) dW = dZ^T X, divided by the batch for OCLIN_GRAD_MEAN. dw and bound are (out, in). */
 OCLIN_API void oclin_ref_grad_w(const struct oclin_ref_case *c, const float *x, const float *dy,
                                 const float *s, double *dw, double *bound);
 
-/* (2) db = column sums of dZ, divided by the batch for OCLIN_GRAD_MEAN. db, bound (out). */
+/* (2) db = column sums of dZ, divided by the batch for OCLIN_GRAD_MEAN. db and bound are (out). */
 OCLIN_API void oclin_ref_grad_b(const struct oclin_ref_case *c, const float *dy, const float *s, double *db,
                                 double *bound);
 
-/* (3) dX = dZ W. dx, bound (batch, in). */
+/* (3) dX = dZ W. dx and bound are (batch, in). */
 OCLIN_API void oclin_ref_grad_x(const struct oclin_ref_case *c, const float *w, const float *dy,
                                 const float *s, double *dx, double *bound);
 
-/* What is added to a gradient that was not cleared: sum[i] = old[i] + dw[i]. dw_bound, bound may be NULL. Of
- * the case only `truncates` matters; NULL: 0. */
+/* Adds to a gradient that was not cleared: sum[i] = old[i] + dw[i]. dw_bound and bound may be NULL. Of the
+ * case only `truncates` matters; NULL stands for 0. */
 OCLIN_API void oclin_ref_accumulate(const struct oclin_ref_case *c, int64_t n, const float *old,
                                     const double *dw, const double *dw_bound, double *sum, double *bound);
 
-/* step: w_new[i] = w[i] - lr dw[i]. dw_bound (how far dw itself may be off; NULL: it is exact) and bound may
- * be NULL. lr = 0 changes nothing, as oclin_layer_step(), beside an infinite gradient, too. The case as
- * above. */
+/* The step: w_new[i] = w[i] - lr dw[i]. dw_bound says how far dw itself may be off (NULL: it is exact); bound
+ * may be NULL. The case is as above. */
 OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const float *w, const double *dw,
                               const double *dw_bound, float lr, double *w_new, double *bound);
 
@@ -814,15 +940,16 @@ typedef enum oclin_tune_event {
     OCLIN_TUNE_CHOSEN = 4    /* of all plans of the product this one is used from now on */
 } oclin_tune_event;
 
-/* What oclin_tune() does at the moment. Borrowed, with its strings, for the time of the call. A newer library
- * may have more behind `reserved`; `size` tells. */
+/* Tells what oclin_tune() does at the moment. It is borrowed, with its strings, for the time of the call. A
+ * newer library may have more behind `reserved`; `size` tells. */
 struct oclin_tune_progress {
     size_t size;
     oclin_tune_event event;
     /* "forward", "grad_x" (3), "grad_w" (1) (2), or "backward": all of it, where one pass over W may be
      * faster */
     const char *product;
-    /* As OCLIN_PLAN names it; "default": oclin's own choice; of backward "one-pass" or "two-products". */
+    /* a plan as OCLIN_PLAN names it; "default": oclin's own choice; of backward "one-pass" or
+     * "two-products" */
     const char *plan;
     const char *why; /* OCLIN_TUNE_SKIPPED: one sentence; else "" */
     int64_t in, out, batch;
@@ -833,39 +960,44 @@ struct oclin_tune_progress {
     int64_t reserved[4];    /* zero */
 };
 
-/* Anything but 0 ends the tuning. Called by the thread that called oclin_tune(); must not call oclin on that
- * context. */
+/* Returns 0 to go on; anything else ends the tuning. The thread that called oclin_tune() calls it. It must
+ * not call oclin on that context. */
 typedef int (*oclin_tune_progress_fn)(void *user, const struct oclin_tune_progress *progress);
 
 /**
  * Measures which plan is best on the context's device for each product of a layer from `in` to `out` features
- * with a batch of exactly `batch` samples, and uses those from now on in this context, for all its layers of
- * that shape whatever their activation. (Measured without one.) A plan is measured only after its result, for
- * random numbers in [-0.5, 0.5), was compared with the reference: samples of rows and columns within their
- * bounds, and no element NaN or Inf. It takes the place of the default when its median is more than 3 %
- * faster and it was the faster one in most of the rounds; a default whose result is wrong gives way to the
- * fastest plan that is right.
+ * with a batch of exactly `batch` samples. From then on this context uses those plans for all its layers of
+ * that shape, whatever their activation (the measurements are made without one).
  *
- * budget_seconds  when they are used up no other plan is begun; what was measured so far counts, and a product
- *                 without enough timings stays as it was: a line of the log then begins with "tuning: too
- *                 little time for", names the products and says how much would do. Compiling counts. Finite and
- *                 above 0; up to a plan's compilation and two of its runs more may be used.
+ * A plan is measured only after its result, for random numbers in [-0.5, 0.5), was compared with the
+ * reference: samples of rows and columns must be within their bounds, and no element may be NaN or Inf. It
+ * takes the place of the default when its median is more than 3 % faster and it was the faster one in most of
+ * the rounds. A default whose result is wrong gives way to the fastest plan that is right.
+ *
+ * budget_seconds  finite and above 0; compiling counts. When it is used up, no other plan is begun. What was
+ *                 measured so far counts, and a product without enough timings stays as it was: a line of the
+ *                 log then begins with "tuning: too little time for", names the products and says how much
+ *                 would do. One plan's compilation and two of its runs may exceed it.
  * progress, user  hears about each plan; NULL: nobody does
  *
- * The winners go to a file in the cache folder (cache_dir, OCLIN_CACHE_DIR) as well, one for each platform,
- * device, driver and version of oclin, beside what other shapes have there; contexts that are made later
- * without a named plan begin with it. A line of the log says if it cannot be written. With replaced kernels
- * (cl_dir) it is neither read nor written. To delete the file is to forget.
+ * The winners also go to a file in the cache folder (cache_dir, OCLIN_CACHE_DIR), beside what other shapes
+ * have there. There is one file for each platform, device, driver and version of oclin, and contexts that are
+ * made later without a named plan begin with it. A line of the log says if it cannot be written. With
+ * replaced kernels (cl_dir) it is neither read nor written. Delete the file to forget what was found.
  *
- * Waits for the device, before and afterwards. Works on tensors, kernels and scratch memory of its own, twice
- * the size of W and of x, y, dx, dy, that are gone when it returns; results of earlier calls are not touched.
- * A winner may need more scratch memory than oclin_layer_reserve() took before: reserve afterwards.
+ * The call waits for the device, before and afterwards. It works on tensors, kernels and scratch memory of
+ * its own, twice the size of W and of x, y, dx and dy, which are gone when it returns; results of earlier
+ * calls are not touched. A winner may need more scratch memory than oclin_layer_reserve() took before:
+ * reserve afterwards.
  *
- * OCLIN_OK;  OCLIN_E_ARG: ctx NULL, a budget that is not finite or not above 0;  OCLIN_E_SHAPE: in, out or
- * batch below 1, or sizes that overflow or exceed the device's largest allocation;  OCLIN_E_STATE: a plan is
- * named, so that there is nothing to choose, or progress ended it (products that were chosen before that stay
- * chosen);  OCLIN_E_VERIFY, OCLIN_E_BUILD, OCLIN_E_DEVICE: no plan of some product is right, or runs;
- * OCLIN_E_MEMORY;  OCLIN_E_CL.
+ * OCLIN_E_ARG     ctx is NULL, or the budget is not finite or not above 0
+ * OCLIN_E_SHAPE   in, out or batch is below 1, or sizes overflow or exceed the device's largest allocation
+ * OCLIN_E_STATE   a plan is named, so that there is nothing to choose; or progress ended the tuning (products
+ *                 that were chosen before that stay chosen)
+ * OCLIN_E_VERIFY, OCLIN_E_BUILD, OCLIN_E_DEVICE
+ *                 no plan of some product is right, or none runs
+ * OCLIN_E_MEMORY
+ * OCLIN_E_CL
  */
 OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, int64_t batch,
                                   double budget_seconds, oclin_tune_progress_fn progress, void *user);
@@ -873,24 +1005,27 @@ OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, i
 /* ------------------------------------------------------------------------------------------ self-check */
 
 /**
- * Runs every operation on small shapes on the context's device and compares with the reference: the answer to
- * "is my driver right?". Every tile is run that oclin (or the plan that is named) may choose on this device,
- * and every activation in every product; not every activation with every tile, which would be many more
- * kernels to compile. (OCLIN_VERIFY=1 checks just those that your program uses.) Waits for the device. Uses
- * tensors of its own, and scratch memory of the context.
+ * Runs every operation on small shapes on the context's device and compares the results with the reference.
+ * It answers the question "is my driver right?". It runs every tile that oclin (or the plan that is named)
+ * may choose on this device, and every activation in every product. It does not run every activation with
+ * every tile, because that would be many more kernels to compile. (OCLIN_VERIFY=1 checks exactly those that
+ * your program uses.) The call waits for the device. It uses tensors of its own, and scratch memory of the
+ * context.
  *
  * Nearly all of its time is compiling: some 30 kernels. The rest is the reference, on sizes that come from
- * the plans' tiles, so that each is checked where its parts meet: on a CPU some 25 million multiplications of
- * each product with vectors of 16 floats, half of that with 4 or 8. With PoCL 3.1 it takes about 0.7 s of CPU
- * time (16 floats: 1.5 s) where oclin's cache has the kernels from an earlier run, and 17 to 36 s the first
- * time.
+ * the plans' tiles, so that each plan is checked where its parts meet: on a CPU with vectors of 16 floats
+ * some 25 million multiplications of each product, with 4 or 8 half of that. With PoCL 3.1 it takes about
+ * 0.7 s of CPU time (16 floats: 1.5 s) where oclin's cache has the kernels from an earlier run, and 17 to
+ * 36 s the first time.
  *
  * worst  receives the largest error seen, in units of its bound (at most 1 when all is well); may be NULL
  *
- * OCLIN_OK;  OCLIN_E_VERIFY: some result is wrong; oclin_context_error() says which operation, which element
- * and both values, then shape, activation and plan; OCLIN_E_ARG: ctx NULL;  any error of the operations
- * themselves: OCLIN_E_CL when the device is lost. A tile that the driver cannot build is passed over, as it
- * is when oclin chooses.
+ * A tile that the driver cannot build is passed over, as it is when oclin chooses.
+ *
+ * OCLIN_E_VERIFY  some result is wrong; oclin_context_error() says which operation, which element and both
+ *                 values, then shape, activation and plan
+ * OCLIN_E_ARG     ctx is NULL
+ * and any error of the operations themselves: OCLIN_E_CL when the device is lost.
  */
 OCLIN_API oclin_status oclin_self_check(oclin_context *ctx, double *worst);
 

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-core='suite sanitized lanes kernels format warnings symbols demo'
+core='suite sanitized lanes kernels format lines warnings symbols floors demo'
 turns=(
     'runtimes'
     'oclgrind threads'
@@ -80,6 +80,15 @@ part_format() {
     git ls-files '*.c' '*.h' '*.cl' | grep -v tests/golden/golden.h | xargs clang-format --dry-run -Werror
 }
 
+# No line is longer than 110 columns. Rows of Markdown tables cannot be broken; golden.h and chosen.py are data.
+part_lines() {
+    local long
+    long=$(git ls-files src cl include tests docs README.md CONTRIBUTING.md CHANGELOG.md |
+        grep -E '\.(c|h|cl|cpp|md|py|sh)$|CMakeLists\.txt$' | grep -vE '/golden/golden\.h$|/mutants/chosen\.py$' |
+        xargs awk 'length > 110 && !(FILENAME ~ /\.md$/ && /^\|/) { print FILENAME ":" FNR ": " length " columns" }')
+    [ -z "$long" ] || { printf '%s\n' "$long"; echo "$(echo "$long" | wc -l) lines over 110 columns"; exit 1; }
+}
+
 # Warnings are errors with gcc and clang; the header as C99, C11 and C++11.
 part_warnings() {
     needs build test check
@@ -95,17 +104,28 @@ part_warnings() {
     done
 }
 
-# What the libraries export is oclin's, and in the header.
+# What the libraries export is oclin's, and in the header; the README's table has a row for each function of the
+# header, and no other.
 part_symbols() {
     tests_built
     needs check
-    local exported foreign undeclared archived
+    local exported foreign undeclared archived declared listed differences
+    declared=$(sed -n 's/^OCLIN_API .*\(oclin_[a-z0-9_]*\)(.*/\1/p' include/oclin.h | sort)
+    listed=$(sed -n 's/^| `\(oclin_[a-z0-9_]*\)` |.*/\1/p' README.md | sort)
+    differences=$(diff <(echo "$declared") <(echo "$listed") || true)
+    [ -z "$differences" ] || { printf 'oclin.h < > table of README.md\n%s\n' "$differences"; exit 1; }
     exported=$(nm -D --defined-only build/liboclin.so | awk '{ print $3 }')
     foreign=$(echo "$exported" | grep -v '^oclin_' || true)
     undeclared=$(for s in $exported; do grep -qw "$s" include/oclin.h || echo "$s"; done)
     archived=$(nm -g --defined-only build/liboclin.a 2>/dev/null | awk 'NF == 3 { print $3 }' | grep -v '^oclin_' || true)
     [ -z "$foreign$undeclared$archived" ] || { echo "not oclin's: $foreign $undeclared $archived"; exit 1; }
-    echo "$(echo "$exported" | wc -l) symbols, all oclin_ and in the header"
+    echo "$(echo "$exported" | wc -l) symbols, all oclin_ and in the header; $(echo "$declared" | wc -l) rows in the README"
+}
+
+# Every include and every call between files of src/ goes down, or stays on its floor.
+part_floors() {
+    tests_built
+    scripts/floors.py build --list
 }
 
 # The README's other command, with one epoch, and the small examples.

@@ -1,8 +1,57 @@
 /* The layer: argument checks, its state, and the order of products in forward, backward and step. */
-#include "oclin_internal.h"
+#include "layer.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "check/random.h"
+#include "check/verify.h"
+#include "core/error.h"
+#include "core/memory.h"
+#include "ops/activation.h"
+#include "ops/product.h"
+#include "plan/additions.h"
+#include "plan/plan.h"
+#include "tensor/element.h"
+#include "tensor/uses.h"
+
+/* A forward, or an infer: z NULL. */
+struct forward_call {
+    oclin_layer *layer;
+    oclin_tensor *x, *y, *z;
+    struct oclin_roundings roundings; /* as it ran */
+    struct oclin_use uses[5];
+};
+enum { FORWARD_Z = 4 };
+
+/* A backward, a backward_step or a backward_x. */
+enum { USE_DY, USE_X, USE_Y, USE_Z, USE_DX, USE_W, USE_B, USE_DW, USE_DB, BACKWARD_USES };
+struct backward_call {
+    oclin_layer *layer;
+    oclin_saved *saved;
+    oclin_tensor *dy, *dx;
+    int step;    /* (1) and (2) become the step of w and b */
+    int x_alone; /* (3) is all that is wanted */
+    float lr;
+    struct oclin_use uses[BACKWARD_USES];
+};
+
+/* What a check needs to know of it. */
+static struct oclin_linear linear_of(const oclin_layer *l)
+{
+    return (struct oclin_linear){.ctx = l->ctx,
+                                 .in = l->in,
+                                 .out = l->out,
+                                 .activation = l->activation,
+                                 .alpha = l->alpha,
+                                 .gradient = l->gradient,
+                                 .bias = l->bias,
+                                 .w = l->w,
+                                 .b = l->b,
+                                 .dw = l->dw,
+                                 .db = l->db};
+}
 
 /* ---------------------------------------------------------------------------------- making and dropping */
 
@@ -12,7 +61,7 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
     if (n_in < 1 || n_out < 1)
         return oclin_fail(ctx, OCLIN_E_SHAPE, "a layer from %lld to %lld features: both must be at least 1",
                           (long long)n_in, (long long)n_out);
-    if ((int)o->activation < OCLIN_NONE || (int)o->activation > OCLIN_GELU)
+    if (!oclin_activation_row(o->activation))
         return oclin_fail(ctx, OCLIN_E_ARG, "activation %d is not known", (int)o->activation);
     if ((int)o->init < OCLIN_INIT_UNIFORM || (int)o->init > OCLIN_INIT_ZERO)
         return oclin_fail(ctx, OCLIN_E_ARG, "init %d is not known", (int)o->init);
@@ -20,6 +69,10 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
         return oclin_fail(ctx, OCLIN_E_ARG, "gradient %d is not known", (int)o->gradient);
     if (o->bias != 0 && o->bias != 1)
         return oclin_fail(ctx, OCLIN_E_ARG, "bias is %d, 0 or 1 is needed", o->bias);
+    if (!(o->alpha != 0) || isinf(o->alpha))
+        return oclin_fail(ctx, OCLIN_E_ARG, "alpha is %g, a finite number that is not 0 is needed",
+                          (double)o->alpha);
+    if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
     if (!o->bias && (o->b || o->db))
         return oclin_fail(ctx, OCLIN_E_ARG, "b or db is given to a layer without bias");
     return OCLIN_OK;
@@ -28,23 +81,15 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
 static oclin_status check_given(oclin_context *ctx, int64_t n_in, int64_t n_out,
                                 const struct oclin_layer_options *o)
 {
-    const struct {
-        oclin_tensor *t;
-        const char *name;
-        int64_t rows, cols;
-    } given[] = {
-        {o->w, "w", n_out, n_in}, {o->b, "b", 1, n_out}, {o->dw, "dw", n_out, n_in}, {o->db, "db", 1, n_out}};
-    for (int i = 0; i < 4; i++) {
-        if (!given[i].t) continue;
-        OCLIN_TRY(
-            oclin_tensor_check(ctx, given[i].t, given[i].name, OCLIN_F32, given[i].rows, given[i].cols));
-        if (!given[i].t->readable)
+    const struct oclin_use given[] = {
+        {o->w, "w", OCLIN_F32, n_out, n_in, OCLIN_APART}, /* w and b may serve for inference: who writes */
+        {o->b, "b", OCLIN_F32, 1, n_out, OCLIN_APART},    /* them asks */
+        {o->dw, "dw", OCLIN_F32, n_out, n_in, OCLIN_WRITES},
+        {o->db, "db", OCLIN_F32, 1, n_out, OCLIN_WRITES}};
+    OCLIN_TRY(oclin_uses_check(ctx, given, 4));
+    for (int i = 0; i < 4; i++)
+        if (given[i].tensor && !given[i].tensor->readable)
             return oclin_fail(ctx, OCLIN_E_ARG, "%s lies in a CL_MEM_WRITE_ONLY buffer", given[i].name);
-        const int is_parameter = i < 2; /* those may serve for inference: who writes them asks */
-        if (!is_parameter) OCLIN_TRY(oclin_tensor_check_writable(ctx, given[i].t, given[i].name));
-        for (int j = 0; j < i; j++)
-            OCLIN_TRY(oclin_tensor_check_apart(ctx, given[i].t, given[i].name, given[j].t, given[j].name));
-    }
     return OCLIN_OK;
 }
 
@@ -55,7 +100,7 @@ static oclin_status initialise(oclin_layer *l, cl_command_queue queue, oclin_ten
     enum { PIECE = 1 << 16 };
     const double limit = 1.0 / sqrt((double)l->in);
     const int64_t n = t->rows * t->cols;
-    float *piece = malloc(PIECE * sizeof *piece);
+    float *piece = malloc(PIECE * sizeof *piece); /* parameters are f32 */
     if (!piece) return oclin_fail(l->ctx, OCLIN_E_MEMORY, "no host memory for initial parameters");
     cl_int error = CL_SUCCESS;
     for (int64_t first = 0; first < n && !error; first += PIECE) {
@@ -189,6 +234,7 @@ oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t
     l->in = n_in;
     l->out = n_out;
     l->activation = o.activation;
+    l->alpha = oclin_activation_alpha(o.activation, o.alpha);
     l->gradient = o.gradient;
     l->bias = o.bias;
     const oclin_status status = set_up(l, &o);
@@ -234,6 +280,12 @@ void oclin_saved_destroy(oclin_saved *s)
     free(s);
 }
 
+/* Where the derivative is taken from z. */
+static int keeps_z(const oclin_layer *l)
+{
+    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Z;
+}
+
 static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
 {
     return z && z->rows >= batch && z->cols == l->out;
@@ -243,11 +295,11 @@ static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
  * replaces it: a larger one waits beside it. */
 static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 {
-    if (l->activation != OCLIN_GELU || batch == 0) return OCLIN_OK;
+    if (!keeps_z(l) || batch == 0) return OCLIN_OK;
     if (holds(s->z, l, batch) || holds(s->larger_z, l, batch)) return OCLIN_OK;
     oclin_tensor *z;
     OCLIN_TRY(oclin_tensor_make(&z, l->ctx, OCLIN_F32, batch, l->out));
-    oclin_log(l->ctx, "z of a GELU layer grows to %lld x %lld", (long long)batch, (long long)l->out);
+    oclin_log(l->ctx, "z of a layer grows to %lld x %lld", (long long)batch, (long long)l->out);
     oclin_tensor_destroy(s->larger_z);
     s->larger_z = z;
     return OCLIN_OK;
@@ -256,7 +308,7 @@ static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 /* The z that a forward with this batch writes; NULL if it keeps none. */
 static oclin_tensor *z_for(const oclin_layer *l, const oclin_saved *s, int64_t batch)
 {
-    if (l->activation != OCLIN_GELU || batch == 0) return NULL;
+    if (!keeps_z(l) || batch == 0) return NULL;
     return holds(s->z, l, batch) ? s->z : s->larger_z;
 }
 
@@ -272,7 +324,7 @@ static void adopt_z(oclin_saved *s, const oclin_tensor *z)
 /* The pre-activation is not needed where the derivative can be had from y. */
 static int needs_y(const oclin_layer *l)
 {
-    return l->activation == OCLIN_RELU || l->activation == OCLIN_SIGMOID || l->activation == OCLIN_TANH;
+    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Y;
 }
 
 static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, oclin_tensor *y)
@@ -289,13 +341,14 @@ static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, ocli
     oclin_tensor_destroy(old_y);
 }
 
-static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s)
+/* needs_x: dX alone does not. */
+static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s, int needs_x)
 {
     oclin_context *ctx = l->ctx;
     if (s->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "saved belongs to another context");
     if (s->layer == 0) return oclin_fail(ctx, OCLIN_E_STATE, "backward before forward: nothing is saved yet");
     if (s->layer != l->id) return oclin_fail(ctx, OCLIN_E_STATE, "saved was filled by another layer");
-    if (s->x->version != s->x_version)
+    if (needs_x && s->x->version != s->x_version)
         return oclin_fail(ctx, OCLIN_E_STATE,
                           "x was written %llu times since the forward that backward belongs to",
                           (unsigned long long)(s->x->version - s->x_version));
@@ -312,99 +365,87 @@ static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s)
 
 /* --------------------------------------------------------------------------------------- forward, infer */
 
-static oclin_status check_parameters(const oclin_layer *l)
+/* Begins a public call on a layer. */
+static oclin_status enter(const oclin_layer *l)
 {
-    OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->w, "w"));
-    return l->b ? oclin_tensor_check_readable(l->ctx, l->b, "b") : OCLIN_OK;
+    return l ? oclin_enter(l->ctx) : OCLIN_E_ARG;
 }
 
-/* Before w and b are updated. */
-static oclin_status check_updatable(const oclin_layer *l)
+static oclin_status enter_saved(const oclin_layer *l, const oclin_saved *saved)
 {
-    OCLIN_TRY(oclin_tensor_check_writable(l->ctx, l->w, "w"));
-    return l->b ? oclin_tensor_check_writable(l->ctx, l->b, "b") : OCLIN_OK;
+    OCLIN_TRY(enter(l));
+    return saved ? OCLIN_OK : oclin_fail(l->ctx, OCLIN_E_ARG, "saved is NULL");
 }
 
-static oclin_status check_forward(const oclin_layer *l, const oclin_tensor *x, const oclin_tensor *y)
+static oclin_status check_forward(struct forward_call *call)
 {
-    oclin_context *ctx = l->ctx;
-    if (!x || !y) return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", x ? "y" : "x");
-    OCLIN_TRY(oclin_tensor_check(ctx, x, "x", OCLIN_F32, x->rows, l->in));
-    OCLIN_TRY(oclin_tensor_check(ctx, y, "y", OCLIN_F32, x->rows, l->out));
-    OCLIN_TRY(oclin_tensor_check_writable(ctx, y, "y"));
-    OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", x, "x"));
-    OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", l->w, "w"));
-    OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", l->b, "b"));
-    OCLIN_TRY(oclin_tensor_check_readable(ctx, x, "x"));
-    return check_parameters(l);
-}
-
-/* Zeros that are only marked reach memory before any of these is read. */
-static oclin_status settle_all(oclin_tensor *const *tensors, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (tensors[i]) OCLIN_TRY(oclin_tensor_settle(tensors[i]));
-    return OCLIN_OK;
+    const oclin_layer *l = call->layer;
+    oclin_tensor *x = call->x, *y = call->y;
+    if (!x || !y) return oclin_fail(l->ctx, OCLIN_E_ARG, "%s is NULL", x ? "y" : "x");
+    const struct oclin_use uses[] = {{x, "x", OCLIN_F32, x->rows, l->in, OCLIN_READS},
+                                     {y, "y", OCLIN_F32, x->rows, l->out, OCLIN_WRITES},
+                                     {l->w, "w", OCLIN_F32, l->out, l->in, OCLIN_READS},
+                                     {l->b, "b", OCLIN_F32, 1, l->out, OCLIN_READS}};
+    memcpy(call->uses, uses, sizeof uses);
+    return oclin_uses_check(l->ctx, uses, FORWARD_Z);
 }
 
 /* Z = X W^T + 1 b^T, Y = act(Z); z may be NULL. */
-static oclin_status run_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z,
-                                struct oclin_roundings *roundings)
+static oclin_status run_forward(struct forward_call *call)
 {
+    oclin_layer *l = call->layer;
     oclin_context *ctx = l->ctx;
-    struct oclin_product p = {.id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .scale = 1.0f};
-    p.a = oclin_operand_of(x);
+    struct oclin_product p = {
+        .id = OCLIN_KERNEL_FORWARD, .activation = l->activation, .alpha = l->alpha, .scale = 1.0f};
+    p.a = oclin_operand_of(call->x);
     p.b = oclin_operand_of(l->w);
-    p.c = oclin_operand_of(y);
-    p.v = oclin_operand_of(l->b);
-    p.z = oclin_operand_of(z);
-    p.m = x->rows;
+    p.c = oclin_operand_of(call->y);
+    p.bias = oclin_operand_of(l->b);
+    p.z = oclin_operand_of(call->z);
+    p.m = call->x->rows;
     p.n = l->out;
     p.k = l->in;
-    p.flags = (l->bias ? OCLIN_FLAG_BIAS : 0) | (z ? OCLIN_FLAG_KEEP_Z : 0);
+    p.flags = (l->bias ? OCLIN_FLAG_BIAS : 0) | (call->z ? OCLIN_FLAG_KEEP_Z : 0);
     OCLIN_TRY(oclin_product_prepare(ctx, &p));
-    roundings->y = oclin_additions(&p, &p.plan, OCLIN_SUM_OF_PRODUCTS);
-    OCLIN_TRY(settle_all((oclin_tensor *[]){x, l->w, l->b}, 3));
-    OCLIN_TRY(oclin_tensor_settle_others(y));
+    call->roundings.y = oclin_additions(&p, &p.plan, OCLIN_SUM_OF_PRODUCTS);
+    OCLIN_TRY(oclin_uses_settle(call->uses, FORWARD_Z + 1));
     const oclin_status status = oclin_product_enqueue(ctx, &p);
-    oclin_tensor_written(y, status);
-    if (z) oclin_tensor_written(z, status);
+    oclin_uses_written(call->uses, FORWARD_Z + 1, status);
     return status;
 }
 
-/* The check after the operation. Where it cannot read back, the call has failed while it ran. */
-static oclin_status verified_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_tensor *z,
-                                     const struct oclin_roundings *roundings)
+static oclin_status verified_forward(const struct forward_call *call)
 {
-    if (!l->ctx->verify || x->rows == 0) return OCLIN_OK;
-    const oclin_status status = oclin_verify_forward(l, x, y, z, roundings);
-    if (status == OCLIN_E_CL) oclin_tensor_written(y, status);
-    if (status == OCLIN_E_CL && z) oclin_tensor_written(z, status);
-    return status;
+    if (!call->layer->ctx->verify || call->x->rows == 0) return OCLIN_OK;
+    const struct oclin_linear linear = linear_of(call->layer);
+    return oclin_uses_verified(call->uses, FORWARD_Z + 1,
+                               oclin_verify_forward(&linear, call->x, call->y, call->z, &call->roundings));
 }
 
 oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
-    OCLIN_TRY(check_forward(l, x, y));
+    OCLIN_TRY(enter(l));
+    struct forward_call call = {.layer = l, .x = x, .y = y};
+    OCLIN_TRY(check_forward(&call));
     if (x->rows == 0) return OCLIN_OK;
-    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, x->rows));
-    struct oclin_roundings roundings;
-    OCLIN_TRY(run_forward(l, x, y, NULL, &roundings));
-    return verified_forward(l, x, y, NULL, &roundings);
+    const struct oclin_linear linear = linear_of(l);
+    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(&linear, x->rows));
+    OCLIN_TRY(run_forward(&call));
+    return verified_forward(&call);
 }
 
 static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *s)
 {
-    OCLIN_TRY(check_forward(l, x, y));
+    struct forward_call call = {.layer = l, .x = x, .y = y};
+    OCLIN_TRY(check_forward(&call));
     if (s->ctx != l->ctx) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved belongs to another context");
     OCLIN_TRY(need_z(l, s, x->rows));
-    oclin_tensor *z = z_for(l, s, x->rows);
-    struct oclin_roundings roundings;
-    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(l, z ? z->rows : x->rows));
+    oclin_tensor *z = call.z = z_for(l, s, x->rows);
+    call.uses[FORWARD_Z] = oclin_use_as_it_is(z, "z", OCLIN_WRITES);
+    const struct oclin_linear linear = linear_of(l);
+    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(&linear, z ? z->rows : x->rows));
     if (x->rows > 0) {
-        const oclin_status status = run_forward(l, x, y, z, &roundings);
+        const oclin_status status = run_forward(&call);
         if (status != OCLIN_OK) {
             if (z && z == s->z && z->unspecified) s->layer = 0; /* what it held is lost */
             return status;
@@ -412,87 +453,70 @@ static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oc
     }
     adopt_z(s, z);
     remember(l, s, x, y);
-    return verified_forward(l, x, y, z, &roundings);
+    return verified_forward(&call);
 }
 
 oclin_status oclin_layer_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(enter(l));
     return forward(l, x, y, l->saved);
 }
 
 oclin_status oclin_layer_forward_saved(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *saved)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
-    if (!saved) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved is NULL");
+    OCLIN_TRY(enter_saved(l, saved));
     return forward(l, x, y, saved);
 }
 
-/* -------------------------------------------------------------------------------------- backward, and step
- */
+/* -------------------------------------------------------------------------------------------- backward */
 
 static int is_cleared(const oclin_tensor *gradient)
 {
     return !gradient || gradient->cleared;
 }
 
-static oclin_status check_apart_from_all(const oclin_layer *l, const oclin_saved *s, const oclin_tensor *dy,
-                                         const oclin_tensor *out, const char *name)
-{
-    const struct {
-        const oclin_tensor *t;
-        const char *name;
-    } inputs[] = {{dy, "dy"}, {s->x, "x"}, {s->y, "y"}, {s->z, "z"}};
-    for (int i = 0; i < 4; i++)
-        OCLIN_TRY(oclin_tensor_check_apart(l->ctx, out, name, inputs[i].t, inputs[i].name));
-    return OCLIN_OK;
-}
-
-static oclin_status check_dx(const oclin_layer *l, const oclin_saved *s, const oclin_tensor *dy,
-                             const oclin_tensor *dx)
-{
-    oclin_context *ctx = l->ctx;
-    OCLIN_TRY(oclin_tensor_check(ctx, dx, "dx", OCLIN_F32, s->batch, l->in));
-    OCLIN_TRY(oclin_tensor_check_writable(ctx, dx, "dx"));
-    OCLIN_TRY(check_apart_from_all(l, s, dy, dx, "dx"));
-    OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->w, "w"));
-    OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->b, "b"));
-    OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->dw, "dw"));
-    return oclin_tensor_check_apart(ctx, dx, "dx", l->db, "db");
-}
-
-static oclin_status check_backward(const struct oclin_backward_call *call)
+/* A backward writes dw and db: it adds to both where one of them is not cleared. A step writes w and b. */
+static void set_uses(struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     const oclin_saved *s = call->saved;
-    oclin_context *ctx = l->ctx;
+    const int adds = !is_cleared(l->dw) || !is_cleared(l->db), x_alone = call->x_alone;
+    const int gradients = call->step || x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES;
+    const int parameters = call->step ? OCLIN_ADDS : OCLIN_READS;
+    oclin_tensor *z = keeps_z(l) && s->batch > 0 ? s->z : NULL;
+    const struct oclin_use uses[] = {[USE_DY] = {call->dy, "dy", OCLIN_F32, s->batch, l->out, OCLIN_READS},
+                                     [USE_X] = oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS),
+                                     [USE_Y] = oclin_use_as_it_is(s->y, "y", OCLIN_READS),
+                                     [USE_Z] = oclin_use_as_it_is(z, "z", OCLIN_READS),
+                                     [USE_DX] = {call->dx, "dx", OCLIN_F32, s->batch, l->in, OCLIN_WRITES},
+                                     [USE_W] = {l->w, "w", OCLIN_F32, l->out, l->in, parameters},
+                                     [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, x_alone ? 0 : parameters},
+                                     [USE_DW] = {l->dw, "dw", OCLIN_F32, l->out, l->in, gradients},
+                                     [USE_DB] = {l->db, "db", OCLIN_F32, 1, l->out, gradients}};
+    memcpy(call->uses, uses, sizeof uses);
+}
+
+static oclin_status check_backward(struct backward_call *call)
+{
+    oclin_context *ctx = call->layer->ctx;
     if (!call->dy) return oclin_fail(ctx, OCLIN_E_ARG, "dy is NULL");
-    OCLIN_TRY(check_saved(l, s));
-    OCLIN_TRY(oclin_tensor_check(ctx, call->dy, "dy", OCLIN_F32, s->batch, l->out));
-    OCLIN_TRY(oclin_tensor_check_readable(ctx, call->dy, "dy"));
-    OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));
-    if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));
-    if (l->activation == OCLIN_GELU && s->batch > 0) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->z, "z"));
-    if (call->dx) OCLIN_TRY(check_dx(l, s, call->dy, call->dx));
-    /* what (1) and (2) write: the gradients, or the parameters themselves */
-    OCLIN_TRY(check_apart_from_all(l, s, call->dy, call->step ? l->w : l->dw, call->step ? "w" : "dw"));
-    OCLIN_TRY(check_apart_from_all(l, s, call->dy, call->step ? l->b : l->db, call->step ? "b" : "db"));
-    return check_parameters(l);
+    OCLIN_TRY(check_saved(call->layer, call->saved, !call->x_alone));
+    set_uses(call);
+    return oclin_uses_check(ctx, call->uses, BACKWARD_USES);
 }
 
 /* The operand of both products that carries dZ: dY with what its derivative is taken from. */
-static void set_grad_z(struct oclin_product *p, const struct oclin_backward_call *call)
+static void set_grad_z(struct oclin_product *p, const struct backward_call *call)
 {
     const oclin_saved *s = call->saved;
     p->activation = call->layer->activation;
+    p->alpha = call->layer->alpha;
     p->a = oclin_operand_of(call->dy);
-    p->s = oclin_operand_of(p->activation == OCLIN_GELU ? s->z : s->y);
+    p->s = oclin_operand_of(keeps_z(call->layer) ? s->z : s->y);
 }
 
 /* (3) dX = dZ W */
-static struct oclin_product product_dx(const struct oclin_backward_call *call)
+static struct oclin_product product_dx(const struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     struct oclin_product p = {
@@ -504,7 +528,7 @@ static struct oclin_product product_dx(const struct oclin_backward_call *call)
 }
 
 /* (1) dW += dZ^T X and (2) db += column sums of dZ, or the step with them */
-static struct oclin_product product_dw(const struct oclin_backward_call *call)
+static struct oclin_product product_dw(const struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     const int64_t batch = call->saved->batch;
@@ -512,7 +536,7 @@ static struct oclin_product product_dw(const struct oclin_backward_call *call)
     set_grad_z(&p, call);
     p.b = oclin_operand_of(call->saved->x);
     p.c = oclin_operand_of(call->step ? l->w : l->dw);
-    p.v = oclin_operand_of(call->step ? l->b : l->db);
+    p.db = oclin_operand_of(call->step ? l->b : l->db);
     p.scale = l->gradient == OCLIN_GRAD_MEAN ? (float)(1.0 / (double)batch) : 1.0f;
     p.flags = l->bias ? OCLIN_FLAG_BIAS : 0;
     if (call->step)
@@ -522,54 +546,31 @@ static struct oclin_product product_dw(const struct oclin_backward_call *call)
     return p;
 }
 
-/* Whether (1), (2) or the step with them are wanted: a step of 0 changes nothing. */
-static int wants_dw(const struct oclin_backward_call *call)
-{
-    return !call->step || call->lr != 0.0f;
-}
-
 /* All three in one pass over W. */
-static struct oclin_product product_grads(const struct oclin_backward_call *call,
-                                          const struct oclin_product *dw)
+static struct oclin_product product_grads(const struct backward_call *call, const struct oclin_product *dw)
 {
     struct oclin_product p = product_dx(call);
     p.id = OCLIN_KERNEL_GRADS;
     p.flags = call->dx ? OCLIN_FLAG_DX : 0;
     if (!call->dx) p.c = dw->c; /* some valid buffer */
     p.x = dw->b;
-    p.z = dw->c;
-    p.v = dw->v;
+    p.dw = dw->c;
+    p.db = dw->db;
     p.scale = dw->scale;
     p.lr = dw->lr;
-    if (wants_dw(call)) p.flags |= OCLIN_FLAG_DW | dw->flags;
+    if (!call->x_alone) p.flags |= OCLIN_FLAG_DW | dw->flags;
     return p;
 }
 
-/* The gradients that are overwritten need no zeros; those that are added to, and everything that is read, do.
- */
-static oclin_status settle_backward(const struct oclin_backward_call *call, const struct oclin_product *dw)
+static void dx_written(const struct backward_call *call, oclin_status status)
 {
-    oclin_layer *l = call->layer;
-    oclin_saved *s = call->saved;
-    OCLIN_TRY(settle_all((oclin_tensor *[]){call->dy, s->x, s->y, l->w, l->b}, 5));
-    if (call->dx) OCLIN_TRY(oclin_tensor_settle_others(call->dx));
-    if (call->step) return OCLIN_OK;
-    if (dw->flags & OCLIN_FLAG_ACCUMULATE) return settle_all((oclin_tensor *[]){l->dw, l->db}, 2);
-    OCLIN_TRY(oclin_tensor_settle_others(l->dw));
-    return l->db ? oclin_tensor_settle_others(l->db) : OCLIN_OK;
+    oclin_uses_written(&call->uses[USE_DX], 1, status);
 }
 
-static void dx_written(const struct oclin_backward_call *call, oclin_status status)
+/* The gradients, or the parameters. */
+static void dw_written(const struct backward_call *call, oclin_status status)
 {
-    if (call->dx) oclin_tensor_written(call->dx, status);
-}
-
-static void dw_written(const struct oclin_backward_call *call, oclin_status status)
-{
-    oclin_layer *l = call->layer;
-    if (!wants_dw(call)) return;
-    oclin_tensor_written(call->step ? l->w : l->dw, status);
-    if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);
+    oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W, status);
 }
 
 /* What a prepared dW, or one pass, does to the sums of dW and db. */
@@ -581,28 +582,30 @@ static void note_dw(struct oclin_roundings *roundings, const struct oclin_produc
 }
 
 /* dX first: it needs the old W. */
-static oclin_status run_two_products(const struct oclin_backward_call *call, struct oclin_product *dw,
+static oclin_status run_two_products(const struct backward_call *call, struct oclin_product *dw,
                                      struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dx;
-    OCLIN_TRY(oclin_product_prepare(ctx, dw));
-    note_dw(roundings, dw);
+    if (!call->x_alone) {
+        OCLIN_TRY(oclin_product_prepare(ctx, dw));
+        note_dw(roundings, dw);
+    }
     if (call->dx) {
         dx = product_dx(call);
         OCLIN_TRY(oclin_product_prepare(ctx, &dx));
         roundings->dx = oclin_additions(&dx, &dx.plan, OCLIN_SUM_OF_PRODUCTS);
     }
-    OCLIN_TRY(settle_backward(call, dw));
+    OCLIN_TRY(oclin_uses_settle(call->uses, BACKWARD_USES));
     oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
-    if (status != OCLIN_OK || !wants_dw(call)) return status;
+    if (status != OCLIN_OK || call->x_alone) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     return status;
 }
 
-static oclin_status run_backward(const struct oclin_backward_call *call, struct oclin_roundings *roundings)
+static oclin_status run_backward(const struct backward_call *call, struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
     struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
@@ -620,39 +623,44 @@ static oclin_status run_backward(const struct oclin_backward_call *call, struct 
     OCLIN_TRY(prepared);
     note_dw(roundings, &grads);
     roundings->dx = oclin_additions(&grads, &grads.plan, OCLIN_SUM_OF_PRODUCTS);
-    OCLIN_TRY(settle_backward(call, &dw));
+    OCLIN_TRY(oclin_uses_settle(call->uses, BACKWARD_USES));
     const oclin_status status = oclin_product_enqueue(ctx, &grads);
     dx_written(call, status);
     dw_written(call, status);
     return status;
 }
 
-static oclin_status verified_backward(const struct oclin_backward_call *call)
+static oclin_status verified_backward(const struct backward_call *call)
 {
     const int verify = call->layer->ctx->verify;
     const oclin_saved *s = call->saved;
+    struct oclin_backward_check check = {.layer = linear_of(call->layer),
+                                         .batch = s->batch,
+                                         .x = s->x,
+                                         .s = keeps_z(call->layer) ? s->z : s->y,
+                                         .dy = call->dy,
+                                         .dx = call->dx,
+                                         .step = call->step,
+                                         .lr = call->lr};
+    if (call->x_alone) check.x = check.layer.b = check.layer.dw = check.layer.db = NULL; /* not to be read */
     struct oclin_before before;
     struct oclin_roundings roundings;
     /* z may have room for a larger batch; one that another layer has left in the state is not read */
-    const int64_t z_rows = call->layer->activation == OCLIN_GELU && s->z ? s->z->rows : 0;
-    if (verify) OCLIN_TRY(oclin_verify_before(call->layer, z_rows > s->batch ? z_rows : s->batch, &before));
+    const int64_t z_rows = keeps_z(call->layer) && s->z ? s->z->rows : 0;
+    if (verify) OCLIN_TRY(oclin_verify_before(&check.layer, z_rows > s->batch ? z_rows : s->batch, &before));
     OCLIN_TRY(run_backward(call, &roundings));
-    const oclin_status status = verify ? oclin_verify_backward(call, &before, &roundings) : OCLIN_OK;
-    if (status == OCLIN_E_CL) {
-        dx_written(call, status);
-        dw_written(call, status);
-    }
-    return status;
+    if (!verify) return OCLIN_OK;
+    return oclin_uses_verified(call->uses, BACKWARD_USES, oclin_verify_backward(&check, &before, &roundings));
 }
 
 static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
 {
-    const struct oclin_backward_call call = {l, s, dy, dx, 0, 0.0f};
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx};
     OCLIN_TRY(check_backward(&call));
     OCLIN_TRY(need_dw(l));
     OCLIN_TRY(need_db(l));
-    if (!l->dw->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));
-    if (l->db && !l->db->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->db, "db"));
+    call.uses[USE_DW].tensor = l->dw; /* a new one is cleared, as none was */
+    call.uses[USE_DB].tensor = l->db;
     if (s->batch > 0) OCLIN_TRY(verified_backward(&call));
     l->computed = 1;
     return OCLIN_OK;
@@ -660,18 +668,36 @@ static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
 
 oclin_status oclin_layer_backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(enter(l));
     return backward(l, dy, dx, l->saved);
 }
 
 oclin_status oclin_layer_backward_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                         oclin_saved *saved)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
-    if (!saved) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved is NULL");
+    OCLIN_TRY(enter_saved(l, saved));
     return backward(l, dy, dx, saved);
+}
+
+static oclin_status backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
+{
+    if (!dx) return oclin_fail(l->ctx, OCLIN_E_ARG, "dx is NULL");
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .x_alone = 1};
+    OCLIN_TRY(check_backward(&call));
+    return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
+}
+
+oclin_status oclin_layer_backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx)
+{
+    OCLIN_TRY(enter(l));
+    return backward_x(l, dy, dx, l->saved);
+}
+
+oclin_status oclin_layer_backward_x_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                          oclin_saved *saved)
+{
+    OCLIN_TRY(enter_saved(l, saved));
+    return backward_x(l, dy, dx, saved);
 }
 
 static oclin_status check_lr(oclin_context *ctx, float lr)
@@ -685,35 +711,30 @@ static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor
                                   oclin_saved *s)
 {
     OCLIN_TRY(check_lr(l->ctx, lr));
-    OCLIN_TRY(check_updatable(l));
     if (!is_cleared(l->dw) || !is_cleared(l->db))
         return oclin_fail(l->ctx, OCLIN_E_STATE,
                           "backward_step needs cleared gradients; call oclin_layer_zero_grad first");
-    const struct oclin_backward_call call = {l, s, dy, dx, 1, lr};
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .step = 1, .lr = lr};
     OCLIN_TRY(check_backward(&call));
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
 
 oclin_status oclin_layer_backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(enter(l));
     return backward_step(l, dy, dx, lr, l->saved);
 }
 
 oclin_status oclin_layer_backward_step_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr,
                                              oclin_saved *saved)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
-    if (!saved) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved is NULL");
+    OCLIN_TRY(enter_saved(l, saved));
     return backward_step(l, dy, dx, lr, saved);
 }
 
 oclin_status oclin_layer_zero_grad(oclin_layer *l)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(enter(l));
     OCLIN_TRY(before_clearing(l));
     if (l->dw) OCLIN_TRY(clear_gradient(l->dw, &l->dw_version));
     return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;
@@ -725,47 +746,54 @@ static int has_gradient(const oclin_layer *l)
            (l->db && l->db->version != l->db_version);
 }
 
-/* The steps of w and b; a gradient that is cleared changes nothing. Both are prepared before either is
- * enqueued. */
-static oclin_status run_step(oclin_layer *l, float lr)
+/* The steps of n / 2 parameters: a parameter, and its gradient. All are prepared before one is enqueued. */
+static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, int n, float lr)
 {
-    struct oclin_step all[] = {{.w = l->w, .dw = l->dw, .lr = lr}, {.w = l->b, .dw = l->db, .lr = lr}};
-    for (int i = 0; i < 2; i++) {
-        if (!all[i].dw || all[i].dw->cleared || lr == 0.0f) all[i].w = NULL;
-        if (all[i].w) OCLIN_TRY(oclin_step_prepare(l->ctx, &all[i]));
+    struct oclin_step steps[2];
+    int enqueued = 0;
+    for (int i = 0; i < n; i += 2) {
+        steps[i / 2] = (struct oclin_step){.w = uses[i].tensor, .dw = uses[i + 1].tensor, .lr = lr};
+        OCLIN_TRY(oclin_step_prepare(ctx, &steps[i / 2]));
     }
-    for (int i = 0; i < 2; i++)
-        if (all[i].w) OCLIN_TRY(settle_all((oclin_tensor *[]){all[i].dw, all[i].w}, 2));
-    for (int i = 0; i < 2; i++) {
-        if (!all[i].w) continue;
-        const oclin_status status = oclin_step_enqueue(l->ctx, &all[i]);
-        /* nobody knows whether a step that failed has moved w already */
-        for (int j = status == OCLIN_OK ? i : 0; j <= i; j++)
-            if (all[j].w) oclin_tensor_written(all[j].w, status);
-        OCLIN_TRY(status);
+    OCLIN_TRY(oclin_uses_settle(uses, n));
+    oclin_status status = OCLIN_OK;
+    for (; enqueued < n && status == OCLIN_OK; enqueued += 2)
+        status = oclin_step_enqueue(ctx, &steps[enqueued / 2]);
+    /* where the second one failed, nobody knows whether the first has moved its parameter already */
+    oclin_uses_written(uses, enqueued, status);
+    return status;
+}
+
+/* A gradient that is cleared, or is not there, changes nothing: of the pairs the others stay. */
+static int drop_cleared(struct oclin_use *uses, int n)
+{
+    int left = 0;
+    for (int i = 0; i < n; i += 2) {
+        if (is_cleared(uses[i + 1].tensor)) continue;
+        uses[left++] = uses[i];
+        uses[left++] = uses[i + 1];
     }
-    return OCLIN_OK;
+    return left;
 }
 
 oclin_status oclin_layer_step(oclin_layer *l, float lr)
 {
-    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(enter(l));
     oclin_context *ctx = l->ctx;
-    OCLIN_TRY(oclin_enter(ctx));
     OCLIN_TRY(check_lr(ctx, lr));
-    OCLIN_TRY(check_updatable(l));
+    struct oclin_use uses[] = {{l->w, "w", OCLIN_F32, l->out, l->in, OCLIN_ADDS},
+                               {l->dw, "dw", OCLIN_F32, l->out, l->in, OCLIN_READS},
+                               {l->b, "b", OCLIN_F32, 1, l->out, OCLIN_ADDS},
+                               {l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}};
+    OCLIN_TRY(oclin_uses_check(ctx, uses, 4));
     if (!has_gradient(l))
         return oclin_fail(ctx, OCLIN_E_STATE, "step before any gradient was computed or written");
-    OCLIN_TRY(check_parameters(l));
-    if (l->dw) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->dw, "dw"));
-    if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));
+    const struct oclin_linear linear = linear_of(l);
     struct oclin_before before;
-    if (ctx->verify) OCLIN_TRY(oclin_verify_before(l, 0, &before));
-    OCLIN_TRY(run_step(l, lr));
-    const oclin_status status = ctx->verify ? oclin_verify_step(l, lr, &before) : OCLIN_OK;
-    if (status == OCLIN_E_CL) oclin_tensor_written(l->w, status);
-    if (status == OCLIN_E_CL && l->b) oclin_tensor_written(l->b, status);
-    return status;
+    if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, &before));
+    const int n = drop_cleared(uses, 4);
+    OCLIN_TRY(run_step(ctx, uses, n, lr));
+    return ctx->verify ? oclin_uses_verified(uses, n, oclin_verify_step(&linear, lr, &before)) : OCLIN_OK;
 }
 
 /* -------------------------------------------------------------------------------------- access, workspace */
@@ -817,7 +845,7 @@ static int64_t products_scratch(const oclin_layer *l, int64_t batch, int product
 
 static int64_t z_bytes(const oclin_layer *l, int64_t batch)
 {
-    return l->activation == OCLIN_GELU ? batch * l->out * (int64_t)sizeof(float) : 0;
+    return keeps_z(l) ? batch * l->out * oclin_element_bytes(OCLIN_F32) : 0;
 }
 
 static oclin_status check_batch(const oclin_layer *l, int64_t batch)
@@ -834,14 +862,13 @@ static oclin_status check_batch(const oclin_layer *l, int64_t batch)
 
 static oclin_status check_workspace(const oclin_layer *l, int64_t batch, const int64_t *bytes)
 {
-    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(enter(l));
     if (!bytes) return oclin_fail(l->ctx, OCLIN_E_ARG, "the address for the bytes is NULL");
     return check_batch(l, batch);
 }
 
 oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t *bytes)
 {
-    if (!l) return OCLIN_E_ARG;
     OCLIN_TRY(check_workspace(l, batch, bytes));
     *bytes = z_bytes(l, batch) + products_scratch(l, batch, 3);
     return OCLIN_OK;
@@ -860,9 +887,8 @@ static int64_t additions_of(const oclin_layer *l, enum oclin_kernel_id id, struc
 oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, int64_t batch,
                                    int64_t *additions)
 {
-    if (!l) return OCLIN_E_ARG;
+    OCLIN_TRY(enter(l));
     oclin_context *ctx = l->ctx;
-    OCLIN_TRY(oclin_enter(ctx));
     if (!additions) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the additions is NULL");
     if ((int)result < OCLIN_RESULT_Y || (int)result > OCLIN_RESULT_DB)
         return oclin_fail(ctx, OCLIN_E_ARG, "result %d is not known", (int)result);
@@ -884,7 +910,6 @@ oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, in
 
 oclin_status oclin_layer_workspace_infer(const oclin_layer *l, int64_t batch, int64_t *bytes)
 {
-    if (!l) return OCLIN_E_ARG;
     OCLIN_TRY(check_workspace(l, batch, bytes));
     *bytes = products_scratch(l, batch, 1);
     return OCLIN_OK;
@@ -892,16 +917,14 @@ oclin_status oclin_layer_workspace_infer(const oclin_layer *l, int64_t batch, in
 
 oclin_status oclin_layer_reserve_infer(oclin_layer *l, int64_t batch)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(enter(l));
     OCLIN_TRY(check_batch(l, batch));
     return oclin_scratch(l->ctx, products_scratch(l, batch, 1), "a layer");
 }
 
 oclin_status oclin_layer_reserve_step(oclin_layer *l, int64_t batch)
 {
-    if (!l) return OCLIN_E_ARG;
-    OCLIN_TRY(oclin_enter(l->ctx));
+    OCLIN_TRY(enter(l));
     OCLIN_TRY(check_batch(l, batch));
     OCLIN_TRY(need_z(l, l->saved, batch));
     return oclin_scratch(l->ctx, products_scratch(l, batch, 3), "a layer");

@@ -1,7 +1,15 @@
 /* The losses: checks, and their two launches: rows, then the sum over rows. */
-#include "oclin_internal.h"
+#include "check/verify.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "plan/additions.h"
+#include "plan/plan.h"
+#include "tensor/element.h"
+#include "tensor/uses.h"
 
 /* Scratch: a float (row loss) and an int (row correct) for every row. */
 static int64_t scratch_bytes(int64_t batch)
@@ -34,7 +42,7 @@ oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, int64_t *add
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
     if (!additions) return oclin_fail(ctx, OCLIN_E_ARG, "the address for the additions is NULL");
-    if (cols < 1 || cols > INT64_MAX / (int64_t)sizeof(float))
+    if (cols < 1 || cols > INT64_MAX / oclin_element_bytes(OCLIN_F32))
         return oclin_fail(ctx, OCLIN_E_SHAPE, "a row of %lld columns is too short, or larger than any memory",
                           (long long)cols);
     oclin_plan_rows(ctx, 1, cols, OCLIN_LARGEST_GROUP, &plan);
@@ -56,45 +64,24 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
     return OCLIN_OK;
 }
 
-struct named {
-    oclin_tensor *t;
-    const char *name;
-    oclin_dtype dtype;
-    int64_t rows, cols;
-    int output, accumulated;
-};
+/* The operands of a call. What the row kernels write is one row, what the sum of the rows writes two. */
+enum { USE_Y, USE_TARGET, USE_DY, USE_LOSS, USE_CORRECT, LOSS_USES };
 
-/* All operands against all: shapes, access, contents, and outputs apart from everything else. */
-static oclin_status check_all(oclin_context *ctx, const struct named *all, int n)
+static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c, int classes,
+                               struct oclin_use uses[LOSS_USES])
 {
-    for (int i = 0; i < n; i++) {
-        const struct named *a = &all[i];
-        if (!a->t) continue;
-        OCLIN_TRY(oclin_tensor_check(ctx, a->t, a->name, a->dtype, a->rows, a->cols));
-        if (a->output) OCLIN_TRY(oclin_tensor_check_writable(ctx, a->t, a->name));
-        if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable(ctx, a->t, a->name));
-        for (int j = 0; j < n; j++)
-            if (a->output && j != i)
-                OCLIN_TRY(oclin_tensor_check_apart(ctx, a->t, a->name, all[j].t, all[j].name));
-    }
-    return OCLIN_OK;
-}
-
-static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c, int classes)
-{
-    if (!c->y || !c->target)
-        return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", c->y ? (classes ? "labels" : "t") : "y");
+    const char *target = classes ? "labels" : "t";
+    if (!c->y || !c->target) return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", c->y ? target : "y");
     const int64_t rows = c->y->rows, cols = c->y->cols;
-    const int accumulate = c->options.accumulate != 0;
-    const struct named all[] = {
-        {c->y, "y", OCLIN_F32, rows, cols, 0, 0},
-        {c->target, classes ? "labels" : "t", classes ? OCLIN_I32 : OCLIN_F32, rows, classes ? 1 : cols, 0,
-         0},
-        {c->dy, "dy", OCLIN_F32, rows, cols, 1, 0},
-        {c->loss, "loss", OCLIN_F32, 1, 1, 1, accumulate},
-        {c->correct, "correct", OCLIN_I32, 1, 1, 1, accumulate},
-    };
-    return check_all(ctx, all, 5);
+    const int sums = c->options.accumulate ? OCLIN_ADDS : OCLIN_WRITES;
+    const struct oclin_use all[] = {[USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
+                                    [USE_TARGET] = {c->target, target, classes ? OCLIN_I32 : OCLIN_F32, rows,
+                                                    classes ? 1 : cols, OCLIN_READS},
+                                    [USE_DY] = {c->dy, "dy", OCLIN_F32, rows, cols, OCLIN_WRITES},
+                                    [USE_LOSS] = {c->loss, "loss", OCLIN_F32, 1, 1, sums},
+                                    [USE_CORRECT] = {c->correct, "correct", OCLIN_I32, 1, 1, sums}};
+    memcpy(uses, all, sizeof all);
+    return oclin_uses_check(ctx, uses, LOSS_USES);
 }
 
 /* --------------------------------------------------------------------------------------------- launches */
@@ -124,7 +111,8 @@ static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t
     l->kernel = NULL;
     for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
         oclin_plan_rows(ctx, rows, cols, group, &l->plan);
-        OCLIN_TRY(oclin_program_kernel(ctx, id, &l->plan.tile, OCLIN_NONE, &l->kernel));
+        const struct oclin_kernel_request request = {.id = id, .tile = l->plan.tile};
+        OCLIN_TRY(oclin_program_kernel(ctx, &request, &l->kernel));
     }
     return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
 }
@@ -162,7 +150,8 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
     oclin_argument(&arguments, sizeof chunk, &chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
     oclin_argument(&arguments, sizeof flags, &flags);
-    return oclin_enqueue(ctx, &arguments, &l->plan, "clEnqueueNDRangeKernel for a loss");
+    return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
+                         "clEnqueueNDRangeKernel for a loss");
 }
 
 static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
@@ -180,45 +169,23 @@ static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, cons
     oclin_argument_operand(&arguments, &correct, 0);
     oclin_argument(&arguments, sizeof loss_scale, &loss_scale);
     oclin_argument(&arguments, sizeof flags, &flags);
-    return oclin_enqueue(ctx, &arguments, &l->plan, "clEnqueueNDRangeKernel for the sum of a loss");
-}
-
-static oclin_status settle(const struct oclin_loss_call *c)
-{
-    oclin_tensor *const inputs[] = {c->y, c->target}, *const outputs[] = {c->dy, c->loss, c->correct};
-    for (int i = 0; i < 2; i++) OCLIN_TRY(oclin_tensor_settle(inputs[i]));
-    for (int i = 0; i < 3; i++)
-        if (outputs[i])
-            OCLIN_TRY(c->options.accumulate ? oclin_tensor_settle(outputs[i])
-                                            : oclin_tensor_settle_others(outputs[i]));
-    return OCLIN_OK;
+    return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
+                         "clEnqueueNDRangeKernel for the sum of a loss");
 }
 
 /* A loss over nothing is zero. */
-static oclin_status empty_batch(oclin_context *ctx, const struct oclin_loss_call *c)
+static oclin_status empty_batch(const struct oclin_loss_call *c)
 {
-    oclin_tensor *const results[] = {c->loss, c->correct};
-    for (int i = 0; i < 2; i++) {
-        if (!results[i] || c->options.accumulate) continue;
-        OCLIN_TRY(oclin_tensor_settle_others(results[i]));
-        const oclin_status status = oclin_fill_enqueue(ctx, results[i], 0);
-        if (status == OCLIN_OK || status == OCLIN_E_CL)
-            oclin_tensor_written(results[i], status); /* else it was never enqueued */
-        OCLIN_TRY(status);
-    }
-    return OCLIN_OK;
+    if (c->options.accumulate) return OCLIN_OK;
+    if (c->loss) OCLIN_TRY(oclin_tensor_fill_inside(c->loss, 0));
+    return c->correct ? oclin_tensor_fill_inside(c->correct, 0) : OCLIN_OK;
 }
 
-static void sums_written(const struct oclin_loss_call *c, oclin_status status)
-{
-    if (c->loss) oclin_tensor_written(c->loss, status);
-    if (c->correct) oclin_tensor_written(c->correct, status);
-}
-
-static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, int classes)
+static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, int classes,
+                        const struct oclin_use *uses)
 {
     const int64_t rows = c->y->rows;
-    if (rows == 0) return empty_batch(ctx, c);
+    if (rows == 0) return empty_batch(c);
     if (!c->dy && !c->loss && !c->correct) return OCLIN_OK;
     const double elements = classes ? (double)rows : (double)rows * (double)c->y->cols;
     const double scale = (double)c->options.scale / (c->options.reduction == OCLIN_MEAN ? elements : 1.0);
@@ -228,11 +195,11 @@ static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, int class
     OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SUM_ROWS, 1, rows, &sum));
     c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
-    OCLIN_TRY(settle(c));
+    OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));
     oclin_status status = enqueue_rows(ctx, &by_row, c, classes, in_two(classes ? scale : 2.0 * scale));
-    if (c->dy) oclin_tensor_written(c->dy, status);
+    oclin_uses_written(&uses[USE_DY], 1, status);
     if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, in_two(scale));
-    sums_written(c, status);
+    oclin_uses_written(&uses[USE_LOSS], 2, status);
     return status;
 }
 
@@ -243,15 +210,11 @@ static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_o
     oclin_context *ctx = oclin_tensor_context(any);
     OCLIN_TRY(oclin_enter(ctx));
     OCLIN_TRY(read_options(ctx, &c->options, options));
-    OCLIN_TRY(check_call(ctx, c, classes));
+    struct oclin_use uses[LOSS_USES];
+    OCLIN_TRY(check_call(ctx, c, classes, uses));
     if (ctx->verify) OCLIN_TRY(oclin_verify_loss_before(c));
-    OCLIN_TRY(run(ctx, c, classes));
-    const oclin_status status = ctx->verify ? oclin_verify_loss(c) : OCLIN_OK;
-    if (status == OCLIN_E_CL) { /* it could not be read back */
-        if (c->dy) oclin_tensor_written(c->dy, status);
-        sums_written(c, status);
-    }
-    return status;
+    OCLIN_TRY(run(ctx, c, classes, uses));
+    return ctx->verify ? oclin_uses_verified(uses, LOSS_USES, oclin_verify_loss(c)) : OCLIN_OK;
 }
 
 oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,

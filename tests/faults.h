@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "oclin.h"
-#include "oclin_opencl.h"
+#include "core/opencl.h"
 
 /* Which calls are meant. */
 enum {

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "oclin.h"
-#include "oclin_opencl.h"
+#include "core/opencl.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -54,10 +54,16 @@ void fill_poison(float *p, int64_t n);
 /* Index of the first element that is not (still) that poison, or -1. */
 int64_t first_not_poison(const float *p, int64_t n);
 
+/* The library's activations: how many, their names, and whether the derivative is taken from z. */
+enum { MOST_ACTIVATIONS = 16 };
+int count_activations(void);
+const char *activation_name(oclin_activation activation);
+int keeps_z(oclin_activation activation);
+
 /* A reference's case for data that are random: with the bounds that see more than the proven ones do. */
 #define RANDOM_CASE(batch, in, out)                                                                     \
     ((struct oclin_ref_case){sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, \
-                             OCLIN_RANDOM, 0, 0, 0})
+                             OCLIN_RANDOM, 0, 0, 0, -1})
 
 /* --------------------------------------------------------------------------------------- comparisons */
 

@@ -231,10 +231,8 @@ static void test_stored_after_run(void **state)
     struct folder f = make_folder();
     char names[FILES][256];
     oclin_context *ctx = make_context("plain");
-    struct oclin_plan plan;
-    cl_kernel kernel;
-    oclin_plan_elements(ctx, 2, 3, 0, OCLIN_LARGEST_GROUP, &plan);
-    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
+    struct oclin_elements fill_of_6;
+    assert_ok(ctx, oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, NULL, 2, 3, 0, &fill_of_6));
     assert_ok(ctx, oclin_context_finish(ctx));
     assert_int_equal(files_in(f.cache, names), 0);
     fill(ctx);
@@ -651,7 +649,7 @@ static void test_special_for_tuning(void **state)
     for (int round = 0; round < 2; round++) {
         clear_context_log();
         ctx = make_context("");
-        assert_int_equal(ctx->tuning.count, round == 0);
+        assert_int_equal(ctx->tuning->count, round == 0);
         check_logged(special->why, round);
         oclin_context_destroy(ctx);
         remove(path);

@@ -828,7 +828,7 @@ static void test_verify_hidden(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* A step of 0 changes nothing, also with a gradient that is not finite. */
+/* A step of 0 with a gradient that is not finite gives NaN, and that is right. */
 static void test_verify_step_of_0(void **state)
 {
     (void)state;
@@ -841,6 +841,9 @@ static void test_verify_step_of_0(void **state)
     assert_ok(ctx, oclin_tensor_fill(oclin_layer_dw(layer), NAN));
     assert_ok(ctx, oclin_tensor_fill(oclin_layer_db(layer), INFINITY));
     assert_ok(ctx, oclin_layer_step(layer, 0.0f));
+    float w[4];
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_w(layer), w));
+    for (int i = 0; i < 4; i++) assert_true(isnan(w[i]));
     oclin_layer_destroy(layer);
     oclin_context_destroy(ctx);
 }

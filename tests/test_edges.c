@@ -350,7 +350,7 @@ static const char *const a_names[A_OPERANDS + 1] = {"x", "w", "b", "dw", "db", "
 
 /* Which operands each kernel touches; the fused step has w and b in the places of dw and db. */
 enum { K_FORWARD, K_GRAD_X, K_GRAD_W, K_STEP, K_FUSED, K_KERNELS };
-static const char *const k_names[K_KERNELS] = {"forward_simt", "grad_x_simt", "grad_w_simt", "sgd_step",
+static const char *const k_names[K_KERNELS] = {"forward_simt", "grad_x_simt", "grad_w_simt", "update",
                                                "grad_w_simt"};
 
 static int touches(int kernel, int operand, oclin_activation activation)

@@ -311,6 +311,9 @@ static struct {
     {"realloc", "", "choice", "the same", 0},
     {"clCreateBuffer", "", "choice", "a kernel that needs no scratch memory does it", 0},
     {"clEnqueueMigrateMemObjects", "", "choice", "the same", 0},
+    {"clCreateProgram", "", "self-check", "a tile that cannot be built is passed over", 0},
+    {"clBuildProgram", "", "self-check", "the same", 0},
+    {"clCreateKernel", "", "self-check", "the same", 0},
     {"f", "", "cache", "a file of the cache is not read or written", 0},
     {"malloc", "", "cache", "the same", 0},
     {"calloc", "clGetProgramInfo", "cache", "the same", 0},
@@ -798,6 +801,16 @@ static oclin_status do_backward_step_saved(struct bench *b)
     return oclin_layer_backward_step_saved(b->layer, b->own[DY], b->own[DX], 0.5f, b->saved);
 }
 
+static oclin_status do_backward_x(struct bench *b)
+{
+    return oclin_layer_backward_x(b->layer, b->own[DY], b->own[DX]);
+}
+
+static oclin_status do_backward_x_saved(struct bench *b)
+{
+    return oclin_layer_backward_x_saved(b->layer, b->own[DY], b->own[DX], b->saved);
+}
+
 static oclin_status do_step(struct bench *b)
 {
     return oclin_layer_step(b->layer, 0.5f);
@@ -1166,6 +1179,11 @@ static const struct scenario scenarios[] = {
      VERIFY, OCLIN_RELU, NULL},
     {"backward_step, saved", "oclin_layer_backward_step_saved ", do_backward_step_saved, forward_saved,
      BIT(DX), PARAMETERS, 0, OCLIN_GELU, NULL},
+    {"backward_x", "oclin_layer_backward_x ", do_backward_x, forward, BIT(DX), 0, 0, OCLIN_SIGMOID, NULL},
+    {"backward_x, checked", "oclin_layer_backward_x ", do_backward_x, backward, BIT(DX), 0, VERIFY,
+     OCLIN_GELU, NULL},
+    {"backward_x, saved", "oclin_layer_backward_x_saved ", do_backward_x_saved, forward_saved, BIT(DX), 0, 0,
+     OCLIN_RELU, NULL},
     {"step", "oclin_layer_step ", do_step, backward, 0, PARAMETERS, 0, 0, NULL},
     {"step, checked", "oclin_layer_step ", do_step, backward, 0, PARAMETERS, VERIFY, 0, NULL},
 
@@ -1196,6 +1214,7 @@ static const struct scenario scenarios[] = {
     {"one pass backward", "", do_backward, backward, BIT(DX), GRADIENTS, 0, OCLIN_GELU, "simd-skinny"},
     {"one pass backward_step", "", do_backward_step, forward, BIT(DX), PARAMETERS, 0, OCLIN_RELU,
      "simd-skinny"},
+    {"one pass backward_x", "", do_backward_x, backward, BIT(DX), 0, 0, OCLIN_RELU, "simd-skinny"},
     {"step, simt", "", do_step, backward, 0, PARAMETERS, 0, 0, "simt-16"},
     {"choice, forward", "", do_forward, NULL, BIT(Y), 0, ANY_PLAN, 0, ""},
     {"choice, backward", "", do_backward, forward, BIT(DX) | GRADIENTS, 0, ANY_PLAN, 0, ""},

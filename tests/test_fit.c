@@ -110,7 +110,7 @@ static void test_smaller_groups(void **state)
         check_group("forward_plain", rows[i].products);
         check_group("grad_w_plain", rows[i].products);
         check_group("fill", rows[i].elements);
-        check_group("sgd_step", rows[i].elements);
+        check_group("update", rows[i].elements);
         check_group("mse", rows[i].elements);
         check_group("sum_rows", rows[i].elements);
         free_bench(&b);

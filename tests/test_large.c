@@ -416,8 +416,9 @@ static void test_plans(void **state)
         check_plan(ctx, OCLIN_KERNEL_FORWARD, m, n, k);
         check_plan(ctx, OCLIN_KERNEL_GRAD_X, m, n, k);
         check_plan(ctx, OCLIN_KERNEL_GRAD_W, m, n, k);
-        oclin_plan_elements(ctx, m, n, 1, OCLIN_LARGEST_GROUP, &plan);
-        assert_true(plan.groups * plan.tile.group >= m * parts_of(n, plan.tile.item_n));
+        struct oclin_elements elements;
+        oclin_elements_plan(ctx, m, n, 1, OCLIN_LARGEST_GROUP, &elements);
+        assert_true(elements.groups * elements.tile.group >= m * parts_of(n, elements.tile.item_n));
         oclin_plan_rows(ctx, m, n, OCLIN_LARGEST_GROUP, &plan);
         assert_true(plan.groups == m);
     }

@@ -356,6 +356,10 @@ static void test_read_only_parameters(void **state)
     check_exact("dw", OUT, IN, IN, got_dw, (double[]){1, 0, 2, -1, 0, -2});
     const char *part = which & 1 ? "w is written" : "b is written";
     const float lrs[] = {0.5f, 0.0f};
+    assert_ok(ctx, oclin_tensor_fill(dx, NAN));
+    assert_ok(ctx, oclin_layer_backward_x(l, dy, dx));
+    float *alone = contents(dx);
+    check_same_bits("dx alone", alone, got_dx, IN);
     for (int i = 0; i < 2; i++) {
         assert_refused(ctx, OCLIN_E_ARG, part, oclin_layer_step(l, lrs[i]));
         assert_ok(ctx, oclin_layer_zero_grad(l));
@@ -364,7 +368,7 @@ static void test_read_only_parameters(void **state)
     float *got_w = contents(options.w), *got_b = contents(options.b);
     check_same_bits("w", got_w, w, IN * OUT);
     check_same_bits("b", got_b, b, OUT);
-    float *const arrays[] = {got_dx, got_dw, got_w, got_b};
+    float *const arrays[] = {got_dx, got_dw, got_w, got_b, alone};
     for (size_t i = 0; i < COUNT_OF(arrays); i++) free(arrays[i]);
     oclin_layer_destroy(l);
     oclin_tensor *const all[] = {options.w, options.b, x, y, dx, dy};

@@ -82,8 +82,8 @@ static void release(struct scene *s)
 
 /* --------------------------------------------------------------------------------------------- the calls */
 
-enum { FORWARD, INFER, BACKWARD, BACKWARD_STEP, CALLS };
-static const char *const call_names[CALLS] = {"forward", "infer", "backward", "backward_step"};
+enum { FORWARD, INFER, BACKWARD, BACKWARD_STEP, BACKWARD_X, CALLS };
+static const char *const call_names[CALLS] = {"forward", "infer", "backward", "backward_step", "backward_x"};
 
 static oclin_status do_call(struct scene *s, int call)
 {
@@ -94,8 +94,10 @@ static oclin_status do_call(struct scene *s, int call)
         return oclin_layer_infer(s->layer, s->t[X], s->t[Y]);
     case BACKWARD:
         return oclin_layer_backward(s->layer, s->t[DY], s->t[DX]);
-    default:
+    case BACKWARD_STEP:
         return oclin_layer_backward_step(s->layer, s->t[DY], s->t[DX], 0.5f);
+    default:
+        return oclin_layer_backward_x(s->layer, s->t[DY], s->t[DX]);
     }
 }
 
@@ -195,7 +197,8 @@ static oclin_tensor *make_wrong(oclin_context *ctx, int operand, int kind)
 static oclin_status expected_of(const struct operand_case *c)
 {
     const int is_output = c->operand == Y || c->operand == DX;
-    if (c->kind == MISSING) return c->operand == DX ? OCLIN_OK : OCLIN_E_ARG; /* dx is not always wanted */
+    if (c->kind == MISSING) /* dx is not always wanted */
+        return c->operand == DX && c->call != BACKWARD_X ? OCLIN_OK : OCLIN_E_ARG;
     if (c->kind == MORE_ROWS || c->kind == MORE_COLS) return OCLIN_E_SHAPE;
     if (c->kind == READ_ONLY) return is_output ? OCLIN_E_ARG : OCLIN_OK;
     if (c->kind == WRITE_ONLY) return is_output ? OCLIN_OK : OCLIN_E_ARG;
@@ -226,6 +229,7 @@ static void test_null_layer(void **state)
     assert_int_equal(oclin_layer_forward_saved(NULL, s.t[X], s.t[Y], saved), OCLIN_E_ARG);
     assert_int_equal(oclin_layer_backward_saved(NULL, s.t[DY], NULL, saved), OCLIN_E_ARG);
     assert_int_equal(oclin_layer_backward_step_saved(NULL, s.t[DY], NULL, 0.5f, saved), OCLIN_E_ARG);
+    assert_int_equal(oclin_layer_backward_x_saved(NULL, s.t[DY], s.t[DX], saved), OCLIN_E_ARG);
     assert_int_equal(oclin_layer_zero_grad(NULL), OCLIN_E_ARG);
     assert_int_equal(oclin_layer_step(NULL, 0.5f), OCLIN_E_ARG);
     assert_int_equal(oclin_layer_workspace(NULL, 1, &bytes), OCLIN_E_ARG);
@@ -255,6 +259,8 @@ static void test_saved_arguments(void **state)
                        oclin_layer_backward_saved(s.layer, s.t[DY], s.t[DX], wrong[i]));
         assert_refused(s.ctx, OCLIN_E_ARG, "saved",
                        oclin_layer_backward_step_saved(s.layer, s.t[DY], s.t[DX], 0.5f, wrong[i]));
+        assert_refused(s.ctx, OCLIN_E_ARG, "saved",
+                       oclin_layer_backward_x_saved(s.layer, s.t[DY], s.t[DX], wrong[i]));
         check_unchanged(&s, &snap);
     }
     oclin_saved *saved = (oclin_saved *)s.ctx;
@@ -292,10 +298,11 @@ static int refused_by_forward(const struct pair_case *c)
 
 /* dx apart from everything that is in use; what is updated apart from all that its sum reads. Without an
  * activation y is not in use. */
-static int refused_by_backward(const struct pair_case *c, int step)
+static int refused_by_backward(const struct pair_case *c, int call)
 {
     if (c->a == DX || c->b == DX) return !is_pair(c, DX, Y) || c->activation != OCLIN_NONE;
-    const int updated[2] = {step ? W : DW, step ? B : DB};
+    if (call == BACKWARD_X) return 0; /* dx is all that it writes */
+    const int step = call == BACKWARD_STEP, updated[2] = {step ? W : DW, step ? B : DB};
     for (int i = 0; i < 2; i++) {
         if (is_pair(c, updated[i], DY) || is_pair(c, updated[i], X)) return 1;
         if (is_pair(c, updated[i], Y) && c->activation != OCLIN_NONE) return 1; /* then y is not read */
@@ -310,7 +317,7 @@ static oclin_status refused(int yes)
 
 static void check_backward(struct scene *s, const struct pair_case *c, int shares, int call)
 {
-    const int by_backward = shares && refused_by_backward(c, call == BACKWARD_STEP);
+    const int by_backward = shares && refused_by_backward(c, call);
     assert_ok(s->ctx, oclin_layer_forward(s->layer, s->t[X], s->t[Y]));
     const int gradient_in_use =
         is_pair(c, Y, DW) || is_pair(c, Y, DB) || is_pair(c, X, DW) || is_pair(c, X, DB);
@@ -341,7 +348,7 @@ static void test_pair(void **state)
 {
     const struct pair_case *c = *state;
     for (int shares = 0; shares < 2; shares++)
-        for (int call = BACKWARD; call <= BACKWARD_STEP; call++) check_pair(c, shares, call);
+        for (int call = BACKWARD; call < CALLS; call++) check_pair(c, shares, call);
 }
 
 /* Columns of one matrix side by side: rows interleave, elements do not meet. */

@@ -507,36 +507,95 @@ static void test_written_gradient(void **state)
     release(&b);
 }
 
-struct lr_case {
-    const char *what;
-    float lr;
-    oclin_status status;
-};
-static struct lr_case lr_cases[] = {
-    {"NaN", NAN, OCLIN_E_ARG},      {"Inf", INFINITY, OCLIN_E_ARG}, {"-Inf", -INFINITY, OCLIN_E_ARG},
-    {"-1e-9", -1e-9f, OCLIN_E_ARG}, {"0", 0.0f, OCLIN_OK},          {"-0", -0.0f, OCLIN_OK}};
+static float lr_cases[] = {NAN, INFINITY, -INFINITY, -1e-9f};
 
-/* A step of 0 changes no bit, not even of a NaN, and does not count as a write; nor does one refused. */
+/* A step that is refused changes no bit, not even of a NaN, and does not count as a write. */
 static void test_lr(void **state)
 {
-    const struct lr_case *c = *state;
+    const float lr = *(float *)*state;
     struct bench b = make_bench(OCLIN_NONE);
-    const struct truth t = truth_of(OCLIN_NONE);
     float poison[NW], got[NW];
     fill_poison(poison, NW);
     forward(&b);
-    assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, b.dx, 0.0f));
-    check_sum(b.dx, NULL, 1, t.dx);
-    check_parameters(&b, 0);
     backward(&b);
     assert_ok(b.ctx, oclin_tensor_write(oclin_layer_w(b.l), poison));
     const uint64_t version = oclin_layer_w(b.l)->version;
-    assert_status(b.ctx, c->status, oclin_layer_step(b.l, c->lr));
+    assert_status(b.ctx, OCLIN_E_ARG, oclin_layer_step(b.l, lr));
     assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
-    assert_status(b.ctx, c->status, oclin_layer_backward_step(b.l, b.dy, b.dx, c->lr));
+    assert_status(b.ctx, OCLIN_E_ARG, oclin_layer_backward_step(b.l, b.dy, b.dx, lr));
     assert_true(oclin_layer_w(b.l)->version == version);
     assert_ok(b.ctx, oclin_tensor_read(oclin_layer_w(b.l), got));
     check_same_bits("w", got, poison, NW);
+    release(&b);
+}
+
+/* w - 0 dw: w beside numbers, and NaN beside what is none. It counts as a write. */
+static void test_lr_0(void **state)
+{
+    const float lr = *(int *)*state ? -0.0f : 0.0f;
+    struct bench b = make_bench(OCLIN_NONE);
+    const struct truth t = truth_of(OCLIN_NONE);
+    const float odd[NW] = {NAN, INFINITY, -INFINITY};
+    float got[NW];
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, b.dx, lr));
+    check_sum(b.dx, NULL, 1, t.dx);
+    check_parameters(&b, 0);
+    backward(&b);
+    const uint64_t version = oclin_layer_w(b.l)->version;
+    assert_ok(b.ctx, oclin_layer_step(b.l, lr));
+    check_parameters(&b, 0);
+    assert_true(oclin_layer_w(b.l)->version == version + 1);
+    assert_ok(b.ctx, oclin_tensor_write(oclin_layer_dw(b.l), odd));
+    assert_ok(b.ctx, oclin_layer_step(b.l, lr));
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_w(b.l), got));
+    for (int i = 0; i < NW; i++) assert_true(i < 3 ? isnan(got[i]) : got[i] == host_w[i]);
+    assert_ok(b.ctx, oclin_tensor_fill(b.dy, INFINITY));
+    assert_ok(b.ctx, oclin_layer_zero_grad(b.l));
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_backward_step(b.l, b.dy, NULL, lr));
+    assert_ok(b.ctx, oclin_tensor_read(oclin_layer_b(b.l), got));
+    for (int i = 0; i < OUT; i++) assert_true(isnan(got[i]));
+    release(&b);
+}
+
+/* dX alone: the gradients that backward gives, whatever state the parameters' are in, and nothing else changes. */
+static void test_backward_x(void **state)
+{
+    struct bench b = make_bench((oclin_activation) * (int *)*state);
+    const struct truth t = truth_of(b.l->activation);
+    float want[NX], got[NX];
+    oclin_saved *saved = NULL;
+    assert_ok(b.ctx, oclin_saved_create(&saved, b.ctx));
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward_x(b.l, b.dy, b.dx));
+    forward(&b);
+    assert_ok(b.ctx, oclin_layer_forward_saved(b.l, b.x, b.y, saved));
+    assert_ok(b.ctx, oclin_tensor_fill(b.dx, NAN));
+    assert_ok(b.ctx, oclin_layer_backward_x_saved(b.l, b.dy, b.dx, saved));
+    assert_true(!b.l->dw && !b.l->db && !b.l->computed); /* none was needed */
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, want));
+    if (b.l->activation == OCLIN_NONE) check_sum(b.dx, NULL, 1, t.dx);
+    if (b.l->activation != OCLIN_NONE) forward(&b); /* y counts as written */
+    backward(&b);
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, got));
+    check_same_bits("dx of backward", got, want, NX);
+    const uint64_t versions[] = {b.l->w->version, b.l->b->version, b.l->dw->version, b.l->db->version};
+    b.l->dw->unspecified = b.l->db->unspecified = b.l->b->unspecified = b.x->unspecified = 1;
+    b.x->version++; /* x is not read */
+    assert_ok(b.ctx, oclin_tensor_fill(b.dx, NAN));
+    assert_ok(b.ctx, oclin_layer_backward_x(b.l, b.dy, b.dx));
+    assert_ok(b.ctx, oclin_tensor_read(b.dx, got));
+    check_same_bits("dx of backward_x", got, want, NX);
+    assert_true(versions[0] == b.l->w->version && versions[1] == b.l->b->version &&
+                versions[2] == b.l->dw->version && versions[3] == b.l->db->version);
+    b.l->w->unspecified = 1;
+    assert_refused(b.ctx, OCLIN_E_STATE, "w is unspecified", oclin_layer_backward_x(b.l, b.dy, b.dx));
+    b.l->w->unspecified = 0;
+    assert_ok(b.ctx, oclin_tensor_fill(b.dy, 1.0));
+    const int needs_y = b.l->activation != OCLIN_NONE && b.l->activation != OCLIN_GELU;
+    b.y->version++;
+    assert_status(b.ctx, needs_y ? OCLIN_E_STATE : OCLIN_OK, oclin_layer_backward_x(b.l, b.dy, b.dx));
+    oclin_saved_destroy(saved);
     release(&b);
 }
 
@@ -1027,15 +1086,14 @@ enum {
     W_STEP,
     W_STEP_OF_OTHER,
     W_BACKWARD_STEP,
+    STEP_OF_0,
     B_WRITE,
     W_READ,
-    STEP_OF_0,
     W_WAYS
 };
 static const char *const w_ways[W_WAYS] = {
-    "w is written", "w is filled",          "w is touched",  "a part of w is written",
-    "a step",       "another layer's step", "backward_step", "b is written",
-    "w is read",    "a step of 0"};
+    "w is written",         "w is filled",   "w is touched", "a part of w is written", "a step",
+    "another layer's step", "backward_step", "a step of 0",  "b is written",           "w is read"};
 struct w_case {
     int way, strict;
 };
@@ -1085,8 +1143,8 @@ static void test_w_changes(void **state)
     change_w(&b, c->way);
     const oclin_status statuses[] = {
         oclin_layer_backward_saved(b.l, b.dy, NULL, saved), oclin_layer_zero_grad(b.l),
-        oclin_layer_backward_step_saved(b.l, b.dy, NULL, 0.0f, saved),
-        oclin_layer_backward_step(b.l, b.dy, b.dx, 0.0f), oclin_layer_backward(b.l, b.dy, b.dx)};
+        oclin_layer_backward_x_saved(b.l, b.dy, b.dx, saved), oclin_layer_backward_x(b.l, b.dy, b.dx),
+        oclin_layer_backward(b.l, b.dy, b.dx)};
     for (size_t i = 0; i < COUNT_OF(statuses); i++)
         assert_int_equal(statuses[i], refused && i != 1 ? OCLIN_E_STATE : OCLIN_OK);
     if (refused) {
@@ -1715,7 +1773,7 @@ static void add_failures(struct test_list *list)
 int main(int argc, char **argv)
 {
     static oclin_activation relu = OCLIN_RELU, gelu = OCLIN_GELU;
-    static int by[] = {0, 1}, queues[] = {1, 2};
+    static int by[] = {0, 1}, queues[] = {1, 2}, numbers[] = {0, 1, 2, 3, 4};
     struct test_list list = {0};
     add_test(&list, test_too_early, NULL, "order/too early");
     add_test(&list, test_backward_step_needs_cleared, NULL, "order/backward_step on uncleared gradients");
@@ -1742,7 +1800,10 @@ int main(int argc, char **argv)
     add_test(&list, test_repeated_step, NULL, "gradients/repeated step");
     add_test(&list, test_written_gradient, NULL, "gradients/written");
     for (size_t i = 0; i < COUNT_OF(lr_cases); i++)
-        add_test(&list, test_lr, &lr_cases[i], "gradients/lr %s", lr_cases[i].what);
+        add_test(&list, test_lr, &lr_cases[i], "gradients/lr %g", (double)lr_cases[i]);
+    for (int i = 0; i < 2; i++) add_test(&list, test_lr_0, &numbers[i], "gradients/lr %s", i ? "-0" : "0");
+    for (int i = 0; i <= OCLIN_GELU; i++)
+        add_test(&list, test_backward_x, &numbers[i], "backward_x/activation %d", i);
     add_test(&list, test_zero_grad_through_arena, NULL, "zero_grad/through an arena");
     add_test(&list, test_zero_grad_and_drop, NULL, "zero_grad/and dropped");
     add_test(&list, test_touch_in_cleared, NULL, "zero_grad/partly touched");

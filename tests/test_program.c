@@ -380,8 +380,7 @@ static void test_built_once(void **state)
     oclin_context *ctx = make_context("plain");
     assert_int_equal(times_logged("built "), 0);
     train_once(ctx, 4, 5);
-    static const char *const kernels[] = {"forward_plain", "grad_x_plain", "grad_w_plain", "sgd_step",
-                                          "fill"};
+    static const char *const kernels[] = {"forward_plain", "grad_x_plain", "grad_w_plain", "update", "fill"};
     for (size_t i = 0; i < COUNT_OF(kernels); i++) {
         char line[64];
         snprintf(line, sizeof line, "built %s:", kernels[i]);
@@ -442,16 +441,18 @@ static void test_no_fast_math(void **state)
     const char *plan_name = *state;
     oclin_context *ctx = make_context(plan_name);
     struct oclin_plan plan;
+    struct oclin_elements elements;
     cl_kernel kernel = NULL;
-    oclin_plan_elements(ctx, 4, 4, 0, OCLIN_LARGEST_GROUP, &plan);
-    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FILL, &plan.tile, OCLIN_NONE, &kernel));
-    check_build_options(ctx, kernel);
+    assert_ok(ctx, oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, NULL, 4, 4, 0, &elements));
+    check_build_options(ctx, elements.kernel);
     oclin_plan_rows(ctx, 4, 4, OCLIN_LARGEST_GROUP, &plan);
-    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_CROSS_ENTROPY, &plan.tile, OCLIN_NONE, &kernel));
+    const struct oclin_kernel_request loss = {.id = OCLIN_KERNEL_CROSS_ENTROPY, .tile = plan.tile};
+    assert_ok(ctx, oclin_program_kernel(ctx, &loss, &kernel));
     check_build_options(ctx, kernel);
     const struct oclin_product product = {.id = OCLIN_KERNEL_FORWARD, .m = 4, .n = 4, .k = 4};
     assert_int_equal(oclin_plan_product(ctx, &product, 0, &plan), 1);
-    assert_ok(ctx, oclin_program_kernel(ctx, OCLIN_KERNEL_FORWARD, &plan.tile, OCLIN_NONE, &kernel));
+    const struct oclin_kernel_request forward = oclin_product_request(&product, &plan);
+    assert_ok(ctx, oclin_program_kernel(ctx, &forward, &kernel));
     check_build_options(ctx, kernel);
     oclin_context_destroy(ctx);
 }

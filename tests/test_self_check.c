@@ -304,7 +304,7 @@ static struct seen look(oclin_context *ctx, const char *plan, enum oclin_kernel_
         for (int run = 0; run < OCLIN_CHECK_RUNS; run++) {
             const struct oclin_shape shape = oclin_self_check_shape(ctx, round, run);
             if (strcmp(oclin_plan_to_check(ctx, round, run), plan) != 0) continue;
-            snprintf(ctx->plan.name, sizeof ctx->plan.name, "%s", plan);
+            oclin_plan_select(ctx, plan);
             see(ctx, shape, id, &seen);
             ctx->plan = asked;
         }

@@ -238,16 +238,16 @@ static void test_finds(void **state)
     assert_int_equal(h.events[OCLIN_TUNE_SKIPPED], 0);
     assert_non_null(strstr(h.chosen, "forward "));
     assert_non_null(strstr(h.chosen, "grad_w "));
-    assert_int_equal(ctx->tuning.count, products);
+    assert_int_equal(ctx->tuning->count, products);
     check_logged("tuning: stored ");
     check_layer(ctx, small);
 
     clear_context_log();
     oclin_context *next = make_context(NULL);
     check_logged("tuning: ");
-    assert_int_equal(next->tuning.count, products);
+    assert_int_equal(next->tuning->count, products);
     for (int i = 0; i < products; i++)
-        assert_string_equal(next->tuning.entries[i].plan, ctx->tuning.entries[i].plan);
+        assert_string_equal(next->tuning->entries[i].plan, ctx->tuning->entries[i].plan);
     check_layer(next, small);
     oclin_context_destroy(ctx);
     oclin_context_destroy(next);
@@ -268,7 +268,7 @@ static void test_used(void **state)
     store(entries, COUNT_OF(entries));
     clear_context_log();
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, 4);
+    assert_int_equal(ctx->tuning->count, 4);
     for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++) {
         assert_int_equal(plan_of(ctx, (enum oclin_kernel_id)id, small).tile.family, OCLIN_PLAIN);
         for (int d = 0; d < 3; d++) {
@@ -289,7 +289,7 @@ static void test_used(void **state)
     oclin_context_destroy(ctx);
 
     ctx = make_context("simd"); /* by name: the file is not looked at */
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     assert_int_not_equal(plan_of(ctx, OCLIN_KERNEL_FORWARD, small).tile.family, OCLIN_PLAIN);
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -311,11 +311,11 @@ static void test_every_plan(void **state)
         assert_true(most > 1);
         for (int n = 0; n < most; n++) {
             struct oclin_tuned t = {OCLIN_KERNEL_GRADS, shapes[i], "two-products", 2, 1};
-            assert_true(oclin_tuning_put(&ctx->tuning, &t));
+            assert_true(oclin_tuning_put(ctx->tuning, &t));
             for (int id = 0; id < 3; id++) {
                 t.id = (enum oclin_kernel_id)id;
                 snprintf(t.plan, sizeof t.plan, "%s", names[id][n < counts[id] ? n : 0]);
-                assert_true(oclin_tuning_put(&ctx->tuning, &t));
+                assert_true(oclin_tuning_put(ctx->tuning, &t));
             }
             check_layer(ctx, shapes[i]);
         }
@@ -339,16 +339,16 @@ static void test_merged(void **state)
     for (int i = 0; i < 2; i++) assert_true(oclin_tuning_put(&fresh, &second[i]));
     oclin_tuning_store(early, &fresh);
     oclin_tuning_free(&fresh);
-    assert_int_equal(early->tuning.count, 0);
+    assert_int_equal(early->tuning->count, 0);
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, 3);
-    const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_X, small);
+    assert_int_equal(ctx->tuning->count, 3);
+    const struct oclin_tuned *t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRAD_X, small);
     assert_non_null(t);
     assert_string_equal(t->plan, "");
     assert_int_equal(t->ns, 30);
-    assert_non_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, small));
-    assert_non_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, other));
-    assert_null(oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_W, small));
+    assert_non_null(oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_FORWARD, small));
+    assert_non_null(oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_FORWARD, other));
+    assert_null(oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRAD_W, small));
     oclin_context_destroy(early);
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -381,7 +381,7 @@ static void test_workspace(void **state)
     const struct oclin_tuned t = {OCLIN_KERNEL_FORWARD, small, "simd-packed", 2, 1};
     assert_ok(ctx, oclin_layer_create(&l, ctx, small.in, small.out, NULL));
     assert_ok(ctx, oclin_layer_workspace(l, small.batch + 4, &before));
-    assert_true(oclin_tuning_put(&ctx->tuning, &t));
+    assert_true(oclin_tuning_put(ctx->tuning, &t));
     assert_ok(ctx, oclin_layer_workspace(l, small.batch + 4, &after));
     assert_ok(ctx, oclin_layer_workspace(l, small.batch - 1, &smaller));
     assert_int_equal(smaller, before);
@@ -403,7 +403,7 @@ static void check_refused(const char *says)
 {
     clear_context_log();
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     assert_string_equal(oclin_context_error(ctx), "");
     check_logged(says);
     check_layer(ctx, small);
@@ -419,7 +419,7 @@ static void store_one(void)
 static void check_accepted(int count)
 {
     oclin_context *ctx = make_context(NULL);
-    assert_int_equal(ctx->tuning.count, count);
+    assert_int_equal(ctx->tuning->count, count);
     oclin_context_destroy(ctx);
 }
 
@@ -439,7 +439,7 @@ static void test_damaged(void **state)
         text[at] ^= 1;
         clear_context_log();
         oclin_context *ctx = make_context(NULL);
-        assert_int_equal(ctx->tuning.count, 0);
+        assert_int_equal(ctx->tuning->count, 0);
         check_logged("; it is not used");
         oclin_context_destroy(ctx);
     }
@@ -447,7 +447,7 @@ static void test_damaged(void **state)
         write_bytes(path, text, cut);
         clear_context_log();
         oclin_context *ctx = make_context(NULL);
-        assert_int_equal(ctx->tuning.count, 0);
+        assert_int_equal(ctx->tuning->count, 0);
         check_logged("; it is not used");
         oclin_context_destroy(ctx);
     }
@@ -510,14 +510,14 @@ static void test_facts_are_key(void **state)
                            d->info.platform_name, d->platform_version, d->info.driver};
     for (size_t i = 0; i <= COUNT_OF(facts); i++)
         for (int other = 1; other >= 0; other--) {
-            oclin_tuning_free(&ctx->tuning);
+            oclin_tuning_free(ctx->tuning);
             if (i < COUNT_OF(facts))
                 facts[i][strlen(facts[i]) - 1] ^= other;
             else
                 d->info.compute_units += other ? 1 : -1;
             oclin_tuning_load(ctx);
             if (i < COUNT_OF(facts)) facts[i][strlen(facts[i]) - 1] ^= other;
-            if (ctx->tuning.count != !other) fail_msg("fact %d, changed %d", (int)i, other);
+            if (ctx->tuning->count != !other) fail_msg("fact %d, changed %d", (int)i, other);
         }
     oclin_context_destroy(ctx);
     free_folder(&f);
@@ -570,10 +570,10 @@ static void test_bad_lines(void **state)
         write_signed(path, text);
         clear_context_log();
         oclin_context *ctx = make_context(NULL);
-        if (ctx->tuning.count != 2) fail_msg("%d entries with the line '%s'", ctx->tuning.count, line);
+        if (ctx->tuning->count != 2) fail_msg("%d entries with the line '%s'", ctx->tuning->count, line);
         check_logged("tuning: entry 2 has ");
         const struct oclin_shape one = {1, 1, 1};
-        const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_GRAD_W, one);
+        const struct oclin_tuned *t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRAD_W, one);
         assert_non_null(t);
         assert_int_equal(t->ns, 20);
         assert_int_equal(plan_of(ctx, OCLIN_KERNEL_FORWARD, small).tile.family,
@@ -607,7 +607,7 @@ static void test_no_folder(void **state)
     clear_context_log();
     assert_ok(ctx, tune(ctx, small, enough, &h));
     check_logged("tuning: not stored: there is no cache folder");
-    assert_true(ctx->tuning.count >= 3); /* in force here all the same */
+    assert_true(ctx->tuning->count >= 3); /* in force here all the same */
     oclin_context_destroy(ctx);
     check_accepted(0);
 
@@ -642,7 +642,7 @@ static void test_arguments(void **state)
     assert_refused(ctx, OCLIN_E_SHAPE, "largest buffer",
                    oclin_tune(ctx, 1 << 26, 1 << 26, 1, 1.0, NULL, NULL));
     assert_int_equal(faults_alive_cl(), before);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     check_layer(ctx, small);
     oclin_context_destroy(ctx);
 
@@ -659,7 +659,7 @@ static void test_little_time(void **state)
     char path[PATH_BYTES];
     oclin_context *ctx = make_context(NULL);
     assert_ok(ctx, tune(ctx, small, 1e-9, NULL));
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     assert_int_equal(tuning_file(&f, path), 0);
     check_layer(ctx, small);
     oclin_context_destroy(ctx);
@@ -678,10 +678,10 @@ static void test_cancelled(void **state)
         assert_refused(ctx, OCLIN_E_STATE, "progress function ended", tune(ctx, small, enough, &h));
         assert_int_equal(faults_alive_cl(), before);
     }
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     struct listener h = {{0}, 0, at_choice, 0, "", ""};
     assert_refused(ctx, OCLIN_E_STATE, "progress function ended", tune(ctx, small, enough, &h));
-    assert_int_equal(ctx->tuning.count, 1);
+    assert_int_equal(ctx->tuning->count, 1);
     check_accepted(1);
     assert_int_equal(faults_alive_cl(), before);
     check_layer(ctx, small);
@@ -770,7 +770,7 @@ static void test_wrong_candidate(void **state)
         assert_int_equal(faults_alive_cl(), before);
         check_layer(ctx, small); /* not a wrong kernel among those in use */
         clear_context_log();
-        oclin_tuning_store(ctx, &ctx->tuning);
+        oclin_tuning_store(ctx, ctx->tuning);
         check_logged("tuning: not stored: ");
     }
     oclin_context_destroy(ctx);
@@ -808,7 +808,7 @@ static void test_all_wrong(void **state)
     assert_refused(ctx, OCLIN_E_VERIFY, "no plan for forward runs and is right",
                    tune(ctx, small, enough, NULL));
     assert_int_equal(faults_alive_cl(), before);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     oclin_context_destroy(ctx);
     free_folder(&f);
 }
@@ -902,9 +902,9 @@ static int stumble(void *user, const struct oclin_tune_progress *p)
 static int may_be_one_pass(oclin_context *ctx, struct oclin_shape s)
 {
     const struct oclin_tuned named = {OCLIN_KERNEL_GRADS, s, "one-pass", 2, 1};
-    assert_true(oclin_tuning_put(&ctx->tuning, &named));
+    assert_true(oclin_tuning_put(ctx->tuning, &named));
     const int may = one_pass(ctx, s);
-    oclin_tuning_free(&ctx->tuning);
+    oclin_tuning_free(ctx->tuning);
     return may;
 }
 
@@ -1001,7 +1001,7 @@ static int run_script(void)
 {
     if (!scripted) scripted = make_context(NULL);
     oclin_context *ctx = scripted;
-    oclin_tuning_free(&ctx->tuning); /* of the run before */
+    oclin_tuning_free(ctx->tuning); /* of the run before */
     const int fits = plan_of(ctx, OCLIN_KERNEL_FORWARD, small).tile.family == OCLIN_SKINNY;
     clear_context_log();
     if (fits) {
@@ -1010,7 +1010,7 @@ static int run_script(void)
         const oclin_status status = oclin_tune(ctx, small.in, small.out, small.batch, enough, follow, NULL);
         faults_clock_of(NULL);
         assert_status(ctx, script.chosen[0] ? OCLIN_E_STATE : OCLIN_OK, status);
-        const struct oclin_tuned *t = oclin_tuning_find(&ctx->tuning, OCLIN_KERNEL_FORWARD, small);
+        const struct oclin_tuned *t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_FORWARD, small);
         assert_int_equal(t != NULL, script.chosen[0] != 0);
         if (t) assert_string_equal(t->plan[0] ? t->plan : "default", script.chosen);
     }
@@ -1198,7 +1198,7 @@ static void test_kernels_of_folder(void **state)
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.cl_dir = kernels.path;
     oclin_context *ctx = make_context_with(o);
-    assert_int_equal(ctx->tuning.count, 0);
+    assert_int_equal(ctx->tuning->count, 0);
     struct listener h = {{0}, 0, 0, 0, "", ""};
     clear_context_log();
     faults_clock(usual);
@@ -1207,7 +1207,7 @@ static void test_kernels_of_folder(void **state)
     assert_ok(ctx, status);
     check_logged("replaces the built-in forward.cl");
     check_logged("tuning: not stored: kernels are replaced");
-    assert_true(ctx->tuning.count >= 3);
+    assert_true(ctx->tuning->count >= 3);
     char *after = read_text(path, &length[1]);
     assert_int_equal(length[0], length[1]);
     assert_memory_equal(before, after, length[0]);

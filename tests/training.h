@@ -6,7 +6,7 @@
 #define OCLIN_TESTS_TRAINING_H
 
 #include "oclin.h"
-#include "oclin_opencl.h"
+#include "core/opencl.h"
 
 enum { TRAINING_BATCH = 12, TRAINING_IN = 9, TRAINING_HIDDEN = 17, TRAINING_OUT = 5 };
 

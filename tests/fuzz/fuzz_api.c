@@ -646,36 +646,52 @@ static void call_forward(void)
         model_forward(l, x, y, s);
 }
 
-/* backward, or backward_step. */
-static void backward(int step)
+/* backward, backward_step or backward_x. */
+static oclin_status do_backward(enum backward_kind kind, oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                float lr, const struct saved *s, int with_saved)
 {
+    oclin_saved *saved = s ? s->handle : NULL;
+    switch (kind) {
+    case STEP:
+        return with_saved ? oclin_layer_backward_step_saved(l, dy, dx, lr, saved)
+                          : oclin_layer_backward_step(l, dy, dx, lr);
+    case X_ALONE:
+        return with_saved ? oclin_layer_backward_x_saved(l, dy, dx, saved)
+                          : oclin_layer_backward_x(l, dy, dx);
+    default:
+        return with_saved ? oclin_layer_backward_saved(l, dy, dx, saved) : oclin_layer_backward(l, dy, dx);
+    }
+}
+
+static void backward(enum backward_kind kind)
+{
+    static const char *const names[] = {"backward", "backward_step", "backward_x"};
     struct layer *l = pick_layer();
     const unsigned how = byte() % 8;
-    const float lr = step ? some_lr() : 0;
+    const float lr = kind == STEP ? some_lr() : 0;
     struct saved *s = how > 5 ? pick_saved() : l ? l->saved : NULL;
     const int known = s && l && s->layer == l;
     struct tensor *dy = pick(OCLIN_F32, known ? s->batch : 2, l ? l->out : 2),
                   *dx = how % 3 ? pick(OCLIN_F32, known ? s->batch : 2, l ? l->in : 2) : NULL;
-    const unsigned no = refusals_backward(l, dy, dx, s, step, lr);
-    oclin_layer *h = handle_of_layer(l);
-    oclin_saved *saved = s ? s->handle : NULL;
-    oclin_tensor *hdy = handle_of(dy), *hdx = handle_of(dx);
+    const unsigned no = refusals_backward(l, dy, dx, s, kind, lr);
     const oclin_status status =
-        how > 5 ? (step ? oclin_layer_backward_step_saved(h, hdy, hdx, lr, saved)
-                        : oclin_layer_backward_saved(h, hdy, hdx, saved))
-                : (step ? oclin_layer_backward_step(h, hdy, hdx, lr) : oclin_layer_backward(h, hdy, hdx));
-    if (judge(step ? "backward_step" : "backward", context_of_layer(l), no, status))
-        model_backward(l, dy, dx, s, step, lr);
+        do_backward(kind, handle_of_layer(l), handle_of(dy), handle_of(dx), lr, s, how > 5);
+    if (judge(names[kind], context_of_layer(l), no, status)) model_backward(l, dy, dx, s, kind, lr);
 }
 
 static void call_backward(void)
 {
-    backward(0);
+    backward(GRADIENTS);
 }
 
 static void call_backward_step(void)
 {
-    backward(1);
+    backward(STEP);
+}
+
+static void call_backward_x(void)
+{
+    backward(X_ALONE);
 }
 
 static void call_zero_grad(void)
@@ -914,12 +930,12 @@ static void call_null(void)
 /* ------------------------------------------------------------------------------------------------ one run */
 
 static void (*const calls[])(void) = {
-    call_create,    call_view,      call_wrap,     call_destroy,  call_write,         call_read,
-    call_fill,      call_touch,     call_layer,    call_forward,  call_forward,       call_forward,
-    call_forward,   call_backward,  call_backward, call_backward, call_backward_step, call_backward_step,
-    call_zero_grad, call_zero_grad, call_step,     call_step,     call_gradients,     call_destroy_other,
-    call_reserve,   call_loss,      call_loss,     call_loss,     call_order,         call_context,
-    call_tune,      call_null,      call_read,     call_view,     call_destroy};
+    call_create,    call_view,      call_wrap,     call_destroy,    call_write,         call_read,
+    call_fill,      call_touch,     call_layer,    call_forward,    call_forward,       call_forward,
+    call_forward,   call_backward,  call_backward, call_backward_x, call_backward_step, call_backward_step,
+    call_zero_grad, call_zero_grad, call_step,     call_step,       call_gradients,     call_destroy_other,
+    call_reserve,   call_loss,      call_loss,     call_loss,       call_order,         call_context,
+    call_tune,      call_null,      call_read,     call_view,       call_destroy};
 
 static void drop_tensors(unsigned every)
 {

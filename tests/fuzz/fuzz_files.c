@@ -102,6 +102,7 @@ static void set_up(void)
     snprintf(folder, sizeof folder, "%.200s/oclin-fuzz-XXXXXX", where && *where ? where : "/tmp");
     if (!mkdtemp(folder)) wrong("%s cannot be made", folder);
     ctx.cache_dir = folder;
+    if (oclin_tuning_start(&ctx, oclin_plan_tunable) != OCLIN_OK) abort();
     atexit(remove_folder);
     learn_head();
 }
@@ -186,15 +187,15 @@ static void check_entries(char *lines, const struct oclin_tuning *table)
 /* What was read is written and read again. */
 static void check_round_trip(void)
 {
-    struct oclin_tuning before = ctx.tuning;
-    ctx.tuning = (struct oclin_tuning){NULL, 0};
+    struct oclin_tuning before = *ctx.tuning;
+    *ctx.tuning = (struct oclin_tuning){NULL, 0};
     put_file(tuning_name, "", 0);
     oclin_tuning_store(&ctx, &before);
     oclin_tuning_load(&ctx);
-    if (ctx.tuning.count != before.count)
-        wrong("%d entries were written, %d are read", before.count, ctx.tuning.count);
+    if (ctx.tuning->count != before.count)
+        wrong("%d entries were written, %d are read", before.count, ctx.tuning->count);
     for (int i = 0; i < before.count; i++)
-        if (!same_entry(&before.entries[i], &ctx.tuning.entries[i])) wrong("entry %d comes back changed", i);
+        if (!same_entry(&before.entries[i], &ctx.tuning->entries[i])) wrong("entry %d comes back changed", i);
     oclin_tuning_free(&before);
 }
 
@@ -232,12 +233,12 @@ static void tuning_file(const uint8_t *data, size_t size, int repair)
     text[length] = 0;
     if (is_tuning_file(text, length)) {
         text[length - CHECKSUM_BYTES] = 0;
-        if (ctx.tuning.count < MOST_ENTRIES) check_entries(text + head, &ctx.tuning);
-    } else if (ctx.tuning.count || refusals != 1) {
-        wrong("a file that is none gives %d entries, and %d lines of the log", ctx.tuning.count, refusals);
+        if (ctx.tuning->count < MOST_ENTRIES) check_entries(text + head, ctx.tuning);
+    } else if (ctx.tuning->count || refusals != 1) {
+        wrong("a file that is none gives %d entries, and %d lines of the log", ctx.tuning->count, refusals);
     }
     check_round_trip();
-    oclin_tuning_free(&ctx.tuning);
+    oclin_tuning_free(ctx.tuning);
     free(text);
 }
 

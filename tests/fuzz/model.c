@@ -543,14 +543,17 @@ static unsigned apart_from_inputs(const struct tensor *out, const struct tensor 
 }
 
 unsigned refusals_backward(const struct layer *l, const struct tensor *dy, const struct tensor *dx,
-                           const struct saved *s, int step, float lr)
+                           const struct saved *s, enum backward_kind kind, float lr)
 {
     if (!l) return ARG;
-    unsigned no = (step && bad_lr(lr)) || !s || s->ctx != world.ctx ? ARG : 0;
-    no |= unknown(l->w) | unknown(l->b) | (step ? updatable(l) : unknown(l->dw) | unknown(l->db));
+    const int step = kind == STEP, x_alone = kind == X_ALONE;
+    unsigned no = (step && bad_lr(lr)) || (x_alone && !dx) || !s || s->ctx != world.ctx ? ARG : 0;
+    no |= unknown(l->w);
+    if (!x_alone) no |= unknown(l->b) | (step ? updatable(l) : unknown(l->dw) | unknown(l->db));
     if (step && ((l->dw && !l->dw->cleared) || (l->db && !l->db->cleared))) no |= STATE;
     const int known = s && s->layer == l;
-    if (!known || s->x->written != s->x_written || (s->y && s->y->written != s->y_written)) no |= STATE;
+    if (!known || (!x_alone && s->x->written != s->x_written) || (s->y && s->y->written != s->y_written))
+        no |= STATE;
     if (known && world.ctx->strict && l->w->written != s->w_written) no |= STATE;
     no |= input(dy, OCLIN_F32, known ? s->batch : ANY, l->out);
     if (dx)
@@ -558,7 +561,7 @@ unsigned refusals_backward(const struct layer *l, const struct tensor *dy, const
               apart(dx, l->dw) | apart(dx, l->db);
     if (known && s->y && !s->y->readable) no |= ARG; /* its derivative is taken from y */
     if (known && dx) no |= apart_from_inputs(dx, dy, s);
-    if (known)
+    if (known && !x_alone)
         no |= apart_from_inputs(step ? l->w : l->dw, dy, s) | apart_from_inputs(step ? l->b : l->db, dy, s);
     return no;
 }
@@ -576,29 +579,33 @@ static struct result updated(const struct tensor *t, const struct result *g, int
     return step || accumulate ? r : *g;
 }
 
-void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s, int step,
-                    float lr)
+void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s,
+                    enum backward_kind kind, float lr)
 {
-    if (!step) model_gradients(l);
-    if (!step && (!l->dw || (l->options.bias && !l->db))) wrong("no gradients after a backward");
-    l->computed |= !step;
+    const int step = kind == STEP, gradients = kind == GRADIENTS;
+    if (gradients) model_gradients(l);
+    if (gradients && (!l->dw || (l->options.bias && !l->db))) wrong("no gradients after a backward");
+    l->computed |= gradients;
     if (s->batch == 0) return;
     const struct oclin_ref_case c = case_of(l, s->batch);
     const float *X = dense(s->x), *DY = dense(dy), *W = dense(l->w), *S = s->z ? s->z : dense(s->y);
     struct result dX = result(s->batch * l->in), dW = result(l->out * l->in), db = result(l->out);
     oclin_ref_grad_x(&c, W, DY, S, dX.want, dX.bound);
+    const int exact = l->options.activation <= OCLIN_RELU && whole(DY, size_of(dy));
+    if (kind == X_ALONE) {
+        accept("dx", dx, &dX, exact && whole(W, size_of(l->w)));
+        return;
+    }
     oclin_ref_grad_w(&c, X, DY, S, dW.want, dW.bound);
     oclin_ref_grad_b(&c, DY, S, db.want, db.bound);
     struct tensor *w = step ? l->w : l->dw, *b = step ? l->b : l->db;
     const int accumulate = !w->cleared || (b && !b->cleared);
-    const int exact = l->options.activation <= OCLIN_RELU && whole(DY, size_of(dy));
     const int exact_dw =
         exact && !step && l->options.gradient == OCLIN_GRAD_SUM && whole(X, size_of(s->x)) &&
         (!accumulate || (whole(dense(w), size_of(w)) && (!b || whole(dense(b), size_of(b)))));
     dW = updated(w, &dW, step, accumulate, lr);
     if (b) db = updated(b, &db, step, accumulate, lr);
     if (dx) accept("dx", dx, &dX, exact && whole(W, size_of(l->w)));
-    if (step && lr == 0) return;
     accept(step ? "w" : "dw", w, &dW, exact_dw);
     if (b) accept(step ? "b" : "db", b, &db, exact_dw);
 }
@@ -628,7 +635,7 @@ unsigned refusals_step(const struct layer *l, float lr)
 
 static void step_one(const char *name, struct tensor *w, struct tensor *dw, float lr)
 {
-    if (!w || !dw || dw->cleared || lr == 0) return;
+    if (!w || !dw || dw->cleared) return;
     const int64_t n = size_of(w);
     const struct result r = result(n);
     const float *g = dense(dw);

@@ -128,10 +128,11 @@ void model_drop_layer(struct layer *l);
 
 unsigned refusals_forward(const struct layer *l, const struct tensor *x, const struct tensor *y);
 void model_forward(struct layer *l, struct tensor *x, struct tensor *y, struct saved *s); /* s NULL: infer */
+enum backward_kind { GRADIENTS, STEP, X_ALONE };
 unsigned refusals_backward(const struct layer *l, const struct tensor *dy, const struct tensor *dx,
-                           const struct saved *s, int step, float lr);
-void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s, int step,
-                    float lr);
+                           const struct saved *s, enum backward_kind kind, float lr);
+void model_backward(struct layer *l, struct tensor *dy, struct tensor *dx, struct saved *s,
+                    enum backward_kind kind, float lr);
 void model_zero_grad(struct layer *l);
 unsigned refusals_step(const struct layer *l, float lr);
 void model_step(struct layer *l, float lr);

@@ -14,9 +14,11 @@ COMMON, FORWARD, GRAD_X, GRAD_W = "cl/common.cl", "cl/forward.cl", "cl/grad_x.cl
 PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_simd.cl"
 SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/grads_skinny.cl", "cl/loss.cl", "cl/update.cl",
                                         "cl/fill.cl")
-LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan.c", "src/product.c", "src/loss.c", "src/program.c"
-TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor.c", "src/cache.c", "src/context.c", "src/tune_table.c",
-                                         "src/random.c")
+LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan/plan.c", "src/ops/product.c", "src/loss.c", "src/core/program.c"
+USES, RECTANGLE, BASE, ERROR, MEMORY, LAUNCH, OPEN = ("src/tensor/uses.c", "src/tensor/rectangle.c", "src/core/base.h", "src/core/error.c",
+    "src/core/memory.c", "src/core/launch.c", "src/open.c")
+TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor/tensor.c", "src/core/cache.c", "src/core/context.c", "src/plan/tune_table.c",
+                                         "src/check/random.c")
 
 # A few rows of test_products on one activation: few kernels to compile.
 ON_PLAIN, ON_SIMT, ON_SIMD, ON_SKINNY = ("products %s %s/small/*/none/*" % (p, p)
@@ -238,7 +240,7 @@ m("plain: one group too few", "the remainder is not computed", [
     (PLAN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n / plan->tile.group + (p->m * p->n < plan->tile.group)")],
   ON_PLAIN, EDGE_PLAIN)
 m("elements: one group too few", "a step or fill ends early",
-  [(PLAN, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)", "rows * oclin_ceil_divide(cols, t->item_n) / t->group + (rows * oclin_ceil_divide(cols, t->item_n) < t->group)")],
+  [(LAUNCH, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)", "rows * oclin_ceil_divide(cols, t->item_n) / t->group + (rows * oclin_ceil_divide(cols, t->item_n) < t->group)")],
   "layer_state", "tensor", EDGE_SIMT, "products plain plain/extreme/*")
 
 # ------------------------------------------------------------------------------------------------------- bias, scale
@@ -297,15 +299,16 @@ m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", 
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
   [(LOSS_CL, "log(sum) - (score - largest)", "log(sum) - score + largest")], "loss plain/edges/*")
-m("reference: gelu's derivative NaN at Inf", "", [("src/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference")
-m("reference: gelu NaN at -Inf", "", [("src/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference")
-m("reference: a step of 0 beside an infinite gradient is NaN", "", [("src/reference.c", "lr == 0 ? w[i] : w[i] - lr_dw", "w[i] - lr_dw")], "reference")
+m("reference: gelu's derivative NaN at Inf", "", [("src/check/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference")
+m("reference: gelu NaN at -Inf", "", [("src/check/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference")
+m("reference: a step of 0 does nothing", "beside an infinite gradient, too",
+  [("src/check/reference.c", "w_new[i] = w[i] - (double)lr * dw[i]", "w_new[i] = lr == 0 ? w[i] : w[i] - (double)lr * dw[i]")], "reference")
 m("self-check: leaves its bounds behind", "like numbers are beyond those of random ones",
-  [("src/self_check.c", "    ctx->verify_rule = OCLIN_PROVEN;\n", "")], "self_check right_device/simt-16")
+  [("src/top/self_check.c", "    ctx->verify_rule = OCLIN_PROVEN;\n", "")], "self_check right_device/simt-16")
 m("verify: what it looks through is not given back", "device memory, and a hold on the context",
-  [("src/verify.c", "    oclin_tensor_destroy(open);\n    return status;", "    return status;")], "context verify/*")
+  [("src/check/verify.c", "    oclin_tensor_destroy(open);\n    return status;", "    return status;")], "context verify/*")
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
-  [("src/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
+  [("src/check/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
 
 # ------------------------------------------------------------------------------------------------ 32 bits too few
 
@@ -345,20 +348,17 @@ int_of("loss, place of a label", LOSS_CL, "labels[labels_offset + row * labels_s
        "large plain/losses/*")
 int_of("loss, place of the loss", LOSS_CL, "loss[loss_offset] = sum;", "loss_offset", "large plain/losses/*")
 int_of("loss, place of the count", LOSS_CL, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
-int_of("offset of an operand", PRODUCT, "const cl_long offset = o->offset, stride", "o->offset", "large plain/layer/*")
-int_of("stride of an operand", PRODUCT, "stride = o->stride;", "o->stride", "large plain/layer/*")
+int_of("offset of an operand", LAUNCH, "const cl_long offset = o->offset, stride", "o->offset", "large plain/layer/*")
+int_of("stride of an operand", LAUNCH, "stride = o->stride;", "o->stride", "large plain/layer/*")
 int_of("offset of a view", TENSOR, "base->origin, base->offset + offset, rows", "base->offset + offset", "large plain/tensors/*")
 int_of("first row of a view", TENSOR, "count ? first * base->stride : 0", "first * base->stride", "large plain/tensors/*")
-int_of("where a strided copy begins", TENSOR, "r = {{(size_t)t->offset * ELEMENT_BYTES", "t->offset", "large plain/layer/*")
+int_of("where a strided copy begins", TENSOR, "c = {{(size_t)(t->offset * bytes)", "t->offset * bytes", "large plain/layer/*")
 int_of("elements that a tensor spans", TENSOR, "oclin_multiply(rows - 1, stride)", "stride", "large plain/tensors/*")
-m("int: pitch of a strided read", "beyond 2^31 it goes elsewhere",
-  [(TENSOR, "(size_t)t->stride * ELEMENT_BYTES", "(size_t)(int)t->stride * ELEMENT_BYTES", 1)], "large plain/tensors/*")
-m("int: where a dense read begins", "beyond 2^31 it goes elsewhere",
-  [(TENSOR, "blocking, (size_t)t->offset * ELEMENT_BYTES", "blocking, (size_t)(int)t->offset * ELEMENT_BYTES", 1)], "large plain/layer/*")
-int_of("where a copy to verify begins", "src/verify.c", "from[3] = {(size_t)t->offset *", "t->offset", "large plain/verified/*")
+int_of("pitch of a strided copy", TENSOR, ": (size_t)(t->stride * bytes)", "t->stride * bytes", "large plain/tensors/*")
+int_of("where a copy to verify begins", "src/check/verify.c", "from[3] = {(size_t)t->offset *", "t->offset", "large plain/verified/*")
 m("int: pitch of a copy to verify", "beyond 2^31 it goes elsewhere",
-  [("src/verify.c", "? (size_t)t->stride * sizeof(float)", "? (size_t)(int)t->stride * sizeof(float)")], "large plain/verified/*")
-int_of("groups of a step or fill", PLAN, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)",
+  [("src/check/verify.c", "? (size_t)t->stride * bytes", "? (size_t)(int)t->stride * bytes")], "large plain/verified/*")
+int_of("groups of a step or fill", LAUNCH, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)",
        "rows * oclin_ceil_divide(cols, t->item_n)", "large */plans")
 int_of("groups of a plain product", PLAN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
 int_of("groups of a loss", PLAN, "plan->groups = rows;", "rows", "large */plans")
@@ -371,7 +371,7 @@ m("layer: never accumulates", "", [(LAYER, "p.flags |= OCLIN_FLAG_ACCUMULATE;", 
 m("layer: accumulates only if both hold something", "",
   [(LAYER, "!is_cleared(l->dw) || (l->bias && !is_cleared(l->db))", "!is_cleared(l->dw) && (l->bias && !is_cleared(l->db))")], "layer_state", "layer")
 m("layer: marked zeros are not written before they are added to", "",
-  [(LAYER, "if (dw->flags & OCLIN_FLAG_ACCUMULATE) return settle_all((oclin_tensor *[]){l->dw, l->db}, 2);", "")], "layer_state", "layer", "layer_data")
+  [(USES, "if (u->flags & OCLIN_READS)\n            OCLIN_TRY(oclin_tensor_settle(u->tensor));", "if ((u->flags & OCLIN_ADDS) == OCLIN_READS)\n            OCLIN_TRY(oclin_tensor_settle(u->tensor));")], "layer_state", "layer", "layer_data")
 m("forward: adds to y", "", [(FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, load_lanes(c, lanes) + activate(sum), lanes)")],
   ON_PLAIN)
 m("dX: adds to what was there", "", [(GRAD_X, "store_lanes(c, sum, lanes)", "store_lanes(c, load_lanes(c, lanes) + sum, lanes)")], ON_PLAIN)
@@ -383,16 +383,20 @@ m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_state"
 m("fused step: wrong sign", "", [(COMMON, "MULTIPLY_ADD((real)(-lr), g", "MULTIPLY_ADD((real)(lr), g")], ON_PLAIN)
 DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
-    if (status != OCLIN_OK || !wants_dw(call)) return status;
+    if (status != OCLIN_OK || call->x_alone) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     return status;"""
-DW_FIRST = """    oclin_status status = wants_dw(call) ? oclin_product_enqueue(ctx, dw) : OCLIN_OK;
+DW_FIRST = """    oclin_status status = !call->x_alone ? oclin_product_enqueue(ctx, dw) : OCLIN_OK;
     dw_written(call, status);
     if (status != OCLIN_OK || !call->dx) return status;
     status = oclin_product_enqueue(ctx, &dx);
     dx_written(call, status);
     return status;"""
+m("backward_x: the gradients come along", "in one pass", [(LAYER, "if (!call->x_alone) p.flags |=", "p.flags |=")], "layer_state backward_x*",
+  "faults one*backward_x", "layer_state")
+m("backward_x: x must be as it was", "", [(LAYER, "if (needs_x && s->x->version", "if (s->x->version")], "layer_state backward_x*")
+m("backward_x: b must be readable", "", [(LAYER, "x_alone ? 0 : parameters", "parameters")], "layer_state backward_x*")
 m("fused step: dX from the new W", "the step is enqueued first", [(LAYER, DX_FIRST, DW_FIRST)], ON_PLAIN, ci=True)
 OLD_W = "    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {\n        local real *dx_i"
 m("grads_skinny: dX from the new W", "the rows are updated first", [
@@ -412,8 +416,8 @@ m("grads_skinny: dX from the new W", "the rows are updated first", [
             for (int r = 0; r < rows; r++)
                 dw_of_row(dz + r, x + j / OCLIN_VL, dw + r * dw_stride + j, samples, scale, lr, flags, columns - j);
 """ + OLD_W)], ON_SKINNY)
-m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "OCLIN_TRY(status);\n    }\n    return OCLIN_OK;",
-                                                             "OCLIN_TRY(status);\n    }\n    return all[1].w ? oclin_step_enqueue(l->ctx, &all[1]) : OCLIN_OK;")], ON_PLAIN)
+m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "    oclin_uses_written(uses, enqueued, status);\n",
+                                                             "    if (n > 2) oclin_step_enqueue(ctx, &steps[1]);\n    oclin_uses_written(uses, enqueued, status);\n")], ON_PLAIN)
 m("layer: backward_step on gradients that hold something", "not refused",
   [(LAYER, "if (!is_cleared(l->dw) || !is_cleared(l->db))", "if (0)")], "layer_state order/*")
 m("layer: zero_grad forgets db", "", [(LAYER, "return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;", "return OCLIN_OK;")],
@@ -425,8 +429,8 @@ m("layer: saved x of the wrong forward", "remember() keeps the first x",
   [(LAYER, "s->x = oclin_tensor_retain(x);", "s->x = old_x ? oclin_tensor_retain(old_x) : oclin_tensor_retain(x);")], "layer_state saved/*",
   "layer_state")
 m("layer: infer counts as forward", "the saved state follows infer",
-  [(LAYER, "OCLIN_TRY(run_forward(l, x, y, NULL, &roundings));\n", "OCLIN_TRY(run_forward(l, x, y, NULL, &roundings));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
-m("layer: version of x not checked", "", [(LAYER, "if (s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
+  [(LAYER, "OCLIN_TRY(run_forward(&call));\n", "OCLIN_TRY(run_forward(&call));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
+m("layer: version of x not checked", "", [(LAYER, "if (needs_x && s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
 m("layer: version of y not checked", "", [(LAYER, "if (s->y && s->y->version != s->y_version)", "if (0)")], "layer_state meanwhile/*")
 m("layer: saved of another layer accepted", "", [(LAYER, "if (s->layer != l->id) return", "if (0) return")], "layer_state saved/*", "layer_state")
 m("layer: backward before forward accepted", "", [(LAYER, "if (s->layer == 0) return", "if (0) return")], "layer_state order/*", "layer_state")
@@ -443,24 +447,24 @@ m("tensor: a clear is a write of zeros that nobody does", "the mark is forgotten
 
 m("layer: lr NaN accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr < 0.0f || isinf(lr))")], "layer_state gradients/*")
 m("layer: lr negative accepted", "", [(LAYER, "if (!(lr >= 0.0f) || isinf(lr))", "if (lr != lr || isinf(lr))")], "layer_state gradients/*")
-m("layer: y may be x", "alias check dropped", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_apart(ctx, y, "y", x, "x"));', "")], "layer_args sharing/*")
-m("layer: dx may be w", "alias check dropped", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_apart(ctx, dx, "dx", l->w, "w"));', "")],
+m("layer: y may be x", "alias check dropped", [(LAYER, '{x, "x", OCLIN_F32, x->rows, l->in, OCLIN_READS}', '{NULL, "x", OCLIN_F32, x->rows, l->in, OCLIN_READS}')], "layer_args sharing/*")
+m("layer: dx may be w", "alias check dropped", [(USES, "((a->flags | b->flags) & OCLIN_WRITES)", "((a->flags ^ b->flags) & OCLIN_WRITES && b->flags & OCLIN_WRITES)")],
   "layer_args sharing/*")
-m("loss: dy may be y", "alias check dropped", [(LOSS, "if (a->output && j != i)", "if (0)")], "loss operand/*")
+m("loss: dy may be y", "alias check dropped", [(USES, "if (!kept_apart(a, b))", "if (1)")], "loss operand/*")
 m("tensor: of another context accepted", "", [(TENSOR, "if (oclin_tensor_context(t) != ctx)", "if (0)")], "layer_args operand/*", "loss operand/*", ci=True)
 m("layer: saved of another context accepted", "", [(LAYER, "if (s->ctx != l->ctx) return", "if (0) return")], "layer_args operand/saved", "layer_state")
 m("tensor: wrong shape accepted", "", [(TENSOR, "if (t->rows != rows || t->cols != cols)", "if (t->rows != rows)")], "layer_args operand/*")
-m("tensor: sizes that overflow accepted", "", [(CONTEXT, "if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) return -1;",
+m("tensor: sizes that overflow accepted", "", [(BASE, "if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) return -1;",
                                                 "if (a < 0 || b < 0) return -1;")], "tensor create/*", "tensor", "layer")
 m("tensor: window beyond the buffer accepted", "", [(TENSOR, "offset > holds || wanted > holds - offset", "offset > holds")], "tensor wrap/*")
 m("tensor: view beyond its base accepted", "", [(TENSOR, "offset > within || wanted > within - offset", "offset > within")], "tensor view/*")
 m("tensor: cl_mem of another cl_context accepted", "", [(TENSOR, "if (of != ctx->cl) return", "if (0) return")], "tensor wrap/*")
-m("context: out-of-order queue accepted", "", [(CONTEXT, "if (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)", "if (0)")],
+m("context: out-of-order queue accepted", "", [(OPEN, "if (properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)", "if (0)")],
   "context handles/*")
-m("context: forked child accepted", "", [(CONTEXT, "if (ctx->process != oclin_os_process_id())\n        return oclin_fail", "if (0)\n        return oclin_fail")],
+m("context: forked child accepted", "", [(ERROR, "if (ctx->process != oclin_os_process_id())\n        return oclin_fail", "if (0)\n        return oclin_fail")],
   "lifetime fork")
 m("context: larger options of a newer caller accepted", "unknown options are dropped in silence",
-  [(CONTEXT, "for (size_t i = known_size; i < size; i++)", "for (size_t i = size; i < size; i++)")], "context create/*")
+  [(ERROR, "for (size_t i = known_size; i < size; i++)", "for (size_t i = size; i < size; i++)")], "context create/*")
 m("layer: workspace that overflows accepted", "",
   [(LAYER, "oclin_multiply(oclin_multiply(batch + 256, widest + 256), 4 * (int64_t)sizeof(float)) < 0", "0")], "layer", "layer_args", "edges", "failure")
 
@@ -483,7 +487,7 @@ m("cache: what could not be written whole is put in place", "",
   "cache files/*")
 m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("checksum "), expected, 16) != 0)', "if (0)")], "tune *file*", "tune")
 m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune file/facts*")
-m("tuning: a plan of any name is believed", "", [(TABLE, "if (!oclin_plan_tunable(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune *file*", "tune")
+m("tuning: a plan of any name is believed", "", [(TABLE, "if (!ctx->may_be_tuned(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune *file*", "tune")
 m("program: a kernel of another activation", "the list of built kernels forgets it",
   [(PROGRAM, "p->id != id || p->activation != activation ||", "p->id != id ||")], "products plain plain/small/*")
 m("program: a kernel of another tile", "the list of built kernels forgets it",
@@ -513,41 +517,38 @@ m("random: the logarithm of 0", "once in 16 million normal numbers", [(RANDOM, "
 m("random: W and b from one stream", "", [(LAYER, "make_parameter(l, queue, &l->b, 1, l->out, 1, o)", "make_parameter(l, queue, &l->b, 1, l->out, 0, o)")],
   "random", "layer")
 m("random: each piece begins with number 0", "", [(LAYER, "limit, (uint64_t)first, count, piece)", "limit, 0, count, piece)")], "random", "layer")
-m("context: state after a failed finish", "what was written is not called unspecified", [(CONTEXT, "if (error) oclin_tensors_lose_epoch(ctx);", "")],
+m("context: state after a failed finish", "what was written is not called unspecified", [(CONTEXT, "if (error && ctx->lose_epoch) ctx->lose_epoch(ctx);", "")],
   "failure")
 m("layer: an object leaks when creation fails", "", [(LAYER, "    if (status != OCLIN_OK) {\n        oclin_layer_destroy(l);\n        return status;",
                                                       "    if (status != OCLIN_OK) {\n        return status;")], "failure", "asan failure", "asan layer_args")
-m("context: a buffer leaks when its migration fails", "", [(CONTEXT, "        clReleaseMemObject(made);\n        return oclin_fail_cl", "        return oclin_fail_cl")],
+m("context: a buffer leaks when its migration fails", "", [(MEMORY, "        clReleaseMemObject(made);\n        return oclin_fail_cl", "        return oclin_fail_cl")],
   "faults create")
 m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = take_binary(ctx, p, options, binary, size);\n    free(binary);",
                                             "    const cl_int error = take_binary(ctx, p, options, binary, size);")], "asan cache second*")
 
 # ------------------------------------------------------------------------------------- what a failed call has left behind
 
-WRITTEN = "if (l->bias) oclin_tensor_written(call->step ? l->b : l->db, status);"
 m("layer: b and db readable after a failed backward", "the launch writes both",
-  [(LAYER, WRITTEN, WRITTEN.replace("l->bias", "l->bias && status == OCLIN_OK"))], "layer_state failure/*")
+  [(LAYER, "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W, status);",
+    "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W - 1, status);")], "layer_state failure/*")
 m("layer: w readable after b's part of a step failed", "nobody knows whether it has moved",
-  [(LAYER, "for (int j = status == OCLIN_OK ? i : 0; j <= i; j++)", "for (int j = i; j <= i; j++)")], "layer_state failure/*")
-m("layer: backward takes an unspecified y", "", [(LAYER, 'if (s->y) OCLIN_TRY(oclin_tensor_check_readable(ctx, s->y, "y"));', "")],
+  [(LAYER, "oclin_uses_written(uses, enqueued, status);", "oclin_uses_written(uses + enqueued - 2, 2, status);")], "layer_state failure/*")
+m("layer: backward takes an unspecified y", "", [(LAYER, 'oclin_use_as_it_is(s->y, "y", OCLIN_READS)', 'oclin_use_as_it_is(s->y, "y", 0)')],
   "layer_state unspecified/*")
-m("layer: backward takes an unspecified x", "", [(LAYER, 'OCLIN_TRY(oclin_tensor_check_readable(ctx, s->x, "x"));', "")],
+m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
   "layer_state unspecified/*")
-m("layer: backward adds to an unspecified dw", "",
-  [(LAYER, 'if (!l->dw->cleared) OCLIN_TRY(oclin_tensor_check_readable(l->ctx, l->dw, "dw"));', "")], "layer_state unspecified/*")
-m("layer: a step with an unspecified db", "", [(LAYER, 'if (l->db) OCLIN_TRY(oclin_tensor_check_readable(ctx, l->db, "db"));', "")],
+m("layer: backward adds to an unspecified dw", "", [(LAYER, "adds ? OCLIN_ADDS : OCLIN_WRITES", "OCLIN_WRITES")], "layer_state unspecified/*")
+m("layer: a step with an unspecified db", "", [(LAYER, '{l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}', '{l->db, "db", OCLIN_F32, 1, l->out, 0}')],
   "layer_state unspecified/*")
 m("loss: reads an unspecified y", "",
-  [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (a->accumulated) OCLIN_TRY(oclin_tensor_check_readable")],
-  "loss state/*")
+  [(USES, "if (u->tensor && u->flags & OCLIN_READS)", "if (u->tensor && (u->flags & OCLIN_ADDS) == OCLIN_ADDS)")], "loss state/*")
 m("loss: adds onto what is unspecified", "",
-  [(LOSS, "if (!a->output || a->accumulated) OCLIN_TRY(oclin_tensor_check_readable", "if (!a->output) OCLIN_TRY(oclin_tensor_check_readable")],
-  "loss state/*")
+  [(USES, "if (u->tensor && u->flags & OCLIN_READS)", "if (u->tensor && (u->flags & OCLIN_ADDS) == OCLIN_READS)")], "loss state/*")
 m("tensor: a write of some elements heals all", "", [(TENSOR, "else if (covered)", "else")], "sharing unspecified/*")
 m("tensor: a write of the first and the last row heals all", "rows between are not covered",
-  [(TENSOR, "if (u->rows > 1 && u->stride != t->stride) return 0;\n", "")], "sharing unspecified/*")
+  [(RECTANGLE, "if (u->rows > 1 && u->stride != t->stride) return 0;\n", "")], "sharing unspecified/*")
 m("tensor: a write of some columns heals all", "",
-  [(TENSOR, "return (first_of(u) - first_of(t)) % t->stride + u->cols <= t->cols;", "return 1;")], "sharing unspecified/*")
+  [(RECTANGLE, "return (u->first - t->first) % t->stride + u->cols <= t->cols;", "return 1;")], "sharing unspecified/*")
 m("tensor: nothing heals", "", [(TENSOR, "        u->unspecified = 0;", "        ;")], "sharing unspecified/*")
 m("tensor: a view of what is unspecified can be read", "", [(TENSOR, "t->unspecified |= u->unspecified;", "")], "sharing unspecified/*")
 for field in ("readable", "writable", "host_readable", "host_writable"):
@@ -556,16 +557,14 @@ for field in ("readable", "writable", "host_readable", "host_writable"):
 
 # ------------------------------------------------------------------------------------------------ zeros that are marked
 
-SETTLED = "settle_all((oclin_tensor *[]){call->dy, s->x, s->y, l->w, l->b}, 5)"
-m("layer: forward before b's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->w, l->b}, 2)")], "layer_state zero_grad/*")
-m("layer: forward before w's marked zeros are written", "", [(LAYER, "{x, l->w, l->b}, 3)", "{x, l->b}, 2)")], "layer_state zero_grad/*")
-m("layer: backward_step before b's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("5", "4"))], "layer_state zero_grad/*")
-m("layer: dX before w's marked zeros are written", "", [(LAYER, SETTLED, SETTLED.replace("l->w, ", "").replace("5", "4"))],
+m("layer: forward before marked zeros of its operands are written", "", [(LAYER, "OCLIN_TRY(oclin_uses_settle(call->uses, FORWARD_Z + 1));", "")],
   "layer_state zero_grad/*")
-m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "{all[i].dw, all[i].w}, 2)", "{all[i].dw, all[i].w}, 1)")],
+m("layer: forward before b's marked zeros are written", "", [(LAYER, "OCLIN_TRY(oclin_uses_settle(call->uses, FORWARD_Z + 1));", "OCLIN_TRY(oclin_uses_settle(call->uses, FORWARD_Z - 1));")],
   "layer_state zero_grad/*")
-m("loss: added to before its marked zeros are written", "",
-  [(LOSS, "c->options.accumulate ? oclin_tensor_settle(outputs[i])", "0 ? oclin_tensor_settle(outputs[i])")], "loss state/*")
+m("layer: dX before w's marked zeros are written", "", [(LAYER, "oclin_uses_settle(call->uses, BACKWARD_USES)", "oclin_uses_settle(call->uses, USE_W)", 0)],
+  "layer_state zero_grad/*")
+m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "OCLIN_TRY(oclin_uses_settle(uses, n));", "")], "layer_state zero_grad/*")
+m("loss: added to before its marked zeros are written", "", [(LOSS, "oclin_uses_settle(uses, LOSS_USES)", "oclin_uses_settle(uses, USE_LOSS)")], "loss state/*")
 m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
 m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
 TURN = "in_two(classes ? scale : 2.0 * scale)"
@@ -604,11 +603,11 @@ m("program: local memory of the built kernel is not looked at", "",
 m("program: all of the local memory is too much", "",
   [(PROGRAM, "local <= (cl_ulong)ctx->device.info.local_bytes;", "local < (cl_ulong)ctx->device.info.local_bytes;")], "program driver/*")
 m("program: a file for the folder of kernels is a folder without files", "",
-  [("src/os.c", "if (errno != ENOENT) *why = \"cannot be opened\";", "if (errno != ENOENT && errno != ENOTDIR) *why = \"cannot be opened\";")],
+  [("src/core/os.c", "if (errno != ENOENT) *why = \"cannot be opened\";", "if (errno != ENOENT && errno != ENOTDIR) *why = \"cannot be opened\";")],
   "program replace/*")
 m("program: the first device's binary is stored", "", [(PROGRAM, "while (i < count && devices[i] != ctx->device.info.device) i++;", "")],
   "program driver/*")
-DEVICE = "src/device.c"
+DEVICE = "src/core/device.c"
 m("device: embedded devices without 64-bit integers accepted", "",
   [(DEVICE, 'return strcmp(profile, "EMBEDDED_PROFILE") != 0 || has_extension(device, "cles_khr_int64");', "return profile[0] != 1;")], "device facts/*")
 m("device: embedded devices with 64-bit integers refused", "",
@@ -624,7 +623,7 @@ m("device: a limit of 0 work-items is believed", "", [(DEVICE, "items[0] > 0 && 
 
 # ------------------------------------------------------------------------------------------------------- the tuner's rules
 
-TUNE, RULES = "src/tune.c", "tune rules/*"
+TUNE, RULES = "src/top/tune.c", "tune rules/*"
 m("tune: any gain wins", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.0")], RULES)
 m("tune: a gain of 3 % is not enough", "", [(TUNE, "least_gain = 1.03", "least_gain = 1.05")], RULES)
 ROUNDS = "4 * faster >= 3 * arm->rounds"
@@ -661,8 +660,8 @@ m("layer: z differs in its last bit from time to time", "",
   [(LAYER, ".activation = l->activation, .scale = 1.0f}", ".activation = l->activation, .scale = %s}" % TURNS),
    (FORWARD, "store_lanes(z, sum, lanes)", "store_lanes(z, sum * scale, lanes)")], "products plain plain/small_gelu/*")
 m("layer: a step differs in its last bit from time to time", "",
-  [(LAYER, "{.w = l->b, .dw = l->db, .lr = lr}}", "{.w = l->b, .dw = l->db, .lr = lr * %s}}" % TURNS)], "products plain plain/pair/*")
-m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from) * sizeof zero", "(size_t)(row - from) * sizeof zero")],
+  [(LAYER, ".dw = uses[i + 1].tensor, .lr = lr}", ".dw = uses[i + 1].tensor, .lr = lr * %s}" % TURNS.replace("l->", ""))], "products plain plain/pair/*")
+m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from)", "(size_t)(row - from)")],
   "layer_state zero_grad/*")
 m("tensor: a view of what was just written counts as never written", "a finish that fails leaves it readable",
   [(TENSOR, "if (u->version > t->version) t->version = u->version;", "")], "sharing unspecified/*")
@@ -671,7 +670,7 @@ m("tensor: a view of what was just written counts as finished", "a finish that f
 
 # -------------------------------------------------------------------------------- long sums: slices, chunks, roundings
 
-SUMS, ADDITIONS = "sums", "src/additions.c"
+SUMS, ADDITIONS = "sums", "src/plan/additions.c"
 m("slices: the last one forgets those before", "only the last part of a long k counts",
   [(PRODUCT, "if (k0 > 0) slice.flags |= OCLIN_FLAG_ONTO;", "")], "sums slices/simt-16/*")
 m("slices: each runs the epilogue", "a bias, activation or step once a slice",
@@ -701,9 +700,11 @@ m("simt: db without the derivative", "", [(SIMT, "if (A_NEEDS_S) value = grad_z(
 m("simd: db's older blocks are lost", "only the last 32 blocks count",
   [(SIMD, "*all = block == 0 ? 0.0f : *all + *now;", "*all = 0.0f;")], "sums like/simd-4/db*")
 m("simd: db's slices of all blocks of rows in one place", "where the block's rows begin is left out",
-  [(SIMD, "*slices_to = z + z_offset + row0 * z_stride + n;", "*slices_to = z + z_offset + n;")], "sums slices/default/dw")
+  [(SIMD, "store_sum_a(a_sums[OCLIN_TILE_M + row] + a_sums[row], at_sum(all, row0 + row, n));",
+    "{\n            struct epilogue e = at_sum(all, row0 + row, n);\n            e.z -= row0 * e.z_stride;\n"
+    "            store_sum_a(a_sums[OCLIN_TILE_M + row] + a_sums[row], e);\n        }")], "sums slices/default/dw")
 m("reference: proven, without the operands' errors", "E is left out",
-  [("src/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
+  [("src/check/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
   "reference", "sums losses*")
 
 LEFT = "if (u == t) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"
@@ -711,7 +712,7 @@ m("tensor: zeros of a dropped gradient that could not be written", "who looks th
   [(TENSOR, LEFT, LEFT.replace("if (!left) u->unspecified = 1;", ""))], "layer_state zero_grad/*")
 m("tensor: zeros of a dropped gradient count as finished", "a finish that fails leaves them readable",
   [(TENSOR, LEFT, LEFT.replace("u->epoch = ctx->epoch;", ""))], "layer_state zero_grad/*")
-m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)end_of(out) - 1", "(long long)end_of(out)")], "sharing overlap/*")
+m("tensor: the sentence names one element too many", "", [(TENSOR, "(long long)(first + span(out->rows, out->cols, out->stride) - 1)", "(long long)(first + span(out->rows, out->cols, out->stride))")], "sharing overlap/*")
 m("device: a custom device taken for an accelerator", "", [(DEVICE, "bits & CL_DEVICE_TYPE_ACCELERATOR", "bits | CL_DEVICE_TYPE_ACCELERATOR")], "device facts/*")
 m("device: a wave that the driver does not tell", "",
   [(DEVICE, "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 0", "&narrow, NULL) == CL_SUCCESS ? (int64_t)narrow : 1")], "device facts/*")

@@ -59,9 +59,9 @@ KILLERS = {
     "cl/update.cl": ["layer_state", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],
     "src/layer.c": LAYER,
     "src/loss.c": ["loss", "golden simd", "fit", "failure", "edges", "lifetime", "asan loss"],
-    "src/product.c": ["layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
+    "src/ops/product.c": ["layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
                       "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune", "cache"],
-    "src/plan.c": (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
+    "src/plan/plan.c": (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
                    products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "fit", "program", "failure"] +
                    products("plain", "edge/*") + products("simt-16", "edge/*") +
                    products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +

@@ -187,8 +187,9 @@ def markdown(rows, memory):
     main = [r.cells() for r in rows if r.aligned and r.activation == 'none']
     keep = [i for i, head in enumerate(HEADS) if head not in ('activation', 'rows')]
     pick = lambda line: [line[i] for i in keep]
-    parts = ['Aligned rows, no activation; the gate holds for these. Registers of a work-item (Intel: of a thread), spilled '
-             'and local memory in bytes; loads of a work-item in an iteration of the main loop, and their width in bits.\n',
+    parts = ['Aligned rows, no activation; the gate holds for these. Registers are those of a work-item (Intel: of a\n'
+             'thread); spilled and local memory are in bytes; loads are those of a work-item in an iteration of the main\n'
+             'loop, with their width in bits.\n',
              markdown_table(pick(HEADS), [pick(line) for line in main]),
              '\nFMA share in percent, aligned rows, with fused activations (spilled bytes in brackets):\n',
              markdown_table(*shares(rows, True)), '\nThe same with ragged rows:\n', markdown_table(*shares(rows, False)),

@@ -41,7 +41,8 @@ static struct oclin_product large_product(int id, int activation, int aligned)
     p.id = (enum oclin_kernel_id)id;
     p.activation = (oclin_activation)activation;
     p.m = p.n = p.k = aligned ? LARGE : LARGE - 1;
-    p.a.aligned = p.s.aligned = p.b.aligned = p.c.aligned = p.v.aligned = p.z.aligned = aligned;
+    p.a.aligned = p.s.aligned = p.b.aligned = p.c.aligned = p.bias.aligned = p.db.aligned = p.z.aligned =
+        aligned;
     return p;
 }
 
@@ -58,9 +59,9 @@ static int dump(oclin_context *ctx, const char *folder, int id, int activation, 
     const struct oclin_product p = large_product(id, activation, aligned);
     struct oclin_plan plan;
     char name[OCLIN_KERNEL_NAME_SIZE], options[OCLIN_OPTIONS_SIZE], path[1024], *text;
-    if (!oclin_plan_product(ctx, &p, 0, &plan) ||
-        oclin_program_source(ctx, p.id, &plan.tile, p.activation, name, &text, options) != OCLIN_OK)
-        return 0;
+    if (!oclin_plan_product(ctx, &p, 0, &plan)) return 0;
+    const struct oclin_kernel_request request = oclin_product_request(&p, &plan);
+    if (oclin_program_source(ctx, &request, name, &text, options) != OCLIN_OK) return 0;
     snprintf(path, sizeof path, "%s/%s.cl", folder, name);
     const int written = write_text(path, text);
     free(text);

@@ -1,0 +1,125 @@
+/*
+ * The arguments of every product kernel: C = A B and what its epilogue needs. Offsets, strides and sizes in
+ * elements.
+ *
+ *            A (m x k)      S (as A's source)   B (k x n)   C (m x n)     bias     db         Z
+ *   forward  X              -                   W^T         Y             b        -          Z (OCLIN_FLAG_KEEP_Z)
+ *   grad_x   dZ of dY       y or z              W           dX            -        -          -
+ *   grad_w   dZ^T of dY     y or z              X           dW or W       -        db or b    -
+ *   grads    dZ of dY       y or z              W           dX            -        db or b    -
+ *
+ * A long k is computed in slices, one launch after the other (additions.c says how many). Z then holds the
+ * sums of the slices so far: m x n, and for db a column more, number n. It may be C itself where C is
+ * overwritten.
+ *
+ * Operands that a product has no use for are given as some valid buffer, and not touched. block_m, block_n,
+ * block_k: the part of the tile that this launch uses (simd: multiples of its register tile; the narrow and
+ * the skinny kernels: see there).
+ */
+#define PRODUCT_ARGUMENTS_(RESTRICT)                                                                         \
+    global const element *RESTRICT a, long a_offset, long a_stride, global const element *RESTRICT s,        \
+        long s_offset, long s_stride, global const element *RESTRICT b, long b_offset, long b_stride,        \
+        global element *c, long c_offset, long c_stride, global const element *bias, long bias_offset,       \
+        global element *db, long db_offset, global element *z, long z_offset, long z_stride, long m, long n, \
+        long k, float scale, float lr, int flags, int block_m, int block_n, int block_k
+#define PRODUCT_ARGUMENTS PRODUCT_ARGUMENTS_(restrict)
+/* Helpers omit `restrict`: once inlined it becomes an instruction that Oclgrind 21.10 rejects. */
+#define OCLIN_NO_PROMISE
+#define HELPER_ARGUMENTS PRODUCT_ARGUMENTS_(OCLIN_NO_PROMISE)
+
+/* The same in a call. */
+#define PRODUCT_VALUES                                                                                  \
+    a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, bias,   \
+        bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, lr, flags, block_m, block_n, \
+        block_k
+
+/* Whether A is read together with S. */
+#define A_NEEDS_S (A_IS_GRAD_Z * GRAD_Z_NEEDS_S)
+
+/* Where results go, and what becomes of them there. */
+struct epilogue {
+    global element *c, *db, *z;
+    global const element *bias;
+    long c_stride, z_stride;
+    float scale;
+    struct update update;
+    int flags;
+};
+
+/* From the arguments of the kernel: for the result (0, 0). */
+#define EPILOGUE                                                                                         \
+    {                                                                                                    \
+        c + c_offset, db + db_offset, z + z_offset, bias + bias_offset, c_stride, z_stride, scale, {lr}, \
+            flags                                                                                        \
+    }
+
+/* For the result in this row and column. */
+OCLIN_INLINE struct epilogue at(struct epilogue e, long row, long column)
+{
+    e.c += row * e.c_stride + column;
+    e.z += row * e.z_stride + column;
+    e.bias += column;
+    return e;
+}
+
+/* For the sum of this row of A over k, which stands in Z behind the n columns of C. */
+OCLIN_INLINE struct epilogue at_sum(struct epilogue e, long row, long n)
+{
+    e.db += row;
+    e.z += row * e.z_stride + n;
+    return e;
+}
+
+/* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0
+ * is returned. */
+OCLIN_INLINE int is_last_slice(real *sum, struct epilogue e, int lanes)
+{
+    if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);
+    if (e.flags & OCLIN_FLAG_PARTIAL) store_lanes(e.z, *sum, lanes);
+    return !(e.flags & OCLIN_FLAG_PARTIAL);
+}
+
+#if OCLIN_QUEUE
+/*
+ * A queue of work (OCLIN_QUEUE): one group a core is launched, and each takes part after part, by tickets,
+ * until there are none. PoCL hands out groups in chunks, half of all to the first core that asks: one that
+ * wakes up late (0.1 ms and more), or that another program slows down, would be waited for, and a second
+ * launch for what depends on the first costs 0.1 ms more. (Step of 784-256, batch 128, on two cores: 1.1 to
+ * 1.2 times as fast.)
+ *
+ * Tickets are taken in order, each by a group that runs already and goes on to the end of its part. So who
+ * waits for what was packed with earlier tickets waits for threads that are at work, however many of the
+ * groups run at the same time.
+ *
+ * The counters are 0 between launches: who takes the last ticket of all sees to that, when nobody else has
+ * work any more.
+ */
+OCLIN_INLINE long next_ticket(volatile global uint *queue, long tickets)
+{
+    const long ticket = atomic_inc(queue);
+    if (ticket == tickets + (long)get_num_groups(0) - 1) queue[0] = queue[OCLIN_QUEUE_PACKED] = 0;
+    return ticket;
+}
+
+/* The i-th of `count` parts, such that groups begin, and mostly stay, in regions of their own: a line that
+ * two cores read at the same time comes more slowly out of the other's cache than out of a common one. */
+OCLIN_INLINE long spread(long i, long count)
+{
+    const long groups = get_num_groups(0), each = count / groups, group = i % groups;
+    return group * each + min(group, count % groups) + i / groups;
+}
+
+/* OpenCL 1.2 has no fence between groups; the compilers that OCLIN_QUEUE is for have this one. */
+OCLIN_INLINE void tell_packed(volatile global uint *queue)
+{
+    __sync_synchronize();
+    atomic_inc(queue + OCLIN_QUEUE_PACKED);
+}
+
+OCLIN_INLINE void await_packed(volatile global uint *queue, long parts)
+{
+    while (queue[OCLIN_QUEUE_PACKED] < parts) {
+    }
+    __sync_synchronize();
+}
+#endif

@@ -1,0 +1,9 @@
+/* A finished gradient goes to its place: g is stored, added, or used for the update, once, after the whole sum. */
+OCLIN_INLINE void store_gradient(real g, global element *to, struct update u, int flags, int lanes)
+{
+    if (flags & OCLIN_FLAG_UPDATE)
+        g = updated(load_lanes(to, lanes), g, u);
+    else if (flags & OCLIN_FLAG_ACCUMULATE)
+        g += load_lanes(to, lanes);
+    store_lanes(to, g, lanes);
+}

@@ -1,0 +1,382 @@
+/*
+ * OCLIN_VERIFY and oclin_self_check: operands are read back after an operation, the reference computes it
+ * again, and every element must be within its bound. The data of a program are arbitrary, so its bounds are
+ * the proven ones, for as many roundings as the kernels that ran really do.
+ */
+#include "check/verify.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/context.h"
+#include "core/error.h"
+#include "tensor/element.h"
+
+/* ------------------------------------------------------------------------------------------ host memory */
+
+static oclin_status no_memory(oclin_context *ctx)
+{
+    return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory to verify an operation");
+}
+
+/* One block for a whole check: an element of w, the dearest, is copied three times as float, and has two
+ * expectations of two doubles. It is kept for the next operation. */
+enum { ROOM_OF_ELEMENT = 48, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
+
+struct room {
+    unsigned char *bytes;
+    size_t size, used;
+};
+
+static void free_room(void *data)
+{
+    struct room *room = data;
+    if (room) free(room->bytes);
+    free(room);
+}
+
+static struct room *room_of(oclin_context *ctx)
+{
+    if (!ctx->verify_room.data)
+        ctx->verify_room = (struct oclin_slot){calloc(1, sizeof(struct room)), free_room};
+    return ctx->verify_room.data;
+}
+
+static oclin_status make_room(oclin_context *ctx, int64_t elements)
+{
+    const int64_t bytes = oclin_multiply(elements, ROOM_OF_ELEMENT);
+    struct room *room = room_of(ctx);
+    if (!room || bytes < 0 || (uint64_t)bytes > SIZE_MAX - ROOM_BESIDES) return no_memory(ctx);
+    room->used = 0;
+    if (room->size >= (size_t)bytes + ROOM_BESIDES) return OCLIN_OK;
+    free(room->bytes);
+    room->size = 0;
+    room->bytes = malloc((size_t)bytes + ROOM_BESIDES);
+    if (!room->bytes) return no_memory(ctx);
+    room->size = (size_t)bytes + ROOM_BESIDES;
+    return OCLIN_OK;
+}
+
+/* A piece of it; NULL when make_room() was asked for too little. */
+static void *take(oclin_context *ctx, int64_t count, size_t size)
+{
+    struct room *room = ctx->verify_room.data;
+    const size_t bytes = ((size_t)count * size / ROOM_ALIGNMENT + 1) * ROOM_ALIGNMENT;
+    if (bytes > room->size - room->used) return NULL;
+    void *piece = room->bytes + room->used;
+    room->used += bytes;
+    return piece;
+}
+
+oclin_status oclin_verify_room(const struct oclin_linear *l, int64_t rows)
+{
+    return make_room(l->ctx, rows * (l->in + l->out) + l->out * (l->in + 1));
+}
+
+/* From a buffer that the host may not read: through one that it may. */
+static oclin_status read_hidden(oclin_tensor *t, void *host)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    oclin_tensor *open;
+    if (t->rows == 0) return OCLIN_OK;
+    OCLIN_TRY(oclin_tensor_settle(t));
+    const oclin_status made = oclin_tensor_make(&open, ctx, t->dtype, t->rows, t->cols);
+    /* the operation may have run: no OCLIN_E_MEMORY, which promises that nothing has changed */
+    if (made == OCLIN_E_MEMORY)
+        return oclin_fail_run(ctx, CL_MEM_OBJECT_ALLOCATION_FAILURE, "a buffer to verify through");
+    OCLIN_TRY(made);
+    const size_t bytes = (size_t)oclin_element_bytes(t->dtype);
+    const size_t from[3] = {(size_t)t->offset * bytes, 0, 0}, to[3] = {0, 0, 0};
+    const size_t row = (size_t)t->cols * bytes, region[3] = {row, (size_t)t->rows, 1};
+    const size_t pitch = t->rows > 1 ? (size_t)t->stride * bytes : row;
+    const cl_int error = clEnqueueCopyBufferRect(ctx->queue, t->mem, open->mem, from, to, region, pitch, 0,
+                                                 row, 0, 0, NULL, NULL);
+    if (!error) oclin_tensor_written(open, OCLIN_OK);
+    const oclin_status status = error ? oclin_fail_run(ctx, error, "clEnqueueCopyBufferRect to verify")
+                                      : oclin_tensor_read_inside(open, host);
+    oclin_tensor_destroy(open);
+    return status;
+}
+
+/* The host looks into buffers of every kind: kernels' write-only ones, and those that it may not read itself.
+ */
+static oclin_status look(oclin_tensor *t, void *host)
+{
+    if (!t->host_readable) return read_hidden(t, host);
+    const int readable = t->readable;
+    t->readable = 1;
+    const oclin_status status = oclin_tensor_read_inside(t, host);
+    t->readable = readable;
+    return status;
+}
+
+/* A dense host copy, of whatever the elements are; NULL for a NULL tensor. */
+static oclin_status raw_copy_of(oclin_tensor *t, void **copy)
+{
+    *copy = NULL;
+    if (!t) return OCLIN_OK;
+    *copy = take(oclin_tensor_context(t), t->rows * t->cols, (size_t)oclin_element_bytes(t->dtype));
+    if (!*copy) return no_memory(oclin_tensor_context(t));
+    return look(t, *copy);
+}
+
+static oclin_status copy_of(oclin_tensor *t, float **copy)
+{
+    void *raw;
+    const oclin_status status = raw_copy_of(t, &raw);
+    *copy = raw;
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- comparing */
+
+double oclin_error_in_bounds(float got, double want, double bound)
+{
+    const float rounded = (float)want;
+    if (isnan(rounded)) return isnan(got) ? 0.0 : INFINITY;
+    if (isnan(bound) || (isfinite(want) && !isfinite(bound))) return 0.0;
+    if (isinf(rounded)) return got == rounded ? 0.0 : INFINITY;
+    if (got == rounded) return 0.0;
+    return isfinite(got) ? fabs((double)got - want) / bound : INFINITY;
+}
+
+struct expectation {
+    const char *operation, *name;
+    int64_t n; /* elements, from the tensor's first on: it may have room for more */
+    double *want, *bound;
+};
+
+/* As the sentence has it: NaN in one spelling and without a sign, whatever the C library says. */
+static const char *text_of(double value, char text[32])
+{
+    snprintf(text, 32, "%.9g", value);
+    return isnan(value) ? "NaN" : text;
+}
+
+static oclin_status wrong(oclin_context *ctx, const struct expectation *e, int64_t row, int64_t col,
+                          double got, int64_t i)
+{
+    char got_text[32], want_text[32];
+    return oclin_fail(ctx, OCLIN_E_VERIFY, "%s: %s[%lld, %lld] is %s, the reference says %s within %.3g",
+                      e->operation, e->name, (long long)row, (long long)col, text_of(got, got_text),
+                      text_of(e->want[i], want_text), e->bound[i]);
+}
+
+static oclin_status compare(oclin_tensor *t, const struct expectation *e)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    float *got;
+    oclin_status status = copy_of(t, &got);
+    for (int64_t i = 0; i < e->n && status == OCLIN_OK; i++) {
+        const double error = oclin_error_in_bounds(got[i], e->want[i], e->bound[i]);
+        if (error > ctx->verify_worst) ctx->verify_worst = error;
+        if (error > 1.0) status = wrong(ctx, e, i / t->cols, i % t->cols, (double)got[i], i);
+    }
+    return status;
+}
+
+static oclin_status expect(oclin_context *ctx, struct expectation *e, const char *operation, const char *name,
+                           int64_t n)
+{
+    e->operation = operation;
+    e->name = name;
+    e->n = n;
+    e->want = take(ctx, n, sizeof(double));
+    e->bound = take(ctx, n, sizeof(double));
+    return e->want && e->bound ? OCLIN_OK : no_memory(ctx);
+}
+
+static struct oclin_ref_case case_on(const oclin_context *ctx, int64_t batch, int64_t in, int64_t out)
+{
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(batch, in, out);
+    c.rule = ctx->verify_rule;
+    c.no_denormals = !ctx->device.denormals;
+    c.truncates = ctx->device.truncates;
+    return c;
+}
+
+static struct oclin_ref_case case_of(const struct oclin_linear *l, int64_t batch, int64_t additions)
+{
+    struct oclin_ref_case c = case_on(l->ctx, batch, l->in, l->out);
+    c.activation = l->activation;
+    c.alpha = l->alpha;
+    c.gradient = l->gradient;
+    c.additions = additions;
+    return c;
+}
+
+/* --------------------------------------------------------------------------------------------- forward */
+
+oclin_status oclin_verify_forward(const struct oclin_linear *l, oclin_tensor *x, oclin_tensor *y,
+                                  oclin_tensor *z, const struct oclin_roundings *roundings)
+{
+    const struct oclin_ref_case c = case_of(l, x->rows, roundings->y);
+    const int64_t n = x->rows * l->out;
+    struct expectation want_y, want_z;
+    float *host_x, *host_w, *host_b;
+    OCLIN_TRY(expect(l->ctx, &want_y, "forward", "y", n));
+    OCLIN_TRY(expect(l->ctx, &want_z, "forward", "z", n));
+    OCLIN_TRY(copy_of(x, &host_x));
+    OCLIN_TRY(copy_of(l->w, &host_w));
+    OCLIN_TRY(copy_of(l->b, &host_b));
+    oclin_ref_forward(&c, host_x, host_w, host_b, want_z.want, want_z.bound, want_y.want, want_y.bound);
+    OCLIN_TRY(compare(y, &want_y));
+    return z ? compare(z, &want_z) : OCLIN_OK;
+}
+
+/* ----------------------------------------------------------------------------------------- backward, step */
+
+oclin_status oclin_verify_before(const struct oclin_linear *l, int64_t rows, struct oclin_before *before)
+{
+    memset(before, 0, sizeof *before);
+    OCLIN_TRY(oclin_verify_room(l, rows));
+    OCLIN_TRY(copy_of(l->w, &before->w));
+    OCLIN_TRY(copy_of(l->b, &before->b));
+    if (l->dw && !l->dw->cleared) OCLIN_TRY(copy_of(l->dw, &before->dw));
+    if (l->db && !l->db->cleared) OCLIN_TRY(copy_of(l->db, &before->db));
+    return OCLIN_OK;
+}
+
+/* The host side of one backward call. */
+struct backward_data {
+    int64_t batch;
+    const struct oclin_roundings *roundings;
+    float *x, *dy, *s;
+};
+
+static oclin_status check_dx(const struct oclin_backward_check *call, const struct backward_data *d,
+                             const float *w)
+{
+    const struct oclin_ref_case c = case_of(&call->layer, d->batch, d->roundings->dx);
+    struct expectation e;
+    OCLIN_TRY(expect(call->layer.ctx, &e, "backward", "dx", c.batch * c.in));
+    oclin_ref_grad_x(&c, w, d->dy, d->s, e.want, e.bound);
+    return compare(call->dx, &e);
+}
+
+/* A gradient of n elements (e holds it) as it arrives: stored, added to what was there, or used for a step.
+ */
+static oclin_status check_arrival(const struct oclin_backward_check *call, struct expectation *e, int64_t n,
+                                  const float *gradient_before, const float *parameter_before,
+                                  oclin_tensor *gradient, oclin_tensor *parameter)
+{
+    const struct oclin_ref_case c = case_of(&call->layer, call->batch, 0);
+    struct expectation after;
+    if (!call->step && !gradient_before) return compare(gradient, e);
+    const char *name = !call->step ? e->name : parameter == call->layer.w ? "w" : "b";
+    OCLIN_TRY(expect(call->layer.ctx, &after, call->step ? "backward_step" : e->operation, name, n));
+    if (call->step)
+        oclin_ref_step(&c, n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
+    else
+        oclin_ref_accumulate(&c, n, gradient_before, e->want, e->bound, after.want, after.bound);
+    return compare(call->step ? parameter : gradient, &after);
+}
+
+static oclin_status check_dw(const struct oclin_backward_check *call, const struct backward_data *d,
+                             const struct oclin_before *before)
+{
+    const struct oclin_linear *l = &call->layer;
+    const struct oclin_ref_case c = case_of(l, d->batch, d->roundings->dw);
+    struct expectation e;
+    OCLIN_TRY(expect(l->ctx, &e, "backward", "dw", l->out * l->in));
+    oclin_ref_grad_w(&c, d->x, d->dy, d->s, e.want, e.bound);
+    return check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
+}
+
+static oclin_status check_db(const struct oclin_backward_check *call, const struct backward_data *d,
+                             const struct oclin_before *before)
+{
+    const struct oclin_linear *l = &call->layer;
+    const struct oclin_ref_case c = case_of(l, d->batch, d->roundings->db);
+    struct expectation e;
+    OCLIN_TRY(expect(l->ctx, &e, "backward", "db", l->out));
+    oclin_ref_grad_b(&c, d->dy, d->s, e.want, e.bound);
+    return check_arrival(call, &e, l->out, before->db, before->b, l->db, l->b);
+}
+
+oclin_status oclin_verify_backward(const struct oclin_backward_check *call, const struct oclin_before *before,
+                                   const struct oclin_roundings *roundings)
+{
+    const struct oclin_linear *l = &call->layer;
+    struct backward_data d = {call->batch, roundings, NULL, NULL, NULL};
+    OCLIN_TRY(copy_of(call->x, &d.x));
+    OCLIN_TRY(copy_of(call->dy, &d.dy));
+    OCLIN_TRY(copy_of(call->s, &d.s));
+    if (call->dx) OCLIN_TRY(check_dx(call, &d, before->w));
+    if (!call->x) return OCLIN_OK;
+    OCLIN_TRY(check_dw(call, &d, before));
+    return l->bias ? check_db(call, &d, before) : OCLIN_OK;
+}
+
+static oclin_status check_step(oclin_tensor *parameter, const float *old, const float *gradient, float lr,
+                               const char *name)
+{
+    if (!parameter || !gradient) return OCLIN_OK;
+    oclin_context *ctx = oclin_tensor_context(parameter);
+    const int64_t n = parameter->rows * parameter->cols;
+    struct expectation e;
+    OCLIN_TRY(expect(ctx, &e, "step", name, n));
+    double *dw = take(ctx, n, sizeof *dw);
+    if (!dw) return no_memory(ctx);
+    for (int64_t i = 0; i < n; i++) dw[i] = (double)gradient[i];
+    const struct oclin_ref_case c = case_on(ctx, 0, 0, 0);
+    oclin_ref_step(&c, n, old, dw, NULL, lr, e.want, e.bound);
+    return compare(parameter, &e);
+}
+
+oclin_status oclin_verify_step(const struct oclin_linear *l, float lr, const struct oclin_before *before)
+{
+    OCLIN_TRY(check_step(l->w, before->w, before->dw, lr, "w"));
+    return check_step(l->b, before->b, before->db, lr, "b");
+}
+
+/* --------------------------------------------------------------------------------------------- losses */
+
+oclin_status oclin_verify_loss_before(struct oclin_loss_call *call)
+{
+    OCLIN_TRY(make_room(oclin_tensor_context(call->y), call->y->rows * call->y->cols));
+    if (!call->options.accumulate) return OCLIN_OK;
+    if (call->loss) OCLIN_TRY(look(call->loss, &call->loss_before));
+    return call->correct ? look(call->correct, &call->correct_before) : OCLIN_OK;
+}
+
+static oclin_status check_count(const struct oclin_loss_call *call, int64_t correct)
+{
+    int32_t got;
+    OCLIN_TRY(look(call->correct, &got));
+    const int64_t want = correct + (call->options.accumulate ? call->correct_before : 0);
+    if (got == want) return OCLIN_OK;
+    return oclin_fail(oclin_tensor_context(call->y), OCLIN_E_VERIFY,
+                      "cross_entropy: correct[0, 0] is %d, the reference says %lld", got, (long long)want);
+}
+
+oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
+{
+    oclin_context *ctx = oclin_tensor_context(call->y);
+    const int64_t rows = call->y->rows, cols = call->y->cols;
+    const int classes = call->target->dtype == OCLIN_I32;
+    const char *operation = classes ? "cross_entropy" : "mse";
+    struct expectation loss, dy;
+    float *y;
+    void *target;
+    int64_t correct = 0;
+    struct oclin_ref_case c = case_on(ctx, rows, 0, cols);
+    c.additions = call->additions;
+    OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
+    OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
+    OCLIN_TRY(copy_of(call->y, &y));
+    OCLIN_TRY(raw_copy_of(call->target, &target));
+    if (classes)
+        oclin_ref_cross_entropy(&c, y, target, call->options.reduction, call->options.scale, loss.want,
+                                loss.bound, dy.want, dy.bound, &correct);
+    else
+        oclin_ref_mse(&c, y, target, call->options.reduction, call->options.scale, loss.want, loss.bound,
+                      dy.want, dy.bound);
+    if (call->options.accumulate)
+        oclin_ref_accumulate(&c, 1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
+    if (call->loss) OCLIN_TRY(compare(call->loss, &loss));
+    if (call->dy && rows > 0) OCLIN_TRY(compare(call->dy, &dy));
+    return call->correct ? check_count(call, correct) : OCLIN_OK;
+}

@@ -1,0 +1,9 @@
+/* The life of a context, and what waits for its queue. */
+#ifndef OCLIN_CORE_CONTEXT_H
+#define OCLIN_CORE_CONTEXT_H
+
+#include "core/handle.h"
+
+void oclin_context_retain(oclin_context *ctx);
+
+#endif

@@ -1,0 +1,33 @@
+/* The layer and its saved states. */
+#ifndef OCLIN_LAYER_H
+#define OCLIN_LAYER_H
+
+#include "tensor/tensor.h"
+
+struct oclin_saved {
+    oclin_context *ctx;
+    uint64_t layer; /* id of the layer that filled it, 0: nobody */
+    int64_t batch;
+    oclin_tensor *x, *y,
+        *z; /* y NULL unless the derivative needs it; z is its own memory, of batch rows or more */
+    oclin_tensor
+        *larger_z; /* reserved for a batch that z is too small for; takes its place with that forward */
+    uint64_t x_version, y_version, w_version;
+};
+
+struct oclin_layer {
+    oclin_context *ctx;
+    uint64_t id;
+    int64_t in, out;
+    oclin_activation activation;
+    float alpha;
+    oclin_gradient gradient;
+    int bias;
+    int computed; /* a backward has computed gradients, or one was handed in that is not cleared */
+    oclin_tensor *w, *b, *dw, *db; /* dw, db NULL until needed */
+    uint64_t dw_version,
+        db_version; /* when they came into being: a difference tells that they were written */
+    oclin_saved *saved;
+};
+
+#endif

@@ -1,0 +1,24 @@
+/* Launching a product, or a step, by its plan. */
+#ifndef OCLIN_OPS_PRODUCT_H
+#define OCLIN_OPS_PRODUCT_H
+
+#include "plan/way.h"
+#include "tensor/tensor.h"
+
+/* What the kernel of this plan is built from. */
+struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
+                                                  const struct oclin_plan *plan);
+/* Decides and builds, so that what can fail before the first launch fails there; then launches. */
+oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p);
+oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p);
+
+/* w -= lr dw, element by element; prepared and enqueued apart, as products are. */
+struct oclin_step {
+    oclin_tensor *w, *dw;
+    float lr;
+    struct oclin_elements elements; /* filled by oclin_step_prepare */
+};
+oclin_status oclin_step_prepare(oclin_context *ctx, struct oclin_step *s);
+oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s);
+
+#endif

@@ -1,0 +1,247 @@
+/* oclin_self_check: every operation on small shapes, each checked against the reference as it runs
+ * (verify.c). */
+#include "top/self_check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check/random.h"
+#include "core/context.h"
+#include "core/error.h"
+#include "ops/activation.h"
+#include "plan/additions.h"
+#include "plan/plan.h"
+#include "tensor/tensor.h"
+
+/*
+ * A kernel is built for a product, a tile and an activation. All combinations are too many to compile, so run
+ * i of a round has activation i and a plan of its own, and a round has every tile that oclin may choose
+ * (plan.c) and every activation.
+ *
+ * The first round is aligned, and its sizes come from the plan's tile: each product has rows of A, and
+ * columns of B, of more than one part, and each has a sum of more than one block in its turn. The last part
+ * is ragged: MORE is a whole strip of rows, or panel of columns, and some of the next. Fixed sizes would not
+ * do: a part of packing is 96 rows with 8 lanes and 192 with 16.
+ *
+ * The second round is ragged throughout, with the batches of the kernels for small ones; its fourth run has
+ * columns for two groups even on one core. GELU is small: its reference is slow.
+ */
+enum { MORE = 20 };
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The shortest of some lengths at which the plan of the context makes a sum in slices (additions.c); 0: it
+ * makes none. */
+static int64_t sliced_length(const oclin_context *ctx)
+{
+    for (int64_t k = 4096 + MORE; k < 1 << 18; k *= 2) {
+        const struct oclin_product p =
+            oclin_plan_shaped(OCLIN_KERNEL_GRAD_W, (struct oclin_shape){k, MORE, MORE});
+        struct oclin_plan plan;
+        if (oclin_plan_product(ctx, &p, 0, &plan) && oclin_slices(&plan, k) > 1) return k;
+    }
+    return 0;
+}
+
+struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, int run)
+{
+    static const struct oclin_shape second[OCLIN_CHECK_RUNS] = {
+        {16, 2100, 50}, {2, 131, 33}, {17, 33, 131}, {33, 517, 197}, {1, 67, 35}};
+    if (round > 0) return second[run];
+    const struct oclin_part part = oclin_plan_part(ctx, oclin_plan_to_check(ctx, round, run));
+    const int64_t m = part.m + MORE, n = part.n + MORE, k = part.k + MORE;
+    const struct oclin_shape first[OCLIN_CHECK_RUNS] = {{m, n, larger(m, n)},
+                                                        {m, larger(n, k), n}, /* forward: k in blocks, too */
+                                                        {m, n, larger(m, k)}, /* dX */
+                                                        {larger(m, k), 28, 16}, /* dW */
+                                                        {12, n, m}};            /* dW: A in parts */
+    return first[run];
+}
+
+/* Everything that one run uses. Destroying NULL is fine, so a half-made bench is, too. */
+struct bench {
+    oclin_layer *layer;
+    oclin_tensor *x, *y, *dy, *dx, *t, *labels, *loss, *correct;
+};
+
+static void bench_free(struct bench *b)
+{
+    oclin_layer_destroy(b->layer);
+    oclin_tensor *const all[] = {b->x, b->y, b->dy, b->dx, b->t, b->labels, b->loss, b->correct};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) oclin_tensor_destroy(all[i]);
+}
+
+/* Host memory for all elements, or a failure. */
+static oclin_status host_memory(const oclin_tensor *t, void **host)
+{
+    *host = malloc(oclin_tensor_host_bytes(t));
+    return *host ? OCLIN_OK
+                 : oclin_fail(oclin_tensor_context(t), OCLIN_E_MEMORY, "no host memory for the self-check");
+}
+
+static oclin_status fill_random(oclin_tensor *t, uint64_t seed)
+{
+    void *host;
+    OCLIN_TRY(host_memory(t, &host));
+    oclin_random_fill(seed, 7, OCLIN_INIT_UNIFORM, 1.0, 0, t->rows * t->cols, host);
+    const oclin_status status = oclin_tensor_write_inside(t, host);
+    free(host);
+    return status;
+}
+
+static oclin_status fill_labels(oclin_tensor *t, int64_t classes)
+{
+    void *host;
+    OCLIN_TRY(host_memory(t, &host));
+    int32_t *labels = host;
+    for (int64_t i = 0; i < t->rows; i++) labels[i] = (int32_t)(i * 7 % classes);
+    const oclin_status status = oclin_tensor_write_inside(t, labels);
+    free(host);
+    return status;
+}
+
+static oclin_status bench_make(struct bench *b, oclin_context *ctx, const struct oclin_shape *s,
+                               oclin_activation activation)
+{
+    struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+    o.activation = activation;
+    o.gradient = (int)activation % OCLIN_CHECK_RUNS == 2 ? OCLIN_GRAD_MEAN : OCLIN_GRAD_SUM;
+    o.bias = (int)activation % OCLIN_CHECK_RUNS != 3;
+    OCLIN_TRY(oclin_layer_create(&b->layer, ctx, s->in, s->out, &o));
+    OCLIN_TRY(oclin_tensor_make(&b->x, ctx, OCLIN_F32, s->batch, s->in));
+    OCLIN_TRY(oclin_tensor_make(&b->dx, ctx, OCLIN_F32, s->batch, s->in));
+    OCLIN_TRY(oclin_tensor_make(&b->y, ctx, OCLIN_F32, s->batch, s->out));
+    OCLIN_TRY(oclin_tensor_make(&b->dy, ctx, OCLIN_F32, s->batch, s->out));
+    OCLIN_TRY(oclin_tensor_make(&b->t, ctx, OCLIN_F32, s->batch, s->out));
+    OCLIN_TRY(oclin_tensor_make(&b->labels, ctx, OCLIN_I32, s->batch, 1));
+    OCLIN_TRY(oclin_tensor_make(&b->loss, ctx, OCLIN_F32, 1, 1));
+    OCLIN_TRY(oclin_tensor_make(&b->correct, ctx, OCLIN_I32, 1, 1));
+    OCLIN_TRY(fill_random(b->x, 1));
+    OCLIN_TRY(fill_random(b->t, 2));
+    return fill_labels(b->labels, s->out);
+}
+
+/* Outputs hold NaN before: a kernel that reads what it should overwrite shows it. */
+static oclin_status poison(const struct bench *b)
+{
+    OCLIN_TRY(oclin_layer_reserve(b->layer, 0)); /* dw and db, or why there are none */
+    oclin_tensor *const outputs[] = {
+        b->y, b->dy, b->dx, b->loss, oclin_layer_dw(b->layer), oclin_layer_db(b->layer)};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        if (outputs[i]) OCLIN_TRY(oclin_tensor_fill(outputs[i], NAN));
+    return oclin_layer_zero_grad(b->layer); /* a mark: the NaN stays in memory */
+}
+
+/* The operations of training, in the order in which a program uses them. */
+static oclin_status bench_run(const struct bench *b)
+{
+    struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;
+    add.accumulate = 1;
+    OCLIN_TRY(poison(b));
+    OCLIN_TRY(oclin_layer_infer(b->layer, b->x, b->y));
+    OCLIN_TRY(oclin_layer_forward(b->layer, b->x, b->y));
+    OCLIN_TRY(oclin_loss_cross_entropy(b->y, b->labels, b->loss, b->dy, b->correct, NULL));
+    OCLIN_TRY(oclin_loss_mse(b->y, b->t, b->loss, b->dy, &add));
+    OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, b->dx));
+    OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, NULL));
+    OCLIN_TRY(oclin_layer_backward_x(b->layer, b->dy, b->dx));
+    OCLIN_TRY(oclin_layer_step(b->layer, 0.1f));
+    OCLIN_TRY(oclin_layer_zero_grad(b->layer));
+    return oclin_layer_backward_step(b->layer, b->dy, b->dx, 0.1f);
+}
+
+static oclin_status check_shape(oclin_context *ctx, const struct oclin_shape *s, oclin_activation activation)
+{
+    struct bench b = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+    oclin_status status = bench_make(&b, ctx, s, activation);
+    if (status == OCLIN_OK) status = bench_run(&b);
+    bench_free(&b);
+    return status;
+}
+
+/* The sentence of verify.c, and where it was: what a report to the driver's maker needs. */
+static oclin_status say_where(oclin_context *ctx, const struct oclin_shape *s, int activation)
+{
+    char said[sizeof ctx->error];
+    memcpy(said, ctx->error, sizeof said);
+    return oclin_fail(ctx, OCLIN_E_VERIFY,
+                      "%.300s (batch %lld, %lld to %lld features, activation %s, plan %s)", said,
+                      (long long)s->batch, (long long)s->in, (long long)s->out,
+                      oclin_activation_row((oclin_activation)activation)->name,
+                      ctx->plan.name[0] ? ctx->plan.name : "by device");
+}
+
+/* On this plan, which the caller's context has for the time being. */
+static oclin_status check_on(oclin_context *ctx, const char *name, const struct oclin_shape *s,
+                             int activation)
+{
+    const struct oclin_plan_choice asked = ctx->plan;
+    oclin_plan_select(ctx, name);
+    oclin_status status = check_shape(ctx, s, (oclin_activation)activation);
+    /* what the driver cannot build is passed over, as it is when oclin chooses; but not while somebody works
+     * on kernels */
+    if ((status == OCLIN_E_DEVICE || (status == OCLIN_E_BUILD && !ctx->cl_dir)) &&
+        strcmp(name, asked.name) != 0) {
+        ctx->plan = asked;
+        oclin_forget_error(ctx); /* the log has it */
+        status = check_shape(ctx, s, (oclin_activation)activation);
+    }
+    if (status == OCLIN_E_VERIFY) say_where(ctx, s, activation);
+    ctx->plan = asked;
+    return status;
+}
+
+static oclin_status check_run(oclin_context *ctx, int round, int run)
+{
+    const struct oclin_shape s = oclin_self_check_shape(ctx, round, run);
+    return check_on(ctx, oclin_plan_to_check(ctx, round, run), &s, run);
+}
+
+/* Activations that the two rounds have no run for: each once, on the shapes of the second. */
+static oclin_status check_further_activations(oclin_context *ctx)
+{
+    for (int a = OCLIN_CHECK_RUNS; oclin_activation_row((oclin_activation)a); a++) {
+        const struct oclin_shape s = oclin_self_check_shape(ctx, 1, a % OCLIN_CHECK_RUNS);
+        OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, a % 2, a), &s, a));
+    }
+    return OCLIN_OK;
+}
+
+/* Each product once with a sum in slices, by the kernels of the very first run. */
+static oclin_status check_slices(oclin_context *ctx)
+{
+    const char *name = oclin_plan_to_check(ctx, 0, 0);
+    const struct oclin_plan_choice asked = ctx->plan;
+    oclin_plan_select(ctx, name);
+    const int64_t k = sliced_length(ctx);
+    ctx->plan = asked;
+    const struct oclin_shape shapes[] = {{k, 4, 4}, {4, k, 4}, {4, 4, k}};
+    for (int i = 0; i < 3 && k > 0; i++) OCLIN_TRY(check_on(ctx, name, &shapes[i], OCLIN_NONE));
+    return OCLIN_OK;
+}
+
+oclin_status oclin_self_check(oclin_context *ctx, double *worst)
+{
+    if (!ctx) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(ctx));
+    const int verify = ctx->verify, strict = ctx->strict;
+    ctx->verify = 1;
+    ctx->verify_rule = OCLIN_RANDOM; /* its own data are */
+    ctx->strict = 0;                 /* the sequence of operations uses a W that has moved, on purpose */
+    ctx->verify_worst = 0.0;
+    oclin_status status = OCLIN_OK;
+    for (int i = 0; i < OCLIN_CHECK_ROUNDS * OCLIN_CHECK_RUNS && status == OCLIN_OK; i++)
+        status = check_run(ctx, i / OCLIN_CHECK_RUNS, i % OCLIN_CHECK_RUNS);
+    if (status == OCLIN_OK) status = check_further_activations(ctx);
+    if (status == OCLIN_OK) status = check_slices(ctx);
+    ctx->verify = verify;
+    ctx->verify_rule = OCLIN_PROVEN;
+    ctx->strict = strict;
+    if (worst) *worst = ctx->verify_worst;
+    return status;
+}
