@@ -53,7 +53,7 @@ struct epilogue {
             flags                                                                                        \
     }
 
-/* e with its pointers moved on. As an expression, since a function whose result is a struct makes a promise of
+/* e with its pointers moved on. An expression, since a function whose result is a struct makes a promise of
  * its own (OCLIN_NO_PROMISE). */
 #define MOVED(e, c_by, db_by, z_by, bias_by)                                                                 \
     ((struct epilogue){(e).c + (c_by), (e).db + (db_by), (e).z + (z_by), (e).bias + (bias_by), (e).c_stride, \

@@ -95,8 +95,8 @@ OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const 
     }
 }
 
-/* Sums over samples of four rows, two vectors. By name: an array of them would lie in memory. Not returned, but
- * stored: a result that is a struct promises what OCLIN_NO_PROMISE (epilogue.cl) is about. */
+/* Sums over samples of four rows, two vectors. By name: an array of them would lie in memory. Not returned,
+ * but stored: a result that is a struct promises what OCLIN_NO_PROMISE (epilogue.cl) is about. */
 struct tile_sums {
     real s00, s01, s10, s11, s20, s21, s30, s31;
 };
