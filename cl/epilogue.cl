@@ -53,22 +53,18 @@ struct epilogue {
             flags                                                                                        \
     }
 
+/* e with its pointers moved on. An expression, since a function whose result is a struct makes a promise of
+ * its own (OCLIN_NO_PROMISE). */
+#define MOVED(e, c_by, db_by, z_by, bias_by)                                                                 \
+    ((struct epilogue){(e).c + (c_by), (e).db + (db_by), (e).z + (z_by), (e).bias + (bias_by), (e).c_stride, \
+                       (e).z_stride, (e).scale, (e).update, (e).flags})
+
 /* For the result in this row and column. */
-OCLIN_INLINE struct epilogue at(struct epilogue e, long row, long column)
-{
-    e.c += row * e.c_stride + column;
-    e.z += row * e.z_stride + column;
-    e.bias += column;
-    return e;
-}
+#define at(e, row, column) \
+    MOVED(e, (row) * (e).c_stride + (column), 0, (row) * (e).z_stride + (column), column)
 
 /* For the sum of this row of A over k, which stands in Z behind the n columns of C. */
-OCLIN_INLINE struct epilogue at_sum(struct epilogue e, long row, long n)
-{
-    e.db += row;
-    e.z += row * e.z_stride + n;
-    return e;
-}
+#define at_sum(e, row, n) MOVED(e, 0, row, (row) * (e).z_stride + (n), 0)
 
 /* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0
  * is returned. */

@@ -804,6 +804,7 @@ static void test_verify_hidden(void **state)
                  *t = make_tensor(ctx, OCLIN_I32, 2, 1, labels);
     cl_context handle;
     assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
+    const int64_t held = ctx->references;
     for (size_t i = 0; i < COUNT_OF(flags); i++) {
         cl_mem m = clCreateBuffer(handle, flags[i], 64, NULL, NULL);
         oclin_tensor *y = NULL, *loss = NULL, *correct = NULL;
@@ -817,6 +818,7 @@ static void test_verify_hidden(void **state)
         oclin_tensor_destroy(y);
         oclin_tensor_destroy(loss);
         oclin_tensor_destroy(correct);
+        assert_int_equal(ctx->references, held); /* what verifying took is given back */
         clReleaseMemObject(m);
     }
     oclin_tensor_destroy(x);

@@ -169,6 +169,24 @@ static void test_mistake(void **state)
     remove_all(folder);
 }
 
+/* A context that verifies goes on with the proven bounds: like numbers drift further than random ones may (simt:
+ * four times as far). */
+static void check_like_numbers(oclin_context *ctx)
+{
+    enum { LIKE = 4096 };
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, LIKE, 1, NULL));
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 1, LIKE, NULL);
+    oclin_tensor *y = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    assert_ok(ctx, oclin_tensor_fill(x, 1.0));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_w(l), 0.889113903));
+    ctx->verify = 1;
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
+}
+
 static void test_right_device(void **state)
 {
     const char *const *plan = *state;
@@ -177,6 +195,7 @@ static void test_right_device(void **state)
     assert_ok(ctx, oclin_self_check(ctx, &worst));
     assert_true(worst > 0.0 && worst <= 1.0);
     assert_int_equal(ctx->verify, 0); /* it leaves the context as it was */
+    check_like_numbers(ctx);
     oclin_context_destroy(ctx);
 }
 

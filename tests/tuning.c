@@ -118,6 +118,7 @@ static int listen(void *user, const struct oclin_tune_progress *p)
         snprintf(h->skipped, sizeof h->skipped, "%s %s: %.400s", p->product, p->plan, p->why);
     if (p->event == OCLIN_TUNE_CHOSEN)
         snprintf(h->chosen + length, sizeof h->chosen - length, "%s %s;", p->product, p->plan);
+    if (h->stop_after == AT_CHOICE) return p->event == OCLIN_TUNE_CHOSEN;
     return h->stop_after > 0 && --h->stop_after == 0;
 }
 

@@ -35,8 +35,9 @@ void store_one(void);
 void check_accepted(int count);
 
 /* What was heard, and when to stop. */
+enum { AT_CHOICE = -1 };
 struct listener {
-    int stop_after; /* events; 0: never */
+    int stop_after; /* events; 0: never; AT_CHOICE: at the first choice */
     int events[OCLIN_TUNE_CHOSEN + 1];
     int bad;           /* an event does not say what it must */
     char skipped[600]; /* the last one: "product plan: why" */
