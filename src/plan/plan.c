@@ -210,19 +210,6 @@ static int choose(const struct oclin_device_facts *d, const struct oclin_way *na
     return 1;
 }
 
-/* A forced plan is the only one; behind a tuned one stand oclin's own choices, should it not build here. */
-int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
-                       struct oclin_plan *plan)
-{
-    int count = 0;
-    const struct oclin_tuned *t = NULL;
-    const int tunable = !ctx->plan.way && oclin_tuning_count(ctx->tuning) > 0 && p->id != OCLIN_KERNEL_GRADS;
-    if (tunable) t = oclin_tuning_find(ctx->tuning, p->id, shape_of(p));
-    if (!t || !t->plan[0]) return choose(&ctx->device, ctx->plan.way, p, attempt, plan, &count);
-    return choose(&ctx->device, way_named(t->plan), p, attempt, plan, &count) ||
-           choose(&ctx->device, NULL, p, attempt - count, plan, &count);
-}
-
 /* What a tuned backward may be. */
 static const char one_pass[] = "one-pass", two_products[] = "two-products";
 
@@ -253,6 +240,24 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
     if (!ctx->plan.way) t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRADS, shape_of(&grads));
     if (t && t->plan[0]) return strcmp(t->plan, one_pass) == 0;
     return way->suits(&ctx->device, &grads, &tile);
+}
+
+/* A forced plan is the only one; behind a tuned one stand oclin's own choices, should it not build here. */
+int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
+                       struct oclin_plan *plan)
+{
+    int count = 0;
+    const struct oclin_tuned *t = NULL;
+    if (p->id == OCLIN_KERNEL_GRADS) { /* oclin_plan_one_pass() has decided that it suits */
+        struct oclin_tile tile;
+        const struct oclin_way *way = way_of_one_pass(ctx, p, &tile);
+        return way && choose(&ctx->device, way, p, attempt, plan, &count);
+    }
+    if (!ctx->plan.way && oclin_tuning_count(ctx->tuning) > 0)
+        t = oclin_tuning_find(ctx->tuning, p->id, shape_of(p));
+    if (!t || !t->plan[0]) return choose(&ctx->device, ctx->plan.way, p, attempt, plan, &count);
+    return choose(&ctx->device, way_named(t->plan), p, attempt, plan, &count) ||
+           choose(&ctx->device, NULL, p, attempt - count, plan, &count);
 }
 
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
