@@ -517,8 +517,8 @@ struct oclin_layer_options {
      * Anything else (what another layer computed, what was written, the caller's own memory) is a gradient,
      * which backward adds to and step applies. To start without it, call oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
-    /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1. Each
-     * other alpha is another kernel, to be built once. Other activations have none. */
+    /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1.
+     * Each other alpha is another kernel, to be built once. Other activations have none. */
     float alpha;
     int reserved; /* 0 */
 };
@@ -640,12 +640,13 @@ OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tens
  * dx  (batch, in)   f32; overwritten: what it held is never read
  * dx must not share elements with the operands that oclin_layer_backward() keeps it apart from.
  *
- * The call belongs to a forward as oclin_layer_backward() does, and does not consume it. Parameters and gradients
- * stay as they are, in whatever state: w and b may be read-only, dW and db may hold something or be
- * unspecified, and they are not allocated. x and b are not read; x may have been written since. With batch 0
- * nothing is launched.
+ * The call belongs to a forward as oclin_layer_backward() does, and does not consume it. Parameters and
+ * gradients stay as they are, in whatever state: w and b may be read-only, dW and db may hold something or
+ * be unspecified, and they are not allocated. x and b are not read; x may have been written since. With
+ * batch 0 nothing is launched.
  *
- * OCLIN_E_ARG     a pointer is NULL, dx too; another context or dtype; dx is read-only; operands share elements;
+ * OCLIN_E_ARG     a pointer is NULL, dx too; another context or dtype; dx is read-only; operands share
+ *                 elements;
  *                 y lies in a CL_MEM_WRITE_ONLY buffer where the activation needs it
  * OCLIN_E_SHAPE   dy is not (batch, out), or dx not (batch, in), of that forward
  * OCLIN_E_STATE   there was no forward yet; `saved` is of another layer; y, where the activation needs it
@@ -667,8 +668,9 @@ struct oclin_call_options {
      * residual branch needs no memory and no pass of its own. What they hold must be readable and specified.
      * Y is then a sum with something else, so what backward reads (z or act(z)) is kept apart from it, in
      * memory of the saved state: Y may be written before backward. A backward that adds makes dX in a product
-     * of its own, not in one pass with dW. dW and db have nothing to do with it: they are added to unless they
-     * are cleared. oclin_layer_workspace() does not count what sums of more than one slice take besides. */
+     * of its own, not in one pass with dW. dW and db have nothing to do with it: they are added to unless
+     * they are cleared. oclin_layer_workspace() does not count what sums of more than one slice take
+     * besides. */
     int accumulate;
     int reserved; /* 0 */
 };

@@ -299,8 +299,8 @@ static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
     return z && z->rows >= batch && z->cols == l->out;
 }
 
-/* Whether a forward keeps memory of its own for the derivative: z, or, where y becomes a sum with something else,
- * act(z). */
+/* Whether a forward keeps memory of its own for the derivative: z, or, where y becomes a sum with
+ * something else, act(z). */
 static int keeps_apart(const oclin_layer *l, int adds)
 {
     return keeps_z(l) || (adds && needs_y(l));
@@ -312,8 +312,8 @@ static oclin_tensor *stored(const oclin_layer *l, const oclin_saved *s)
     return keeps_apart(l, s->apart) ? s->z : s->y;
 }
 
-/* Room for z of a batch, or for act(z). What a saved state has there stays until a forward replaces it: a larger
- * one waits beside it. */
+/* Room for z of a batch, or for act(z). What a saved state has there stays until a forward replaces it: a
+ * larger one waits beside it. */
 static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch, int adds)
 {
     if (!keeps_apart(l, adds) || batch == 0) return OCLIN_OK;
@@ -603,10 +603,10 @@ static struct oclin_product product_dw(const struct backward_call *call)
 }
 
 /* All three in one pass over W. */
-static struct oclin_product product_grads(const struct backward_call *call, const struct oclin_product *dw)
+static struct oclin_product product_one_pass(const struct backward_call *call, const struct oclin_product *dw)
 {
     struct oclin_product p = product_dx(call);
-    p.id = OCLIN_KERNEL_GRADS;
+    p.id = OCLIN_KERNEL_ONE_PASS;
     p.flags = call->dx ? OCLIN_FLAG_DX : 0;
     if (!call->dx) p.c = dw->c; /* some valid buffer */
     p.x = dw->b;
@@ -634,7 +634,7 @@ static void note_dw(struct oclin_roundings *roundings, const struct oclin_produc
 {
     roundings->db = oclin_additions(p, &p->plan, OCLIN_SUM_OF_A);
     roundings->dw =
-        p->id == OCLIN_KERNEL_GRADS ? roundings->db : oclin_additions(p, &p->plan, OCLIN_SUM_OF_PRODUCTS);
+        p->id == OCLIN_KERNEL_ONE_PASS ? roundings->db : oclin_additions(p, &p->plan, OCLIN_SUM_OF_PRODUCTS);
 }
 
 /* dX first: it needs the old W. */
@@ -664,9 +664,9 @@ static oclin_status run_two_products(const struct backward_call *call, struct oc
 static oclin_status run_backward(const struct backward_call *call, struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
-    struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
-    /* in one pass dX is read between its sums, which not every buffer allows, and what it held would be rounded
-     * with each of them */
+    struct oclin_product dw = product_dw(call), grads = product_one_pass(call, &dw);
+    /* in one pass dX is read between its sums, which not every buffer allows, and what it held would be
+     * rounded with each of them */
     if (!oclin_plan_one_pass(ctx, &grads) || (call->dx && (!call->dx->readable || call->adds)))
         return run_two_products(call, &dw, roundings);
     const oclin_status prepared = oclin_product_prepare(ctx, &grads);
@@ -978,13 +978,13 @@ oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, in
     OCLIN_TRY(check_batch(l, batch));
     if (batch == 0) return oclin_fail(ctx, OCLIN_E_SHAPE, "a batch of 0 has no sums");
     const struct oclin_shape shape = {batch, l->in, l->out};
-    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape);
+    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape);
     const int one_pass = oclin_plan_one_pass(ctx, &grads);
     const enum oclin_sum sum = result == OCLIN_RESULT_DB || (one_pass && result == OCLIN_RESULT_DW)
                                    ? OCLIN_SUM_OF_A
                                    : OCLIN_SUM_OF_PRODUCTS;
     const enum oclin_kernel_id id = result == OCLIN_RESULT_Y    ? OCLIN_KERNEL_FORWARD
-                                    : one_pass                  ? OCLIN_KERNEL_GRADS
+                                    : one_pass                  ? OCLIN_KERNEL_ONE_PASS
                                     : result == OCLIN_RESULT_DX ? OCLIN_KERNEL_GRAD_X
                                                                 : OCLIN_KERNEL_GRAD_W;
     *additions = additions_of(l, id, shape, sum);

@@ -1,6 +1,6 @@
 /*
- * Y += act(Z) and dX += dZ W: residual branches. What is added is what the same call without the option stores, so
- * that the sum is known to the bit; what backward reads stays apart from Y.
+ * Y += act(Z) and dX += dZ W: residual branches. What is added is what the same call without the option
+ * stores, so that the sum is known to the bit; what backward reads stays apart from Y.
  */
 #include "support.h"
 
@@ -129,7 +129,7 @@ static void test_residual(void **state)
         /* dx is added to by a product of its own: so is the one to compare with */
         struct results stored = run(&b, &store, 0), added = run(&b, &add, 0), checked = run(&b, &add, 1);
         const struct oclin_product grads =
-            oclin_plan_shaped(OCLIN_KERNEL_GRADS, (struct oclin_shape){r->batch, r->in, r->out});
+            oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, (struct oclin_shape){r->batch, r->in, r->out});
         const int64_t n_w = r->in * r->out;
         check_sum("y", b.in[BASE_Y], stored.y, added.y, b.n_y);
         if (!oclin_plan_one_pass(b.ctx, &grads)) {

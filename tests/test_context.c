@@ -215,7 +215,8 @@ static void test_reserved(void **state)
 
 /* -------------------------------------------------------------------------------- the reason, as a text */
 
-/* Creation fails for its device_index; the text is `size` bytes of a buffer that must stay as it is behind them. */
+/* Creation fails for its device_index; the text is `size` bytes of a buffer that must stay as it is behind
+ * them. */
 static void check_text(size_t size)
 {
     char text[64];
@@ -276,7 +277,8 @@ static void test_error_text_says_why(void **state)
     assert_string_equal(text, "mine");
 }
 
-/* An older caller has no such option; what lies where it would be is not looked at. Nor is it with a garbage size. */
+/* An older caller has no such option; what lies where it would be is not looked at. Nor is it with a
+ * garbage size. */
 static void test_error_text_of_older_caller(void **state)
 {
     (void)state;

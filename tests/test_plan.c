@@ -20,14 +20,14 @@ static const struct made_up {
     oclin_device_type type;
     int64_t units, width, items, local_bytes, max_allocation;
     int64_t wave, sub_group; /* of GPUs that tell */
-    int queues;              /* several groups run at once, and hand out parts among themselves */
+    int tickets;             /* several groups run at once, and hand out parts among themselves */
 } made_up[] = {
     {"two cores", "AuthenticAMD", OCLIN_DEVICE_CPU, .units = 2, .width = 8, .items = 4096,
      .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30},
     {"two threads", "AuthenticAMD", OCLIN_DEVICE_CPU, .units = 2, .width = 8, .items = 4096,
-     .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30, .queues = 1},
+     .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30, .tickets = 1},
     {"64 threads", "AuthenticAMD", OCLIN_DEVICE_CPU, .units = 64, .width = 8, .items = 4096,
-     .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30, .queues = 1},
+     .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30, .tickets = 1},
     {"64 cores", "GenuineIntel", OCLIN_DEVICE_CPU, .units = 64, .width = 16, .items = 8192,
      .local_bytes = 1 << 20, .max_allocation = INT64_C(16) << 30},
     {"ARM core", "ARM", OCLIN_DEVICE_CPU, .units = 1, .width = 4, .items = 4096, .local_bytes = 32 << 10,
@@ -53,12 +53,12 @@ static const struct made_up {
 #define FORWARD(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_FORWARD, batch, in, out)
 #define GRAD_X(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_GRAD_X, batch, in, out)
 #define GRAD_W(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_GRAD_W, batch, in, out)
-#define BACKWARD(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_GRADS, batch, in, out)
+#define BACKWARD(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_ONE_PASS, batch, in, out)
 
 static const char *const product_names[] = {[OCLIN_KERNEL_FORWARD] = "forward",
                                             [OCLIN_KERNEL_GRAD_X] = "grad_x",
                                             [OCLIN_KERNEL_GRAD_W] = "grad_w",
-                                            [OCLIN_KERNEL_GRADS] = "backward"};
+                                            [OCLIN_KERNEL_ONE_PASS] = "backward"};
 
 static const char *const plans[] = {
     "",           "plain",       "simd",       "simd-4",      "simd-8",      "simd-16",
@@ -83,7 +83,7 @@ static oclin_context *context_of(const struct made_up *d, const char *plan)
     f->wave = d->wave;
     f->sub_group = d->sub_group;
     f->cache = 32 << 20;
-    f->queues = d->queues;
+    f->tickets = d->tickets;
     oclin_plan_select(ctx, plan);
     return ctx;
 }
@@ -151,8 +151,8 @@ static void check_simt(const oclin_context *ctx, const struct oclin_product *p, 
 static void check_groups(const oclin_context *ctx, const struct oclin_plan *plan, int64_t parts)
 {
     const int64_t units = ctx->device.info.compute_units;
-    must(!plan->tile.queue || ctx->device.queues);
-    must(plan->groups == (plan->tile.queue && parts > units ? units : parts));
+    must(!plan->tile.tickets || ctx->device.tickets);
+    must(plan->groups == (plan->tile.tickets && parts > units ? units : parts));
 }
 
 /* Of what one launch adds up. */
@@ -188,7 +188,7 @@ static void check_packing(const oclin_context *ctx, const struct oclin_product *
     const struct oclin_tile *t = &plan->tile;
     struct oclin_plan packing;
     oclin_plan_packing(p, plan, &packing);
-    must(packing.tile.stage == OCLIN_STAGE_PACK && packing.tile.queue == 0);
+    must(packing.tile.stage == OCLIN_STAGE_PACK && packing.tile.tickets == 0);
     must(packing.block_k == plan->block_k);
     const int64_t blocks_k = blocks_of_slice(p, plan);
     must(packing.groups == parts_of_a(p, plan) + parts_of_b(p, plan));
@@ -203,7 +203,7 @@ static void check_mixed(const oclin_context *ctx, const struct oclin_product *p,
                         const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    must(t->queue);
+    must(t->tickets);
     must(plan->packed_a ==
          blocks_of_slice(p, plan) * ceil_divide(p->m, t->item_m) * (t->item_m * (int64_t)t->tile_k + t->vl));
     must(plan->packed_b >= plan->groups * OCLIN_SIMD_PANELS * t->item_n * t->tile_k);
@@ -229,7 +229,7 @@ static void check_narrow(const oclin_context *ctx, const struct oclin_product *p
     must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n);
     must((int64_t)plan->block_m * plan->block_k <= (int64_t)t->tile_m * t->tile_k);
     must(plan->groups == ceil_divide(p->n, plan->block_n));
-    must(plan->packed_a == 0 && plan->packed_b == 0 && !t->queue);
+    must(plan->packed_a == 0 && plan->packed_b == 0 && !t->tickets);
 }
 
 static void check_simd(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
@@ -252,12 +252,12 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
     must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n); /* its sums' memory */
     must(plan->block_k > 0 && plan->block_k <= t->tile_k && plan->block_k % t->vl == 0);
     const int64_t blocks = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
-    const int packs_a = t->queue && t->stage != OCLIN_STAGE_WHOLE;
-    const int packs_b = t->queue && t->stage == OCLIN_STAGE_PRODUCT;
+    const int packs_a = t->tickets && t->stage != OCLIN_STAGE_WHOLE;
+    const int packs_b = t->tickets && t->stage == OCLIN_STAGE_PACKED;
     check_groups(ctx, plan,
                  blocks + (packs_a ? parts_of_a(p, plan) : 0) + (packs_b ? parts_of_b(p, plan) : 0));
-    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT || t->stage == OCLIN_STAGE_MIXED);
-    if (t->stage == OCLIN_STAGE_PRODUCT)
+    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PACKED || t->stage == OCLIN_STAGE_MIXED);
+    if (t->stage == OCLIN_STAGE_PACKED)
         check_packing(ctx, p, plan);
     else if (t->stage == OCLIN_STAGE_MIXED)
         check_mixed(ctx, p, plan);
@@ -334,7 +334,7 @@ static void test_every_device(void **state)
                     const struct oclin_product p = product_of((enum oclin_kernel_id)id, batch, in, out);
                     check_choices(ctx, &p);
                 }
-                const struct oclin_product grads = product_of(OCLIN_KERNEL_GRADS, batch, in, out);
+                const struct oclin_product grads = product_of(OCLIN_KERNEL_ONE_PASS, batch, in, out);
                 struct oclin_plan plan;
                 if (oclin_plan_one_pass(ctx, &grads) && oclin_plan_product(ctx, &grads, 0, &plan))
                     check_plan(ctx, &grads, &plan);
@@ -376,13 +376,14 @@ static void check_additions(const oclin_context *ctx, const struct oclin_product
         look_at(ctx, p, attempt);
         const double n = (double)oclin_additions(p, &plan, OCLIN_SUM_OF_PRODUCTS);
         /* 17 to 20 rows of W are more than one block of 16 and less than the root allows two of */
-        const int short_dx = p->id == OCLIN_KERNEL_GRADS && plan.tile.tile_k == 16 && p->k > 16 && p->k < 21;
+        const int short_dx =
+            p->id == OCLIN_KERNEL_ONE_PASS && plan.tile.tile_k == 16 && p->k > 16 && p->k < 21;
         must(n >= 1 && n <= (short_dx ? 17.0 : limit_of(&plan, p->k)));
         must(plan.slice_k > 0 && oclin_slices(&plan, p->k) * plan.slice_k >= p->k);
         must((oclin_slices(&plan, p->k) - 1) * plan.slice_k < p->k);
         if (p->id == OCLIN_KERNEL_GRAD_W)
             must((double)oclin_additions(p, &plan, OCLIN_SUM_OF_A) <= root_limit(p->k));
-        if (p->id == OCLIN_KERNEL_GRADS)
+        if (p->id == OCLIN_KERNEL_ONE_PASS)
             must((double)oclin_additions(p, &plan, OCLIN_SUM_OF_A) <=
                  (p->m > 16 && p->m < 21 ? 17.0 : root_limit(p->m)));
     }
@@ -401,9 +402,9 @@ static void test_additions(void **state)
                 const struct oclin_product products[] = {
                     product_of(OCLIN_KERNEL_FORWARD, n, k, 10), product_of(OCLIN_KERNEL_FORWARD, 10, k, n),
                     product_of(OCLIN_KERNEL_GRAD_X, n, 10, k), product_of(OCLIN_KERNEL_GRAD_W, k, 10, n),
-                    product_of(OCLIN_KERNEL_GRADS, n, 40, k)};
+                    product_of(OCLIN_KERNEL_ONE_PASS, n, 40, k)};
                 for (size_t p = 0; p < COUNT_OF(products); p++)
-                    if (products[p].id != OCLIN_KERNEL_GRADS || oclin_plan_one_pass(ctx, &products[p]))
+                    if (products[p].id != OCLIN_KERNEL_ONE_PASS || oclin_plan_one_pass(ctx, &products[p]))
                         check_additions(ctx, &products[p]);
                 struct oclin_plan rows;
                 for (int most = OCLIN_LARGEST_GROUP; most > 0; most /= 2) {
@@ -545,8 +546,8 @@ static const struct choice {
      .peel = 1},
     {"no groups", "no groups: plain", FORWARD(2048, 2048, 2048), PLAIN},
     {"two cores", "large: two launches, blocks of half the height behind packing", FORWARD(2048, 2048, 2048),
-     SIMD(8, 96, 256, OCLIN_STAGE_PRODUCT)},
-    {"two cores", "large dW: two launches", GRAD_W(2048, 2048, 2048), SIMD(8, 96, 256, OCLIN_STAGE_PRODUCT)},
+     SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
+    {"two cores", "large dW: two launches", GRAD_W(2048, 2048, 2048), SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
     {"two cores", "small: one launch", FORWARD(100, 200, 100), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two cores", "28 of 32 samples leave too much of a panel empty", FORWARD(28, 784, 256),
      SKINNY(8, 64, 192)},
@@ -568,13 +569,12 @@ static const struct choice {
     {"two cores", "few outs with a short sum", FORWARD(500, 255, 48), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two cores", "49 outs are not few", FORWARD(500, 784, 49), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two threads", "without a launch of its own packing pays earlier", FORWARD(500, 784, 49),
-     SIMD(8, 96, 256, OCLIN_STAGE_PRODUCT)},
+     SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
     {"two cores", "dX: packing does not pay in a launch of its own", GRAD_X(128, 784, 512),
      SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two threads", "a small A is packed for all, a large B not", GRAD_X(128, 784, 512),
      SIMD(8, 192, 256, OCLIN_STAGE_MIXED)},
-    {"two threads", "large: both are packed", GRAD_X(1024, 1024, 1024),
-     SIMD(8, 96, 256, OCLIN_STAGE_PRODUCT)},
+    {"two threads", "large: both are packed", GRAD_X(1024, 1024, 1024), SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
     {"two threads", "few rows: B is most of the work, and read in as few pieces as possible",
      GRAD_W(10000, 784, 10), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two threads", "small: nothing is packed", FORWARD(100, 200, 100), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
@@ -583,13 +583,13 @@ static const struct choice {
     {"two cores", "long and narrow dX: A is packed once in one launch as well", GRAD_X(8192, 128, 64),
      SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two cores", "a dW packs A across k again and again", GRAD_W(8192, 128, 64),
-     SIMD(8, 96, 256, OCLIN_STAGE_PRODUCT)},
+     SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
     {"two cores", "a dW of few outs packs nothing", GRAD_W(4096, 200, 10),
      SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
     {"two cores", "a dW reads an X that no cache holds as it comes", GRAD_W(10000, 784, 10),
      SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
-    {"64 cores", "16 lanes", FORWARD(2048, 2048, 2048), SIMD(16, 96, 256, OCLIN_STAGE_PRODUCT)},
-    {"ARM core", "4 lanes, little memory", GRAD_X(2048, 2048, 2048), SIMD(4, 18, 64, OCLIN_STAGE_PRODUCT)},
+    {"64 cores", "16 lanes", FORWARD(2048, 2048, 2048), SIMD(16, 96, 256, OCLIN_STAGE_PACKED)},
+    {"ARM core", "4 lanes, little memory", GRAD_X(2048, 2048, 2048), SIMD(4, 18, 64, OCLIN_STAGE_PACKED)},
     {"few bytes", "less memory than a block wants", GRAD_X(48, 48, 48), SIMD(4, 42, 32, OCLIN_STAGE_WHOLE)},
 };
 
@@ -664,8 +664,8 @@ static void test_queue_counts(void **state)
         struct oclin_plan plan;
         assert_true(oclin_plan_product(ctx, &p, 0, &plan));
         const int64_t blocks = ceil_divide(p.m, plan.block_m) * ceil_divide(p.n, plan.block_n);
-        assert_int_equal(plan.tile.queue, blocks <= INT32_MAX - 2);
-        assert_true(plan.groups == (plan.tile.queue ? 2 : blocks));
+        assert_int_equal(plan.tile.tickets, blocks <= INT32_MAX - 2);
+        assert_true(plan.groups == (plan.tile.tickets ? 2 : blocks));
     }
     free(ctx);
 }
@@ -748,7 +748,7 @@ static const struct meaning {
     {"two cores", "simd-whole", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
      .stage = OCLIN_STAGE_WHOLE},
     {"two cores", "simd-packed", FORWARD(8, 100, 100), .family = OCLIN_SIMD, .vl = 8, .tile_m = 96,
-     .stage = OCLIN_STAGE_PRODUCT},
+     .stage = OCLIN_STAGE_PACKED},
     {"two cores", "simd-skinny", FORWARD(64, 784, 256), .family = OCLIN_SKINNY, .vl = 8, .tile_m = 64},
     {"two cores", "simd-narrow", FORWARD(5, 784, 256), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
      .narrow = 1},
@@ -759,7 +759,7 @@ static const struct meaning {
     {"two cores", "simd-skinny", FORWARD(65, 784, 256), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
      .stage = OCLIN_STAGE_WHOLE},
     {"two cores", "simd-skinny", FORWARD(512, 1024, 1024), .family = OCLIN_SIMD, .vl = 8, .tile_m = 96,
-     .stage = OCLIN_STAGE_PRODUCT},
+     .stage = OCLIN_STAGE_PACKED},
     {"AMD", "simt", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 128},
     {"AMD", "simt-16", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 16},
     {"AMD", "simt-32", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 32},

@@ -236,7 +236,7 @@ static const char *family_of(const struct row *r, int is_forward)
     static const char *const names[] = {
         [OCLIN_PLAIN] = "plain", [OCLIN_SIMT] = "simt", [OCLIN_SIMD] = "simd", [OCLIN_SKINNY] = "skinny"};
     const struct oclin_shape shape = {r->batch, r->in, r->out};
-    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape),
+    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape),
                                p = oclin_plan_shaped(is_forward ? OCLIN_KERNEL_FORWARD : OCLIN_KERNEL_GRAD_X,
                                                      shape);
     struct oclin_plan plan;
@@ -550,18 +550,18 @@ static uint64_t key_of(const oclin_context *ctx, const struct row *r)
         all[n++] = rows_of(r, i) > 1 ? stride_of(r, i) : 0;
         all[n++] = offset_of(r, i);
     }
-    const struct oclin_product grads = product_at(r, OCLIN_KERNEL_GRADS);
+    const struct oclin_product grads = product_at(r, OCLIN_KERNEL_ONE_PASS);
     const int one_pass = oclin_plan_one_pass(ctx, &grads);
-    for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRADS; id++) {
+    for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_ONE_PASS; id++) {
         struct oclin_plan plan;
         const struct oclin_product p = product_at(r, (enum oclin_kernel_id)id);
-        const int runs = id == OCLIN_KERNEL_FORWARD || one_pass == (id == OCLIN_KERNEL_GRADS);
+        const int runs = id == OCLIN_KERNEL_FORWARD || one_pass == (id == OCLIN_KERNEL_ONE_PASS);
         if (!runs || !oclin_plan_product(ctx, &p, 0, &plan)) continue;
         const struct oclin_tile *t = &plan.tile;
-        const int64_t of_plan[] = {id,        t->family,   t->vl,        t->group,     t->tile_m,
-                                   t->tile_n, t->tile_k,   t->item_m,    t->item_n,    t->aligned,
-                                   t->stage,  t->unroll_k, t->peel,      t->sub_group, t->prefetch,
-                                   t->queue,  plan.groups, plan.block_m, plan.block_n, plan.block_k};
+        const int64_t of_plan[] = {id,         t->family,   t->vl,        t->group,     t->tile_m,
+                                   t->tile_n,  t->tile_k,   t->item_m,    t->item_n,    t->aligned,
+                                   t->stage,   t->unroll_k, t->peel,      t->sub_group, t->prefetch,
+                                   t->tickets, plan.groups, plan.block_m, plan.block_n, plan.block_k};
         memcpy(all + n, of_plan, sizeof of_plan);
         n += COUNT_OF(of_plan);
     }

@@ -390,11 +390,11 @@ static void test_one_pass(void **state)
     (void)state;
     oclin_context *ctx = make_context(NULL);
     const struct oclin_shape shape = {4, 5, 3};
-    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape);
+    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape);
     const int one = oclin_plan_one_pass(ctx, &grads);
     clear_context_log();
     train_once(ctx, 4, 5);
-    assert_int_equal(times_logged("built grads_skinny:"), one);
+    assert_int_equal(times_logged("built one_pass_skinny:"), one);
     assert_int_equal(times_logged("built grad_x_"), !one);
     assert_int_equal(times_logged("built grad_w_"), !one);
     oclin_context_destroy(ctx);

@@ -1,6 +1,7 @@
 /*
- * The queue that groups take their work from (epilogue.cl): nothing is computed before what it needs is packed, however slow the
- * core that packs it, and the counters are 0 again behind every launch. On devices without one there is nothing to test.
+ * The queue that groups take their work from (epilogue.cl): nothing is computed before what it needs is
+ * packed, however slow the core that packs it, and the counters are 0 again behind every launch. On
+ * devices without one there is nothing to test.
  */
 #define _XOPEN_SOURCE 700 /* setenv */
 #include "support.h"
@@ -18,7 +19,7 @@ enum { BATCH = 300, IN = 200, OUT = 150 };
 static void needs_queue(const char *plan)
 {
     oclin_context *ctx = make_context(plan);
-    const int queues = ctx->device.queues;
+    const int queues = ctx->device.tickets;
     oclin_context_destroy(ctx);
     if (!queues) skip_case();
 }
@@ -27,11 +28,11 @@ static void needs_queue(const char *plan)
 
 static void check_counters(oclin_context *ctx)
 {
-    cl_uint counters[OCLIN_QUEUE_COUNTERS];
+    cl_uint counters[OCLIN_TICKET_COUNTERS];
     assert_int_equal(
         clEnqueueReadBuffer(ctx->queue, ctx->tickets, CL_TRUE, 0, sizeof counters, counters, 0, NULL, NULL),
         CL_SUCCESS);
-    for (int i = 0; i < OCLIN_QUEUE_COUNTERS; i++) assert_int_equal(counters[i], 0);
+    for (int i = 0; i < OCLIN_TICKET_COUNTERS; i++) assert_int_equal(counters[i], 0);
 }
 
 static void test_counters(void **state)
@@ -60,9 +61,11 @@ static void test_counters(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* -------------------------------------------------------------------------------------------- slow packing */
+/* -------------------------------------------------------------------------------------------- slow
+ * packing */
 
-/* A kernel text as it is: where OCLIN_CL_DIR names a folder that has it, that one (tests/mutants). To be freed. */
+/* A kernel text as it is: where OCLIN_CL_DIR names a folder that has it, that one (tests/mutants). To be
+ * freed. */
 static char *text_of(const char *name)
 {
     const char *folder = getenv("OCLIN_CL_DIR");
@@ -72,7 +75,8 @@ static char *text_of(const char *name)
     return strcpy(new_array(char, strlen(built_in(name)) + 1), built_in(name));
 }
 
-/* A context whose first packed part takes so long that all other cores wake up meanwhile, and have nothing left to pack. */
+/* A context whose first packed part takes so long that all other cores wake up meanwhile, and have nothing
+ * left to pack. */
 static oclin_context *make_slow_context(const char *folder)
 {
     const char *set = getenv("OCLIN_CL_DIR");
@@ -141,8 +145,8 @@ static void test_who_queues(void **state)
     const struct oclin_product p =
         oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){1000, 1000, 1000});
     assert_true(oclin_plan_product(ctx, &p, 0, &plan));
-    assert_int_equal(plan.tile.queue, ctx->device.queues);
-    assert_int_equal(ctx->tickets != NULL, ctx->device.queues);
+    assert_int_equal(plan.tile.tickets, ctx->device.tickets);
+    assert_int_equal(ctx->tickets != NULL, ctx->device.tickets);
     oclin_context_destroy(ctx);
 }
 

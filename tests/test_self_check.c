@@ -106,11 +106,11 @@ static const struct mistake mistakes[] = {
      "b += b_offset + column0 * b_stride;\n\n", "b += b_offset;\n\n", "forward: y["},
     {"a skinny forward of its last block of k", "simd", "forward_skinny.cl", "first ? s : *to + s", "s",
      "forward: y["},
-    {"dx in one pass without its last row", "simd", "grads_skinny.cl", "dx[0] = MULTIPLY_ADD(z03, wr, sum0)",
-     "dx[0] = sum0", "backward: dx["},
-    {"dw in one pass of the first sample", "simd", "grads_skinny.cl", "const real x0 = x[0], x1 = x[1];",
+    {"dx in one pass without its last row", "simd", "one_pass_skinny.cl",
+     "dx[0] = MULTIPLY_ADD(z03, wr, sum0)", "dx[0] = sum0", "backward: dx["},
+    {"dw in one pass of the first sample", "simd", "one_pass_skinny.cl", "const real x0 = x[0], x1 = x[1];",
      "const real x0 = x[0], x1 = x[0];", "backward: dw["},
-    {"db in one pass without a sample", "simd", "grads_skinny.cl",
+    {"db in one pass without a sample", "simd", "one_pass_skinny.cl",
      "for (int i = first; i < min(first + CHUNK, samples); i++) part += dz",
      "for (int i = first + 1; i < min(first + CHUNK, samples); i++) part += dz", "backward: db["},
     {"a tile in local memory that is not the next", "simt", "product_simt.cl", "front ^= 1;", "front ^= 0;",
@@ -169,8 +169,8 @@ static void test_mistake(void **state)
     remove_all(folder);
 }
 
-/* A context that verifies goes on with the proven bounds: like numbers drift further than random ones may (simt:
- * four times as far). */
+/* A context that verifies goes on with the proven bounds: like numbers drift further than random ones may
+ * (simt: four times as far). */
 static void check_like_numbers(oclin_context *ctx)
 {
     enum { LIKE = 4096 };
@@ -199,8 +199,9 @@ static void test_right_device(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* Whether the device is too small for this tile of simt ("tile 16 x 16 x 8, item 4 x 4"), or for this one of the kernels for
- * small batches ("tile 16 x 2048"). Items of more than 32 results are for devices of more than 32 KB of local memory. */
+/* Whether the device is too small for this tile of simt ("tile 16 x 16 x 8, item 4 x 4"), or for this one
+ * of the kernels for small batches ("tile 16 x 2048"). Items of more than 32 results are for devices of
+ * more than 32 KB of local memory. */
 static int is_too_large(const oclin_context *ctx, const char *tile)
 {
     const struct oclin_device_facts *d = &ctx->device;
@@ -212,7 +213,8 @@ static int is_too_large(const oclin_context *ctx, const char *tile)
     return numbers == 2 && OCLIN_SKINNY_LOCAL_FLOATS(m, n, 8) * (int64_t)sizeof(float) > d->info.local_bytes;
 }
 
-/* Every tile that oclin may choose runs, and every activation in every product: what the log says was built. */
+/* Every tile that oclin may choose runs, and every activation in every product: what the log says was
+ * built. */
 static void test_all_tiles(void **state)
 {
     static const struct {
@@ -239,7 +241,7 @@ static void test_all_tiles(void **state)
         assert_string_equal(ctx->plan.name, families[i].plan); /* it leaves the context as it was */
         for (size_t j = 0; j < COUNT_OF(families[i].built) && families[i].built[j]; j++)
             if (!strstr(context_log(), families[i].built[j]) && !is_too_large(ctx, families[i].built[j]) &&
-                !strstr(families[i].built[j], ctx->device.queues ? "(packing)" : "(mixed)"))
+                !strstr(families[i].built[j], ctx->device.tickets ? "(packing)" : "(mixed)"))
                 fail_msg("%s: '%s' is not in\n%s", families[i].plan, families[i].built[j], context_log());
         oclin_context_destroy(ctx);
     }
@@ -316,7 +318,7 @@ static oclin_context *made_up_context(const struct made_up *d)
     ctx->device.info.compute_units = d->cores;
     ctx->device.info.local_bytes = d->local_kb * 1024;
     ctx->device.max_items = d->group;
-    ctx->device.queues = d->type == OCLIN_DEVICE_CPU;
+    ctx->device.tickets = d->type == OCLIN_DEVICE_CPU;
     ctx->device.wave = 0;
     snprintf(ctx->device.info.vendor, sizeof ctx->device.info.vendor, "%s", d->vendor);
     return ctx;
@@ -354,13 +356,13 @@ static void test_parts(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* A tile that this driver cannot build is passed over, as oclin does when it chooses; another way is checked in its place.
- * If none builds that is the answer. */
+/* A tile that this driver cannot build is passed over, as oclin does when it chooses; another way is
+ * checked in its place. If none builds that is the answer. */
 static void test_no_build(void **state)
 {
     (void)state;
     oclin_context *ctx = make_context("");
-    plan_build_failure(ctx->device.queues ? "-DOCLIN_QUEUE=1" : "-DOCLIN_STAGE=1");
+    plan_build_failure(ctx->device.tickets ? "-DOCLIN_TICKETS=1" : "-DOCLIN_STAGE=1");
     assert_ok(ctx, oclin_self_check(ctx, NULL));
     assert_string_equal(oclin_context_error(ctx), "");
     oclin_context_destroy(ctx);
@@ -388,7 +390,8 @@ static void test_lost_device(void **state)
     }
 }
 
-/* ---------------------------------------------------------------------------- what a program may do besides */
+/* ---------------------------------------------------------------------------- what a program may do
+ * besides */
 
 /* A layer whose tensors are all views, with room between their rows. */
 enum { BATCH = 6, IN = 5, OUT = 7, PAD = 3 };
@@ -444,7 +447,8 @@ static void program_free(struct program *p)
     for (size_t i = 0; i < COUNT_OF(all); i++) tensor_release(all[i]);
 }
 
-/* Gradients added up, of the layer's own forward and of a saved one; each kind of step; a loss that is added to. */
+/* Gradients added up, of the layer's own forward and of a saved one; each kind of step; a loss that is
+ * added to. */
 static oclin_status program_run(const struct program *p, oclin_tensor *loss)
 {
     struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;

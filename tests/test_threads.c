@@ -1,6 +1,7 @@
 /*
- * Eight threads, a context each, all on one device: no thread sees another, and each gets the bits that it gets alone. The
- * kernel cache is one folder for all of them, empty at first, so that they also build, write and read the same files at once.
+ * Eight threads, a context each, all on one device: no thread sees another, and each gets the bits that it
+ * gets alone. The kernel cache is one folder for all of them, empty at first, so that they also build,
+ * write and read the same files at once.
  */
 #define _DEFAULT_SOURCE /* setenv, usleep */
 #define _XOPEN_SOURCE 700

@@ -56,7 +56,7 @@ static void test_used(void **state)
         entry_of(OCLIN_KERNEL_FORWARD, small, "plain"),
         entry_of(OCLIN_KERNEL_GRAD_X, small, "plain"),
         entry_of(OCLIN_KERNEL_GRAD_W, small, "plain"),
-        entry_of(OCLIN_KERNEL_GRADS, small, "two-products"),
+        entry_of(OCLIN_KERNEL_ONE_PASS, small, "two-products"),
     };
     store_entries(entries, COUNT_OF(entries));
     clear_context_log();
@@ -103,7 +103,7 @@ static void test_every_plan(void **state)
         }
         assert_true(most > 1);
         for (int n = 0; n < most; n++) {
-            struct oclin_tuned t = entry_of(OCLIN_KERNEL_GRADS, shapes[i], "two-products");
+            struct oclin_tuned t = entry_of(OCLIN_KERNEL_ONE_PASS, shapes[i], "two-products");
             assert_true(oclin_tuning_put(ctx->tuning, &t));
             for (int id = 0; id < 3; id++) {
                 t = entry_of((enum oclin_kernel_id)id, shapes[i], names[id][n < counts[id] ? n : 0]);

@@ -127,7 +127,7 @@ static int stumble(void *user, const struct oclin_tune_progress *p)
 /* Whether the device has the local memory for it. */
 static int may_be_one_pass(oclin_context *ctx, struct oclin_shape s)
 {
-    const struct oclin_tuned named = entry_of(OCLIN_KERNEL_GRADS, s, "one-pass");
+    const struct oclin_tuned named = entry_of(OCLIN_KERNEL_ONE_PASS, s, "one-pass");
     assert_true(oclin_tuning_put(ctx->tuning, &named));
     const int may = is_one_pass(ctx, s);
     oclin_tuning_free(ctx->tuning);
@@ -149,7 +149,7 @@ static void test_backward_does_not_build(void **state)
         assert_string_equal(h.product, "backward");
         assert_string_equal(h.plan, "one-pass");
         assert_non_null(h.failed);
-        check_logged("grads_skinny");
+        check_logged("one_pass_skinny");
         assert_int_equal(h.event, OCLIN_TUNE_CHECKED);
         check_layer(ctx, s);
     }

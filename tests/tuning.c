@@ -18,7 +18,7 @@ int family_of(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_sh
 
 int is_one_pass(const oclin_context *ctx, struct oclin_shape shape)
 {
-    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape);
+    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape);
     return oclin_plan_one_pass(ctx, &p);
 }
 

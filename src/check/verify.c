@@ -21,8 +21,8 @@ static oclin_status no_memory(oclin_context *ctx)
     return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory to verify an operation");
 }
 
-/* One block for a whole check: an element of a y that is added to, the dearest, is copied three times as float, and
- * has three expectations of two doubles. It is kept for the next operation. */
+/* One block for a whole check: an element of a y that is added to, the dearest, is copied three times as
+ * float, and has three expectations of two doubles. It is kept for the next operation. */
 enum { ROOM_OF_ELEMENT = 64, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
 
 struct room {

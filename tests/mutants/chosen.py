@@ -12,7 +12,7 @@ def m(name, what, edits, *tests, ci=False):
 
 COMMON, FORWARD, GRAD_X, GRAD_W = "cl/common.cl", "cl/forward.cl", "cl/grad_x.cl", "cl/grad_w.cl"
 PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_simd.cl"
-SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/grads_skinny.cl", "cl/loss.cl", "cl/update.cl",
+SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/one_pass_skinny.cl", "cl/loss.cl", "cl/update.cl",
                                         "cl/fill.cl")
 LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan/plan.c", "src/ops/product.c", "src/loss.c", "src/core/program.c"
 USES, RECTANGLE, BASE, ERROR, MEMORY, LAUNCH, OPEN = ("src/tensor/uses.c", "src/tensor/rectangle.c", "src/core/base.h", "src/core/error.c",
@@ -65,9 +65,9 @@ m("forward_skinny: drops the rest of k", "elements that do not fill a vector are
   [(SKINNY, "if (k < depth) multiply(all, a_rows, b_rows, k, depth - k);", "")], ON_SKINNY)
 m("forward_skinny: only the last block of k", "earlier sums are overwritten",
   [(SKINNY, "first ? s : *to + s", "s")], ON_SKINNY, BLOCK_SKINNY)
-m("grads_skinny: dX of the last block of W alone", "dX is reset for each TILE_K rows",
+m("one_pass_skinny: dX of the last block of W alone", "dX is reset for each TILE_K rows",
   [(GRADS, "dx[0] = MULTIPLY_ADD(z03, wr, sum0);", "dx[0] = z03 * wr;")], ON_SKINNY)
-m("grads_skinny: dW drops the last sample", "the sum over samples ends one early",
+m("one_pass_skinny: dW drops the last sample", "the sum over samples ends one early",
   [(GRADS, "for (int i = 0; i < samples; i++, x += TILE_VECTORS", "for (int i = 0; i < samples - 1; i++, x += TILE_VECTORS")], ON_SKINNY, BLOCK_SKINNY)
 
 # --------------------------------------------------------------------------------------------------- indexes, bounds
@@ -153,7 +153,7 @@ m("forward_skinny: last row twice", "a row past the edge is not another row's bu
 m("forward_skinny: rows and columns of blocks exchanged", "the group's row is its column",
   [(SKINNY, "block / blocks_n * block_m, column0 = block % blocks_n * block_n", "block % blocks_n * block_m, column0 = block / blocks_n * block_n")],
   ON_SKINNY, BLOCK_SKINNY)
-m("grads_skinny: a sum of dX goes on where one ended", "the rows that come next begin with the last ones' sum",
+m("one_pass_skinny: a sum of dX goes on where one ended", "the rows that come next begin with the last ones' sum",
   [(GRADS, "k0 % block_m == 0 && r == 0, ahead", "k0 == 0 && r == 0, ahead")], "products simd-skinny simd-skinny/*", "sums like/simd-skinny/dx*")
 m("step: one element too many", "update.cl writes behind the row",
   [(UPDATE, "load_lanes(w + i, lanes)),\n                    lanes);", "load_lanes(w + i, lanes)),\n                    lanes + 1);")],
@@ -184,13 +184,13 @@ m("simt: tail of a tile uninitialised", "rows behind the end of k are not set",
   [(SIMT, "            quad[q] = left > 0 ? load_quad(from[q], last) : (float4)(0.0f);",
     "        {\n            if (left > 0) quad[q] = load_quad(from[q], last);\n        }")], ON_SIMT, RACES)
 m("simt: stale tile", "the same buffer is read again instead of the other", [(SIMT, "front ^= 1;", "front ^= 0;")], ON_SIMT, EDGE_SIMT, RACES)
-m("grads_skinny: chunks of 16 samples always", "those that are not there are what local memory held before",
+m("one_pass_skinny: chunks of 16 samples always", "those that are not there are what local memory held before",
   [(GRADS, "x + i * TILE_VECTORS, min(samples - i, CHUNK));", "x + i * TILE_VECTORS, CHUNK);")], "layer_data simd/nothing*")
 m("load: tail uninitialised", "lanes that do not exist are not set to 0",
   [(COMMON, "part[i] = i < lanes ? p[i] : 0.0f", "if (i < lanes) part[i] = p[i]")], "oclgrind products simt-16 simt-16/edge/?x1*x9*")
 m("simd: sums start with what was there", "the sums of a register tile are not set to 0",
   [(SIMD, "for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);", "for (int i = 0; i < SUMS; i++) sum[i] = c[i];", 0)], ON_SIMD, EDGE_SIMD)
-m("grads_skinny: dX starts with what was there", "no row of W begins a sum",
+m("one_pass_skinny: dX starts with what was there", "no row of W begins a sum",
   [(GRADS, "k0 % block_m == 0 && r == 0, ahead", "0, ahead")], ON_SKINNY, BLOCK_SKINNY,
   "oclgrind products simd-skinny simd-skinny/small/*/none/*")
 
@@ -215,7 +215,7 @@ m("queue: nobody clears the counters", "the next launch finds no work left",
 m("queue: the first who finds no work clears the counters", "others may still take tickets",
   [(COMMON, "if (ticket == tickets + (long)get_num_groups(0) - 1) queue", "if (ticket == tickets) queue")], ON_SIMD, BLOCK_SIMD)
 m("queue: what was packed stays counted", "the next launch waits for nothing",
-  [(COMMON, "queue[0] = queue[OCLIN_QUEUE_PACKED] = 0", "queue[0] = 0")], "queue", ci=True)
+  [(COMMON, "queue[0] = queue[OCLIN_TICKETS_PACKED] = 0", "queue[0] = 0")], "queue", ci=True)
 m("queue: nobody waits for what is packed", "blocks are computed from what an earlier launch has packed",
   [(SIMD, "        await_packed(queue, parts);\n", "")], "queue")
 m("queue: waits for all parts but one", "the slowest is not waited for", [(COMMON, "< parts) {", "< parts - 1) {")], "queue")
@@ -249,11 +249,11 @@ m("forward: no bias", "b is not added", [(FORWARD, "if (flags & OCLIN_FLAG_BIAS)
 m("forward: always a bias", "b is added to layers that have none", [(FORWARD, "if (flags & OCLIN_FLAG_BIAS) sum", "sum")],
   "products plain plain/pair/*/none/no_bias/*", "products simt-16 simt-16/pair/*/none/no_bias/*")
 m("grad_w: db never summed", "(plain)", [(PLAIN, "(flags & OCLIN_FLAG_BIAS)", "0")], ON_PLAIN)
-m("grads_skinny: db by every group", "the fused step of b happens more than once", [(GRADS, "if (column0 == 0 && flags", "if (flags")],
+m("one_pass_skinny: db by every group", "the fused step of b happens more than once", [(GRADS, "if (column0 == 0 && flags", "if (flags")],
   ON_SKINNY, BLOCK_SKINNY)
 m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, v", "store_gradient(sum, v")], ON_PLAIN)
 m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, c", "store_gradient(sum, c")], ON_PLAIN)
-m("grads_skinny: dX divided by the batch", "the mean is of parameters' gradients alone",
+m("one_pass_skinny: dX divided by the batch", "the mean is of parameters' gradients alone",
   [(GRADS, "const real sum = dx[j / OCLIN_VL];", "const real sum = dx[j / OCLIN_VL] / samples;")], ON_SKINNY)
 m("loss: gradient of mse without its 2", "", [(LOSS, "2.0 * scale", "scale")], "loss plain/*")
 m("loss: mean of mse over rows alone", "", [(LOSS, "classes ? (double)rows : (double)rows * (double)c->y->cols", "(double)rows")], "loss plain/*")
@@ -338,8 +338,8 @@ int_of("simd, row of C", SIMD, "c += c_offset + row0 * c_stride + column0;", "ro
 int_of("narrow, row of W", SIMD, "w + min(i, rows - 1) * w_stride", "min(i, rows - 1) * w_stride", "large simd-narrow/layer/*")
 int_of("forward_skinny, row of W", SKINNY, "b + min(j, columns - 1) * b_stride", "min(j, columns - 1) * b_stride", "large simd-skinny/layer/*")
 int_of("forward_skinny, offset of W", SKINNY, "b += b_offset + column0 * b_stride;", "b_offset", "large simd-skinny/layer/*")
-int_of("grads_skinny, row of W", GRADS, "w_rows = w + k0 * w_stride;", "k0 * w_stride", "large simd-skinny/layer/*")
-int_of("grads_skinny, row of dW", GRADS, "dw + (k0 + r) * z_stride + j", "(k0 + r) * z_stride", "large simd-skinny/layer/*")
+int_of("one_pass_skinny, row of W", GRADS, "w_rows = w + k0 * w_stride;", "k0 * w_stride", "large simd-skinny/layer/*")
+int_of("one_pass_skinny, row of dW", GRADS, "dw + (k0 + r) * z_stride + j", "(k0 + r) * z_stride", "large simd-skinny/layer/*")
 int_of("step, row of dW", UPDATE, "dw += dw_offset + row * dw_stride;", "row * dw_stride", "large plain/layer/*")
 int_of("step, the chunk's number", UPDATE, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/step/simd")
 int_of("fill, row", FILL, "t += t_offset + row * t_stride;", "row * t_stride", "large plain/tensors/*")
@@ -399,7 +399,7 @@ m("backward_x: x must be as it was", "", [(LAYER, "if (needs_x && s->x->version"
 m("backward_x: b must be readable", "", [(LAYER, "x_alone ? 0 : parameters", "parameters")], "layer_state backward_x*")
 m("fused step: dX from the new W", "the step is enqueued first", [(LAYER, DX_FIRST, DW_FIRST)], ON_PLAIN, ci=True)
 OLD_W = "    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {\n        local real *dx_i"
-m("grads_skinny: dX from the new W", "the rows are updated first", [
+m("one_pass_skinny: dX from the new W", "the rows are updated first", [
     (GRADS, """    if (!(flags & OCLIN_FLAG_DW)) return;
     int done = 0;
     for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
@@ -690,7 +690,7 @@ m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_c
 m("loss.cl: one chain while the host counts chunks", "the sum of a row is not cut",
   [(LOSS_CL, "            part_sum = fma(difference, difference, part_sum);", "            sum = fma(difference, difference, sum);")],
   "sums losses*")
-m("grads_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
+m("one_pass_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
   [(GRADS, "first ? sum : sum + load_lanes(c + j, lanes)", "sum")], "products simd-skinny simd-skinny/*")
 m("simt: db's sums of earlier steps are lost", "only the last steps of each share of k count",
   [(SIMT, "        sum += part;\n    }\n    *(local", "        sum = part;\n    }\n    *(local")], "sums like/simt-16/db*")

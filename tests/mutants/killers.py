@@ -55,7 +55,7 @@ KILLERS = {
     "cl/product_simt.cl": SIMT + ["math simt-16", "golden simt-16", "edges"] + OCLGRIND["simt"],
     "cl/product_simd.cl": SIMD + ["math simd", "golden simd", "edges"] + OCLGRIND["simd"],
     "cl/forward_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
-    "cl/grads_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
+    "cl/one_pass_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
     "cl/loss.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/fill.cl": ["tensor", "layer", "edges"] + OCLGRIND["elements"],
     "cl/update.cl": ["layer_gradients", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],

@@ -216,8 +216,8 @@ OCLIN_INLINE void store_dx(local const real *dx, global element *c, long c_strid
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-grads_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offset, long x_stride,
-             global element *dw, long dw_offset, long dw_stride)
+one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offset, long x_stride,
+                global element *dw, long dw_offset, long dw_stride)
 {
     local real dx_tile[OCLIN_TILE_M * TILE_VECTORS], x_tile[OCLIN_TILE_M * TILE_VECTORS];
     local real dz_tile[OCLIN_TILE_M * OCLIN_TILE_K / OCLIN_VL];
