@@ -680,6 +680,79 @@ static void test_gradients_are_lazy(void **state)
     oclin_layer_destroy(l);
 }
 
+/* ------------------------------------------------------------------------------------------------ alpha */
+
+enum { ALPHA_N = 8 };
+
+/* y, and dx for dy, of a layer that hands on z. */
+static void check_alpha(oclin_activation activation, double alpha, const float *z, const float *dy,
+                        const float *y, const float *dx)
+{
+    for (int i = 0; i < ALPHA_N; i++) {
+        const double v = (double)z[i], g = (double)dy[i];
+        const double left = activation == OCLIN_ELU ? expm1(v) : v;
+        const double slope = activation == OCLIN_ELU ? exp(v) : 1;
+        const double want = v > 0 ? v : alpha * left, want_dx = v > 0 ? g : alpha * slope * g;
+        if (fabs((double)y[i] - want) > 1e-6 * (1 + fabs(want)))
+            fail_msg("y[%d] is %g, must be %g", i, (double)y[i], want);
+        if (fabs((double)dx[i] - want_dx) > 1e-6 * (1 + g))
+            fail_msg("dx[%d] is %g, must be %g", i, (double)dx[i], want_dx);
+    }
+}
+
+/* The activation's number reaches forward, backward and the check; below 0 it is the usual one. */
+static void test_alpha(void **state)
+{
+    const oclin_activation activation = *(const oclin_activation *)*state;
+    static const float alphas[] = {0.3f, 2.5f, -1.0f};
+    oclin_context *ctx = context();
+    float z[ALPHA_N], dy[ALPHA_N], y[ALPHA_N], dx[ALPHA_N];
+    for (int i = 0; i < ALPHA_N; i++) z[i] = (float)(i - 4) / 2, dy[i] = (float)(i + 1);
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, ALPHA_N, 1, z),
+                 *ty = make_tensor(ctx, OCLIN_F32, ALPHA_N, 1, NULL),
+                 *tdy = make_tensor(ctx, OCLIN_F32, ALPHA_N, 1, dy),
+                 *tdx = make_tensor(ctx, OCLIN_F32, ALPHA_N, 1, NULL);
+    for (size_t a = 0; a < COUNT_OF(alphas); a++) {
+        struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+        oclin_layer *l = NULL;
+        o.activation = activation;
+        o.alpha = alphas[a];
+        o.bias = 0;
+        assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, &o));
+        assert_ok(ctx, oclin_tensor_fill(oclin_layer_w(l), 1));
+        ctx->verify = 1;
+        assert_ok(ctx, oclin_layer_forward(l, x, ty));
+        assert_ok(ctx, oclin_layer_backward(l, tdy, tdx));
+        ctx->verify = 0;
+        assert_ok(ctx, oclin_tensor_read(ty, y));
+        assert_ok(ctx, oclin_tensor_read(tdx, dx));
+        check_alpha(activation,
+                    alphas[a] > 0             ? (double)alphas[a]
+                    : activation == OCLIN_ELU ? 1
+                                              : 0.01,
+                    z, dy, y, dx);
+        oclin_layer_destroy(l);
+    }
+    oclin_tensor *const all[] = {x, ty, tdy, tdx};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+static void test_alpha_refused(void **state)
+{
+    static const float wrong[] = {0, NAN, INFINITY, -INFINITY};
+    oclin_context *ctx = context();
+    oclin_layer *l = NULL;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+        o.alpha = wrong[i];
+        assert_refused(ctx, OCLIN_E_ARG, "alpha is", oclin_layer_create(&l, ctx, 1, 1, &o));
+    }
+    struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
+    o.reserved = 1;
+    assert_refused(ctx, OCLIN_E_ARG, "reserved is 1", oclin_layer_create(&l, ctx, 1, 1, &o));
+}
+
 int main(int argc, char **argv)
 {
     static oclin_init inits[] = {OCLIN_INIT_UNIFORM, OCLIN_INIT_NORMAL, OCLIN_INIT_ZERO};
@@ -721,6 +794,10 @@ int main(int argc, char **argv)
     add_test(&list, test_no_scratch_for_no_samples, NULL, "memory/scratch of no samples");
     add_test(&list, test_no_room_for_scratch, NULL, "memory/no room for packed operands");
     add_test(&list, test_gradients_are_lazy, NULL, "memory/gradients are lazy");
+    static oclin_activation with_alpha[] = {OCLIN_LEAKY_RELU, OCLIN_ELU};
+    for (size_t i = 0; i < COUNT_OF(with_alpha); i++)
+        add_test(&list, test_alpha, &with_alpha[i], "alpha/%s", activation_name(with_alpha[i]));
+    add_test(&list, test_alpha_refused, NULL, "alpha/refused");
     const int code = run_list("layer", &list, argc, argv);
     oclin_context_destroy(shared);
     return code;
