@@ -67,16 +67,16 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
 /* The operands of a call. What the row kernels write is one row, what the sum of the rows writes two. */
 enum { USE_Y, USE_TARGET, USE_DY, USE_LOSS, USE_CORRECT, LOSS_USES };
 
-static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c, int classes,
+static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c,
                                struct oclin_use uses[LOSS_USES])
 {
-    const char *target = classes ? "labels" : "t";
+    const char *target = c->kind->target;
     if (!c->y || !c->target) return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", c->y ? target : "y");
     const int64_t rows = c->y->rows, cols = c->y->cols;
     const int sums = c->options.accumulate ? OCLIN_ADDS : OCLIN_WRITES;
     const struct oclin_use all[] = {[USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
-                                    [USE_TARGET] = {c->target, target, classes ? OCLIN_I32 : OCLIN_F32, rows,
-                                                    classes ? 1 : cols, OCLIN_READS},
+                                    [USE_TARGET] = {c->target, target, c->kind->target_dtype, rows,
+                                                    c->kind->target_is_column ? 1 : cols, OCLIN_READS},
                                     [USE_DY] = {c->dy, "dy", OCLIN_F32, rows, cols, OCLIN_WRITES},
                                     [USE_LOSS] = {c->loss, "loss", OCLIN_F32, 1, 1, sums},
                                     [USE_CORRECT] = {c->correct, "correct", OCLIN_I32, 1, 1, sums}};
@@ -105,13 +105,16 @@ static cl_float2 in_two(double scale)
     return (cl_float2){{(float)ldexp(digits, first), (float)ldexp(1.0, exponent - first)}};
 }
 
-static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows, int64_t cols,
-                            struct launch *l)
+/* kind NULL: of the sum over rows. */
+static oclin_status prepare(oclin_context *ctx, const struct oclin_loss_kind *kind, int64_t rows,
+                            int64_t cols, struct launch *l)
 {
+    struct oclin_kernel_request request = {.id = kind ? OCLIN_KERNEL_LOSS : OCLIN_KERNEL_LOSS_SUM};
+    if (kind) request.way = kind->name, request.files[0] = kind->files[0], request.files[1] = kind->files[1];
     l->kernel = NULL;
     for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
         oclin_plan_rows(ctx, rows, cols, group, &l->plan);
-        const struct oclin_kernel_request request = {.id = id, .tile = l->plan.tile};
+        request.tile = l->plan.tile;
         OCLIN_TRY(oclin_program_kernel(ctx, &request, &l->kernel));
     }
     return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
@@ -129,9 +132,8 @@ static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tens
     return oclin_operand_of(t ? t : y);
 }
 
-/* The row kernels differ in one thing: cross_entropy also counts. */
 static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
-                                 int classes, cl_float2 gradient_scale)
+                                 cl_float2 gradient_scale)
 {
     const struct oclin_operand y = oclin_operand_of(c->y), target = oclin_operand_of(c->target),
                                dy = operand_or_y(c->dy, c->y);
@@ -142,10 +144,8 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
     oclin_argument_operand(&arguments, &target, 1);
     oclin_argument_operand(&arguments, &dy, 1);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    if (classes) {
-        oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-        oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
-    }
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
     oclin_argument(&arguments, sizeof cols, &cols);
     oclin_argument(&arguments, sizeof chunk, &chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
@@ -181,53 +181,53 @@ static oclin_status empty_batch(const struct oclin_loss_call *c)
     return c->correct ? oclin_tensor_fill_inside(c->correct, 0) : OCLIN_OK;
 }
 
-static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, int classes,
-                        const struct oclin_use *uses)
+static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const struct oclin_use *uses)
 {
     const int64_t rows = c->y->rows;
     if (rows == 0) return empty_batch(c);
     if (!c->dy && !c->loss && !c->correct) return OCLIN_OK;
-    const double elements = classes ? (double)rows : (double)rows * (double)c->y->cols;
-    const double scale = (double)c->options.scale / (c->options.reduction == OCLIN_MEAN ? elements : 1.0);
+    const double count = oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
+    const double scale = (double)c->options.scale / count;
     struct launch by_row, sum;
-    OCLIN_TRY(
-        prepare(ctx, classes ? OCLIN_KERNEL_CROSS_ENTROPY : OCLIN_KERNEL_MSE, rows, c->y->cols, &by_row));
-    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SUM_ROWS, 1, rows, &sum));
+    OCLIN_TRY(prepare(ctx, c->kind, rows, c->y->cols, &by_row));
+    OCLIN_TRY(prepare(ctx, NULL, 1, rows, &sum));
     c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));
-    oclin_status status = enqueue_rows(ctx, &by_row, c, classes, in_two(classes ? scale : 2.0 * scale));
+    oclin_status status = enqueue_rows(ctx, &by_row, c, in_two(scale * c->kind->slope));
     oclin_uses_written(&uses[USE_DY], 1, status);
     if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, in_two(scale));
     oclin_uses_written(&uses[USE_LOSS], 2, status);
     return status;
 }
 
-static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_options *options, int classes)
+static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_options *options)
 {
     const oclin_tensor *any = c->y ? c->y : c->target;
     if (!any) return OCLIN_E_ARG;
     oclin_context *ctx = oclin_tensor_context(any);
     OCLIN_TRY(oclin_enter(ctx));
+    c->options = (struct oclin_loss_options)OCLIN_LOSS_OPTIONS_INIT;
     OCLIN_TRY(read_options(ctx, &c->options, options));
     struct oclin_use uses[LOSS_USES];
-    OCLIN_TRY(check_call(ctx, c, classes, uses));
+    OCLIN_TRY(check_call(ctx, c, uses));
     if (ctx->verify) OCLIN_TRY(oclin_verify_loss_before(c));
-    OCLIN_TRY(run(ctx, c, classes, uses));
+    OCLIN_TRY(run(ctx, c, uses));
     return ctx->verify ? oclin_uses_verified(uses, LOSS_USES, oclin_verify_loss(c)) : OCLIN_OK;
 }
 
 oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
                             const struct oclin_loss_options *options)
 {
-    struct oclin_loss_call c = {y, t, loss, dy, NULL, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0, 0};
-    return compute(&c, options, 0);
+    return compute(&(struct oclin_loss_call){.kind = &oclin_mse, .y = y, .target = t, .loss = loss, .dy = dy},
+                   options);
 }
 
 oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *labels, oclin_tensor *loss,
                                       oclin_tensor *dy, oclin_tensor *correct,
                                       const struct oclin_loss_options *options)
 {
-    struct oclin_loss_call c = {y, labels, loss, dy, correct, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0, 0};
-    return compute(&c, options, 1);
+    struct oclin_loss_call call = {
+        .kind = &oclin_cross_entropy, .y = y, .target = labels, .loss = loss, .dy = dy, .correct = correct};
+    return compute(&call, options);
 }

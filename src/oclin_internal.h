@@ -17,6 +17,7 @@
 #include "layer.h"
 #include "open.h"
 #include "ops/activation.h"
+#include "ops/loss_kind.h"
 #include "ops/product.h"
 #include "ops/rule.h"
 #include "plan/additions.h"

@@ -349,31 +349,29 @@ static oclin_status check_count(const struct oclin_loss_call *call, int64_t corr
     const int64_t want = correct + (call->options.accumulate ? call->correct_before : 0);
     if (got == want) return OCLIN_OK;
     return oclin_fail(oclin_tensor_context(call->y), OCLIN_E_VERIFY,
-                      "cross_entropy: correct[0, 0] is %d, the reference says %lld", got, (long long)want);
+                      "%s: correct[0, 0] is %d, the reference says %lld", call->kind->name, got,
+                      (long long)want);
 }
 
 oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
 {
     oclin_context *ctx = oclin_tensor_context(call->y);
     const int64_t rows = call->y->rows, cols = call->y->cols;
-    const int classes = call->target->dtype == OCLIN_I32;
-    const char *operation = classes ? "cross_entropy" : "mse";
+    const char *operation = call->kind->name;
     struct expectation loss, dy;
     float *y;
     void *target;
     int64_t correct = 0;
     struct oclin_ref_case c = case_on(ctx, rows, 0, cols);
     c.additions = call->additions;
+    c.no_denormals = 1; /* losses allow every device to flush them */
     OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
     OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
     OCLIN_TRY(copy_of(call->y, &y));
     OCLIN_TRY(raw_copy_of(call->target, &target));
-    if (classes)
-        oclin_ref_cross_entropy(&c, y, target, call->options.reduction, call->options.scale, loss.want,
-                                loss.bound, dy.want, dy.bound, &correct);
-    else
-        oclin_ref_mse(&c, y, target, call->options.reduction, call->options.scale, loss.want, loss.bound,
-                      dy.want, dy.bound);
+    const struct oclin_loss_data data = {y, target, call->options.reduction, call->options.scale};
+    oclin_loss_reference(call->kind, &c, &data,
+                         &(struct oclin_loss_results){loss.want, loss.bound, dy.want, dy.bound, &correct});
     if (call->options.accumulate)
         oclin_ref_accumulate(&c, 1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
     if (call->loss) OCLIN_TRY(compare(call->loss, &loss));

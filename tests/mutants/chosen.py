@@ -12,9 +12,11 @@ def m(name, what, edits, *tests, ci=False):
 
 COMMON, FORWARD, GRAD_X, GRAD_W = "cl/common.cl", "cl/forward.cl", "cl/grad_x.cl", "cl/grad_w.cl"
 PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_simd.cl"
-SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/grads_skinny.cl", "cl/loss.cl", "cl/update.cl",
+SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/grads_skinny.cl", "cl/loss_cross_entropy.cl", "cl/update.cl",
                                         "cl/fill.cl")
 LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan/plan.c", "src/ops/product.c", "src/loss.c", "src/core/program.c"
+LOSS_MSE, LOSS_SUM, LOSS_COMMON, LOSS_KIND, BOUNDS = ("cl/loss_mse.cl", "cl/loss_sum.cl", "cl/loss_common.cl", "src/ops/loss_kind.c",
+    "src/ops/bounds.h")
 USES, RECTANGLE, BASE, ERROR, MEMORY, LAUNCH, OPEN = ("src/tensor/uses.c", "src/tensor/rectangle.c", "src/core/base.h", "src/core/error.c",
     "src/core/memory.c", "src/core/launch.c", "src/open.c")
 TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor/tensor.c", "src/core/cache.c", "src/core/context.c", "src/plan/tune_table.c",
@@ -173,7 +175,7 @@ for i, where in enumerate(("before the loop", "in the loop", "before a_tile is u
     m("simt: no barrier %s" % where, "removed", [(SIMT, "barrier(CLK_LOCAL_MEM_FENCE);", ";", i)], RACES, ci=i == 1)
 for i, where in enumerate(("entry of group_sum", "tree of group_sum", "exit of group_sum", "entry of group_max", "tree of group_max",
                            "exit of group_max")):
-    m("loss: no barrier, %s" % where, "removed", [(LOSS_CL, "barrier(CLK_LOCAL_MEM_FENCE);", ";", i)], "oclgrind loss cross_entropy/*")
+    m("loss: no barrier, %s" % where, "removed", [(LOSS_COMMON, "barrier(CLK_LOCAL_MEM_FENCE);", ";", i)], "oclgrind loss cross_entropy/*")
 m("simt: zeros behind k are missing (along k)", "quads behind the end of k read on",
   [(SIMT, "quad[q] = load_lanes(from[q], left)", "quad[q] = load_quad(from[q], 3)")], ON_SIMT, EDGE_SIMT)
 m("simt: zeros behind k are missing (across k)", "rows behind the end of k read on",
@@ -251,11 +253,8 @@ m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "store_g
 m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, c", "store_gradient(sum, c")], ON_PLAIN)
 m("grads_skinny: dX divided by the batch", "the mean is of parameters' gradients alone",
   [(GRADS, "const real sum = dx[j / OCLIN_VL];", "const real sum = dx[j / OCLIN_VL] / samples;")], ON_SKINNY)
-m("loss: gradient of mse without its 2", "", [(LOSS, "2.0 * scale", "scale")], "loss plain/*")
-m("loss: mean of mse over rows alone", "", [(LOSS, "classes ? (double)rows : (double)rows * (double)c->y->cols", "(double)rows")], "loss plain/*")
-
-# ------------------------------------------------------------------------------------------------ activations
-
+m("loss: gradient of mse without its 2", "", [(LOSS_KIND, ".slope = 2,", ".slope = 1,")], "loss plain/*", "golden plain")
+m("loss: mean of mse over rows alone", "", [(LOSS_KIND, ".by_elements = 1", ".by_elements = 0")], "loss plain/*", "golden plain")
 m("relu: derivative 1 at 0", "", [(COMMON, "islessequal(s", "isless(s")], on("plain", "relu"), "products plain plain/pair/*/relu/*",
   "layer_data", "golden plain")
 m("relu: NaN becomes 0", "fmax loses it", [(COMMON, "select(z, (real)(0.0f), isless(z, (real)(0.0f)))", "fmax(z, (real)(0.0f))")], "layer_data",
@@ -290,7 +289,7 @@ m("sigmoid: exp(z) / (1 + exp(z))", "Inf / Inf for large z", [(COMMON, "1.0f / (
 m("loss: scale in one float", "2 scale overflows, scale / D underflows",
   [(LOSS, "const double digits = frexp(scale, &exponent);", "const double digits = (exponent = 0, scale);")], "loss plain/edges/*")
 m("loss: the pair of the scale multiplied first", "it is one float again",
-  [(LOSS_CL, "value * scale.x * scale.y", "value * (scale.x * scale.y)")], "loss plain/edges/*")
+  [(LOSS_COMMON, "value * scale.x * scale.y", "value * (scale.x * scale.y)")], "loss plain/edges/*")
 m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(LOSS_CL, "largest = -INFINITY", "largest = -1e30f")],
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
@@ -300,7 +299,7 @@ m("reference: gelu NaN at -Inf", "", [("src/check/reference.c", "z == -INFINITY 
 m("reference: a step of 0 does nothing", "beside an infinite gradient, too",
   [("src/check/reference.c", "w_new[i] = w[i] - (double)lr * dw[i]", "w_new[i] = lr == 0 ? w[i] : w[i] - (double)lr * dw[i]")], "reference")
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
-  [("src/check/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
+  [(BOUNDS, "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference")
 
 # ------------------------------------------------------------------------------------------------ 32 bits too few
 
@@ -338,8 +337,8 @@ int_of("fill, row", FILL, "t += t_offset + row * t_stride;", "row * t_stride", "
 int_of("fill, the chunk's number", FILL, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/fill/simd")
 int_of("loss, place of a label", LOSS_CL, "labels[labels_offset + row * labels_stride]", "labels_offset + row * labels_stride",
        "large plain/losses/*")
-int_of("loss, place of the loss", LOSS_CL, "loss[loss_offset] = sum;", "loss_offset", "large plain/losses/*")
-int_of("loss, place of the count", LOSS_CL, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
+int_of("loss, place of the loss", LOSS_SUM, "loss[loss_offset] = sum;", "loss_offset", "large plain/losses/*")
+int_of("loss, place of the count", LOSS_SUM, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
 int_of("offset of an operand", LAUNCH, "const cl_long offset = o->offset, stride", "o->offset", "large plain/layer/*")
 int_of("stride of an operand", LAUNCH, "stride = o->stride;", "o->stride", "large plain/layer/*")
 int_of("offset of a view", TENSOR, "base->origin, base->offset + offset, rows", "base->offset + offset", "large plain/tensors/*")
@@ -367,10 +366,10 @@ m("layer: marked zeros are not written before they are added to", "",
 m("forward: adds to y", "", [(FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, load_lanes(c, lanes) + activate(sum), lanes)")],
   ON_PLAIN)
 m("dX: adds to what was there", "", [(GRAD_X, "store_lanes(c, sum, lanes)", "store_lanes(c, load_lanes(c, lanes) + sum, lanes)")], ON_PLAIN)
-m("loss: overwritten although it accumulates", "", [(LOSS_CL, "if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];", "")], "loss options/*",
+m("loss: overwritten although it accumulates", "", [(LOSS_SUM, "if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];", "")], "loss options/*",
   "loss")
 m("loss: count overwritten although it accumulates", "",
-  [(LOSS_CL, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
+  [(LOSS_SUM, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
 m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_state")
 m("fused step: wrong sign", "", [(COMMON, "MULTIPLY_ADD((real)(-lr), g", "MULTIPLY_ADD((real)(lr), g")], ON_PLAIN)
 DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
@@ -490,7 +489,7 @@ m("program: a kernel of another tile", "the list of built kernels forgets it",
 m("loss: label off by one in the gradient", "", [(LOSS_CL, "i == label ? p", "i == label + 1 ? p")], "loss plain/*")
 m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = group_max(part, largest);", "largest = 0.0f;")], "loss plain/*")
 m("loss: of equal scores the last is right", "", [(LOSS_CL, "i >= label", "i <= label")], "loss plain/*")
-m("loss: no compensation over rows", "", [(LOSS_CL, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
+m("loss: no compensation over rows", "", [(LOSS_SUM, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
 m("loss: scratch memory a row short", "", [(LOSS, "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), \"a loss\"));",
                                            "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows) - 8, \"a loss\"));")],
   "loss plain/*", "oclgrind loss mse/*")
@@ -557,9 +556,8 @@ m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "O
 m("loss: added to before its marked zeros are written", "", [(LOSS, "oclin_uses_settle(uses, LOSS_USES)", "oclin_uses_settle(uses, USE_LOSS)")], "loss state/*")
 m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
 m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
-TURN = "in_two(classes ? scale : 2.0 * scale)"
 m("loss: every second gradient differs in its last bit", "",
-  [(LOSS, TURN, "in_two((classes ? scale : 2.0 * scale) * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
+  [(LOSS, "in_two(scale * c->kind->slope)", "in_two(scale * c->kind->slope * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")
 m("loss: every second sum differs in its last bit", "",
   [(LOSS, "enqueue_sum(ctx, &sum, c, in_two(scale))", "enqueue_sum(ctx, &sum, c, in_two(scale * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0)))")],
@@ -675,7 +673,7 @@ m("plain: one chain again", "no chunks", [(ADDITIONS, "plan->block_k = (int)ocli
 m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, group)) * group;",
                                           "plan->chunk = oclin_ceil_divide(cols, group) * group;")], "plan additions/*")
 m("loss.cl: one chain while the host counts chunks", "the sum of a row is not cut",
-  [(LOSS_CL, "            part_sum = fma(difference, difference, part_sum);", "            sum = fma(difference, difference, sum);")],
+  [("cl/loss_elements.cl", "            part_sum = add_loss(part_sum, y[i], t[i]);", "            sum = add_loss(sum, y[i], t[i]);")],
   "sums losses*")
 m("grads_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
   [(GRADS, "first ? sum : sum + load_lanes(c + j, lanes)", "sum")], "products simd-skinny simd-skinny/*")
@@ -689,7 +687,7 @@ m("simt: db while the tile is still read", "the barrier behind the last tile is 
 m("simd: db's older blocks are lost", "only the last 32 blocks count",
   [(SIMD, "*all = block == 0 ? 0.0f : *all + *now;", "*all = 0.0f;")], "sums like/simd-4/db*")
 m("reference: proven, without the operands' errors", "E is left out",
-  [("src/check/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
+  [(BOUNDS, "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
   "reference", "sums losses*")
 
 LEFT = "if (u == t) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"

@@ -1,0 +1,195 @@
+/* The losses: one row each, with the formulas of the reference and their bounds. */
+#include "ops/loss_kind.h"
+
+#include "ops/bounds.h"
+#include "tensor/element.h"
+
+/* ------------------------------------------------------------------------------------- mean squared error */
+
+/* The difference is a float; so are its operands, and each may be flushed. */
+static double difference_of(const struct oclin_loss_row *row, int64_t j, double *error)
+{
+    const float *t = row->target;
+    const double d = (double)row->y[j] - (double)t[j];
+    const int overflows = isfinite(d) && fabs(d) >= NO_OVERFLOW;
+    *error = overflows ? INFINITY : unit_of(row->c) * fabs(d) + 3 * FLUSH / SECOND_ORDER;
+    return d;
+}
+
+static void mse_row(struct oclin_loss_row *row)
+{
+    const double u = unit_of(row->c);
+    struct sum squares = {.K = row->c->out, .largest = 1};
+    double error;
+    for (int64_t j = 0; j < row->c->out; j++) {
+        const double d = difference_of(row, j, &error);
+        squares.S += d * d;
+    }
+    squares.carried = (2 * u + u * u) * squares.S; /* the rounded difference, squared */
+    row->loss = squares.S;
+    row->error = sum_bound(row->c, &squares, 0);
+}
+
+const struct oclin_loss_kind oclin_mse = {.name = "mse",
+                                          .files = {"loss_mse.cl", "loss_elements.cl"},
+                                          .target = "t",
+                                          .target_dtype = OCLIN_F32,
+                                          .by_elements = 1,
+                                          .slope = 2,
+                                          .row = mse_row,
+                                          .gradient = difference_of};
+
+/* ------------------------------------------------------------------------------------------ cross-entropy */
+
+/* exp(y_j - m): 6 for exp, and the rounding of the difference v. 0 where exp is 0, for v may be -Inf. */
+static double exp_error(double u, double v)
+{
+    const double value = exp(v);
+    return value > 0 ? value * (6 + fabs(v)) * u + FLUSH : FLUSH;
+}
+
+/* Sets m, s and s_error; the place of the largest score, the first of equals, or -1 if there is a NaN. */
+static int64_t set_softmax(struct oclin_loss_row *row)
+{
+    const struct oclin_ref_case *c = row->c;
+    const float *y = row->y;
+    const double u = unit_of(c);
+    int64_t best = 0;
+    int has_nan = 0;
+    row->m = -INFINITY;
+    for (int64_t j = 0; j < c->out; j++) {
+        if (isnan(y[j])) has_nan = 1;
+        if (y[j] > row->m) { /* strictly: of equal scores the first stays */
+            row->m = y[j];
+            best = j;
+        }
+    }
+    struct sum sum = {.K = c->out, .largest = 1};
+    for (int64_t j = 0; j < c->out; j++) {
+        sum.S += exp(y[j] - row->m);
+        sum.carried += exp_error(u, y[j] - row->m);
+    }
+    row->s = sum.S;
+    row->s_error = sum_bound(c, &sum, 0) / row->s;
+    /* of 1 / s and log s; the other rules keep to the first order */
+    if (c->rule == OCLIN_PROVEN)
+        row->s_error = row->s_error < 1 ? row->s_error / (1 - row->s_error) : INFINITY;
+    return has_nan ? -1 : best;
+}
+
+/* p_j, and its error: exp and s as said, and 5 for the quotient. */
+static double softmax_at(const struct oclin_loss_row *row, int64_t j, double *error)
+{
+    const double u = unit_of(row->c), v = row->y[j] - row->m, p = exp(v) / row->s;
+    *error = exp_error(u, v) / row->s + (row->s_error + 5 * u) * p + FLUSH;
+    return p;
+}
+
+static int32_t label_of(const struct oclin_loss_row *row)
+{
+    return *(const int32_t *)row->target;
+}
+
+static int is_class(const struct oclin_loss_row *row, int32_t label)
+{
+    return label >= 0 && label < row->c->out;
+}
+
+static void cross_entropy_row(struct oclin_loss_row *row)
+{
+    const double u = unit_of(row->c);
+    const int32_t label = label_of(row);
+    const int64_t best = set_softmax(row);
+    row->loss = NAN;
+    if (!is_class(row, label)) return;
+    const double v = row->y[label] - row->m;
+    row->loss = log(row->s) - v;
+    row->error = row->s_error + 6 * u * log(row->s) + u * fabs(v) + u * row->loss;
+    row->correct = best == label;
+}
+
+static double cross_entropy_gradient(const struct oclin_loss_row *row, int64_t j, double *error)
+{
+    const int32_t label = label_of(row);
+    const double p = softmax_at(row, j, error), difference = p - (j == label ? 1 : 0);
+    *error += unit_of(row->c) * fabs(difference);
+    return is_class(row, label) ? difference : NAN;
+}
+
+const struct oclin_loss_kind oclin_cross_entropy = {.name = "cross_entropy",
+                                                    .files = {"loss_cross_entropy.cl", NULL},
+                                                    .target = "labels",
+                                                    .target_dtype = OCLIN_I32,
+                                                    .target_is_column = 1,
+                                                    .slope = 1,
+                                                    .row = cross_entropy_row,
+                                                    .gradient = cross_entropy_gradient};
+
+/* --------------------------------------------------------------------------------------------- all of them */
+
+/* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product
+ * with it once. */
+#define FACTOR_ROUNDINGS 2
+
+double oclin_loss_count(const struct oclin_loss_kind *kind, oclin_reduction reduction, int64_t rows,
+                        int64_t cols)
+{
+    if (reduction == OCLIN_SUM) return 1;
+    return kind->by_elements ? (double)rows * (double)cols : (double)rows;
+}
+
+/* Of factor * (sum of the row losses), which may together be off by e. They are added by compensated
+ * summation (2 u, and a little for their number) in the items of a work-group, and these as a tree of at most
+ * 10 levels. */
+static double loss_bound_of(const struct oclin_ref_case *c, double factor, double sum, double e)
+{
+    const double u = unit_of(c), rows = (double)c->batch;
+    if (!(sum < NO_OVERFLOW)) return INFINITY;
+    const double compensated = (2 + fmin(rows, 10)) * u + 8 * rows * u * u;
+    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ROUNDINGS * u) * sum);
+    return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * rows) * FLUSH);
+}
+
+/* Of factor * g, where the kernel's g is off by e. */
+static double gradient_bound(const struct oclin_ref_case *c, double factor, double g, double e)
+{
+    if (isinf(e)) return INFINITY;
+    const double rounding = SECOND_ORDER * fabs(factor) * (e + FACTOR_ROUNDINGS * unit_of(c) * fabs(g));
+    return unless_overflow(factor * g, rounding + 2 * FLUSH);
+}
+
+static void gradient_of_row(const struct oclin_loss_kind *kind, const struct oclin_loss_row *row,
+                            double factor, double *dy, double *bound)
+{
+    for (int64_t j = 0; j < row->c->out; j++) {
+        double e;
+        const double g = kind->gradient(row, j, &e);
+        if (dy) dy[j] = factor * g;
+        if (bound) bound[j] = gradient_bound(row->c, factor, g, e);
+    }
+}
+
+void oclin_loss_reference(const struct oclin_loss_kind *kind, const struct oclin_ref_case *c,
+                          const struct oclin_loss_data *data, const struct oclin_loss_results *results)
+{
+    const int64_t cols = c->out, target_cols = kind->target_is_column ? 1 : cols;
+    const int64_t target_bytes = target_cols * oclin_element_bytes(kind->target_dtype);
+    const double count = oclin_loss_count(kind, data->reduction, c->batch, cols);
+    const double factor = count > 0 ? data->scale / count : 0;
+    double sum = 0, e = 0;
+    int64_t correct = 0;
+    for (int64_t r = 0; r < c->batch; r++) {
+        struct oclin_loss_row row = {.c = c, .y = data->y + r * cols};
+        row.target = (const char *)data->target + r * target_bytes;
+        kind->row(&row);
+        sum += row.loss;
+        e += row.error;
+        correct += row.correct;
+        if (results->dy || results->bound)
+            gradient_of_row(kind, &row, factor * kind->slope, results->dy ? results->dy + r * cols : NULL,
+                            results->bound ? results->bound + r * cols : NULL);
+    }
+    *results->loss = factor * sum;
+    if (results->loss_bound) *results->loss_bound = loss_bound_of(c, factor, sum, e);
+    if (results->correct) *results->correct = correct;
+}

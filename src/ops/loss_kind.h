@@ -1,0 +1,54 @@
+/* The losses: one row each. */
+#ifndef OCLIN_OPS_LOSS_KIND_H
+#define OCLIN_OPS_LOSS_KIND_H
+
+#include "oclin.h"
+
+/* One row of y as the reference sees it, and what it makes of it. */
+struct oclin_loss_row {
+    const struct oclin_ref_case *c; /* of c->out columns */
+    const float *y;
+    const void *target;   /* of this row */
+    double loss, error;   /* of the row, and how far a device may be from it */
+    int correct;          /* its largest score is at the label */
+    double m, s, s_error; /* softmax: p_j = exp(y_j - m) / s, and the relative error of s */
+};
+
+/* The kernel of a loss is loss_<name>, in cl/loss_common.cl and these files. In double, with bounds for a device
+ * that computes their formulas in float: */
+struct oclin_loss_kind {
+    const char *name;
+    const char *files[2]; /* the second may be NULL */
+    const char *target;   /* the name of its operand, which is (batch, out), or (batch, 1) */
+    oclin_dtype target_dtype;
+    int target_is_column;
+    int by_elements; /* the mean is over batch * out elements, else over rows */
+    double slope;    /* dY is scale / D times slope times what the kernel computes */
+    /* Sets what a row makes. */
+    void (*row)(struct oclin_loss_row *row);
+    /* Element j of that row's dY without scale, D and slope; *error: how far the kernel's may be off. */
+    double (*gradient)(const struct oclin_loss_row *row, int64_t j, double *error);
+};
+extern const struct oclin_loss_kind oclin_mse, oclin_cross_entropy;
+
+struct oclin_loss_data {
+    const float *y;
+    const void *target;
+    oclin_reduction reduction;
+    float scale;
+};
+
+/* Each may be NULL but loss. */
+struct oclin_loss_results {
+    double *loss, *loss_bound, *dy, *bound;
+    int64_t *correct;
+};
+
+/* D of the equations: what a sum over rows is divided by. */
+double oclin_loss_count(const struct oclin_loss_kind *kind, oclin_reduction reduction, int64_t rows,
+                        int64_t cols);
+/* The loss of c->batch rows and c->out columns, and its gradient. */
+void oclin_loss_reference(const struct oclin_loss_kind *kind, const struct oclin_ref_case *c,
+                          const struct oclin_loss_data *data, const struct oclin_loss_results *results);
+
+#endif
