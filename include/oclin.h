@@ -476,7 +476,13 @@ typedef enum oclin_activation {
     OCLIN_RELU = 1,    /* z < 0 ? 0 : z; derivative 0 at 0, as PyTorch (mnn's own ReLU layer has 1 there) */
     OCLIN_SIGMOID = 2, /* 1 / (1 + exp(-z)) */
     OCLIN_TANH = 3,    /* tanh z */
-    OCLIN_GELU = 4     /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
+    OCLIN_GELU = 4,    /* 0.5 z erfc(-z / sqrt 2), the erf form; keeps z for the derivative */
+    OCLIN_SILU = 5,    /* z / (1 + exp(-z)), also called swish; keeps z for the derivative */
+    OCLIN_GELU_TANH =
+        6, /* 0.5 z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))), PyTorch's approximate="tanh"; keeps z */
+    OCLIN_LEAKY_RELU = 7, /* z < 0 ? alpha z : z, alpha 0.01; derivative alpha at 0, as PyTorch */
+    OCLIN_SOFTPLUS = 8,   /* log(1 + exp(z)) */
+    OCLIN_ELU = 9         /* z > 0 ? z : alpha (exp(z) - 1), alpha 1; keeps z for the derivative */
 } oclin_activation;
 
 typedef enum oclin_init {
@@ -511,7 +517,8 @@ struct oclin_layer_options {
      * Anything else (what another layer computed, what was written, the caller's own memory) is a gradient,
      * which backward adds to and step applies. To start without it, call oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
-    /* The activation's number, where it has one; a finite one above 0, or, below 0, the usual one. */
+    /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1. Each
+     * other alpha is another kernel, to be built once. Other activations have none. */
     float alpha;
     int reserved; /* 0 */
 };

@@ -59,6 +59,18 @@ double oracle_activation(oclin_activation activation, double z)
     case OCLIN_GELU:
         if (isinf(z)) return z > 0 ? INFINITY : 0;
         return z * chance_below(z);
+    case OCLIN_SILU:
+        if (isinf(z)) return z > 0 ? INFINITY : 0;
+        return z * sigmoid(z);
+    case OCLIN_GELU_TANH:
+        if (isinf(z)) return z > 0 ? INFINITY : 0;
+        return z * sigmoid(2 * sqrt(2 / acos(-1.0)) * (z + 0.044715 * z * z * z));
+    case OCLIN_LEAKY_RELU:
+        return z < 0 ? (double)0.01f * z : z;
+    case OCLIN_SOFTPLUS:
+        return z > 40 ? z : z < -40 ? exp(z) : log1p(exp(z));
+    case OCLIN_ELU:
+        return z < 0 ? expm1(z) : z;
     default:
         return z;
     }
@@ -68,10 +80,19 @@ double oracle_derivative(oclin_activation activation, double z)
 {
     if (activation == OCLIN_NONE) return 1;
     if (activation == OCLIN_RELU) return z <= 0 ? 0 : 1;
+    if (activation == OCLIN_LEAKY_RELU) return z > 0 ? 1 : (double)0.01f;
+    if (activation == OCLIN_ELU && (z > 0 || isnan(z))) return 1;
     if (isnan(z)) return NAN;
+    if (activation == OCLIN_ELU) return exp(z);
+    if (activation == OCLIN_SOFTPLUS) return sigmoid(z);
     if (activation == OCLIN_SIGMOID) return sigmoid(z) * sigmoid(-z);
     if (activation == OCLIN_TANH) return 4 * sigmoid(2 * z) * sigmoid(-2 * z);
     if (isinf(z)) return z > 0 ? 1 : 0;
+    if (activation == OCLIN_SILU) return sigmoid(z) + z * sigmoid(z) * sigmoid(-z);
+    if (activation == OCLIN_GELU_TANH) {
+        const double a = 2 * sqrt(2 / acos(-1.0)), v = a * (z + 0.044715 * z * z * z);
+        return sigmoid(v) + z * sigmoid(v) * sigmoid(-v) * a * (1 + 3 * 0.044715 * z * z);
+    }
     return chance_below(z) + z * density(z);
 }
 
@@ -79,6 +100,7 @@ double oracle_stored_derivative(oclin_activation activation, double z, double y)
 {
     if (activation == OCLIN_SIGMOID) return y - y * y;
     if (activation == OCLIN_TANH) return (1 - y) * (1 + y);
+    if (activation == OCLIN_SOFTPLUS) return y < 0.5 ? -expm1(-y) : 1 - exp(-y);
     return oracle_derivative(activation, z);
 }
 

@@ -87,6 +87,24 @@ void fill_labels(struct rng *rng, int32_t *labels, int64_t n, int32_t classes)
  * outside was not found. */
 static const uint32_t poison_bits = 0x7f8a9a57u;
 
+int count_activations(void)
+{
+    int n = 0;
+    while (oclin_activation_row((oclin_activation)n)) n++;
+    assert_true(n <= MOST_ACTIVATIONS);
+    return n;
+}
+
+const char *activation_name(oclin_activation activation)
+{
+    return oclin_activation_row(activation)->name;
+}
+
+int keeps_z(oclin_activation activation)
+{
+    return oclin_activation_row(activation)->keeps == OCLIN_KEEPS_Z;
+}
+
 void fill_poison(float *p, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) memcpy(&p[i], &poison_bits, sizeof p[i]);

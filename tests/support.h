@@ -54,6 +54,12 @@ void fill_poison(float *p, int64_t n);
 /* Index of the first element that is not (still) that poison, or -1. */
 int64_t first_not_poison(const float *p, int64_t n);
 
+/* The library's activations: how many, their names, and whether the derivative is taken from z. */
+enum { MOST_ACTIVATIONS = 16 };
+int count_activations(void);
+const char *activation_name(oclin_activation activation);
+int keeps_z(oclin_activation activation);
+
 /* A reference's case for data that are random: with the bounds that see more than the proven ones do. */
 #define RANDOM_CASE(batch, in, out)                                                                     \
     ((struct oclin_ref_case){sizeof(struct oclin_ref_case), batch, in, out, OCLIN_NONE, OCLIN_GRAD_SUM, \

@@ -49,7 +49,7 @@ static struct bounds make_bounds(const struct golden_case *g)
                        new_array(double, g->out), new_array(double, n_w), new_array(double, g->out)};
     double *value = new_array(double, n_y + n_w + n_x + g->out);
     float *s = new_array(float, n_y);
-    for (int64_t i = 0; i < n_y; i++) s[i] = (float)(g->activation == OCLIN_GELU ? g->z[i] : g->y[i]);
+    for (int64_t i = 0; i < n_y; i++) s[i] = (float)(keeps_z(g->activation) ? g->z[i] : g->y[i]);
     oclin_ref_forward(&c, g->x, g->w, g->b, NULL, NULL, value, e.y);
     oclin_ref_grad_x(&c, g->w, g->dy, s, value, e.dx);
     oclin_ref_grad_w(&c, g->x, g->dy, s, value, e.dw);

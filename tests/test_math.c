@@ -286,9 +286,6 @@ struct edge_case {
     oclin_activation activation;
 };
 
-static const char *const activation_names[] = {"none", "relu", "sigmoid", "tanh", "gelu"};
-enum { ACTIVATIONS = COUNT_OF(activation_names) };
-
 /* A device without denormals may have 0 for z, y, dy or the result. */
 static double flushed_at(oclin_context *ctx)
 {
@@ -301,7 +298,7 @@ static void check_edge(const char *name, const struct edge_case *c, float z, flo
     if (isnan(want) ? isnan(got) : (double)got == want || fabs((double)got - want) <= tolerance) return;
     if (fabs(want) >= FLT_MAX && got == copysignf(INFINITY, (float)want))
         return; /* as a float that is Inf, or may be */
-    fail_msg("%s, %s of %g, dy %g: %.9g, must be %.9g", name, activation_names[c->activation], (double)z,
+    fail_msg("%s, %s of %g, dy %g: %.9g, must be %.9g", name, activation_name(c->activation), (double)z,
              (double)dy, (double)got, want);
 }
 
@@ -325,7 +322,7 @@ static void check_edge_dz(const char *name, const struct edge_case *c, oclin_con
     const double slope = oracle_stored_derivative(c->activation, (double)z, (double)y);
     const double right = oracle_derivative(c->activation, (double)z), d = (double)dy;
     if (isfinite(right) && fabs(slope - right) > 1e-6)
-        fail_msg("%s'(%g) is %g, must be %g", activation_names[c->activation], (double)z, slope, right);
+        fail_msg("%s'(%g) is %g, must be %g", activation_name(c->activation), (double)z, slope, right);
     if (isinf(dy) && fabs(slope) < 1e-6)
         return; /* where slope is 0 as a float, Inf 0 is NaN; y may be 1 or nearly 1 */
     const double flushed = flushed_at(ctx) * (3 + 80 * fabs(d));
@@ -411,12 +408,13 @@ static void add_edges(struct test_list *list)
 {
     static const char *const forms[] = {"simd-skinny", "simd-narrow", "simd-packed"};
     enum { FORMS = COUNT_OF(forms) };
-    static struct edge_case cases[(1 + FORMS) * ACTIVATIONS];
+    static struct edge_case cases[(1 + FORMS) * MOST_ACTIVATIONS];
+    const int activations = count_activations();
     const int plans = strcmp(plan_name, "simd") == 0 ? 1 + FORMS : 1;
-    for (int i = 0; i < plans * ACTIVATIONS; i++) {
-        cases[i].plan = i < ACTIVATIONS ? plan_name : forms[i / ACTIVATIONS - 1];
-        cases[i].activation = (oclin_activation)(i % ACTIVATIONS);
-        const char *name = activation_names[i % ACTIVATIONS];
+    for (int i = 0; i < plans * activations; i++) {
+        cases[i].plan = i < activations ? plan_name : forms[i / activations - 1];
+        cases[i].activation = (oclin_activation)(i % activations);
+        const char *name = activation_name(cases[i].activation);
         add_test(list, test_edges_along_outputs, &cases[i], "%s/edges/%s/outputs", cases[i].plan, name);
         add_test(list, test_edges_along_samples, &cases[i], "%s/edges/%s/samples", cases[i].plan, name);
     }

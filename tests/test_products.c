@@ -19,7 +19,6 @@ static const char *plan_name, *self; /* this program */
 
 enum data { EXACT, ZERO_MEAN, POSITIVE, DATA_COUNT };
 static const char *const data_names[] = {"exact", "zero_mean", "positive"};
-static const char *const activation_names[] = {"none", "relu", "sigmoid", "tanh", "gelu"};
 
 struct row {
     int64_t batch, in, out;
@@ -155,7 +154,7 @@ static void run_unfused(oclin_context *ctx, const struct row *r, const struct ho
     struct operands o = make_operands(ctx, r, h);
     assert_ok(ctx, oclin_layer_forward(o.layer, o.x.t, o.y.t));
     out->y = read_placed(ctx, &o.y);
-    if (r->activation == OCLIN_GELU) {
+    if (keeps_z(r->activation)) {
         out->z = new_array(float, r->batch * r->out);
         assert_ok(ctx, oclin_tensor_read(o.layer->saved->z, out->z));
     }
@@ -235,10 +234,10 @@ static void measure_row(const struct row *r, const char *name)
     char operation[32];
     const int is_y = strcmp(name, "y") == 0;
     snprintf(operation, sizeof operation, is_y ? "forward, %s" : "%s",
-             is_y ? activation_names[r->activation] : name);
+             is_y ? activation_name(r->activation) : name);
     measure(family_of(r, is_y || strcmp(name, "z") == 0), operation, "%s %lld x %lld x %lld, %s, %s%s%s",
             plan_name, (long long)r->batch, (long long)r->in, (long long)r->out,
-            activation_names[r->activation], data_names[r->data], r->bias ? ", bias" : "",
+            activation_name(r->activation), data_names[r->data], r->bias ? ", bias" : "",
             r->gradient == OCLIN_GRAD_MEAN ? ", mean" : "");
 }
 
@@ -296,7 +295,7 @@ static void check_results(const oclin_context *ctx, const struct row *r, const s
     c.gradient = r->gradient;
     if (r->data == ZERO_MEAN) c.rule = OCLIN_ZERO_MEAN;
     c.no_denormals = !ctx->device.denormals;
-    const float *s = r->activation == OCLIN_GELU ? got->z : got->y;
+    const float *s = keeps_z(r->activation) ? got->z : got->y;
     struct wanted y = new_wanted(r->batch * r->out), z = new_wanted(r->batch * r->out);
     struct wanted dx = new_wanted(r->batch * r->in), dw = new_wanted(r->out * r->in), db = new_wanted(r->out);
 
@@ -378,7 +377,7 @@ static void note_hashes(const struct row *r, const struct results *made)
     for (int i = 0; i < OUTPUTS; i++)
         if (list[i].values)
             fprintf(file, "%s %lldx%lldx%lld %s bias%d %s pad%d offset%d %s, %s: %016llx\n", plan_name,
-                    (long long)r->batch, (long long)r->in, (long long)r->out, activation_names[r->activation],
+                    (long long)r->batch, (long long)r->in, (long long)r->out, activation_name(r->activation),
                     r->bias, r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset,
                     data_names[r->data], list[i].name,
                     (unsigned long long)oclin_cache_hash(list[i].values, (size_t)list[i].n * sizeof(float)));
@@ -525,7 +524,7 @@ static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id
         return p;
     }
     p.a = operand_at(r, DY);
-    if (r->activation != OCLIN_NONE && r->activation != OCLIN_GELU) p.s = operand_at(r, Y);
+    if (r->activation != OCLIN_NONE && !keeps_z(r->activation)) p.s = operand_at(r, Y);
     p.b = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? X : W);
     p.c = operand_at(r, id == OCLIN_KERNEL_GRAD_W ? DW : DX);
     if (id == OCLIN_KERNEL_GRAD_W && r->bias) p.db = operand_at(r, DB);
@@ -753,7 +752,7 @@ static struct rows *make_rows(const oclin_context *ctx, const struct rows *befor
     rows->ends[EXTREME] = rows->count;
     add_small(rows, OCLIN_NONE, OCLIN_TANH);
     rows->ends[SMALL] = rows->count;
-    add_small(rows, OCLIN_GELU, OCLIN_GELU);
+    add_small(rows, OCLIN_GELU, (oclin_activation)(count_activations() - 1));
     rows->ends[SMALL_GELU] = rows->count;
     return rows;
 }
@@ -802,7 +801,7 @@ static void name_row(const struct rows *rows, size_t i, char name[160])
     while (i >= rows->ends[kind]) kind++;
     snprintf(name, 160, "%s/%s/%lldx%lldx%lld/%s/%s/%s/pad%d/offset%d/%s", rows->ctx->plan.name,
              kind_names[kind], (long long)r->batch, (long long)r->in, (long long)r->out,
-             activation_names[r->activation], r->bias ? "bias" : "no_bias",
+             activation_name(r->activation), r->bias ? "bias" : "no_bias",
              r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset, data_names[r->data]);
 }
 

@@ -199,6 +199,217 @@ static double gelu_grad_bound(const struct oclin_ref_case *c, double dy, double 
     return product_bound(c, dy, gelu_derivative(s), own, 16 + 2 * reach);
 }
 
+/* ------------------------------------------------------------------------------------------------- silu */
+
+/* 1 / (1 + exp(-z)) and what is left of 1, each with all its digits. */
+static double below(double z)
+{
+    return z < 0 ? exp(z) / (1 + exp(z)) : 1 / (1 + exp(-z));
+}
+
+static double silu(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return z == -INFINITY ? 0 : z * below(z);
+}
+
+/* The roundings, in units of u, of z sigmoid(z) by exp(-|z|), of which the share p is in 1 + exp. Right of 0 exp
+ * counts by that share, 6 p, the sum, which is below 2, by 1 - p, the division 5; left of it exp is a factor, too,
+ * so that it counts by 6 (1 - p), and its product 1. */
+static double sigmoid_roundings(double z, double e)
+{
+    return z < e ? 13 - 7 * below(-fabs(z) - e) : 6 + 5 * below(-fmax(0, fabs(z) - e));
+}
+
+/* The largest |act'| is 1.0998; left of -2, below (1 + |z|) grows with z and is above it. */
+static double silu_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    if (isinf(z)) return e;
+    const double right = z + e, steepest = right < -2 ? below(right) * (1 - right) : 1.1;
+    const double carried = steepest * e, y = fabs(silu(c, z)) + carried, reach = fmin(fabs(z), 200);
+    const double own = sigmoid_roundings(z, e) * unit_of(c) * y;
+    return carried + SECOND_ORDER * own + (1 + 8 * reach) * TINY + (1 + reach) * flushed(c);
+}
+
+static double silu_derivative(double s)
+{
+    return isinf(s) ? s > 0 : below(s) * (1 + s * below(-s));
+}
+
+static double silu_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return dy * silu_derivative(s);
+}
+
+/* act' = p (1 + s q), p = sigmoid(s), q = 1 - p, t = s q. exp moves p and q against each other: 6 p q (1 + s (q - p)).
+ * The sum with 1 and the division, 6, are a factor of both: p (1 + 2 t). The product with exp 1, of p left of 0, else
+ * of q. s q 1, 1 + t 1, p times it 1, dy 1. */
+static double sigmoid_grad_roundings(double s, double p, double q)
+{
+    const double t = s * q, d = fabs(p * (1 + t));
+    return 6 * fabs(p * q * (1 + s * (q - p))) + 6 * fabs(p * (1 + 2 * t)) + (s < 0 ? d : p * fabs(t)) +
+           p * fabs(t) + 3 * d;
+}
+
+static double silu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double reach = fmin(fabs(s), 200), at = copysign(reach, s);
+    const double own = unit_of(c) * sigmoid_grad_roundings(at, below(at), below(-at));
+    return product_bound(c, dy, silu_derivative(s), own, 4 + 8 * reach);
+}
+
+/* --------------------------------------------------------------------------------------------- gelu_tanh */
+
+#define SQRT_8_OVER_PI 1.59576912160573071176
+#define CUBIC 0.044715
+
+/* Twice the argument of tanh: a sigmoid's. */
+static double inner(double z)
+{
+    return SQRT_8_OVER_PI * z * (1 + CUBIC * z * z);
+}
+
+/* Its roundings: the first factor 0.5 (of the constant, as a float), two products and the sum 3; and 3 that count by
+ * the share of the cube. */
+static double inner_roundings(double z)
+{
+    const double cube = CUBIC * z * z;
+    return 3.5 + 3 * cube / (1 + cube);
+}
+
+static double gelu_tanh(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return z == -INFINITY ? 0 : z * below(inner(z));
+}
+
+/* The largest |act'| is 1.1290; left of -2, p (1 + |z v'|) grows with z and is above it. */
+static double gelu_tanh_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    if (isinf(z)) return e;
+    const double right = z + e, slope = SQRT_8_OVER_PI * (1 + 3 * CUBIC * right * right);
+    const double steepest = right < -2 ? below(inner(right)) * (1 - right * slope) : 1.13;
+    const double carried = steepest * e, y = fabs(gelu_tanh(c, z)) + carried, reach = fmin(fabs(z), 30);
+    const double at = copysign(fmin(fabs(z) + e, 31), z), v = fabs(inner(at));
+    const double own =
+        sigmoid_roundings(inner(z), e) + inner_roundings(at) * v * below(-inner(z < 0 ? at : z));
+    return carried + SECOND_ORDER * own * unit_of(c) * y + (1 + 8 * reach) * TINY + (1 + reach) * flushed(c);
+}
+
+static double gelu_tanh_derivative(double s)
+{
+    const double slope = SQRT_8_OVER_PI * s * (1 + 3 * CUBIC * s * s);
+    return isinf(s) ? s > 0 : below(inner(s)) * (1 + slope * below(-inner(s)));
+}
+
+static double gelu_tanh_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return dy * gelu_tanh_derivative(s);
+}
+
+/* As silu's, with slope s v' in the place of s, which itself has 8 roundings; and v's move p and q as exp does. */
+static double gelu_tanh_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double at = copysign(fmin(fabs(s), 30), s), v = inner(at), p = below(v), q = below(-v);
+    const double slope = SQRT_8_OVER_PI * at * (1 + 3 * CUBIC * at * at);
+    const double moved = inner_roundings(at) * fabs(v * p * q * (1 + slope * (q - p)));
+    const double own = sigmoid_grad_roundings(slope, p, q) + moved + 8 * fabs(p * slope * q);
+    return product_bound(c, dy, gelu_tanh_derivative(s), unit_of(c) * own, 4 + 8 * fabs(slope));
+}
+
+/* --------------------------------------------------------------------------------------------- leaky_relu */
+
+static double leaky_relu(const struct oclin_ref_case *c, double z)
+{
+    return z < 0 ? (double)c->alpha * z : z;
+}
+
+static double leaky_relu_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    const double alpha = (double)c->alpha, y = leaky_relu(c, z);
+    const double carried = e * (z + e < 0 ? alpha : z - e < 0 ? fmax(1, alpha) : 1);
+    if (z - e >= 0) return carried;
+    return carried + unless_overflow(y, unit_of(c) * (fabs(y) + carried) + TINY + (1 + alpha) * flushed(c));
+}
+
+static double leaky_relu_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    return s > 0 ? dy : (double)c->alpha * dy;
+}
+
+static double leaky_relu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double alpha = (double)c->alpha, product = alpha * dy;
+    if (s > 0)
+        return s < flushed(c) && isfinite(dy) ? fabs((1 - alpha) * dy) + TINY : 0; /* s may count as 0 */
+    return unless_overflow(product, unit_of(c) * fabs(product) + TINY + (1 + alpha) * flushed(c));
+}
+
+/* ----------------------------------------------------------------------------------------------- softplus */
+
+static double softplus(const struct oclin_ref_case *c, double z)
+{
+    (void)c;
+    return fmax(z, 0) + log1p(exp(-fabs(z))) + 0 * (isnan(z) ? z : 0);
+}
+
+/* exp 6, by the share of exp in 1 + exp; log1p 4; the sum 1, unless it is with 0. */
+static double softplus_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    if (isinf(z)) return z > 0 ? e : TINY;
+    const double carried = e * below(z + e), nearest = fmax(0, fabs(z) - e), small = log1p(exp(-nearest));
+    const double sum = z + e > 0 ? softplus(c, z) + carried : 0;
+    const double own = unit_of(c) * (6 * below(-nearest) + 4 * small + sum);
+    return carried + SECOND_ORDER * own + 8 * TINY + 2 * flushed(c);
+}
+
+static double softplus_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    (void)c;
+    return dy * -expm1(-s);
+}
+
+/* expm1 6, dy 1. */
+static double softplus_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double derivative = -expm1(-s);
+    return product_bound(c, dy, derivative, 7 * unit_of(c) * fabs(derivative), 4);
+}
+
+/* ---------------------------------------------------------------------------------------------------- elu */
+
+static double elu(const struct oclin_ref_case *c, double z)
+{
+    return z <= 0 ? (double)c->alpha * expm1(z) : z;
+}
+
+/* expm1 6, alpha 1. */
+static double elu_bound(const struct oclin_ref_case *c, double z, double e)
+{
+    const double alpha = (double)c->alpha, y = elu(c, z);
+    const double left = alpha * exp(fmin(z + e, 0)); /* the slope there */
+    if (z == -INFINITY) return unit_of(c) * alpha;
+    const double carried = e * (z + e <= 0 ? left : z - e <= 0 ? fmax(1, left) : 1);
+    if (z - e > 0) return carried;
+    return carried + SECOND_ORDER * 7 * unit_of(c) * (fabs(y) + carried) + (1 + 4 * alpha) * TINY +
+           (1 + alpha) * flushed(c);
+}
+
+static double elu_grad(const struct oclin_ref_case *c, double dy, double s)
+{
+    return s <= 0 ? dy * ((double)c->alpha * exp(s)) : dy;
+}
+
+/* exp 6, alpha 1, dy 1. */
+static double elu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
+{
+    const double alpha = (double)c->alpha, derivative = alpha * exp(s);
+    if (!(s <= 0)) return s < flushed(c) && isfinite(dy) ? fabs((1 - alpha) * dy) : 0; /* s may count as 0 */
+    return product_bound(c, dy, derivative, 8 * unit_of(c) * derivative, 1 + 4 * alpha);
+}
+
 /* ------------------------------------------------------------------------------------------------- rows */
 
 #define ROW(text, what, keeps_, alpha_)                                          \
@@ -211,6 +422,11 @@ static const struct oclin_activation_row rows[] = {
     [OCLIN_SIGMOID] = ROW("sigmoid", sigmoid, OCLIN_KEEPS_Y, 0),
     [OCLIN_TANH] = {"tanh", OCLIN_KEEPS_Y, 0, tanh_, tanh_bound, tanh_grad, tanh_grad_bound},
     [OCLIN_GELU] = ROW("gelu", gelu, OCLIN_KEEPS_Z, 0),
+    [OCLIN_SILU] = ROW("silu", silu, OCLIN_KEEPS_Z, 0),
+    [OCLIN_GELU_TANH] = ROW("gelu_tanh", gelu_tanh, OCLIN_KEEPS_Z, 0),
+    [OCLIN_LEAKY_RELU] = ROW("leaky_relu", leaky_relu, OCLIN_KEEPS_Y, 0.01f),
+    [OCLIN_SOFTPLUS] = ROW("softplus", softplus, OCLIN_KEEPS_Y, 0),
+    [OCLIN_ELU] = ROW("elu", elu, OCLIN_KEEPS_Z, 1),
 };
 
 const struct oclin_activation_row *oclin_activation_row(oclin_activation activation)

@@ -13,8 +13,10 @@ import torch
 from torch.nn import functional as F
 
 SHAPES = [(1, 1, 1), (3, 5, 4), (7, 11, 6)]  # batch, in, out
-ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu"]
+ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu"]
+KEEPS_Z = ["gelu", "silu", "gelu_tanh", "elu"]
 LR = torch.tensor(0.01, dtype=torch.float32).double().item()
+ALPHA = LR  # of leaky ReLU, the same number
 
 FORWARD = {
     "none": lambda z: z,
@@ -22,6 +24,11 @@ FORWARD = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "gelu": F.gelu,  # its default is the erf form
+    "silu": F.silu,
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "leaky_relu": lambda z: F.leaky_relu(z, ALPHA),
+    "softplus": F.softplus,
+    "elu": F.elu,
 }
 BACKWARD = {  # dz from dy and s
     "none": lambda dy, s: dy,
@@ -29,6 +36,11 @@ BACKWARD = {  # dz from dy and s
     "sigmoid": torch.ops.aten.sigmoid_backward,
     "tanh": torch.ops.aten.tanh_backward,
     "gelu": lambda dy, s: torch.ops.aten.gelu_backward(dy, s, approximate="none"),
+    "silu": torch.ops.aten.silu_backward,
+    "gelu_tanh": lambda dy, s: torch.ops.aten.gelu_backward(dy, s, approximate="tanh"),
+    "leaky_relu": lambda dy, s: torch.ops.aten.leaky_relu_backward(dy, s, ALPHA, True),
+    "softplus": lambda dy, s: dy * -torch.expm1(-s),  # PyTorch's own takes z
+    "elu": lambda dy, s: torch.ops.aten.elu_backward(dy, 1, 1, 1, False, s),
 }
 
 HEAD = """/*
@@ -117,7 +129,7 @@ def make_layer(name, activation, x, w, b, dy):
     assert is_float32(z.detach())
 
     exact = torch.autograd.grad(y, z, dy, retain_graph=True)[0]
-    s = z.detach() if activation == "gelu" else y.detach().float().double()
+    s = z.detach() if activation in KEEPS_Z else y.detach().float().double()
     dz = BACKWARD[activation](dy, s)
     assert torch.allclose(dz, exact, rtol=0, atol=2**-22)
 
