@@ -39,3 +39,21 @@ OCLIN_INLINE float group_max(local float *part, float mine)
     barrier(CLK_LOCAL_MEM_FENCE);
     return part[0];
 }
+
+/*
+ * The arguments of every row kernel. Offsets, strides and sizes in elements. What a call does not have is given as
+ * some valid buffer, and not touched.
+ *
+ *   row_loss, row_correct   scratch for loss_sum.cl: a row's loss times its weight, and whether it is right
+ *   classes                 a weight for each column (OCLIN_FLAG_CLASSES)
+ *   weights                 a weight for each row (OCLIN_FLAG_WEIGHTS)
+ *   losses                  row_loss * row_scale, for the caller (OCLIN_FLAG_ROWS)
+ *   number                  of losses that have one
+ */
+#define LOSS_ARGUMENTS(target)                                                                              \
+    global const float *y, long y_offset, long y_stride, global const target *t, long t_offset,             \
+        long t_stride, global float *dy, long dy_offset, long dy_stride, global float *row_loss,            \
+        global int *row_correct, long row_correct_offset, global const float *classes, long classes_offset, \
+        global const float *weights, long weights_offset, long weights_stride, global float *losses,        \
+        long losses_offset, long losses_stride, long cols, long chunk, float2 gradient_scale,               \
+        float2 row_scale, float number, int flags

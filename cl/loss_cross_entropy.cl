@@ -1,14 +1,12 @@
 /*
  * Softmax cross-entropy with class labels:
  *
- *     row loss = log sum exp(y - max) - (y[label] - max)
- *     dY = gradient_scale * (softmax(y) - onehot(label))
+ *     row loss = w * (log sum exp(y - max) - (y[label] - max))
+ *     dY = gradient_scale * w * (softmax(y) - onehot(label))
+ *
+ * with w the row's weight, or 1.
  */
-kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
-loss_cross_entropy(global const float *y, long y_offset, long y_stride, global const int *labels,
-                   long labels_offset, long labels_stride, global float *dy, long dy_offset, long dy_stride,
-                   global float *row_loss, global int *row_correct, long row_correct_offset, long cols,
-                   long chunk, float2 gradient_scale, int flags)
+kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void loss_cross_entropy(LOSS_ARGUMENTS(int))
 {
     local float part[OCLIN_GROUP];
     const long row = get_group_id(0);
@@ -16,7 +14,8 @@ loss_cross_entropy(global const float *y, long y_offset, long y_stride, global c
     y += y_offset + row * y_stride;
     dy += dy_offset + row * dy_stride;
     /* int, not long: Rusticl on llvmpipe (Mesa 22.3) finds every long that was an int to be >= 0 */
-    const int label = labels[labels_offset + row * labels_stride];
+    const int label = t[t_offset + row * t_stride];
+    const float w = flags & OCLIN_FLAG_WEIGHTS ? weights[weights_offset + row * weights_stride] : 1.0f;
     const int known = label >= 0 && label < cols; /* never an index otherwise */
     const float score = known ? y[label] : NAN;
 
@@ -43,10 +42,12 @@ loss_cross_entropy(global const float *y, long y_offset, long y_stride, global c
     if (flags & OCLIN_FLAG_GRADIENT)
         for (long i = item; i < cols; i += OCLIN_GROUP) {
             const float p = exp(y[i] - largest) / sum;
-            dy[i] = known ? scaled(i == label ? p - 1.0f : p, gradient_scale) : NAN;
+            dy[i] = known ? scaled((i == label ? p - 1.0f : p) * w, gradient_scale) : NAN;
         }
     if (item == 0) {
-        row_loss[row] = log(sum) - (score - largest);
+        row_loss[row] = (log(sum) - (score - largest)) * w;
         row_correct[row_correct_offset + row] = known && wrong == 0.0f;
+        if (flags & OCLIN_FLAG_ROWS)
+            losses[losses_offset + row * losses_stride] = scaled(row_loss[row], row_scale);
     }
 }

@@ -40,6 +40,9 @@
 #define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
 #define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
 #define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
+#define OCLIN_FLAG_CLASSES 4096 /* losses: each column has a weight */
+#define OCLIN_FLAG_WEIGHTS 8192 /* losses: so has each row */
+#define OCLIN_FLAG_ROWS 16384   /* losses: the row losses are wanted */
 
 /* enum oclin_activation, in a form that the kernels' preprocessor can compare (plan.c asserts that they
  * agree). */

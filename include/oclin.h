@@ -770,10 +770,20 @@ struct oclin_loss_options {
      * may be off by N * 2^-24 of itself. Read and clear it every few hundred calls. */
     int accumulate;
     int reserved; /* 0 */
+    float delta;  /* of oclin_loss_huber(): a finite number from FLT_MIN on; 1 */
+    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets; the
+     * other losses take none. */
+    oclin_tensor *class_weights;
+    /* (batch, 1), f32; read only; NULL: 1 for each. A row's loss and its row of dY are multiplied by its weight;
+     * the divisor D of the mean stays as it is. */
+    oclin_tensor *row_weights;
+    /* (batch, 1), f32; overwritten; NULL: not wanted. Row r receives scale times the weight of the row times its
+     * row loss, as PyTorch's reduction 'none' with a sum over the row: nothing is divided by D. */
+    oclin_tensor *row_losses;
 };
-#define OCLIN_LOSS_OPTIONS_INIT                                   \
-    {                                                             \
-        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0, 0 \
+#define OCLIN_LOSS_OPTIONS_INIT                                                           \
+    {                                                                                     \
+        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0, 0, 1.0f, NULL, NULL, NULL \
     }
 
 /**
@@ -800,6 +810,41 @@ struct oclin_loss_options {
  * OCLIN_E_VERIFY
  */
 OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                                      const struct oclin_loss_options *options);
+
+/**
+ * Absolute error and its gradient, as PyTorch's L1Loss:
+ *     loss = scale / D * sum |y - t|,   dY = scale / D * sign(y - t),   0 where y = t,
+ *     D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * NaN in y or t gives NaN, in dY too. Operands and errors are those of oclin_loss_mse().
+ */
+OCLIN_API oclin_status oclin_loss_l1(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                                     const struct oclin_loss_options *options);
+
+/**
+ * Huber's loss and its gradient, as PyTorch's HuberLoss, with delta of the options and d = y - t:
+ *     loss = scale / D * sum of (d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2)),
+ *     dY = scale / D * (d where |d| <= delta, else delta sign(d)),
+ *     D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * Operands and errors are those of oclin_loss_mse(); also
+ *
+ * OCLIN_E_ARG     delta is below FLT_MIN or not finite
+ */
+OCLIN_API oclin_status oclin_loss_huber(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss,
+                                        oclin_tensor *dy, const struct oclin_loss_options *options);
+
+/**
+ * Binary cross-entropy with logits and its gradient, as PyTorch's BCEWithLogitsLoss. With s(y) =
+ * 1 / (1 + exp(-y)), and p the class_weights of the options (PyTorch's pos_weight), or 1:
+ *     loss = -scale / D * sum (p t log s(y) + (1 - t) log s(-y)),
+ *     dY = scale / D * ((1 - t) s(y) - p t s(-y)),   D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * t is a probability; other numbers are not refused. Large scores of either sign neither overflow nor lose what
+ * is left of the loss. An infinite score gives NaN, or an infinite loss, by the formula.
+ *
+ * y     (batch, out)  f32, the logits; read only
+ * Operands and errors are otherwise those of oclin_loss_mse().
+ */
+OCLIN_API oclin_status oclin_loss_bce(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
                                       const struct oclin_loss_options *options);
 
 /**
@@ -926,6 +971,16 @@ OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const f
 OCLIN_API void oclin_ref_mse(const struct oclin_ref_case *c, const float *y, const float *t,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound);
+OCLIN_API void oclin_ref_l1(const struct oclin_ref_case *c, const float *y, const float *t,
+                            oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                            double *dy, double *bound);
+OCLIN_API void oclin_ref_huber(const struct oclin_ref_case *c, const float *y, const float *t, float delta,
+                               oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                               double *dy, double *bound);
+/* pos_weight (cols), or NULL. */
+OCLIN_API void oclin_ref_bce(const struct oclin_ref_case *c, const float *y, const float *t,
+                             const float *pos_weight, oclin_reduction reduction, float scale, double *loss,
+                             double *loss_bound, double *dy, double *bound);
 OCLIN_API void oclin_ref_cross_entropy(const struct oclin_ref_case *c, const float *y, const int32_t *labels,
                                        oclin_reduction reduction, float scale, double *loss,
                                        double *loss_bound, double *dy, double *bound, int64_t *correct);

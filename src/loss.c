@@ -1,6 +1,7 @@
 /* The losses: checks, and their two launches: rows, then the sum over rows. */
 #include "check/verify.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -61,11 +62,14 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
     if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
     if (!isfinite(o->scale))
         return oclin_fail(ctx, OCLIN_E_ARG, "scale is %g, a finite number is needed", (double)o->scale);
+    if (!(o->delta >= FLT_MIN) || isinf(o->delta))
+        return oclin_fail(ctx, OCLIN_E_ARG, "delta is %g, a finite number from %g on is needed",
+                          (double)o->delta, (double)FLT_MIN);
     return OCLIN_OK;
 }
 
-/* The operands of a call. What the row kernels write is one row, what the sum of the rows writes two. */
-enum { USE_Y, USE_TARGET, USE_DY, USE_LOSS, USE_CORRECT, LOSS_USES };
+/* The operands of a call. What the row kernels write is two rows, and what the sum of the rows writes. */
+enum { USE_Y, USE_TARGET, USE_CLASSES, USE_WEIGHTS, USE_DY, USE_ROWS, USE_LOSS, USE_CORRECT, LOSS_USES };
 
 static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c,
                                struct oclin_use uses[LOSS_USES])
@@ -73,13 +77,20 @@ static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call 
     const char *target = c->kind->target;
     if (!c->y || !c->target) return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", c->y ? target : "y");
     const int64_t rows = c->y->rows, cols = c->y->cols;
+    const struct oclin_loss_options *o = &c->options;
+    if (o->class_weights && !c->kind->weighs_classes)
+        return oclin_fail(ctx, OCLIN_E_ARG, "class_weights is given to %s, which takes none", c->kind->name);
     const int sums = c->options.accumulate ? OCLIN_ADDS : OCLIN_WRITES;
-    const struct oclin_use all[] = {[USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
-                                    [USE_TARGET] = {c->target, target, c->kind->target_dtype, rows,
-                                                    c->kind->target_is_column ? 1 : cols, OCLIN_READS},
-                                    [USE_DY] = {c->dy, "dy", OCLIN_F32, rows, cols, OCLIN_WRITES},
-                                    [USE_LOSS] = {c->loss, "loss", OCLIN_F32, 1, 1, sums},
-                                    [USE_CORRECT] = {c->correct, "correct", OCLIN_I32, 1, 1, sums}};
+    const struct oclin_use all[] = {
+        [USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
+        [USE_TARGET] = {c->target, target, c->kind->target_dtype, rows, c->kind->target_is_column ? 1 : cols,
+                        OCLIN_READS},
+        [USE_CLASSES] = {o->class_weights, "class_weights", OCLIN_F32, 1, cols, OCLIN_READS},
+        [USE_WEIGHTS] = {o->row_weights, "row_weights", OCLIN_F32, rows, 1, OCLIN_READS},
+        [USE_ROWS] = {o->row_losses, "row_losses", OCLIN_F32, rows, 1, OCLIN_WRITES},
+        [USE_DY] = {c->dy, "dy", OCLIN_F32, rows, cols, OCLIN_WRITES},
+        [USE_LOSS] = {c->loss, "loss", OCLIN_F32, 1, 1, sums},
+        [USE_CORRECT] = {c->correct, "correct", OCLIN_I32, 1, 1, sums}};
     memcpy(uses, all, sizeof all);
     return oclin_uses_check(ctx, uses, LOSS_USES);
 }
@@ -123,7 +134,9 @@ static oclin_status prepare(oclin_context *ctx, const struct oclin_loss_kind *ki
 static int flags_of(const struct oclin_loss_call *c)
 {
     return (c->dy ? OCLIN_FLAG_GRADIENT : 0) | (c->loss ? OCLIN_FLAG_LOSS : 0) |
-           (c->correct ? OCLIN_FLAG_CORRECT : 0) | (c->options.accumulate ? OCLIN_FLAG_ACCUMULATE : 0);
+           (c->correct ? OCLIN_FLAG_CORRECT : 0) | (c->options.accumulate ? OCLIN_FLAG_ACCUMULATE : 0) |
+           (c->options.class_weights ? OCLIN_FLAG_CLASSES : 0) |
+           (c->options.row_weights ? OCLIN_FLAG_WEIGHTS : 0) | (c->options.row_losses ? OCLIN_FLAG_ROWS : 0);
 }
 
 /* An output that is not wanted is given y's buffer, which its flag keeps untouched. */
@@ -135,8 +148,12 @@ static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tens
 static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
                                  cl_float2 gradient_scale)
 {
+    const struct oclin_loss_options *o = &c->options;
     const struct oclin_operand y = oclin_operand_of(c->y), target = oclin_operand_of(c->target),
-                               dy = operand_or_y(c->dy, c->y);
+                               dy = operand_or_y(c->dy, c->y), classes = operand_or_y(o->class_weights, c->y),
+                               weights = operand_or_y(o->row_weights, c->y),
+                               losses = operand_or_y(o->row_losses, c->y);
+    const cl_float2 row_scale = in_two((double)o->scale);
     const cl_long cols = c->y->cols, chunk = l->plan.chunk, correct_offset = c->y->rows;
     const cl_int flags = flags_of(c);
     struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
@@ -146,9 +163,14 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
     oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
+    oclin_argument_operand(&arguments, &classes, 0);
+    oclin_argument_operand(&arguments, &weights, 1);
+    oclin_argument_operand(&arguments, &losses, 1);
     oclin_argument(&arguments, sizeof cols, &cols);
     oclin_argument(&arguments, sizeof chunk, &chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
+    oclin_argument(&arguments, sizeof row_scale, &row_scale);
+    oclin_argument(&arguments, sizeof o->delta, &o->delta);
     oclin_argument(&arguments, sizeof flags, &flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
                          "clEnqueueNDRangeKernel for a loss");
@@ -185,7 +207,7 @@ static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const str
 {
     const int64_t rows = c->y->rows;
     if (rows == 0) return empty_batch(c);
-    if (!c->dy && !c->loss && !c->correct) return OCLIN_OK;
+    if (!c->dy && !c->loss && !c->correct && !c->options.row_losses) return OCLIN_OK;
     const double count = oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
     const double scale = (double)c->options.scale / count;
     struct launch by_row, sum;
@@ -195,9 +217,9 @@ static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const str
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));
     oclin_status status = enqueue_rows(ctx, &by_row, c, in_two(scale * c->kind->slope));
-    oclin_uses_written(&uses[USE_DY], 1, status);
+    oclin_uses_written(&uses[USE_DY], USE_LOSS - USE_DY, status);
     if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, in_two(scale));
-    oclin_uses_written(&uses[USE_LOSS], 2, status);
+    oclin_uses_written(&uses[USE_LOSS], LOSS_USES - USE_LOSS, status);
     return status;
 }
 
@@ -220,6 +242,28 @@ oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss
                             const struct oclin_loss_options *options)
 {
     return compute(&(struct oclin_loss_call){.kind = &oclin_mse, .y = y, .target = t, .loss = loss, .dy = dy},
+                   options);
+}
+
+oclin_status oclin_loss_l1(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                           const struct oclin_loss_options *options)
+{
+    return compute(&(struct oclin_loss_call){.kind = &oclin_l1, .y = y, .target = t, .loss = loss, .dy = dy},
+                   options);
+}
+
+oclin_status oclin_loss_huber(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                              const struct oclin_loss_options *options)
+{
+    return compute(
+        &(struct oclin_loss_call){.kind = &oclin_huber, .y = y, .target = t, .loss = loss, .dy = dy},
+        options);
+}
+
+oclin_status oclin_loss_bce(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                            const struct oclin_loss_options *options)
+{
+    return compute(&(struct oclin_loss_call){.kind = &oclin_bce, .y = y, .target = t, .loss = loss, .dy = dy},
                    options);
 }
 

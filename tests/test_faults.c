@@ -998,6 +998,21 @@ static oclin_status do_mse(struct bench *b)
     return oclin_loss_mse(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
 }
 
+static oclin_status do_l1(struct bench *b)
+{
+    return oclin_loss_l1(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
+static oclin_status do_huber(struct bench *b)
+{
+    return oclin_loss_huber(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
+static oclin_status do_bce(struct bench *b)
+{
+    return oclin_loss_bce(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
 static oclin_status do_cross_entropy(struct bench *b)
 {
     return oclin_loss_cross_entropy(b->own[Y], b->own[LABELS], b->own[LOSS], b->own[DY], b->own[CORRECT],
@@ -1189,6 +1204,9 @@ static const struct scenario scenarios[] = {
 
     {"mse", "oclin_loss_mse ", do_mse, NULL, BIT(LOSS) | BIT(DY), 0, 0, 0, NULL},
     {"mse, checked", "oclin_loss_mse ", do_mse, NULL, BIT(LOSS) | BIT(DY), 0, VERIFY, 0, NULL},
+    {"l1", "oclin_loss_l1 ", do_l1, NULL, BIT(LOSS) | BIT(DY), 0, 0, 0, NULL},
+    {"huber", "oclin_loss_huber ", do_huber, NULL, BIT(LOSS) | BIT(DY), 0, 0, 0, NULL},
+    {"bce, checked", "oclin_loss_bce ", do_bce, NULL, BIT(LOSS) | BIT(DY), 0, VERIFY, 0, NULL},
     {"cross-entropy", "oclin_loss_cross_entropy ", do_cross_entropy, NULL, BIT(LOSS) | BIT(DY) | BIT(CORRECT),
      0, 0, 0, NULL},
     {"cross-entropy, accumulated", "oclin_loss_cross_entropy ", do_accumulated_loss, NULL, BIT(DY),
@@ -1403,7 +1421,7 @@ static const char quiet[] =
     "oclin_layer_additions oclin_loss_additions oclin_ref_forward oclin_ref_grad_z "
     "oclin_ref_grad_w "
     "oclin_ref_grad_b oclin_ref_grad_x oclin_ref_accumulate oclin_ref_step oclin_ref_mse "
-    "oclin_ref_cross_entropy ";
+    "oclin_ref_cross_entropy oclin_ref_l1 oclin_ref_huber oclin_ref_bce ";
 
 static void call_references(void)
 {
@@ -1420,6 +1438,9 @@ static void call_references(void)
     oclin_ref_accumulate(NULL, 1, one, got, bound, got, bound);
     oclin_ref_step(NULL, 1, one, got, bound, 0.5f, got, bound);
     oclin_ref_mse(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_l1(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_huber(&RANDOM_CASE(1, 0, 1), one, one, 1.0f, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_bce(&RANDOM_CASE(1, 0, 1), one, one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got,
                             bound, &correct);
 }
@@ -1502,7 +1523,7 @@ static void test_all_functions(void **state)
 static const char harmless[] =
     "memcpy memmove memset memcmp strlen strcmp strncmp strchr strstr strcspn "
     "strtoll strspn snprintf vsnprintf getenv getpid geteuid time difftime "
-    "qsort ceil erfc exp fmax fmin frexp ldexp log sqrt sincos sin cos tanh floor isnan "
+    "qsort ceil erfc exp expm1 log1p fmax fmin frexp ldexp log sqrt sincos sin cos tanh floor isnan "
     "__ctype_tolower_loc tolower __errno_location "
     "__isoc99_sscanf __isoc99_strtoll __stack_chk_fail pthread_mutex_lock pthread_mutex_unlock ";
 

@@ -26,12 +26,6 @@ static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
 
 /* ------------------------------------------------------------------------------------------------ sums */
 
-/* Not fmax(), which is a function call for each operand; of NaN neither takes notice. */
-static double larger(double largest, double of)
-{
-    return of > largest ? of : largest;
-}
-
 /* a may be off by a_bound, so the device may be adding products that much larger. */
 static void add_product(struct sum *sum, double a, double a_bound, double b)
 {
@@ -249,9 +243,10 @@ void oclin_ref_mse(const struct oclin_ref_case *from, const float *y, const floa
                    double *bound)
 {
     const struct oclin_ref_case c = read_loss_case(from);
-    const struct oclin_loss_data data = {y, t, reduction, scale};
-    oclin_loss_reference(&oclin_mse, &c, &data,
-                         &(struct oclin_loss_results){loss, loss_bound, dy, bound, NULL});
+    const struct oclin_loss_data data = {.y = y, .target = t, .reduction = reduction, .scale = scale};
+    oclin_loss_reference(
+        &oclin_mse, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
 }
 
 void oclin_ref_cross_entropy(const struct oclin_ref_case *from, const float *y, const int32_t *labels,
@@ -259,7 +254,44 @@ void oclin_ref_cross_entropy(const struct oclin_ref_case *from, const float *y, 
                              double *dy, double *bound, int64_t *correct)
 {
     const struct oclin_ref_case c = read_loss_case(from);
-    const struct oclin_loss_data data = {y, labels, reduction, scale};
-    oclin_loss_reference(&oclin_cross_entropy, &c, &data,
-                         &(struct oclin_loss_results){loss, loss_bound, dy, bound, correct});
+    const struct oclin_loss_data data = {.y = y, .target = labels, .reduction = reduction, .scale = scale};
+    oclin_loss_reference(
+        &oclin_cross_entropy, &c, &data,
+        &(struct oclin_loss_results){
+            .loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound, .correct = correct});
+}
+
+void oclin_ref_l1(const struct oclin_ref_case *from, const float *y, const float *t,
+                  oclin_reduction reduction, float scale, double *loss, double *loss_bound, double *dy,
+                  double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {.y = y, .target = t, .reduction = reduction, .scale = scale};
+    oclin_loss_reference(
+        &oclin_l1, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
+}
+
+void oclin_ref_huber(const struct oclin_ref_case *from, const float *y, const float *t, float delta,
+                     oclin_reduction reduction, float scale, double *loss, double *loss_bound, double *dy,
+                     double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {
+        .y = y, .target = t, .reduction = reduction, .scale = scale, .number = delta};
+    oclin_loss_reference(
+        &oclin_huber, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
+}
+
+void oclin_ref_bce(const struct oclin_ref_case *from, const float *y, const float *t, const float *pos_weight,
+                   oclin_reduction reduction, float scale, double *loss, double *loss_bound, double *dy,
+                   double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {
+        .y = y, .target = t, .reduction = reduction, .scale = scale, .classes = pos_weight};
+    oclin_loss_reference(
+        &oclin_bce, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
 }

@@ -336,7 +336,7 @@ oclin_status oclin_verify_step(const struct oclin_linear *l, float lr, const str
 
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call)
 {
-    OCLIN_TRY(make_room(oclin_tensor_context(call->y), call->y->rows * call->y->cols));
+    OCLIN_TRY(make_room(oclin_tensor_context(call->y), (call->y->rows + 1) * (call->y->cols + 1)));
     if (!call->options.accumulate) return OCLIN_OK;
     if (call->loss) OCLIN_TRY(look(call->loss, &call->loss_before));
     return call->correct ? look(call->correct, &call->correct_before) : OCLIN_OK;
@@ -358,8 +358,8 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
     oclin_context *ctx = oclin_tensor_context(call->y);
     const int64_t rows = call->y->rows, cols = call->y->cols;
     const char *operation = call->kind->name;
-    struct expectation loss, dy;
-    float *y;
+    struct expectation loss, dy, of_rows;
+    float *y, *classes, *weights;
     void *target;
     int64_t correct = 0;
     struct oclin_ref_case c = case_on(ctx, rows, 0, cols);
@@ -367,14 +367,25 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
     c.no_denormals = 1; /* losses allow every device to flush them */
     OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
     OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
+    OCLIN_TRY(expect(ctx, &of_rows, operation, "row_losses", rows));
     OCLIN_TRY(copy_of(call->y, &y));
     OCLIN_TRY(raw_copy_of(call->target, &target));
-    const struct oclin_loss_data data = {y, target, call->options.reduction, call->options.scale};
-    oclin_loss_reference(call->kind, &c, &data,
-                         &(struct oclin_loss_results){loss.want, loss.bound, dy.want, dy.bound, &correct});
+    OCLIN_TRY(copy_of(call->options.class_weights, &classes));
+    OCLIN_TRY(copy_of(call->options.row_weights, &weights));
+    const struct oclin_loss_data data = {.y = y,
+                                         .target = target,
+                                         .reduction = call->options.reduction,
+                                         .scale = call->options.scale,
+                                         .number = call->options.delta,
+                                         .classes = classes,
+                                         .weights = weights};
+    const struct oclin_loss_results results = {loss.want,    loss.bound,    dy.want, dy.bound,
+                                               of_rows.want, of_rows.bound, &correct};
+    oclin_loss_reference(call->kind, &c, &data, &results);
     if (call->options.accumulate)
         oclin_ref_accumulate(&c, 1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
     if (call->loss) OCLIN_TRY(compare(call->loss, &loss));
     if (call->dy && rows > 0) OCLIN_TRY(compare(call->dy, &dy));
+    if (call->options.row_losses && rows > 0) OCLIN_TRY(compare(call->options.row_losses, &of_rows));
     return call->correct ? check_count(call, correct) : OCLIN_OK;
 }

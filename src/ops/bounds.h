@@ -36,6 +36,12 @@ struct sum {
     double largest; /* operand */
 };
 
+/* Not fmax(), which is a function call for each operand; of NaN neither takes notice. */
+static inline double larger(double largest, double of)
+{
+    return of > largest ? of : largest;
+}
+
 /* n u / (1 - n u): how far n roundings may change a number, relative (Higham, Accuracy and Stability of
  * Numerical Algorithms, chapter 3). No claim where they may double it. */
 static inline double gamma_of(double n, double u)

@@ -39,6 +39,130 @@ const struct oclin_loss_kind oclin_mse = {.name = "mse",
                                           .row = mse_row,
                                           .gradient = difference_of};
 
+/* -------------------------------------------------------------------------------------------- L1 and Huber */
+
+static void l1_row(struct oclin_loss_row *row)
+{
+    struct sum sum = {.K = row->c->out, .largest = 1};
+    for (int64_t j = 0; j < row->c->out; j++) {
+        double error;
+        sum.S += fabs(difference_of(row, j, &error));
+        sum.carried += error;
+    }
+    row->loss = sum.S;
+    row->error = sum_bound(row->c, &sum, 0);
+}
+
+static double l1_gradient(const struct oclin_loss_row *row, int64_t j, double *error)
+{
+    const double d = difference_of(row, j, error);
+    *error = fabs(d) < 2 * FLUSH ? 1 : 0; /* it may be flushed */
+    return d > 0 ? 1 : d < 0 ? -1 : d;
+}
+
+const struct oclin_loss_kind oclin_l1 = {.name = "l1",
+                                         .files = {"loss_l1.cl", "loss_elements.cl"},
+                                         .target = "t",
+                                         .target_dtype = OCLIN_F32,
+                                         .by_elements = 1,
+                                         .slope = 1,
+                                         .row = l1_row,
+                                         .gradient = l1_gradient};
+
+/* Both branches have the same value and slope where they meet, so that a rounded difference on the other side
+ * is off by no more. */
+static void huber_row(struct oclin_loss_row *row)
+{
+    const double u = unit_of(row->c), delta = row->number;
+    struct sum sum = {.K = row->c->out, .largest = fmax(1, delta)};
+    for (int64_t j = 0; j < row->c->out; j++) {
+        double error;
+        const double d = fabs(difference_of(row, j, &error));
+        const double l = d > delta ? delta * (d - delta / 2) : d * d / 2;
+        sum.S += l;
+        sum.carried += SECOND_ORDER * (fmin(d, delta) * error + 2 * u * l);
+        sum.largest = larger(sum.largest, d);
+        if (isinf(error)) sum.carried = INFINITY;
+    }
+    row->loss = sum.S;
+    row->error = sum_bound(row->c, &sum, 0);
+}
+
+static double huber_gradient(const struct oclin_loss_row *row, int64_t j, double *error)
+{
+    const double d = difference_of(row, j, error), delta = row->number;
+    const double g = fabs(d) > delta ? copysign(delta, d) : d;
+    *error = unit_of(row->c) * fabs(g) + 3 * FLUSH;
+    return g;
+}
+
+const struct oclin_loss_kind oclin_huber = {.name = "huber",
+                                            .files = {"loss_huber.cl", "loss_elements.cl"},
+                                            .target = "t",
+                                            .target_dtype = OCLIN_F32,
+                                            .by_elements = 1,
+                                            .slope = 1,
+                                            .row = huber_row,
+                                            .gradient = huber_gradient};
+
+/* ----------------------------------------------------------------------------------- binary cross-entropy */
+
+/* 1 - t and p t, what their terms have as factors. */
+static void factors_of(const struct oclin_loss_row *row, int64_t j, double *negative, double *positive)
+{
+    const float *t = row->target;
+    *negative = 1 - (double)t[j];
+    *positive = (row->classes ? (double)row->classes[j] : 1) * (double)t[j];
+}
+
+/* A factor has 1 rounding, and its product with z 1. Their sum has 3, log1p 4, exp before it 6, which log1p
+ * does not magnify, and the product and the sum of both terms 1 each. */
+static void bce_row(struct oclin_loss_row *row)
+{
+    const double u = unit_of(row->c);
+    struct sum sum = {.K = row->c->out, .largest = 1};
+    for (int64_t j = 0; j < row->c->out; j++) {
+        double negative, positive;
+        factors_of(row, j, &negative, &positive);
+        const double z = row->y[j], near = z >= 0 ? negative * z : -positive * z;
+        const double l = log1p(exp(-fabs(z))), far = (fabs(negative) + fabs(positive)) * l;
+        sum.value += (negative + positive) * l + near;
+        sum.S += fabs(near) + far;
+        sum.carried += SECOND_ORDER * u * (3 * fabs(near) + 15 * far);
+        sum.largest = larger(larger(sum.largest, fabs(z)), fabs(negative) + fabs(positive));
+        sum.largest = larger(sum.largest, row->classes ? fabs((double)row->classes[j] * z) : 0);
+    }
+    row->loss = sum.value;
+    row->magnitude = sum.S;
+    sum.carried += 8 * (double)sum.K * FLUSH * sum.largest; /* factors and exp may be flushed */
+    row->error = sum_bound(row->c, &sum, 0);
+}
+
+/* s(z): exp 6, the sum 1 + e 4, the quotient 5; then a factor 1, the product 1, and the difference 1. */
+static double bce_gradient(const struct oclin_loss_row *row, int64_t j, double *error)
+{
+    const double u = unit_of(row->c), z = row->y[j], e = exp(-fabs(z));
+    const double larger_part = 1 / (1 + e), smaller_part = e / (1 + e);
+    double negative, positive;
+    factors_of(row, j, &negative, &positive);
+    const double a = negative * (z >= 0 ? larger_part : smaller_part),
+                 b = positive * (z >= 0 ? smaller_part : larger_part);
+    const double p = row->classes ? fabs((double)row->classes[j]) : 1;
+    *error = SECOND_ORDER * u * (18 * (fabs(a) + fabs(b)) + fabs(a - b)) +
+             4 * FLUSH * (2 + p + fabs(negative) + fabs(positive));
+    return a - b;
+}
+
+const struct oclin_loss_kind oclin_bce = {.name = "bce",
+                                          .files = {"loss_bce.cl", "loss_elements.cl"},
+                                          .target = "t",
+                                          .target_dtype = OCLIN_F32,
+                                          .weighs_classes = 1,
+                                          .by_elements = 1,
+                                          .slope = 1,
+                                          .row = bce_row,
+                                          .gradient = bce_gradient};
+
 /* ------------------------------------------------------------------------------------------ cross-entropy */
 
 /* exp(y_j - m): 6 for exp, and the rounding of the difference v. 0 where exp is 0, for v may be -Inf. */
@@ -141,12 +265,14 @@ double oclin_loss_count(const struct oclin_loss_kind *kind, oclin_reduction redu
 /* Of factor * (sum of the row losses), which may together be off by e. They are added by compensated
  * summation (2 u, and a little for their number) in the items of a work-group, and these as a tree of at most
  * 10 levels. */
-static double loss_bound_of(const struct oclin_ref_case *c, double factor, double sum, double e)
+static double loss_bound_of(const struct oclin_ref_case *c, double factor, double sum, double magnitude,
+                            double e)
 {
     const double u = unit_of(c), rows = (double)c->batch;
-    if (!(sum < NO_OVERFLOW)) return INFINITY;
+    if (!(magnitude < NO_OVERFLOW)) return INFINITY;
     const double compensated = (2 + fmin(rows, 10)) * u + 8 * rows * u * u;
-    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ROUNDINGS * u) * sum);
+    const double rounding =
+        SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ROUNDINGS * u) * magnitude);
     return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * rows) * FLUSH);
 }
 
@@ -158,12 +284,19 @@ static double gradient_bound(const struct oclin_ref_case *c, double factor, doub
     return unless_overflow(factor * g, rounding + 2 * FLUSH);
 }
 
+/* The weight of a row: one rounding, or a product that is flushed. */
+static void weigh(const struct oclin_ref_case *c, double w, double *value, double *error)
+{
+    *value *= w;
+    *error = fabs(w) * *error + unit_of(c) * fabs(*value) + FLUSH * fmax(1, fabs(w));
+}
+
 static void gradient_of_row(const struct oclin_loss_kind *kind, const struct oclin_loss_row *row,
-                            double factor, double *dy, double *bound)
+                            double factor, const float *weight, double *dy, double *bound)
 {
     for (int64_t j = 0; j < row->c->out; j++) {
-        double e;
-        const double g = kind->gradient(row, j, &e);
+        double e, g = kind->gradient(row, j, &e);
+        if (weight) weigh(row->c, *weight, &g, &e);
         if (dy) dy[j] = factor * g;
         if (bound) bound[j] = gradient_bound(row->c, factor, g, e);
     }
@@ -176,20 +309,28 @@ void oclin_loss_reference(const struct oclin_loss_kind *kind, const struct oclin
     const int64_t target_bytes = target_cols * oclin_element_bytes(kind->target_dtype);
     const double count = oclin_loss_count(kind, data->reduction, c->batch, cols);
     const double factor = count > 0 ? data->scale / count : 0;
-    double sum = 0, e = 0;
+    double sum = 0, magnitude = 0, e = 0;
     int64_t correct = 0;
     for (int64_t r = 0; r < c->batch; r++) {
-        struct oclin_loss_row row = {.c = c, .y = data->y + r * cols};
+        struct oclin_loss_row row = {
+            .c = c, .y = data->y + r * cols, .classes = data->classes, .number = data->number};
+        const float *weight = data->weights ? data->weights + r : NULL;
         row.target = (const char *)data->target + r * target_bytes;
         kind->row(&row);
+        row.magnitude = (row.magnitude > 0 ? row.magnitude : row.loss) * (weight ? fabs(*weight) : 1);
+        if (weight) weigh(c, *weight, &row.loss, &row.error);
         sum += row.loss;
+        magnitude += row.magnitude;
         e += row.error;
         correct += row.correct;
+        if (results->rows) results->rows[r] = data->scale * row.loss;
+        if (results->rows_bound) results->rows_bound[r] = gradient_bound(c, data->scale, row.loss, row.error);
         if (results->dy || results->bound)
-            gradient_of_row(kind, &row, factor * kind->slope, results->dy ? results->dy + r * cols : NULL,
+            gradient_of_row(kind, &row, factor * kind->slope, weight,
+                            results->dy ? results->dy + r * cols : NULL,
                             results->bound ? results->bound + r * cols : NULL);
     }
     *results->loss = factor * sum;
-    if (results->loss_bound) *results->loss_bound = loss_bound_of(c, factor, sum, e);
+    if (results->loss_bound) *results->loss_bound = loss_bound_of(c, factor, sum, magnitude, e);
     if (results->correct) *results->correct = correct;
 }

@@ -9,7 +9,10 @@ struct oclin_loss_row {
     const struct oclin_ref_case *c; /* of c->out columns */
     const float *y;
     const void *target;   /* of this row */
+    const float *classes; /* a weight for each column; NULL: 1 */
+    double number;        /* of losses that have one */
     double loss, error;   /* of the row, and how far a device may be from it */
+    double magnitude;     /* of the terms of loss; 0: loss itself, whose terms are not negative */
     int correct;          /* its largest score is at the label */
     double m, s, s_error; /* softmax: p_j = exp(y_j - m) / s, and the relative error of s */
 };
@@ -22,25 +25,27 @@ struct oclin_loss_kind {
     const char *target;   /* the name of its operand, which is (batch, out), or (batch, 1) */
     oclin_dtype target_dtype;
     int target_is_column;
-    int by_elements; /* the mean is over batch * out elements, else over rows */
-    double slope;    /* dY is scale / D times slope times what the kernel computes */
+    int weighs_classes; /* it takes a weight for each column */
+    int by_elements;    /* the mean is over batch * out elements, else over rows */
+    double slope;       /* dY is scale / D times slope times what the kernel computes */
     /* Sets what a row makes. */
     void (*row)(struct oclin_loss_row *row);
     /* Element j of that row's dY without scale, D and slope; *error: how far the kernel's may be off. */
     double (*gradient)(const struct oclin_loss_row *row, int64_t j, double *error);
 };
-extern const struct oclin_loss_kind oclin_mse, oclin_cross_entropy;
+extern const struct oclin_loss_kind oclin_mse, oclin_l1, oclin_huber, oclin_bce, oclin_cross_entropy;
 
 struct oclin_loss_data {
     const float *y;
     const void *target;
     oclin_reduction reduction;
-    float scale;
+    float scale, number;
+    const float *classes, *weights; /* of columns and of rows; NULL: 1 */
 };
 
 /* Each may be NULL but loss. */
 struct oclin_loss_results {
-    double *loss, *loss_bound, *dy, *bound;
+    double *loss, *loss_bound, *dy, *bound, *rows, *rows_bound;
     int64_t *correct;
 };
 

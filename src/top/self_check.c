@@ -146,6 +146,9 @@ static oclin_status bench_run(const struct bench *b)
     OCLIN_TRY(oclin_layer_infer(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_layer_forward(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_loss_cross_entropy(b->y, b->labels, b->loss, b->dy, b->correct, NULL));
+    OCLIN_TRY(oclin_loss_l1(b->y, b->t, b->loss, b->dy, NULL));
+    OCLIN_TRY(oclin_loss_huber(b->y, b->t, b->loss, b->dy, NULL));
+    OCLIN_TRY(oclin_loss_bce(b->y, b->t, b->loss, b->dy, NULL));
     OCLIN_TRY(oclin_loss_mse(b->y, b->t, b->loss, b->dy, &add));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, b->dx));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, NULL));

@@ -335,7 +335,7 @@ int_of("step, row of dW", UPDATE, "dw += dw_offset + row * dw_stride;", "row * d
 int_of("step, the chunk's number", UPDATE, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/step/simd")
 int_of("fill, row", FILL, "t += t_offset + row * t_stride;", "row * t_stride", "large plain/tensors/*")
 int_of("fill, the chunk's number", FILL, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/fill/simd")
-int_of("loss, place of a label", LOSS_CL, "labels[labels_offset + row * labels_stride]", "labels_offset + row * labels_stride",
+int_of("loss, place of a label", LOSS_CL, "t[t_offset + row * t_stride]", "t_offset + row * t_stride",
        "large plain/losses/*")
 int_of("loss, place of the loss", LOSS_SUM, "loss[loss_offset] = sum;", "loss_offset", "large plain/losses/*")
 int_of("loss, place of the count", LOSS_SUM, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
@@ -556,6 +556,16 @@ m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "O
 m("loss: added to before its marked zeros are written", "", [(LOSS, "oclin_uses_settle(uses, LOSS_USES)", "oclin_uses_settle(uses, USE_LOSS)")], "loss state/*")
 m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
 m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
+for name, file, old, new in (("bce: p at negative targets", "bce", "-positive * z", "positive * z"),
+                             ("bce: sigmoid of the other sign", "bce", "positive * smaller : ", "positive * larger : "),
+                             ("l1: slope 1 on both sides", "l1", "-1.0f : difference", "1.0f : difference"),
+                             ("huber: branches do not meet", "huber", "0.5f * delta", "0.5001f * delta"),
+                             ("huber: slope without sign", "huber", "copysign(delta, d)", "delta"),
+                             ("losses: dY without the row's weight", "elements", "number) * w", "number)"),
+                             ("losses: loss without the row's weight", "elements", "sum) * w", "sum)"),
+                             ("losses: weights of columns ignored", "elements", "classes[i] : 1.0f", "1.0f : 1.0f"),
+                             ("losses: row losses have the gradient's scale", "elements", "scaled(sum, row_scale)", "scaled(sum, gradient_scale)")):
+    m(name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/*", "loss *weights")
 m("loss: every second gradient differs in its last bit", "",
   [(LOSS, "in_two(scale * c->kind->slope)", "in_two(scale * c->kind->slope * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")
@@ -673,7 +683,7 @@ m("plain: one chain again", "no chunks", [(ADDITIONS, "plan->block_k = (int)ocli
 m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, group)) * group;",
                                           "plan->chunk = oclin_ceil_divide(cols, group) * group;")], "plan additions/*")
 m("loss.cl: one chain while the host counts chunks", "the sum of a row is not cut",
-  [("cl/loss_elements.cl", "            part_sum = add_loss(part_sum, y[i], t[i]);", "            sum = add_loss(sum, y[i], t[i]);")],
+  [("cl/loss_elements.cl", "part_sum = add_loss(part_sum, y[i], t[i], of_class, number);", "sum = add_loss(sum, y[i], t[i], of_class, number);")],
   "sums losses*")
 m("grads_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
   [(GRADS, "first ? sum : sum + load_lanes(c + j, lanes)", "sum")], "products simd-skinny simd-skinny/*")
