@@ -48,6 +48,8 @@ OCLIN_INLINE float group_max(local float *part, float mine)
  *   classes                 a weight for each column (OCLIN_FLAG_CLASSES)
  *   weights                 a weight for each row (OCLIN_FLAG_WEIGHTS)
  *   losses                  row_loss * row_scale, for the caller (OCLIN_FLAG_ROWS)
+ *   total                   what loss and gradient are divided by (OCLIN_FLAG_TOTAL)
+ *   ignored                 the label of rows that do not count (OCLIN_FLAG_IGNORE)
  *   number                  of losses that have one
  */
 #define LOSS_ARGUMENTS(target)                                                                              \
@@ -55,5 +57,5 @@ OCLIN_INLINE float group_max(local float *part, float mine)
         long t_stride, global float *dy, long dy_offset, long dy_stride, global float *row_loss,            \
         global int *row_correct, long row_correct_offset, global const float *classes, long classes_offset, \
         global const float *weights, long weights_offset, long weights_stride, global float *losses,        \
-        long losses_offset, long losses_stride, long cols, long chunk, float2 gradient_scale,               \
-        float2 row_scale, float number, int flags
+        long losses_offset, long losses_stride, global const float *total, long total_offset, long cols,    \
+        long chunk, float2 gradient_scale, float2 row_scale, float number, int ignored, int flags

@@ -3,8 +3,8 @@
 /* One group. Sums of many rows are compensated (Kahan): the error does not grow with the number of rows. */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 loss_sum(global const float *row_loss, global const int *row_correct, long row_correct_offset, long rows,
-         global float *loss, long loss_offset, global int *correct, long correct_offset, float2 loss_scale,
-         int flags)
+         global float *loss, long loss_offset, global int *correct, long correct_offset,
+         global const float *total, long total_offset, float2 loss_scale, int flags)
 {
     local float part[OCLIN_GROUP];
     local int counts[OCLIN_GROUP];
@@ -24,6 +24,7 @@ loss_sum(global const float *row_loss, global const int *row_correct, long row_c
     if (item != 0) return;
     if (flags & OCLIN_FLAG_LOSS) {
         sum = scaled(sum, loss_scale);
+        if (flags & OCLIN_FLAG_TOTAL) sum /= total[total_offset];
         if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];
         loss[loss_offset] = sum;
     }

@@ -43,6 +43,8 @@
 #define OCLIN_FLAG_CLASSES 4096 /* losses: each column has a weight */
 #define OCLIN_FLAG_WEIGHTS 8192 /* losses: so has each row */
 #define OCLIN_FLAG_ROWS 16384   /* losses: the row losses are wanted */
+#define OCLIN_FLAG_IGNORE 32768 /* losses: rows with one label do not count */
+#define OCLIN_FLAG_TOTAL 65536  /* losses: the mean divides by the weights of the rows that count */
 
 /* enum oclin_activation, in a form that the kernels' preprocessor can compare (plan.c asserts that they
  * agree). */

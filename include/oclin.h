@@ -771,8 +771,8 @@ struct oclin_loss_options {
     int accumulate;
     int reserved; /* 0 */
     float delta;  /* of oclin_loss_huber(): a finite number from FLT_MIN on; 1 */
-    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets; the
-     * other losses take none. */
+    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets, for the
+     * cross-entropies those of the classes; the other losses take none. */
     oclin_tensor *class_weights;
     /* (batch, 1), f32; read only; NULL: 1 for each. A row's loss and its row of dY are multiplied by its weight;
      * the divisor D of the mean stays as it is. */
@@ -780,10 +780,14 @@ struct oclin_loss_options {
     /* (batch, 1), f32; overwritten; NULL: not wanted. Row r receives scale times the weight of the row times its
      * row loss, as PyTorch's reduction 'none' with a sum over the row: nothing is divided by D. */
     oclin_tensor *row_losses;
+    float label_smoothing; /* of the cross-entropies: 0 to 1, the part that all classes share; 0 */
+    /* Of oclin_loss_cross_entropy(): rows with this label have loss 0 and dY 0, and do not count in D nor in
+     * correct; INT64_MIN: there is none. (PyTorch's default is -100.) */
+    int64_t ignore_index;
 };
-#define OCLIN_LOSS_OPTIONS_INIT                                                           \
-    {                                                                                     \
-        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0, 0, 1.0f, NULL, NULL, NULL \
+#define OCLIN_LOSS_OPTIONS_INIT                                                                            \
+    {                                                                                                      \
+        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0, 0, 1.0f, NULL, NULL, NULL, 0.0f, INT64_MIN \
     }
 
 /**
@@ -856,6 +860,12 @@ OCLIN_API oclin_status oclin_loss_bce(oclin_tensor *y, oclin_tensor *t, oclin_te
  * A score of -Inf has p = 0, and at the label an infinite loss. In a row with a score of Inf, or with -Inf
  * alone, loss and dY are NaN. A row's loss is a float32 before it is scaled.
  *
+ * With class_weights w, label_smoothing eps or ignore_index in the options, as PyTorch's CrossEntropyLoss:
+ *     q_j = (1 - eps) w[label] onehot(label)_j + eps / out w_j,
+ *     row loss = -sum of q_j log p_j,  dY = scale / D * (p * sum of q - q),
+ *     D = sum of w[label] over the rows that count (OCLIN_MEAN), where a label that is no class counts 1
+ * Where no row counts, or their weights sum up to 0, the mean is NaN.
+ *
  * y        (batch, out)  f32, the scores; read only
  * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and
  *                        its row of dY are NaN, and it is not correct. A row with a NaN score is not correct
@@ -869,6 +879,19 @@ OCLIN_API oclin_status oclin_loss_bce(oclin_tensor *y, oclin_tensor *t, oclin_te
 OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *labels, oclin_tensor *loss,
                                                 oclin_tensor *dy, oclin_tensor *correct,
                                                 const struct oclin_loss_options *options);
+
+/**
+ * Softmax cross-entropy with a probability for each class, and its gradient, as PyTorch's CrossEntropyLoss; w and eps
+ * are class_weights and label_smoothing of the options:
+ *     p = softmax(row of y),  q_j = w_j ((1 - eps) t_j + eps / out),  row loss = -sum of q_j log p_j,
+ *     dY = scale / D * (p * sum of q - q),  loss = scale / D * sum of row losses,
+ *     D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * A class whose q is 0 adds nothing, also where its p is 0. Rows of t need not sum up to 1. Scores are as in
+ * oclin_loss_cross_entropy(), operands and errors otherwise those of oclin_loss_mse().
+ */
+OCLIN_API oclin_status oclin_loss_soft_cross_entropy(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss,
+                                                     oclin_tensor *dy,
+                                                     const struct oclin_loss_options *options);
 
 /**
  * Sets *additions to the most roundings that a term of one row's sum, of `cols` squares or exponentials,
@@ -971,6 +994,17 @@ OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const f
 OCLIN_API void oclin_ref_mse(const struct oclin_ref_case *c, const float *y, const float *t,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound);
+/* With the options of the cross-entropies; class_weights (cols), or NULL. */
+OCLIN_API void oclin_ref_weighted_cross_entropy(const struct oclin_ref_case *c, const float *y,
+                                                const int32_t *labels, const float *class_weights,
+                                                float label_smoothing, int64_t ignore_index,
+                                                oclin_reduction reduction, float scale, double *loss,
+                                                double *loss_bound, double *dy, double *bound,
+                                                int64_t *correct);
+OCLIN_API void oclin_ref_soft_cross_entropy(const struct oclin_ref_case *c, const float *y, const float *t,
+                                            const float *class_weights, float label_smoothing,
+                                            oclin_reduction reduction, float scale, double *loss,
+                                            double *loss_bound, double *dy, double *bound);
 OCLIN_API void oclin_ref_l1(const struct oclin_ref_case *c, const float *y, const float *t,
                             oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                             double *dy, double *bound);

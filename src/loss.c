@@ -12,10 +12,11 @@
 #include "tensor/element.h"
 #include "tensor/uses.h"
 
-/* Scratch: a float (row loss) and an int (row correct) for every row. */
+/* Scratch: a float (row loss) and an int (row correct) for every row, and a float for the weights of all. */
 static int64_t scratch_bytes(int64_t batch)
 {
-    return oclin_multiply(batch, (int64_t)(sizeof(cl_float) + sizeof(cl_int)));
+    const int64_t rows = oclin_multiply(batch, (int64_t)(sizeof(cl_float) + sizeof(cl_int)));
+    return rows > 0 ? rows + (int64_t)sizeof(cl_float) : rows;
 }
 
 oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes)
@@ -65,6 +66,9 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
     if (!(o->delta >= FLT_MIN) || isinf(o->delta))
         return oclin_fail(ctx, OCLIN_E_ARG, "delta is %g, a finite number from %g on is needed",
                           (double)o->delta, (double)FLT_MIN);
+    if (!(o->label_smoothing >= 0.0f && o->label_smoothing <= 1.0f))
+        return oclin_fail(ctx, OCLIN_E_ARG, "label_smoothing is %g, 0 to 1 is needed",
+                          (double)o->label_smoothing);
     return OCLIN_OK;
 }
 
@@ -80,6 +84,11 @@ static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call 
     const struct oclin_loss_options *o = &c->options;
     if (o->class_weights && !c->kind->weighs_classes)
         return oclin_fail(ctx, OCLIN_E_ARG, "class_weights is given to %s, which takes none", c->kind->name);
+    if (o->label_smoothing != 0.0f && oclin_loss_number(c->kind, o) != o->label_smoothing)
+        return oclin_fail(ctx, OCLIN_E_ARG, "label_smoothing is given to %s, which takes none",
+                          c->kind->name);
+    if (o->ignore_index != INT64_MIN && !c->kind->counts_labels)
+        return oclin_fail(ctx, OCLIN_E_ARG, "ignore_index is given to %s, which takes none", c->kind->name);
     const int sums = c->options.accumulate ? OCLIN_ADDS : OCLIN_WRITES;
     const struct oclin_use all[] = {
         [USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
@@ -116,11 +125,11 @@ static cl_float2 in_two(double scale)
     return (cl_float2){{(float)ldexp(digits, first), (float)ldexp(1.0, exponent - first)}};
 }
 
-/* kind NULL: of the sum over rows. */
-static oclin_status prepare(oclin_context *ctx, const struct oclin_loss_kind *kind, int64_t rows,
-                            int64_t cols, struct launch *l)
+/* kind: of OCLIN_KERNEL_LOSS. */
+static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_loss_kind *kind,
+                            int64_t rows, int64_t cols, struct launch *l)
 {
-    struct oclin_kernel_request request = {.id = kind ? OCLIN_KERNEL_LOSS : OCLIN_KERNEL_LOSS_SUM};
+    struct oclin_kernel_request request = {.id = id};
     if (kind) request.way = kind->name, request.files[0] = kind->files[0], request.files[1] = kind->files[1];
     l->kernel = NULL;
     for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
@@ -131,18 +140,49 @@ static oclin_status prepare(oclin_context *ctx, const struct oclin_loss_kind *ki
     return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
 }
 
+static int has_total(const struct oclin_loss_call *c)
+{
+    const struct oclin_loss_options *o = &c->options;
+    return oclin_loss_totals(c->kind, o->reduction, o->class_weights != NULL, o->ignore_index != INT64_MIN);
+}
+
 static int flags_of(const struct oclin_loss_call *c)
 {
     return (c->dy ? OCLIN_FLAG_GRADIENT : 0) | (c->loss ? OCLIN_FLAG_LOSS : 0) |
            (c->correct ? OCLIN_FLAG_CORRECT : 0) | (c->options.accumulate ? OCLIN_FLAG_ACCUMULATE : 0) |
            (c->options.class_weights ? OCLIN_FLAG_CLASSES : 0) |
-           (c->options.row_weights ? OCLIN_FLAG_WEIGHTS : 0) | (c->options.row_losses ? OCLIN_FLAG_ROWS : 0);
+           (c->options.row_weights ? OCLIN_FLAG_WEIGHTS : 0) | (c->options.row_losses ? OCLIN_FLAG_ROWS : 0) |
+           (has_total(c) ? OCLIN_FLAG_TOTAL : 0) |
+           (c->options.ignore_index == (int32_t)c->options.ignore_index ? OCLIN_FLAG_IGNORE : 0);
 }
 
 /* An output that is not wanted is given y's buffer, which its flag keeps untouched. */
 static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tensor *y)
 {
     return oclin_operand_of(t ? t : y);
+}
+
+/* In scratch memory, behind what the rows have there; in elements. */
+static int64_t total_offset(const struct oclin_loss_call *c)
+{
+    return 2 * c->y->rows;
+}
+
+static oclin_status enqueue_total(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c)
+{
+    const struct oclin_operand labels = oclin_operand_of(c->target),
+                               classes = operand_or_y(c->options.class_weights, c->y);
+    struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
+    oclin_argument_operand(&arguments, &labels, 1);
+    oclin_argument_operand(&arguments, &classes, 0);
+    oclin_argument_long(&arguments, c->y->cols);
+    oclin_argument_long(&arguments, c->y->rows);
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument_long(&arguments, total_offset(c));
+    oclin_argument_int(&arguments, (int)c->options.ignore_index);
+    oclin_argument_int(&arguments, flags_of(c));
+    return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
+                         "clEnqueueNDRangeKernel for the weights of a loss");
 }
 
 static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
@@ -154,6 +194,7 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
                                weights = operand_or_y(o->row_weights, c->y),
                                losses = operand_or_y(o->row_losses, c->y);
     const cl_float2 row_scale = in_two((double)o->scale);
+    const cl_float number = oclin_loss_number(c->kind, o);
     const cl_long cols = c->y->cols, chunk = l->plan.chunk, correct_offset = c->y->rows;
     const cl_int flags = flags_of(c);
     struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
@@ -166,11 +207,14 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
     oclin_argument_operand(&arguments, &classes, 0);
     oclin_argument_operand(&arguments, &weights, 1);
     oclin_argument_operand(&arguments, &losses, 1);
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument_long(&arguments, total_offset(c));
     oclin_argument(&arguments, sizeof cols, &cols);
     oclin_argument(&arguments, sizeof chunk, &chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
     oclin_argument(&arguments, sizeof row_scale, &row_scale);
-    oclin_argument(&arguments, sizeof o->delta, &o->delta);
+    oclin_argument(&arguments, sizeof number, &number);
+    oclin_argument_int(&arguments, (int)o->ignore_index);
     oclin_argument(&arguments, sizeof flags, &flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
                          "clEnqueueNDRangeKernel for a loss");
@@ -189,6 +233,8 @@ static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, cons
     oclin_argument(&arguments, sizeof rows, &rows);
     oclin_argument_operand(&arguments, &loss, 0);
     oclin_argument_operand(&arguments, &correct, 0);
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument_long(&arguments, total_offset(c));
     oclin_argument(&arguments, sizeof loss_scale, &loss_scale);
     oclin_argument(&arguments, sizeof flags, &flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
@@ -208,15 +254,17 @@ static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const str
     const int64_t rows = c->y->rows;
     if (rows == 0) return empty_batch(c);
     if (!c->dy && !c->loss && !c->correct && !c->options.row_losses) return OCLIN_OK;
-    const double count = oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
+    const double count = has_total(c) ? 1 : oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
     const double scale = (double)c->options.scale / count;
-    struct launch by_row, sum;
-    OCLIN_TRY(prepare(ctx, c->kind, rows, c->y->cols, &by_row));
-    OCLIN_TRY(prepare(ctx, NULL, 1, rows, &sum));
+    struct launch total, by_row, sum;
+    if (has_total(c)) OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_LOSS_TOTAL, NULL, 1, rows, &total));
+    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_LOSS, c->kind, rows, c->y->cols, &by_row));
+    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_LOSS_SUM, NULL, 1, rows, &sum));
     c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));
-    oclin_status status = enqueue_rows(ctx, &by_row, c, in_two(scale * c->kind->slope));
+    oclin_status status = has_total(c) ? enqueue_total(ctx, &total, c) : OCLIN_OK;
+    if (status == OCLIN_OK) status = enqueue_rows(ctx, &by_row, c, in_two(scale * c->kind->slope));
     oclin_uses_written(&uses[USE_DY], USE_LOSS - USE_DY, status);
     if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, in_two(scale));
     oclin_uses_written(&uses[USE_LOSS], LOSS_USES - USE_LOSS, status);
@@ -274,4 +322,13 @@ oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *labels, ocl
     struct oclin_loss_call call = {
         .kind = &oclin_cross_entropy, .y = y, .target = labels, .loss = loss, .dy = dy, .correct = correct};
     return compute(&call, options);
+}
+
+oclin_status oclin_loss_soft_cross_entropy(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss,
+                                           oclin_tensor *dy, const struct oclin_loss_options *options)
+{
+    return compute(
+        &(struct oclin_loss_call){
+            .kind = &oclin_soft_cross_entropy, .y = y, .target = t, .loss = loss, .dy = dy},
+        options);
 }

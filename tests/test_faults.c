@@ -1013,6 +1013,19 @@ static oclin_status do_bce(struct bench *b)
     return oclin_loss_bce(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
 }
 
+static oclin_status do_soft_cross_entropy(struct bench *b)
+{
+    return oclin_loss_soft_cross_entropy(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
+static oclin_status do_ignoring_loss(struct bench *b)
+{
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    o.ignore_index = 0;
+    o.label_smoothing = 0.25f;
+    return oclin_loss_cross_entropy(b->own[Y], b->own[LABELS], b->own[LOSS], b->own[DY], b->own[CORRECT], &o);
+}
+
 static oclin_status do_cross_entropy(struct bench *b)
 {
     return oclin_loss_cross_entropy(b->own[Y], b->own[LABELS], b->own[LOSS], b->own[DY], b->own[CORRECT],
@@ -1207,6 +1220,10 @@ static const struct scenario scenarios[] = {
     {"l1", "oclin_loss_l1 ", do_l1, NULL, BIT(LOSS) | BIT(DY), 0, 0, 0, NULL},
     {"huber", "oclin_loss_huber ", do_huber, NULL, BIT(LOSS) | BIT(DY), 0, 0, 0, NULL},
     {"bce, checked", "oclin_loss_bce ", do_bce, NULL, BIT(LOSS) | BIT(DY), 0, VERIFY, 0, NULL},
+    {"soft cross-entropy, checked", "oclin_loss_soft_cross_entropy ", do_soft_cross_entropy, NULL,
+     BIT(LOSS) | BIT(DY), 0, VERIFY, 0, NULL},
+    {"cross-entropy, labels ignored", "oclin_loss_cross_entropy ", do_ignoring_loss, NULL,
+     BIT(LOSS) | BIT(DY) | BIT(CORRECT), 0, 0, 0, NULL},
     {"cross-entropy", "oclin_loss_cross_entropy ", do_cross_entropy, NULL, BIT(LOSS) | BIT(DY) | BIT(CORRECT),
      0, 0, 0, NULL},
     {"cross-entropy, accumulated", "oclin_loss_cross_entropy ", do_accumulated_loss, NULL, BIT(DY),
@@ -1421,7 +1438,8 @@ static const char quiet[] =
     "oclin_layer_additions oclin_loss_additions oclin_ref_forward oclin_ref_grad_z "
     "oclin_ref_grad_w "
     "oclin_ref_grad_b oclin_ref_grad_x oclin_ref_accumulate oclin_ref_step oclin_ref_mse "
-    "oclin_ref_cross_entropy oclin_ref_l1 oclin_ref_huber oclin_ref_bce ";
+    "oclin_ref_cross_entropy oclin_ref_l1 oclin_ref_huber oclin_ref_bce "
+    "oclin_ref_weighted_cross_entropy oclin_ref_soft_cross_entropy ";
 
 static void call_references(void)
 {
@@ -1438,6 +1456,10 @@ static void call_references(void)
     oclin_ref_accumulate(NULL, 1, one, got, bound, got, bound);
     oclin_ref_step(NULL, 1, one, got, bound, 0.5f, got, bound);
     oclin_ref_mse(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_weighted_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, one, 0.5f, -1, OCLIN_MEAN, 1.0f,
+                                     &loss, &loss_bound, got, bound, &correct);
+    oclin_ref_soft_cross_entropy(&RANDOM_CASE(1, 0, 1), one, one, one, 0.5f, OCLIN_MEAN, 1.0f, &loss,
+                                 &loss_bound, got, bound);
     oclin_ref_l1(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_huber(&RANDOM_CASE(1, 0, 1), one, one, 1.0f, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_bce(&RANDOM_CASE(1, 0, 1), one, one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);

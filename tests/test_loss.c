@@ -674,7 +674,7 @@ static void test_workspace(void **state)
     oclin_context *ctx = make_context("plain");
     int64_t bytes = -1;
     assert_ok(ctx, oclin_loss_workspace(ctx, 100, &bytes));
-    assert_true(bytes == 800);
+    assert_true(bytes == 804);
     assert_ok(ctx, oclin_loss_workspace(ctx, 0, &bytes));
     assert_true(bytes == 0);
     assert_int_equal(oclin_loss_workspace(NULL, 1, &bytes), OCLIN_E_ARG);
@@ -854,6 +854,150 @@ static void test_row_weights(void **state)
     }
 }
 
+/* Which options of the cross-entropies are used, as bits. */
+enum { CLASS_WEIGHTS = 1, SMOOTHING = 2, IGNORE = 4, SUM = 8, ROW_WEIGHTS = 16, SOFT = 32, MIXES = 64 };
+
+/* PyTorch's definition, in double: -sum of q_j log p_j, and p * sum of q - q. */
+static double define_row(const float *y, const double *q, int64_t cols, double *dy)
+{
+    double s = 0, all = 0, loss = 0, m = -INFINITY;
+    for (int64_t j = 0; j < cols; j++) m = fmax(m, y[j]);
+    for (int64_t j = 0; j < cols; j++) s += exp(y[j] - m), all += q[j];
+    for (int64_t j = 0; j < cols; j++) {
+        if (q[j] != 0) loss -= q[j] * (y[j] - m - log(s));
+        dy[j] = exp(y[j] - m) / s * all - q[j];
+    }
+    return loss;
+}
+
+static void check_mix(oclin_context *ctx, const struct shape *shape, int mix)
+{
+    struct bench b = make_bench(ctx, shape);
+    const int64_t rows = shape->rows, cols = shape->cols, n = rows * cols;
+    const int soft = mix & SOFT, ignore = mix & IGNORE && !soft;
+    float *w = new_array(float, cols), *row_w = new_array(float, rows);
+    double *q = new_array(double, n), *want = new_array(double, n), *dy = new_array(double, n),
+           *bound = new_array(double, n), *zero = new_array(double, n), total = 0, sum = 0, loss, loss_bound;
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    for (int64_t j = 0; j < cols; j++) w[j] = mix & CLASS_WEIGHTS ? 0.25f * (float)(j % 7 + 1) : 1.0f;
+    for (int64_t r = 0; r < rows; r++) row_w[r] = mix & ROW_WEIGHTS ? 0.5f * (float)(r % 5) : 1.0f;
+    oclin_tensor *tw = make_tensor(ctx, OCLIN_F32, 1, cols, w),
+                 *tr = make_tensor(ctx, OCLIN_F32, rows, 1, row_w);
+    if (mix & CLASS_WEIGHTS) o.class_weights = tw;
+    if (mix & ROW_WEIGHTS) o.row_weights = tr;
+    if (mix & SMOOTHING) o.label_smoothing = 0.125f;
+    if (mix & SUM) o.reduction = OCLIN_SUM;
+    if (ignore) o.ignore_index = b.host_labels[rows / 2];
+    int64_t correct = 0, counted = 0;
+    const double eps = o.label_smoothing;
+    for (int64_t r = 0; r < rows; r++) {
+        const int32_t label = b.host_labels[r];
+        const int counts = !ignore || label != o.ignore_index;
+        for (int64_t j = 0; j < cols; j++) {
+            if (soft) b.host_t[r * cols + j] = (float)((r + j) % 3) * 0.25f; /* with zeros */
+            const double t = soft ? b.host_t[r * cols + j] : j == label;
+            q[r * cols + j] = (double)w[j] * ((1 - eps) * t + eps / (double)cols);
+            if (!soft) q[r * cols + j] = (1 - eps) * w[label] * (j == label) + eps / (double)cols * w[j];
+        }
+        const double row = define_row(b.host_y + r * cols, q + r * cols, cols, want + r * cols);
+        for (int64_t j = 0; j < cols; j++) want[r * cols + j] *= counts ? row_w[r] : 0;
+        sum += counts ? row * row_w[r] : 0;
+        total += soft ? 1 : counts ? w[label] : 0;
+        counted += counts;
+    }
+    if (mix & SUM) total = 1;
+    if (soft) assert_ok(ctx, oclin_tensor_write(b.t.t, b.host_t));
+    const struct oclin_ref_case c = RANDOM_CASE(rows, 0, cols);
+    if (soft)
+        oclin_ref_soft_cross_entropy(&c, b.host_y, b.host_t, o.class_weights ? w : NULL, o.label_smoothing,
+                                     o.reduction, 1, &loss, &loss_bound, dy, bound);
+    else
+        oclin_ref_weighted_cross_entropy(&c, b.host_y, b.host_labels, o.class_weights ? w : NULL,
+                                         o.label_smoothing, o.ignore_index, o.reduction, 1, &loss,
+                                         &loss_bound, dy, bound, &correct);
+    assert_ok(ctx, soft ? oclin_loss_soft_cross_entropy(b.y.t, b.t.t, b.loss, b.dy.t, &o)
+                        : call(&b, CROSS_ENTROPY, WANT_ALL, &o));
+    const float got = read_loss(&b);
+    if (counted == 0 && !(mix & SUM)) {
+        assert_true(isnan(got) && isnan(loss));
+    } else {
+        const double mean = sum / total;
+        for (int64_t i = 0; i < n; i++) want[i] /= total;
+        assert_true(fabs(got - mean) <= 4e-6 * (1 + fabs(mean)));
+        if (!(mix & ROW_WEIGHTS)) { /* the reference's public functions have none */
+            assert_true(fabs(loss - mean) <= 1e-12 * (1 + fabs(mean)));
+            measure(ctx->plan.name, "cross_entropy, loss", "mix %d", mix);
+            check_bound("loss", 1, 1, 1, &got, &loss, &loss_bound);
+            for (int64_t i = 0; i < n; i++) assert_true(fabs(dy[i] - want[i]) <= 1e-12);
+            measure(ctx->plan.name, "cross_entropy, dy", "mix %d", mix);
+            check_tensor_bound("dy", &b.dy, dy, bound);
+            measure(NULL, NULL, "");
+            if (!soft) assert_int_equal(read_correct(&b), correct);
+        }
+    }
+    for (int64_t i = 0; i < n; i++) {
+        zero[i] = 8e-6 / total;
+        if (counted == 0) want[i] = 0, zero[i] = 0;
+    }
+    check_tensor_bound("dy by definition", &b.dy, want, zero);
+    void *const arrays[] = {w, row_w, q, want, dy, bound, zero};
+    for (size_t i = 0; i < COUNT_OF(arrays); i++) free(arrays[i]);
+    oclin_tensor_destroy(tw);
+    oclin_tensor_destroy(tr);
+    release(&b);
+}
+
+static void test_mixes(void **state)
+{
+    const int plan = *(int *)*state;
+    for (int mix = 0; mix < MIXES; mix++)
+        for (int shape = 2; shape < SHAPES; shape++) check_mix(context(plan), &shapes[shape], mix);
+    check_mix(context(plan), &shapes[0], IGNORE); /* its only row is ignored */
+    check_mix(context(plan), &shapes[0], IGNORE | SUM);
+}
+
+/* Labels that are no class, beside rows that are ignored; an infinite score where the target is 0. */
+static void test_odd_mixes(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    enum { ROWS = 3, COLS = 3 };
+    const float y[ROWS * COLS] = {1, 2, 3, 3, 2, 1, 1, -INFINITY, 1},
+                         t[ROWS * COLS] = {1, 0, 0, 0, 0.5f, 0.5f, 0.5f, 0, 0.5f};
+    const int32_t labels[ROWS] = {-100, 7, 0};
+    float dy[ROWS * COLS], loss, rows[ROWS];
+    int32_t correct;
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, ROWS, COLS, y),
+                 *tt = make_tensor(ctx, OCLIN_F32, ROWS, COLS, t),
+                 *tl = make_tensor(ctx, OCLIN_I32, ROWS, 1, labels),
+                 *td = make_tensor(ctx, OCLIN_F32, ROWS, COLS, NULL),
+                 *sum = make_tensor(ctx, OCLIN_F32, 1, 1, NULL),
+                 *tc = make_tensor(ctx, OCLIN_I32, 1, 1, NULL),
+                 *tr = make_tensor(ctx, OCLIN_F32, ROWS, 1, NULL);
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    o.ignore_index = -100;
+    o.row_losses = tr;
+    assert_ok(ctx, oclin_loss_cross_entropy(ty, tl, sum, td, tc, &o));
+    assert_ok(ctx, oclin_tensor_read(td, dy));
+    assert_ok(ctx, oclin_tensor_read(sum, &loss));
+    assert_ok(ctx, oclin_tensor_read(tc, &correct));
+    assert_ok(ctx, oclin_tensor_read(tr, rows));
+    assert_true(isnan(loss) && isnan(rows[1]) && rows[0] == 0 && fabs(rows[2] - log(2)) < 1e-6);
+    assert_int_equal(correct, 1);
+    for (int j = 0; j < COLS; j++) assert_true(dy[j] == 0 && isnan(dy[COLS + j]));
+    assert_true(dy[6] == -0.25f && dy[7] == 0 && dy[8] == 0.25f); /* of two rows that count */
+    o.ignore_index = (int64_t)INT32_MAX + 1 + 7;                  /* no label is that */
+    assert_ok(ctx, oclin_loss_cross_entropy(ty, tl, sum, td, tc, &o));
+    assert_ok(ctx, oclin_tensor_read(td, dy));
+    assert_true(isnan(dy[0]) && isnan(dy[3]));
+    o.ignore_index = INT64_MIN;
+    assert_ok(ctx, oclin_loss_soft_cross_entropy(ty, tt, sum, td, &o));
+    assert_ok(ctx, oclin_tensor_read(td, dy));
+    assert_ok(ctx, oclin_tensor_read(tr, rows));
+    assert_true(fabs(rows[2] - log(2)) < 1e-6 && dy[6] == 0 && dy[7] == 0 && dy[8] == 0);
+    oclin_tensor *const all[] = {ty, tt, tl, td, sum, tc, tr};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
 /* Of the operands in the options: shape, dtype, access and overlap. */
 static void test_option_operands(void **state)
 {
@@ -880,9 +1024,24 @@ static void test_option_operands(void **state)
         check_refused(&b, OCLIN_E_ARG, "share elements", call(&b, kind, WANT_ALL, &o));
         o.row_losses = NULL;
         o.class_weights = row;
-        check_refused(&b, kind == BCE ? OCLIN_E_SHAPE : OCLIN_E_ARG, "class_weights",
+        const int weighs = kind == BCE || kind == CROSS_ENTROPY;
+        check_refused(&b, weighs ? OCLIN_E_SHAPE : OCLIN_E_ARG, "class_weights",
                       call(&b, kind, WANT_ALL, &o));
         o.class_weights = NULL;
+        if (kind != CROSS_ENTROPY) {
+            o.label_smoothing = 0.5f;
+            check_refused(&b, OCLIN_E_ARG, "label_smoothing is given", call(&b, kind, WANT_ALL, &o));
+            o.label_smoothing = 0;
+            o.ignore_index = -100;
+            check_refused(&b, OCLIN_E_ARG, "ignore_index is given", call(&b, kind, WANT_ALL, &o));
+            o.ignore_index = INT64_MIN;
+        }
+        const float parts[] = {-0.1f, 1.1f, NAN};
+        for (size_t i = 0; i < COUNT_OF(parts); i++) {
+            o.label_smoothing = parts[i];
+            check_refused(&b, OCLIN_E_ARG, "label_smoothing is", call(&b, kind, WANT_ALL, &o));
+        }
+        o.label_smoothing = 0;
         const float deltas[] = {0, -1, NAN, INFINITY, FLT_MIN / 2};
         for (size_t i = 0; i < COUNT_OF(deltas); i++) {
             o.delta = deltas[i];
@@ -1037,8 +1196,11 @@ int main(int argc, char **argv)
     }
     for (int kind = 0; kind < KINDS; kind++)
         add_test(&list, test_row_weights, &numbers[kind], "%s/row weights", kinds[kind]);
-    for (int plan = 0; plan < PLANS; plan++)
+    for (int plan = 0; plan < PLANS; plan++) {
         add_test(&list, test_elements, &numbers[plan], "%s/elements", plans[plan]);
+        add_test(&list, test_mixes, &numbers[plan], "%s/options of cross_entropy", plans[plan]);
+        add_test(&list, test_odd_mixes, &numbers[plan], "%s/odd labels and scores", plans[plan]);
+    }
     add_test(&list, test_option_operands, NULL, "options/operands");
     add_test(&list, test_all_null, NULL, "operand/all NULL");
     add_test(&list, test_sharing, NULL, "operand/shared elements");

@@ -82,7 +82,7 @@ static const struct mistake mistakes[] = {
     {"step of four elements", "simd", "update.cl", "i += OCLIN_VL", "i += 2 * OCLIN_VL", "step: w["},
     {"db not divided", "plain", "grad_w.cl", "store_gradient(sum * scale, v", "store_gradient(sum, v",
      "backward: db["},
-    {"a loss without its gradient", "plain", "loss_cross_entropy.cl", "p - 1.0f : p", "p : p",
+    {"a loss without its gradient", "plain", "loss_cross_entropy.cl", "p * all - q", "p * all",
      "cross_entropy: dy["},
     {"a wrong count", "plain", "loss_cross_entropy.cl", "y[i] == score && i >= label", "0",
      "cross_entropy: correct[0, 0]"},

@@ -51,7 +51,7 @@ if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
     broken forward.cl 's/sum += load_lanes(v, lanes)/sum += 0.0f/' "$(says 'forward: y')" $small
     broken common.cl 's/select(dy, (real)(0.0f), islessequal(s/select(dy, dy * 0.01f, islessequal(s/' \
         "$(says 'backward_step: w')" $small
-    broken loss_cross_entropy.cl 's/p - 1.0f : p/p - 0.999f : p/' "$(says 'cross_entropy: dy')" $small
+    broken loss_cross_entropy.cl 's/p \* all - q/p * all - 0.999f * q/' "$(says 'cross_entropy: dy')" $small
     [ -z "$train" ] || right $demo --epochs 1 --samples 1280 --out "$work"
 else
     echo "the demo is not there: left out"

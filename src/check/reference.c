@@ -253,12 +253,46 @@ void oclin_ref_cross_entropy(const struct oclin_ref_case *from, const float *y, 
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound, int64_t *correct)
 {
+    oclin_ref_weighted_cross_entropy(from, y, labels, NULL, 0, INT64_MIN, reduction, scale, loss, loss_bound,
+                                     dy, bound, correct);
+}
+
+void oclin_ref_weighted_cross_entropy(const struct oclin_ref_case *from, const float *y,
+                                      const int32_t *labels, const float *class_weights,
+                                      float label_smoothing, int64_t ignore_index, oclin_reduction reduction,
+                                      float scale, double *loss, double *loss_bound, double *dy,
+                                      double *bound, int64_t *correct)
+{
     const struct oclin_ref_case c = read_loss_case(from);
-    const struct oclin_loss_data data = {.y = y, .target = labels, .reduction = reduction, .scale = scale};
+    const struct oclin_loss_data data = {.y = y,
+                                         .target = labels,
+                                         .reduction = reduction,
+                                         .scale = scale,
+                                         .number = label_smoothing,
+                                         .classes = class_weights,
+                                         .has_ignored = ignore_index != INT64_MIN,
+                                         .ignored = ignore_index};
     oclin_loss_reference(
         &oclin_cross_entropy, &c, &data,
         &(struct oclin_loss_results){
             .loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound, .correct = correct});
+}
+
+void oclin_ref_soft_cross_entropy(const struct oclin_ref_case *from, const float *y, const float *t,
+                                  const float *class_weights, float label_smoothing,
+                                  oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                                  double *dy, double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {.y = y,
+                                         .target = t,
+                                         .reduction = reduction,
+                                         .scale = scale,
+                                         .number = label_smoothing,
+                                         .classes = class_weights};
+    oclin_loss_reference(
+        &oclin_soft_cross_entropy, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
 }
 
 void oclin_ref_l1(const struct oclin_ref_case *from, const float *y, const float *t,

@@ -376,7 +376,9 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
                                          .target = target,
                                          .reduction = call->options.reduction,
                                          .scale = call->options.scale,
-                                         .number = call->options.delta,
+                                         .number = oclin_loss_number(call->kind, &call->options),
+                                         .has_ignored = call->options.ignore_index != INT64_MIN,
+                                         .ignored = call->options.ignore_index,
                                          .classes = classes,
                                          .weights = weights};
     const struct oclin_loss_results results = {loss.want,    loss.bound,    dy.want, dy.bound,

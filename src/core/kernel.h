@@ -41,6 +41,7 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_STEP,
     OCLIN_KERNEL_FILL,
     OCLIN_KERNEL_LOSS, /* of one row each */
+    OCLIN_KERNEL_LOSS_TOTAL,
     OCLIN_KERNEL_LOSS_SUM
 };
 

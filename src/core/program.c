@@ -39,6 +39,7 @@ static const struct {
     [OCLIN_KERNEL_STEP] = {"update", {BASE, UPDATE, "update.cl"}},
     [OCLIN_KERNEL_FILL] = {"fill", {"oclin_tile.h", "fill.cl"}},
     [OCLIN_KERNEL_LOSS] = {"loss", {"oclin_tile.h", "loss_common.cl"}},
+    [OCLIN_KERNEL_LOSS_TOTAL] = {"loss_total", {"oclin_tile.h", "loss_common.cl", "loss_total.cl"}},
     [OCLIN_KERNEL_LOSS_SUM] = {"loss_sum", {"oclin_tile.h", "loss_common.cl", "loss_sum.cl"}},
 };
 

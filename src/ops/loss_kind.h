@@ -2,6 +2,8 @@
 #ifndef OCLIN_OPS_LOSS_KIND_H
 #define OCLIN_OPS_LOSS_KIND_H
 
+#include <stddef.h>
+
 #include "oclin.h"
 
 /* One row of y as the reference sees it, and what it makes of it. */
@@ -14,6 +16,9 @@ struct oclin_loss_row {
     double loss, error;   /* of the row, and how far a device may be from it */
     double magnitude;     /* of the terms of loss; 0: loss itself, whose terms are not negative */
     int correct;          /* its largest score is at the label */
+    int64_t ignored;      /* the label of rows that do not count; INT64_MIN: none */
+    double weight;        /* of the label, where the mean divides by such weights */
+    double Q, Q_error;    /* sum of the weights of the terms of a cross-entropy */
     double m, s, s_error; /* softmax: p_j = exp(y_j - m) / s, and the relative error of s */
 };
 
@@ -26,14 +31,17 @@ struct oclin_loss_kind {
     oclin_dtype target_dtype;
     int target_is_column;
     int weighs_classes; /* it takes a weight for each column */
-    int by_elements;    /* the mean is over batch * out elements, else over rows */
-    double slope;       /* dY is scale / D times slope times what the kernel computes */
+    int counts_labels; /* the mean divides by the labels' weights, where there are some or rows are ignored */
+    size_t number;     /* its number, in the options; 0: it has none */
+    int by_elements;   /* the mean is over batch * out elements, else over rows */
+    double slope;      /* dY is scale / D times slope times what the kernel computes */
     /* Sets what a row makes. */
     void (*row)(struct oclin_loss_row *row);
     /* Element j of that row's dY without scale, D and slope; *error: how far the kernel's may be off. */
     double (*gradient)(const struct oclin_loss_row *row, int64_t j, double *error);
 };
-extern const struct oclin_loss_kind oclin_mse, oclin_l1, oclin_huber, oclin_bce, oclin_cross_entropy;
+extern const struct oclin_loss_kind oclin_mse, oclin_l1, oclin_huber, oclin_bce, oclin_cross_entropy,
+    oclin_soft_cross_entropy;
 
 struct oclin_loss_data {
     const float *y;
@@ -41,6 +49,8 @@ struct oclin_loss_data {
     oclin_reduction reduction;
     float scale, number;
     const float *classes, *weights; /* of columns and of rows; NULL: 1 */
+    int has_ignored;
+    int64_t ignored;
 };
 
 /* Each may be NULL but loss. */
@@ -49,7 +59,12 @@ struct oclin_loss_results {
     int64_t *correct;
 };
 
-/* D of the equations: what a sum over rows is divided by. */
+/* The loss's number in the options, or 0. */
+float oclin_loss_number(const struct oclin_loss_kind *kind, const struct oclin_loss_options *options);
+/* Whether the mean divides by the weights of the labels. */
+int oclin_loss_totals(const struct oclin_loss_kind *kind, oclin_reduction reduction, int has_classes,
+                      int has_ignored);
+/* D of the equations, where it does not: what a sum over rows is divided by. */
 double oclin_loss_count(const struct oclin_loss_kind *kind, oclin_reduction reduction, int64_t rows,
                         int64_t cols);
 /* The loss of c->batch rows and c->out columns, and its gradient. */

@@ -140,12 +140,16 @@ static oclin_status poison(const struct bench *b)
 /* The operations of training, in the order in which a program uses them. */
 static oclin_status bench_run(const struct bench *b)
 {
-    struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;
+    struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT, ignoring = add;
     add.accumulate = 1;
+    ignoring.ignore_index = 0;
+    ignoring.label_smoothing = 0.125f;
     OCLIN_TRY(poison(b));
     OCLIN_TRY(oclin_layer_infer(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_layer_forward(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_loss_cross_entropy(b->y, b->labels, b->loss, b->dy, b->correct, NULL));
+    OCLIN_TRY(oclin_loss_cross_entropy(b->y, b->labels, b->loss, b->dy, b->correct, &ignoring));
+    OCLIN_TRY(oclin_loss_soft_cross_entropy(b->y, b->t, b->loss, b->dy, NULL));
     OCLIN_TRY(oclin_loss_l1(b->y, b->t, b->loss, b->dy, NULL));
     OCLIN_TRY(oclin_loss_huber(b->y, b->t, b->loss, b->dy, NULL));
     OCLIN_TRY(oclin_loss_bce(b->y, b->t, b->loss, b->dy, NULL));

@@ -486,7 +486,7 @@ m("program: a kernel of another tile", "the list of built kernels forgets it",
 
 # ---------------------------------------------------------------------------------------------------------- the rest
 
-m("loss: label off by one in the gradient", "", [(LOSS_CL, "i == label ? p", "i == label + 1 ? p")], "loss plain/*")
+m("loss: label off by one in the gradient", "", [(LOSS_CL, "q = i == label ?", "q = i == label + 1 ?")], "loss plain/*")
 m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = group_max(part, largest);", "largest = 0.0f;")], "loss plain/*")
 m("loss: of equal scores the last is right", "", [(LOSS_CL, "i >= label", "i <= label")], "loss plain/*")
 m("loss: no compensation over rows", "", [(LOSS_SUM, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
@@ -566,6 +566,18 @@ for name, file, old, new in (("bce: p at negative targets", "bce", "-positive * 
                              ("losses: weights of columns ignored", "elements", "classes[i] : 1.0f", "1.0f : 1.0f"),
                              ("losses: row losses have the gradient's scale", "elements", "scaled(sum, row_scale)", "scaled(sum, gradient_scale)")):
     m(name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/*", "loss *weights")
+for name, file, old, new in (("an ignored row has a gradient", "cross_entropy", "!counts ? 0.0f : ", ""),
+                             ("an ignored row has a loss", "cross_entropy", "counts ? loss * w : 0.0f", "loss * w"),
+                             ("an ignored row is right", "cross_entropy", "counts && known", "known"),
+                             ("smoothing is not shared", "cross_entropy", "soft = number / cols", "soft = number"),
+                             ("softmax without the sum of weights", "cross_entropy", "p * all - q", "p - q"),
+                             ("dY not divided by the weights", "cross_entropy", "slope / divisor", "slope"),
+                             ("loss not divided by the weights", "sum", "if (flags & OCLIN_FLAG_TOTAL) sum /= total[total_offset];", ""),
+                             ("the total has ignored rows", "total", "label == ignored) continue", "label == ignored) {}"),
+                             ("the total has no weights", "total", "classes[classes_offset + label]", "1.0f"),
+                             ("0 times an infinite score", "soft_cross_entropy", "if (q != 0.0f) part_qv", "part_qv"),
+                             ("soft: softmax without the sum of weights", "soft_cross_entropy", "p * sum_q", "p")):
+    m("cross_entropy: " + name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/o*")
 m("loss: every second gradient differs in its last bit", "",
   [(LOSS, "in_two(scale * c->kind->slope)", "in_two(scale * c->kind->slope * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")
