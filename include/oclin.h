@@ -909,6 +909,38 @@ OCLIN_API oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, in
 OCLIN_API oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 
+/* ---------------------------------------------------------------------------------------------- rows */
+
+/**
+ * P = softmax of each row of Y: p_j = exp(y_j - max) / sum of exp(y - max). Probabilities from scores, for
+ * inference; the cross-entropies take scores. A score of -Inf has p = 0. In a row with a score of Inf or NaN, or with
+ * -Inf alone, p is NaN.
+ *
+ * y  (batch, out)  f32; read only
+ * p  (batch, out)  f32; overwritten; must not share elements with y
+ * With 0 rows nothing happens.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context or dtype; p is read-only; shared elements
+ * OCLIN_E_SHAPE
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p);
+
+/**
+ * Writes the column of each row's largest element, as PyTorch's argmax: the first of equals, and NaN counts as
+ * larger than any number, so that the first NaN is found.
+ *
+ * t        (rows, cols)  f32; read only
+ * indices  (rows, 1)     i32; overwritten; must not share elements with t
+ *
+ * Errors are those of oclin_softmax(); also
+ *
+ * OCLIN_E_SHAPE   t has more than 2^31 - 1 columns
+ */
+OCLIN_API oclin_status oclin_tensor_argmax(oclin_tensor *t, oclin_tensor *indices);
+
 /* ------------------------------------------------------------------------------------------- reference */
 
 /*
@@ -994,6 +1026,9 @@ OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const f
 OCLIN_API void oclin_ref_mse(const struct oclin_ref_case *c, const float *y, const float *t,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound);
+/* softmax, p and bound (rows, cols), bound may be NULL; and argmax, of rows of c->out columns. */
+OCLIN_API void oclin_ref_softmax(const struct oclin_ref_case *c, const float *y, double *p, double *bound);
+OCLIN_API void oclin_ref_argmax(const struct oclin_ref_case *c, const float *t, int32_t *indices);
 /* With the options of the cross-entropies; class_weights (cols), or NULL. */
 OCLIN_API void oclin_ref_weighted_cross_entropy(const struct oclin_ref_case *c, const float *y,
                                                 const int32_t *labels, const float *class_weights,

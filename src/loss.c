@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/memory.h"
+#include "ops/rows.h"
 #include "plan/additions.h"
 #include "plan/plan.h"
 #include "tensor/element.h"
@@ -106,11 +107,6 @@ static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call 
 
 /* --------------------------------------------------------------------------------------------- launches */
 
-struct launch {
-    struct oclin_plan plan;
-    cl_kernel kernel;
-};
-
 /*
  * A scale as two floats whose product it is; a kernel multiplies by the first, then by the second. One float
  * would not do: 2 * scale may be beyond the largest where y - t is small, and scale / D below the smallest
@@ -125,19 +121,18 @@ static cl_float2 in_two(double scale)
     return (cl_float2){{(float)ldexp(digits, first), (float)ldexp(1.0, exponent - first)}};
 }
 
-/* kind: of OCLIN_KERNEL_LOSS. */
-static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, const struct oclin_loss_kind *kind,
-                            int64_t rows, int64_t cols, struct launch *l)
+static oclin_status prepare_rows(oclin_context *ctx, const struct oclin_loss_call *c, struct oclin_rows *l)
 {
-    struct oclin_kernel_request request = {.id = id};
-    if (kind) request.way = kind->name, request.files[0] = kind->files[0], request.files[1] = kind->files[1];
-    l->kernel = NULL;
-    for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
-        oclin_plan_rows(ctx, rows, cols, group, &l->plan);
-        request.tile = l->plan.tile;
-        OCLIN_TRY(oclin_program_kernel(ctx, &request, &l->kernel));
-    }
-    return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
+    const struct oclin_kernel_request request = {
+        .id = OCLIN_KERNEL_LOSS, .way = c->kind->name, .files = {c->kind->files[0], c->kind->files[1]}};
+    return oclin_rows_prepare(ctx, request, c->y->rows, c->y->cols, l);
+}
+
+/* Of one group that goes over the rows. */
+static oclin_status prepare_over_rows(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows,
+                                      struct oclin_rows *l)
+{
+    return oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, 1, rows, l);
 }
 
 static int has_total(const struct oclin_loss_call *c)
@@ -168,7 +163,8 @@ static int64_t total_offset(const struct oclin_loss_call *c)
     return 2 * c->y->rows;
 }
 
-static oclin_status enqueue_total(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c)
+static oclin_status enqueue_total(oclin_context *ctx, const struct oclin_rows *l,
+                                  const struct oclin_loss_call *c)
 {
     const struct oclin_operand labels = oclin_operand_of(c->target),
                                classes = operand_or_y(c->options.class_weights, c->y);
@@ -185,8 +181,8 @@ static oclin_status enqueue_total(oclin_context *ctx, const struct launch *l, co
                          "clEnqueueNDRangeKernel for the weights of a loss");
 }
 
-static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
-                                 cl_float2 gradient_scale)
+static oclin_status enqueue_rows(oclin_context *ctx, const struct oclin_rows *l,
+                                 const struct oclin_loss_call *c, cl_float2 gradient_scale)
 {
     const struct oclin_loss_options *o = &c->options;
     const struct oclin_operand y = oclin_operand_of(c->y), target = oclin_operand_of(c->target),
@@ -220,8 +216,8 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
                          "clEnqueueNDRangeKernel for a loss");
 }
 
-static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
-                                cl_float2 loss_scale)
+static oclin_status enqueue_sum(oclin_context *ctx, const struct oclin_rows *l,
+                                const struct oclin_loss_call *c, cl_float2 loss_scale)
 {
     const struct oclin_operand loss = operand_or_y(c->loss, c->y), correct = operand_or_y(c->correct, c->y);
     const cl_long rows = c->y->rows, correct_offset = c->y->rows;
@@ -256,10 +252,10 @@ static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const str
     if (!c->dy && !c->loss && !c->correct && !c->options.row_losses) return OCLIN_OK;
     const double count = has_total(c) ? 1 : oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
     const double scale = (double)c->options.scale / count;
-    struct launch total, by_row, sum;
-    if (has_total(c)) OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_LOSS_TOTAL, NULL, 1, rows, &total));
-    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_LOSS, c->kind, rows, c->y->cols, &by_row));
-    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_LOSS_SUM, NULL, 1, rows, &sum));
+    struct oclin_rows total, by_row, sum;
+    if (has_total(c)) OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_TOTAL, rows, &total));
+    OCLIN_TRY(prepare_rows(ctx, c, &by_row));
+    OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_SUM, rows, &sum));
     c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));

@@ -19,6 +19,7 @@
 #include "ops/activation.h"
 #include "ops/loss_kind.h"
 #include "ops/product.h"
+#include "ops/rows.h"
 #include "ops/rule.h"
 #include "plan/additions.h"
 #include "plan/plan.h"

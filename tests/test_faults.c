@@ -1026,6 +1026,16 @@ static oclin_status do_ignoring_loss(struct bench *b)
     return oclin_loss_cross_entropy(b->own[Y], b->own[LABELS], b->own[LOSS], b->own[DY], b->own[CORRECT], &o);
 }
 
+static oclin_status do_softmax(struct bench *b)
+{
+    return oclin_softmax(b->own[Y], b->own[DY]);
+}
+
+static oclin_status do_argmax(struct bench *b)
+{
+    return oclin_tensor_argmax(b->own[Y], b->own[LABELS]);
+}
+
 static oclin_status do_cross_entropy(struct bench *b)
 {
     return oclin_loss_cross_entropy(b->own[Y], b->own[LABELS], b->own[LOSS], b->own[DY], b->own[CORRECT],
@@ -1224,6 +1234,8 @@ static const struct scenario scenarios[] = {
      BIT(LOSS) | BIT(DY), 0, VERIFY, 0, NULL},
     {"cross-entropy, labels ignored", "oclin_loss_cross_entropy ", do_ignoring_loss, NULL,
      BIT(LOSS) | BIT(DY) | BIT(CORRECT), 0, 0, 0, NULL},
+    {"softmax, checked", "oclin_softmax ", do_softmax, NULL, BIT(DY), 0, VERIFY, 0, NULL},
+    {"argmax, checked", "oclin_tensor_argmax ", do_argmax, NULL, BIT(LABELS), 0, VERIFY, 0, NULL},
     {"cross-entropy", "oclin_loss_cross_entropy ", do_cross_entropy, NULL, BIT(LOSS) | BIT(DY) | BIT(CORRECT),
      0, 0, 0, NULL},
     {"cross-entropy, accumulated", "oclin_loss_cross_entropy ", do_accumulated_loss, NULL, BIT(DY),
@@ -1439,13 +1451,14 @@ static const char quiet[] =
     "oclin_ref_grad_w "
     "oclin_ref_grad_b oclin_ref_grad_x oclin_ref_accumulate oclin_ref_step oclin_ref_mse "
     "oclin_ref_cross_entropy oclin_ref_l1 oclin_ref_huber oclin_ref_bce "
-    "oclin_ref_weighted_cross_entropy oclin_ref_soft_cross_entropy ";
+    "oclin_ref_weighted_cross_entropy oclin_ref_soft_cross_entropy oclin_ref_softmax oclin_ref_argmax ";
 
 static void call_references(void)
 {
     const struct oclin_ref_case c = RANDOM_CASE(1, 1, 1);
     const float one[1] = {1};
     const int32_t label[1] = {0};
+    int32_t index;
     double got[1], bound[1], loss, loss_bound;
     int64_t correct;
     oclin_ref_forward(&c, one, one, one, got, bound, got, bound);
@@ -1456,6 +1469,8 @@ static void call_references(void)
     oclin_ref_accumulate(NULL, 1, one, got, bound, got, bound);
     oclin_ref_step(NULL, 1, one, got, bound, 0.5f, got, bound);
     oclin_ref_mse(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_softmax(&RANDOM_CASE(1, 0, 1), one, got, bound);
+    oclin_ref_argmax(&RANDOM_CASE(1, 0, 1), one, &index);
     oclin_ref_weighted_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, one, 0.5f, -1, OCLIN_MEAN, 1.0f,
                                      &loss, &loss_bound, got, bound, &correct);
     oclin_ref_soft_cross_entropy(&RANDOM_CASE(1, 0, 1), one, one, one, 0.5f, OCLIN_MEAN, 1.0f, &loss,

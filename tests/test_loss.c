@@ -998,6 +998,87 @@ static void test_odd_mixes(void **state)
     for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
 }
 
+/* Softmax and argmax of placed operands, against bounds and exactly. */
+static void test_rows(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    for (int shape = 0; shape < SHAPES; shape++) {
+        struct bench b = make_bench(ctx, &shapes[shape]);
+        const int64_t rows = shapes[shape].rows, cols = shapes[shape].cols;
+        double *want = new_array(double, rows *cols), *bound = new_array(double, rows *cols);
+        int32_t *got = new_array(int32_t, rows);
+        for (int64_t r = 0; r < rows; r++) { /* the largest is there twice, where there is room */
+            float *y = b.host_y + r * cols;
+            const int64_t at = r * 7 % cols;
+            y[at] = 9;
+            y[(at + cols / 2) % cols] = 9;
+        }
+        assert_ok(ctx, oclin_tensor_write(b.y.t, b.host_y));
+        const struct oclin_ref_case c = RANDOM_CASE(rows, 0, cols);
+        oclin_ref_softmax(&c, b.host_y, want, bound);
+        assert_ok(ctx, oclin_softmax(b.y.t, b.dy.t));
+        measure(ctx->plan.name, "softmax", "%lld x %lld", (long long)rows, (long long)cols);
+        check_tensor_bound("p", &b.dy, want, bound);
+        measure(NULL, NULL, "");
+        for (int64_t r = 0; r < rows; r++) {
+            double sum = 0;
+            for (int64_t j = 0; j < cols; j++) sum += exp(b.host_y[r * cols + j]);
+            for (int64_t j = 0; j < cols; j++)
+                assert_true(fabs(want[r * cols + j] - exp(b.host_y[r * cols + j]) / sum) < 1e-12);
+        }
+        assert_ok(ctx, oclin_tensor_argmax(b.y.t, b.labels));
+        assert_ok(ctx, oclin_tensor_read(b.labels, got));
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t at = r * 7 % cols, other = (at + cols / 2) % cols;
+            assert_int_equal(got[r], at < other ? at : other);
+        }
+        free(want);
+        free(bound);
+        free(got);
+        release(&b);
+    }
+}
+
+/* NaN, Inf and equal elements. */
+static void test_odd_rows(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    enum { ROWS = 6, COLS = 4 };
+    const float t[ROWS * COLS] = {1,   NAN,      NAN, 5,        -INFINITY, -INFINITY, -INFINITY, -INFINITY,
+                                  1,   INFINITY, 2,   INFINITY, -0.0f,     0,         -1,        0,
+                                  NAN, INFINITY, 0,   0,        0,         -INFINITY, 0,         -INFINITY};
+    const int32_t want[ROWS] = {1, 0, 1, 0, 0, 0};
+    int32_t got[ROWS];
+    float p[ROWS * COLS];
+    oclin_tensor *tt = make_tensor(ctx, OCLIN_F32, ROWS, COLS, t),
+                 *ti = make_tensor(ctx, OCLIN_I32, ROWS, 1, NULL),
+                 *tp = make_tensor(ctx, OCLIN_F32, ROWS, COLS, NULL),
+                 *empty = make_tensor(ctx, OCLIN_F32, 0, COLS, NULL),
+                 *none = make_tensor(ctx, OCLIN_I32, 0, 1, NULL);
+    assert_ok(ctx, oclin_tensor_argmax(tt, ti));
+    assert_ok(ctx, oclin_tensor_read(ti, got));
+    for (int r = 0; r < ROWS; r++) assert_int_equal(got[r], want[r]);
+    assert_ok(ctx, oclin_softmax(tt, tp));
+    assert_ok(ctx, oclin_tensor_read(tp, p));
+    for (int i = 0; i < ROWS * COLS; i++)
+        assert_true(i / COLS == 3   ? isfinite(p[i])
+                    : i / COLS == 5 ? p[i] == (i % 2 ? 0 : 0.5f)
+                                    : isnan(p[i]));
+    assert_ok(ctx, oclin_softmax(empty, empty)); /* 0 rows share nothing */
+    assert_ok(ctx, oclin_tensor_argmax(empty, none));
+    assert_int_equal(oclin_softmax(NULL, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_tensor_argmax(NULL, NULL), OCLIN_E_ARG);
+    assert_refused(ctx, OCLIN_E_ARG, "p is NULL", oclin_softmax(tt, NULL));
+    assert_refused(ctx, OCLIN_E_ARG, "y is NULL", oclin_softmax(NULL, tp));
+    assert_refused(ctx, OCLIN_E_ARG, "t is NULL", oclin_tensor_argmax(NULL, ti));
+    assert_refused(ctx, OCLIN_E_ARG, "share elements", oclin_softmax(tt, tt));
+    assert_refused(ctx, OCLIN_E_ARG, "indices is f32", oclin_tensor_argmax(tt, tp));
+    assert_refused(ctx, OCLIN_E_SHAPE, "p is 0 x 4", oclin_softmax(tt, empty));
+    assert_refused(ctx, OCLIN_E_SHAPE, "indices is 0 x 1", oclin_tensor_argmax(tt, none));
+    oclin_tensor *const all[] = {tt, ti, tp, empty, none};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
 /* Of the operands in the options: shape, dtype, access and overlap. */
 static void test_option_operands(void **state)
 {
@@ -1199,6 +1280,8 @@ int main(int argc, char **argv)
     for (int plan = 0; plan < PLANS; plan++) {
         add_test(&list, test_elements, &numbers[plan], "%s/elements", plans[plan]);
         add_test(&list, test_mixes, &numbers[plan], "%s/options of cross_entropy", plans[plan]);
+        add_test(&list, test_rows, &numbers[plan], "%s/softmax and argmax", plans[plan]);
+        add_test(&list, test_odd_rows, &numbers[plan], "%s/odd softmax and argmax", plans[plan]);
         add_test(&list, test_odd_mixes, &numbers[plan], "%s/odd labels and scores", plans[plan]);
     }
     add_test(&list, test_option_operands, NULL, "options/operands");

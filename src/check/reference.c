@@ -329,3 +329,21 @@ void oclin_ref_bce(const struct oclin_ref_case *from, const float *y, const floa
         &oclin_bce, &c, &data,
         &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
 }
+
+void oclin_ref_softmax(const struct oclin_ref_case *from, const float *y, double *p, double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    oclin_softmax_reference(&c, y, p, bound);
+}
+
+void oclin_ref_argmax(const struct oclin_ref_case *from, const float *t, int32_t *indices)
+{
+    const struct oclin_ref_case c = read_case(from);
+    for (int64_t r = 0; r < c.batch; r++) {
+        const float *row = t + r * c.out;
+        int64_t best = 0;
+        for (int64_t j = 1; j < c.out && !isnan(row[best]); j++)
+            if (row[j] > row[best] || isnan(row[j])) best = j;
+        indices[r] = (int32_t)best;
+    }
+}

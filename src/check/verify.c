@@ -391,3 +391,42 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
     if (call->options.row_losses && rows > 0) OCLIN_TRY(compare(call->options.row_losses, &of_rows));
     return call->correct ? check_count(call, correct) : OCLIN_OK;
 }
+
+/* ------------------------------------------------------------------------------------------------ rows */
+
+oclin_status oclin_verify_rows_room(oclin_context *ctx, int64_t elements)
+{
+    return make_room(ctx, elements);
+}
+
+oclin_status oclin_verify_softmax(oclin_tensor *y, oclin_tensor *p, int64_t additions)
+{
+    oclin_context *ctx = oclin_tensor_context(y);
+    struct oclin_ref_case c = case_on(ctx, y->rows, 0, y->cols);
+    struct expectation want;
+    float *host_y;
+    c.additions = additions;
+    OCLIN_TRY(expect(ctx, &want, "softmax", "p", y->rows * y->cols));
+    OCLIN_TRY(copy_of(y, &host_y));
+    oclin_ref_softmax(&c, host_y, want.want, want.bound);
+    return compare(p, &want);
+}
+
+oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    const struct oclin_ref_case c = case_on(ctx, t->rows, 0, t->cols);
+    float *host_t;
+    void *raw;
+    int32_t *want = take(ctx, t->rows, sizeof *want);
+    if (!want) return no_memory(ctx);
+    OCLIN_TRY(copy_of(t, &host_t));
+    OCLIN_TRY(raw_copy_of(indices, &raw));
+    const int32_t *got = raw;
+    oclin_ref_argmax(&c, host_t, want);
+    for (int64_t r = 0; r < t->rows; r++)
+        if (got[r] != want[r])
+            return oclin_fail(ctx, OCLIN_E_VERIFY, "argmax: indices[%lld, 0] is %d, the reference says %d",
+                              (long long)r, got[r], want[r]);
+    return OCLIN_OK;
+}

@@ -63,4 +63,9 @@ struct oclin_loss_call {
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call);
 oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 
+/* Before the two that follow, for so many elements. */
+oclin_status oclin_verify_rows_room(oclin_context *ctx, int64_t elements);
+oclin_status oclin_verify_softmax(oclin_tensor *y, oclin_tensor *p, int64_t additions);
+oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices);
+
 #endif

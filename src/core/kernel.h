@@ -42,7 +42,9 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_FILL,
     OCLIN_KERNEL_LOSS, /* of one row each */
     OCLIN_KERNEL_LOSS_TOTAL,
-    OCLIN_KERNEL_LOSS_SUM
+    OCLIN_KERNEL_LOSS_SUM,
+    OCLIN_KERNEL_SOFTMAX,
+    OCLIN_KERNEL_ARGMAX
 };
 
 /* What a kernel is built from. The texts are borrowed: constants of the rows that know them. */

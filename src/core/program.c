@@ -41,6 +41,8 @@ static const struct {
     [OCLIN_KERNEL_LOSS] = {"loss", {"oclin_tile.h", "loss_common.cl"}},
     [OCLIN_KERNEL_LOSS_TOTAL] = {"loss_total", {"oclin_tile.h", "loss_common.cl", "loss_total.cl"}},
     [OCLIN_KERNEL_LOSS_SUM] = {"loss_sum", {"oclin_tile.h", "loss_common.cl", "loss_sum.cl"}},
+    [OCLIN_KERNEL_SOFTMAX] = {"softmax", {"oclin_tile.h", "loss_common.cl", "softmax.cl"}},
+    [OCLIN_KERNEL_ARGMAX] = {"argmax", {"oclin_tile.h", "argmax.cl"}},
 };
 
 static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",

@@ -212,6 +212,19 @@ static double softmax_at(const struct oclin_loss_row *row, int64_t j, double *er
     return p;
 }
 
+void oclin_softmax_reference(const struct oclin_ref_case *c, const float *y, double *p, double *bound)
+{
+    for (int64_t r = 0; r < c->batch; r++) {
+        struct oclin_loss_row row = {.c = c, .y = y + r * c->out};
+        set_softmax(&row);
+        for (int64_t j = 0; j < c->out; j++) {
+            double error;
+            p[r * c->out + j] = softmax_at(&row, j, &error);
+            if (bound) bound[r * c->out + j] = SECOND_ORDER * error + FLUSH;
+        }
+    }
+}
+
 static int32_t label_of(const struct oclin_loss_row *row)
 {
     return *(const int32_t *)row->target;

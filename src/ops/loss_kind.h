@@ -70,5 +70,7 @@ double oclin_loss_count(const struct oclin_loss_kind *kind, oclin_reduction redu
 /* The loss of c->batch rows and c->out columns, and its gradient. */
 void oclin_loss_reference(const struct oclin_loss_kind *kind, const struct oclin_ref_case *c,
                           const struct oclin_loss_data *data, const struct oclin_loss_results *results);
+/* softmax of c->batch rows of c->out columns; bound may be NULL. */
+void oclin_softmax_reference(const struct oclin_ref_case *c, const float *y, double *p, double *bound);
 
 #endif

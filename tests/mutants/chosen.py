@@ -578,6 +578,10 @@ for name, file, old, new in (("an ignored row has a gradient", "cross_entropy", 
                              ("0 times an infinite score", "soft_cross_entropy", "if (q != 0.0f) part_qv", "part_qv"),
                              ("soft: softmax without the sum of weights", "soft_cross_entropy", "p * sum_q", "p")):
     m("cross_entropy: " + name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/o*")
+for name, old, new in (("of equals the last", "a == b && i < j", "a == b && i > j"), ("NaN is passed over", "return isnan(a) &&", "return !isnan(a) &&"),
+                       ("the first of NaN is not looked for", "!isnan(b) || i < j", "!isnan(b)")):
+    m("argmax: " + name, "", [("cl/argmax.cl", old, new)], "loss plain/*argmax")
+m("softmax: not divided", "", [("cl/softmax.cl", "p[i] = exp(y[i] - largest) / sum", "p[i] = exp(y[i] - largest)")], "loss plain/*argmax")
 m("loss: every second gradient differs in its last bit", "",
   [(LOSS, "in_two(scale * c->kind->slope)", "in_two(scale * c->kind->slope * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")

@@ -61,6 +61,8 @@ KILLERS = {
     "cl/loss_bce.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_soft_cross_entropy.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_total.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
+    "cl/softmax.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
+    "cl/argmax.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_mse.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_cross_entropy.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_sum.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
