@@ -46,6 +46,11 @@
 #define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
 #define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
 #define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
+#define OCLIN_FLAG_CLASSES 4096 /* losses: each column has a weight */
+#define OCLIN_FLAG_WEIGHTS 8192 /* losses: so has each row */
+#define OCLIN_FLAG_ROWS 16384   /* losses: the row losses are wanted */
+#define OCLIN_FLAG_IGNORE 32768 /* losses: rows with one label do not count */
+#define OCLIN_FLAG_TOTAL 65536  /* losses: the mean divides by the weights of the rows that count */
 
 /* Kernel helpers are inlined by force. PoCL 3.1 gives each thread its own copy of a local array only while no
  * other function names the array; a helper that is left standing, and gets the same array in every call, has

@@ -809,10 +809,24 @@ struct oclin_loss_options {
      * may be off by N * 2^-24 of itself. Read and clear it every few hundred calls. */
     int accumulate;
     int reserved; /* 0 */
+    float delta;  /* of oclin_loss_huber(): a finite number from FLT_MIN on; 1 */
+    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets, for the
+     * cross-entropies those of the classes; the other losses take none. */
+    oclin_tensor *class_weights;
+    /* (batch, 1), f32; read only; NULL: 1 for each. A row's loss and its row of dY are multiplied by its weight;
+     * the divisor D of the mean stays as it is. */
+    oclin_tensor *row_weights;
+    /* (batch, 1), f32; overwritten; NULL: not wanted. Row r receives scale times the weight of the row times its
+     * row loss, as PyTorch's reduction 'none' with a sum over the row: nothing is divided by D. */
+    oclin_tensor *row_losses;
+    float label_smoothing; /* of the cross-entropies: 0 to 1, the part that all classes share; 0 */
+    /* Of oclin_loss_cross_entropy(): rows with this label have loss 0 and dY 0, and do not count in D nor in
+     * correct; INT64_MIN: there is none. (PyTorch's default is -100.) */
+    int64_t ignore_index;
 };
-#define OCLIN_LOSS_OPTIONS_INIT                                   \
-    {                                                             \
-        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0, 0 \
+#define OCLIN_LOSS_OPTIONS_INIT                                                                            \
+    {                                                                                                      \
+        sizeof(struct oclin_loss_options), OCLIN_MEAN, 1.0f, 0, 0, 1.0f, NULL, NULL, NULL, 0.0f, INT64_MIN \
     }
 
 /**
@@ -842,6 +856,41 @@ OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_te
                                       const struct oclin_loss_options *options);
 
 /**
+ * Absolute error and its gradient, as PyTorch's L1Loss:
+ *     loss = scale / D * sum |y - t|,   dY = scale / D * sign(y - t),   0 where y = t,
+ *     D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * NaN in y or t gives NaN, in dY too. Operands and errors are those of oclin_loss_mse().
+ */
+OCLIN_API oclin_status oclin_loss_l1(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                                     const struct oclin_loss_options *options);
+
+/**
+ * Huber's loss and its gradient, as PyTorch's HuberLoss, with delta of the options and d = y - t:
+ *     loss = scale / D * sum of (d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2)),
+ *     dY = scale / D * (d where |d| <= delta, else delta sign(d)),
+ *     D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * Operands and errors are those of oclin_loss_mse(); also
+ *
+ * OCLIN_E_ARG     delta is below FLT_MIN or not finite
+ */
+OCLIN_API oclin_status oclin_loss_huber(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss,
+                                        oclin_tensor *dy, const struct oclin_loss_options *options);
+
+/**
+ * Binary cross-entropy with logits and its gradient, as PyTorch's BCEWithLogitsLoss. With s(y) =
+ * 1 / (1 + exp(-y)), and p the class_weights of the options (PyTorch's pos_weight), or 1:
+ *     loss = -scale / D * sum (p t log s(y) + (1 - t) log s(-y)),
+ *     dY = scale / D * ((1 - t) s(y) - p t s(-y)),   D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * t is a probability; other numbers are not refused. Large scores of either sign neither overflow nor lose what
+ * is left of the loss. An infinite score gives NaN, or an infinite loss, by the formula.
+ *
+ * y     (batch, out)  f32, the logits; read only
+ * Operands and errors are otherwise those of oclin_loss_mse().
+ */
+OCLIN_API oclin_status oclin_loss_bce(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                                      const struct oclin_loss_options *options);
+
+/**
  * Softmax cross-entropy with class labels, its gradient, and how many rows have their largest score at the
  * label:
  *     p = softmax(row of y),  row loss = -log p[label],  dY = scale / D * (p - onehot(label)),
@@ -849,6 +898,12 @@ OCLIN_API oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_te
  * It is stable, because the row's largest score is subtracted first. Of equal scores the lowest index counts.
  * A score of -Inf has p = 0, and at the label an infinite loss. In a row with a score of Inf, or with -Inf
  * alone, loss and dY are NaN. A row's loss is a float32 before it is scaled.
+ *
+ * With class_weights w, label_smoothing eps or ignore_index in the options, as PyTorch's CrossEntropyLoss:
+ *     q_j = (1 - eps) w[label] onehot(label)_j + eps / out w_j,
+ *     row loss = -sum of q_j log p_j,  dY = scale / D * (p * sum of q - q),
+ *     D = sum of w[label] over the rows that count (OCLIN_MEAN), where a label that is no class counts 1
+ * Where no row counts, or their weights sum up to 0, the mean is NaN.
  *
  * y        (batch, out)  f32, the scores; read only
  * labels   (batch, 1)    i32; read only. A label outside [0, out) is never used as an index: its row loss and
@@ -865,6 +920,19 @@ OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *l
                                                 const struct oclin_loss_options *options);
 
 /**
+ * Softmax cross-entropy with a probability for each class, and its gradient, as PyTorch's CrossEntropyLoss; w and eps
+ * are class_weights and label_smoothing of the options:
+ *     p = softmax(row of y),  q_j = w_j ((1 - eps) t_j + eps / out),  row loss = -sum of q_j log p_j,
+ *     dY = scale / D * (p * sum of q - q),  loss = scale / D * sum of row losses,
+ *     D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
+ * A class whose q is 0 adds nothing, also where its p is 0. Rows of t need not sum up to 1. Scores are as in
+ * oclin_loss_cross_entropy(), operands and errors otherwise those of oclin_loss_mse().
+ */
+OCLIN_API oclin_status oclin_loss_soft_cross_entropy(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss,
+                                                     oclin_tensor *dy,
+                                                     const struct oclin_loss_options *options);
+
+/**
  * Sets *additions to the most roundings that a term of one row's sum, of `cols` squares or exponentials,
  * passes before the rows are added: `additions` of struct oclin_ref_case for a loss. It is at most
  * 8 + 2 sqrt(cols), and belongs to the work-group that is tried first.
@@ -879,6 +947,38 @@ OCLIN_API oclin_status oclin_loss_additions(oclin_context *ctx, int64_t cols, in
  * oclin_layer_reserve() do for a layer. */
 OCLIN_API oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes);
 OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
+
+/* ---------------------------------------------------------------------------------------------- rows */
+
+/**
+ * P = softmax of each row of Y: p_j = exp(y_j - max) / sum of exp(y - max). Probabilities from scores, for
+ * inference; the cross-entropies take scores. A score of -Inf has p = 0. In a row with a score of Inf or NaN, or with
+ * -Inf alone, p is NaN.
+ *
+ * y  (batch, out)  f32; read only
+ * p  (batch, out)  f32; overwritten; must not share elements with y
+ * With 0 rows nothing happens.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context or dtype; p is read-only; shared elements
+ * OCLIN_E_SHAPE
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p);
+
+/**
+ * Writes the column of each row's largest element, as PyTorch's argmax: the first of equals, and NaN counts as
+ * larger than any number, so that the first NaN is found.
+ *
+ * t        (rows, cols)  f32; read only
+ * indices  (rows, 1)     i32; overwritten; must not share elements with t
+ *
+ * Errors are those of oclin_softmax(); also
+ *
+ * OCLIN_E_SHAPE   t has more than 2^31 - 1 columns
+ */
+OCLIN_API oclin_status oclin_tensor_argmax(oclin_tensor *t, oclin_tensor *indices);
 
 /* ------------------------------------------------------------------------------------------- reference */
 
@@ -965,6 +1065,30 @@ OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const f
 OCLIN_API void oclin_ref_mse(const struct oclin_ref_case *c, const float *y, const float *t,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound);
+/* softmax, p and bound (rows, cols), bound may be NULL; and argmax, of rows of c->out columns. */
+OCLIN_API void oclin_ref_softmax(const struct oclin_ref_case *c, const float *y, double *p, double *bound);
+OCLIN_API void oclin_ref_argmax(const struct oclin_ref_case *c, const float *t, int32_t *indices);
+/* With the options of the cross-entropies; class_weights (cols), or NULL. */
+OCLIN_API void oclin_ref_weighted_cross_entropy(const struct oclin_ref_case *c, const float *y,
+                                                const int32_t *labels, const float *class_weights,
+                                                float label_smoothing, int64_t ignore_index,
+                                                oclin_reduction reduction, float scale, double *loss,
+                                                double *loss_bound, double *dy, double *bound,
+                                                int64_t *correct);
+OCLIN_API void oclin_ref_soft_cross_entropy(const struct oclin_ref_case *c, const float *y, const float *t,
+                                            const float *class_weights, float label_smoothing,
+                                            oclin_reduction reduction, float scale, double *loss,
+                                            double *loss_bound, double *dy, double *bound);
+OCLIN_API void oclin_ref_l1(const struct oclin_ref_case *c, const float *y, const float *t,
+                            oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                            double *dy, double *bound);
+OCLIN_API void oclin_ref_huber(const struct oclin_ref_case *c, const float *y, const float *t, float delta,
+                               oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                               double *dy, double *bound);
+/* pos_weight (cols), or NULL. */
+OCLIN_API void oclin_ref_bce(const struct oclin_ref_case *c, const float *y, const float *t,
+                             const float *pos_weight, oclin_reduction reduction, float scale, double *loss,
+                             double *loss_bound, double *dy, double *bound);
 OCLIN_API void oclin_ref_cross_entropy(const struct oclin_ref_case *c, const float *y, const int32_t *labels,
                                        oclin_reduction reduction, float scale, double *loss,
                                        double *loss_bound, double *dy, double *bound, int64_t *correct);

@@ -65,6 +65,9 @@ done
 for group in 1 64; do
     lint "$(tile $group 4 1 1 1 1 4 1) -DOCLIN_ACTIVATION=0" common.cl update.cl
     lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" fill.cl
-    lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" loss.cl
+    for loss in mse l1 huber bce; do
+        lint "$(tile $group 1 1 1 1 1 1 0)" loss_common.cl loss_$loss.cl loss_elements.cl
+    done
+    lint "$(tile $group 1 1 1 1 1 1 0)" loss_common.cl loss_cross_entropy.cl loss_soft_cross_entropy.cl loss_total.cl loss_sum.cl softmax.cl argmax.cl
 done
 echo "$count kernels checked"

@@ -658,6 +658,8 @@ static oclin_status run_two_products(const struct backward_call *call, struct oc
     if (status != OCLIN_OK || call->x_alone) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
+    /* who tries again would add to it once more */
+    if (status != OCLIN_OK && call->adds) dx_written(call, status);
     return status;
 }
 

@@ -1,20 +1,23 @@
 /* The losses: checks, and their two launches: rows, then the sum over rows. */
 #include "check/verify.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "core/error.h"
 #include "core/memory.h"
+#include "ops/rows.h"
 #include "plan/additions.h"
 #include "plan/plan.h"
 #include "tensor/element.h"
 #include "tensor/uses.h"
 
-/* Scratch: a float (row loss) and an int (row correct) for every row. */
+/* Scratch: a float (row loss) and an int (row correct) for every row, and a float for the weights of all. */
 static int64_t scratch_bytes(int64_t batch)
 {
-    return oclin_multiply(batch, (int64_t)(sizeof(cl_float) + sizeof(cl_int)));
+    const int64_t rows = oclin_multiply(batch, (int64_t)(sizeof(cl_float) + sizeof(cl_int)));
+    return rows > 0 ? rows + (int64_t)sizeof(cl_float) : rows;
 }
 
 oclin_status oclin_loss_workspace(oclin_context *ctx, int64_t batch, int64_t *bytes)
@@ -61,35 +64,48 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
     if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
     if (!isfinite(o->scale))
         return oclin_fail(ctx, OCLIN_E_ARG, "scale is %g, a finite number is needed", (double)o->scale);
+    if (!(o->delta >= FLT_MIN) || isinf(o->delta))
+        return oclin_fail(ctx, OCLIN_E_ARG, "delta is %g, a finite number from %g on is needed",
+                          (double)o->delta, (double)FLT_MIN);
+    if (!(o->label_smoothing >= 0.0f && o->label_smoothing <= 1.0f))
+        return oclin_fail(ctx, OCLIN_E_ARG, "label_smoothing is %g, 0 to 1 is needed",
+                          (double)o->label_smoothing);
     return OCLIN_OK;
 }
 
-/* The operands of a call. What the row kernels write is one row, what the sum of the rows writes two. */
-enum { USE_Y, USE_TARGET, USE_DY, USE_LOSS, USE_CORRECT, LOSS_USES };
+/* The operands of a call. What the row kernels write is two rows, and what the sum of the rows writes. */
+enum { USE_Y, USE_TARGET, USE_CLASSES, USE_WEIGHTS, USE_DY, USE_ROWS, USE_LOSS, USE_CORRECT, LOSS_USES };
 
-static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c, int classes,
+static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c,
                                struct oclin_use uses[LOSS_USES])
 {
-    const char *target = classes ? "labels" : "t";
+    const char *target = c->kind->target;
     if (!c->y || !c->target) return oclin_fail(ctx, OCLIN_E_ARG, "%s is NULL", c->y ? target : "y");
     const int64_t rows = c->y->rows, cols = c->y->cols;
+    const struct oclin_loss_options *o = &c->options;
+    if (o->class_weights && !c->kind->weighs_classes)
+        return oclin_fail(ctx, OCLIN_E_ARG, "class_weights is given to %s, which takes none", c->kind->name);
+    if (o->label_smoothing != 0.0f && oclin_loss_number(c->kind, o) != o->label_smoothing)
+        return oclin_fail(ctx, OCLIN_E_ARG, "label_smoothing is given to %s, which takes none",
+                          c->kind->name);
+    if (o->ignore_index != INT64_MIN && !c->kind->counts_labels)
+        return oclin_fail(ctx, OCLIN_E_ARG, "ignore_index is given to %s, which takes none", c->kind->name);
     const int sums = c->options.accumulate ? OCLIN_ADDS : OCLIN_WRITES;
-    const struct oclin_use all[] = {[USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
-                                    [USE_TARGET] = {c->target, target, classes ? OCLIN_I32 : OCLIN_F32, rows,
-                                                    classes ? 1 : cols, OCLIN_READS},
-                                    [USE_DY] = {c->dy, "dy", OCLIN_F32, rows, cols, OCLIN_WRITES},
-                                    [USE_LOSS] = {c->loss, "loss", OCLIN_F32, 1, 1, sums},
-                                    [USE_CORRECT] = {c->correct, "correct", OCLIN_I32, 1, 1, sums}};
+    const struct oclin_use all[] = {
+        [USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
+        [USE_TARGET] = {c->target, target, c->kind->target_dtype, rows, c->kind->target_is_column ? 1 : cols,
+                        OCLIN_READS},
+        [USE_CLASSES] = {o->class_weights, "class_weights", OCLIN_F32, 1, cols, OCLIN_READS},
+        [USE_WEIGHTS] = {o->row_weights, "row_weights", OCLIN_F32, rows, 1, OCLIN_READS},
+        [USE_ROWS] = {o->row_losses, "row_losses", OCLIN_F32, rows, 1, OCLIN_WRITES},
+        [USE_DY] = {c->dy, "dy", OCLIN_F32, rows, cols, OCLIN_WRITES},
+        [USE_LOSS] = {c->loss, "loss", OCLIN_F32, 1, 1, sums},
+        [USE_CORRECT] = {c->correct, "correct", OCLIN_I32, 1, 1, sums}};
     memcpy(uses, all, sizeof all);
     return oclin_uses_check(ctx, uses, LOSS_USES);
 }
 
 /* --------------------------------------------------------------------------------------------- launches */
-
-struct launch {
-    struct oclin_plan plan;
-    cl_kernel kernel;
-};
 
 /*
  * A scale as two floats whose product it is; a kernel multiplies by the first, then by the second. One float
@@ -105,22 +121,34 @@ static cl_float2 in_two(double scale)
     return (cl_float2){{(float)ldexp(digits, first), (float)ldexp(1.0, exponent - first)}};
 }
 
-static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows, int64_t cols,
-                            struct launch *l)
+static oclin_status prepare_rows(oclin_context *ctx, const struct oclin_loss_call *c, struct oclin_rows *l)
 {
-    l->kernel = NULL;
-    for (int group = OCLIN_LARGEST_GROUP; group > 0 && !l->kernel; group /= 2) {
-        oclin_plan_rows(ctx, rows, cols, group, &l->plan);
-        const struct oclin_kernel_request request = {.id = id, .tile = l->plan.tile};
-        OCLIN_TRY(oclin_program_kernel(ctx, &request, &l->kernel));
-    }
-    return l->kernel ? OCLIN_OK : oclin_fail(ctx, OCLIN_E_DEVICE, "a loss kernel does not fit this device");
+    const struct oclin_kernel_request request = {
+        .id = OCLIN_KERNEL_LOSS, .way = c->kind->name, .files = {c->kind->files[0], c->kind->files[1]}};
+    return oclin_rows_prepare(ctx, request, c->y->rows, c->y->cols, l);
+}
+
+/* Of one group that goes over the rows. */
+static oclin_status prepare_over_rows(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows,
+                                      struct oclin_rows *l)
+{
+    return oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, 1, rows, l);
+}
+
+static int has_total(const struct oclin_loss_call *c)
+{
+    const struct oclin_loss_options *o = &c->options;
+    return oclin_loss_totals(c->kind, o->reduction, o->class_weights != NULL, o->ignore_index != INT64_MIN);
 }
 
 static int flags_of(const struct oclin_loss_call *c)
 {
     return (c->dy ? OCLIN_FLAG_GRADIENT : 0) | (c->loss ? OCLIN_FLAG_LOSS : 0) |
-           (c->correct ? OCLIN_FLAG_CORRECT : 0) | (c->options.accumulate ? OCLIN_FLAG_ACCUMULATE : 0);
+           (c->correct ? OCLIN_FLAG_CORRECT : 0) | (c->options.accumulate ? OCLIN_FLAG_ACCUMULATE : 0) |
+           (c->options.class_weights ? OCLIN_FLAG_CLASSES : 0) |
+           (c->options.row_weights ? OCLIN_FLAG_WEIGHTS : 0) | (c->options.row_losses ? OCLIN_FLAG_ROWS : 0) |
+           (has_total(c) ? OCLIN_FLAG_TOTAL : 0) |
+           (c->options.ignore_index == (int32_t)c->options.ignore_index ? OCLIN_FLAG_IGNORE : 0);
 }
 
 /* An output that is not wanted is given y's buffer, which its flag keeps untouched. */
@@ -129,12 +157,40 @@ static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tens
     return oclin_operand_of(t ? t : y);
 }
 
-/* The row kernels differ in one thing: cross_entropy also counts. */
-static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
-                                 int classes, cl_float2 gradient_scale)
+/* In scratch memory, behind what the rows have there; in elements. */
+static int64_t total_offset(const struct oclin_loss_call *c)
 {
+    return 2 * c->y->rows;
+}
+
+static oclin_status enqueue_total(oclin_context *ctx, const struct oclin_rows *l,
+                                  const struct oclin_loss_call *c)
+{
+    const struct oclin_operand labels = oclin_operand_of(c->target),
+                               classes = operand_or_y(c->options.class_weights, c->y);
+    struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
+    oclin_argument_operand(&arguments, &labels, 1);
+    oclin_argument_operand(&arguments, &classes, 0);
+    oclin_argument_long(&arguments, c->y->cols);
+    oclin_argument_long(&arguments, c->y->rows);
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument_long(&arguments, total_offset(c));
+    oclin_argument_int(&arguments, (int)c->options.ignore_index);
+    oclin_argument_int(&arguments, flags_of(c));
+    return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
+                         "clEnqueueNDRangeKernel for the weights of a loss");
+}
+
+static oclin_status enqueue_rows(oclin_context *ctx, const struct oclin_rows *l,
+                                 const struct oclin_loss_call *c, cl_float2 gradient_scale)
+{
+    const struct oclin_loss_options *o = &c->options;
     const struct oclin_operand y = oclin_operand_of(c->y), target = oclin_operand_of(c->target),
-                               dy = operand_or_y(c->dy, c->y);
+                               dy = operand_or_y(c->dy, c->y), classes = operand_or_y(o->class_weights, c->y),
+                               weights = operand_or_y(o->row_weights, c->y),
+                               losses = operand_or_y(o->row_losses, c->y);
+    const cl_float2 row_scale = in_two((double)o->scale);
+    const cl_float number = oclin_loss_number(c->kind, o);
     const cl_long cols = c->y->cols, chunk = l->plan.chunk, correct_offset = c->y->rows;
     const cl_int flags = flags_of(c);
     struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
@@ -142,20 +198,26 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct launch *l, con
     oclin_argument_operand(&arguments, &target, 1);
     oclin_argument_operand(&arguments, &dy, 1);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    if (classes) {
-        oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-        oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
-    }
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
+    oclin_argument_operand(&arguments, &classes, 0);
+    oclin_argument_operand(&arguments, &weights, 1);
+    oclin_argument_operand(&arguments, &losses, 1);
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument_long(&arguments, total_offset(c));
     oclin_argument(&arguments, sizeof cols, &cols);
     oclin_argument(&arguments, sizeof chunk, &chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
+    oclin_argument(&arguments, sizeof row_scale, &row_scale);
+    oclin_argument(&arguments, sizeof number, &number);
+    oclin_argument_int(&arguments, (int)o->ignore_index);
     oclin_argument(&arguments, sizeof flags, &flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
                          "clEnqueueNDRangeKernel for a loss");
 }
 
-static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, const struct oclin_loss_call *c,
-                                cl_float2 loss_scale)
+static oclin_status enqueue_sum(oclin_context *ctx, const struct oclin_rows *l,
+                                const struct oclin_loss_call *c, cl_float2 loss_scale)
 {
     const struct oclin_operand loss = operand_or_y(c->loss, c->y), correct = operand_or_y(c->correct, c->y);
     const cl_long rows = c->y->rows, correct_offset = c->y->rows;
@@ -167,6 +229,8 @@ static oclin_status enqueue_sum(oclin_context *ctx, const struct launch *l, cons
     oclin_argument(&arguments, sizeof rows, &rows);
     oclin_argument_operand(&arguments, &loss, 0);
     oclin_argument_operand(&arguments, &correct, 0);
+    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
+    oclin_argument_long(&arguments, total_offset(c));
     oclin_argument(&arguments, sizeof loss_scale, &loss_scale);
     oclin_argument(&arguments, sizeof flags, &flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
@@ -181,53 +245,86 @@ static oclin_status empty_batch(const struct oclin_loss_call *c)
     return c->correct ? oclin_tensor_fill_inside(c->correct, 0) : OCLIN_OK;
 }
 
-static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, int classes,
-                        const struct oclin_use *uses)
+static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const struct oclin_use *uses)
 {
     const int64_t rows = c->y->rows;
     if (rows == 0) return empty_batch(c);
-    if (!c->dy && !c->loss && !c->correct) return OCLIN_OK;
-    const double elements = classes ? (double)rows : (double)rows * (double)c->y->cols;
-    const double scale = (double)c->options.scale / (c->options.reduction == OCLIN_MEAN ? elements : 1.0);
-    struct launch by_row, sum;
-    OCLIN_TRY(
-        prepare(ctx, classes ? OCLIN_KERNEL_CROSS_ENTROPY : OCLIN_KERNEL_MSE, rows, c->y->cols, &by_row));
-    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SUM_ROWS, 1, rows, &sum));
+    if (!c->dy && !c->loss && !c->correct && !c->options.row_losses) return OCLIN_OK;
+    const double count = has_total(c) ? 1 : oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
+    const double scale = (double)c->options.scale / count;
+    struct oclin_rows total, by_row, sum;
+    if (has_total(c)) OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_TOTAL, rows, &total));
+    OCLIN_TRY(prepare_rows(ctx, c, &by_row));
+    OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_SUM, rows, &sum));
     c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));
-    oclin_status status = enqueue_rows(ctx, &by_row, c, classes, in_two(classes ? scale : 2.0 * scale));
-    oclin_uses_written(&uses[USE_DY], 1, status);
+    oclin_status status = has_total(c) ? enqueue_total(ctx, &total, c) : OCLIN_OK;
+    if (status == OCLIN_OK) status = enqueue_rows(ctx, &by_row, c, in_two(scale * c->kind->slope));
+    oclin_uses_written(&uses[USE_DY], USE_LOSS - USE_DY, status);
     if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, in_two(scale));
-    oclin_uses_written(&uses[USE_LOSS], 2, status);
+    oclin_uses_written(&uses[USE_LOSS], LOSS_USES - USE_LOSS, status);
     return status;
 }
 
-static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_options *options, int classes)
+static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_options *options)
 {
     const oclin_tensor *any = c->y ? c->y : c->target;
     if (!any) return OCLIN_E_ARG;
     oclin_context *ctx = oclin_tensor_context(any);
     OCLIN_TRY(oclin_enter(ctx));
+    c->options = (struct oclin_loss_options)OCLIN_LOSS_OPTIONS_INIT;
     OCLIN_TRY(read_options(ctx, &c->options, options));
     struct oclin_use uses[LOSS_USES];
-    OCLIN_TRY(check_call(ctx, c, classes, uses));
+    OCLIN_TRY(check_call(ctx, c, uses));
     if (ctx->verify) OCLIN_TRY(oclin_verify_loss_before(c));
-    OCLIN_TRY(run(ctx, c, classes, uses));
+    OCLIN_TRY(run(ctx, c, uses));
     return ctx->verify ? oclin_uses_verified(uses, LOSS_USES, oclin_verify_loss(c)) : OCLIN_OK;
 }
 
 oclin_status oclin_loss_mse(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
                             const struct oclin_loss_options *options)
 {
-    struct oclin_loss_call c = {y, t, loss, dy, NULL, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0, 0};
-    return compute(&c, options, 0);
+    return compute(&(struct oclin_loss_call){.kind = &oclin_mse, .y = y, .target = t, .loss = loss, .dy = dy},
+                   options);
+}
+
+oclin_status oclin_loss_l1(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                           const struct oclin_loss_options *options)
+{
+    return compute(&(struct oclin_loss_call){.kind = &oclin_l1, .y = y, .target = t, .loss = loss, .dy = dy},
+                   options);
+}
+
+oclin_status oclin_loss_huber(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                              const struct oclin_loss_options *options)
+{
+    return compute(
+        &(struct oclin_loss_call){.kind = &oclin_huber, .y = y, .target = t, .loss = loss, .dy = dy},
+        options);
+}
+
+oclin_status oclin_loss_bce(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                            const struct oclin_loss_options *options)
+{
+    return compute(&(struct oclin_loss_call){.kind = &oclin_bce, .y = y, .target = t, .loss = loss, .dy = dy},
+                   options);
 }
 
 oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *labels, oclin_tensor *loss,
                                       oclin_tensor *dy, oclin_tensor *correct,
                                       const struct oclin_loss_options *options)
 {
-    struct oclin_loss_call c = {y, labels, loss, dy, correct, OCLIN_LOSS_OPTIONS_INIT, 0.0f, 0, 0};
-    return compute(&c, options, 1);
+    struct oclin_loss_call call = {
+        .kind = &oclin_cross_entropy, .y = y, .target = labels, .loss = loss, .dy = dy, .correct = correct};
+    return compute(&call, options);
+}
+
+oclin_status oclin_loss_soft_cross_entropy(oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss,
+                                           oclin_tensor *dy, const struct oclin_loss_options *options)
+{
+    return compute(
+        &(struct oclin_loss_call){
+            .kind = &oclin_soft_cross_entropy, .y = y, .target = t, .loss = loss, .dy = dy},
+        options);
 }

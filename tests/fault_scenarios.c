@@ -267,6 +267,78 @@ static oclin_status do_mark(struct bench *b)
     return oclin_context_mark(b->ctx, &b->made_event);
 }
 
+static oclin_status do_l1(struct bench *b)
+{
+    return oclin_loss_l1(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
+static oclin_status do_huber(struct bench *b)
+{
+    return oclin_loss_huber(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
+static oclin_status do_bce(struct bench *b)
+{
+    return oclin_loss_bce(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
+static oclin_status do_soft_cross_entropy(struct bench *b)
+{
+    return oclin_loss_soft_cross_entropy(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
+}
+
+static oclin_status do_ignoring_loss(struct bench *b)
+{
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    o.ignore_index = 0;
+    o.label_smoothing = 0.25f;
+    return oclin_loss_cross_entropy(b->own[Y], b->own[LABELS], b->own[LOSS], b->own[DY], b->own[CORRECT], &o);
+}
+
+static oclin_status do_softmax(struct bench *b)
+{
+    return oclin_softmax(b->own[Y], b->own[DY]);
+}
+
+static oclin_status do_argmax(struct bench *b)
+{
+    return oclin_tensor_argmax(b->own[Y], b->own[LABELS]);
+}
+
+/* With the options of a call: y and dx are added to. */
+static oclin_status do_forward_with(struct bench *b)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    o.accumulate = 1;
+    return oclin_layer_forward_with(b->layer, b->own[X], b->own[Y], &o);
+}
+
+static oclin_status do_infer_with(struct bench *b)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    o.accumulate = 1;
+    return oclin_layer_infer_with(b->layer, b->own[X], b->own[Y], &o);
+}
+
+static oclin_status do_backward_with(struct bench *b)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    o.accumulate = 1;
+    return oclin_layer_backward_with(b->layer, b->own[DY], b->own[DX], &o);
+}
+
+static oclin_status do_backward_x_with(struct bench *b)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    o.accumulate = 1;
+    return oclin_layer_backward_x_with(b->layer, b->own[DY], b->own[DX], &o);
+}
+
+static oclin_status do_backward_step_with(struct bench *b)
+{
+    return oclin_layer_backward_step_with(b->layer, b->own[DY], b->own[DX], 0.5f, NULL);
+}
+
 static oclin_status do_mse(struct bench *b)
 {
     return oclin_loss_mse(b->own[Y], b->own[T], b->own[LOSS], b->own[DY], NULL);
@@ -487,6 +559,12 @@ const struct scenario scenarios[] = {
     {"forward, saved", "y is old, new or refused, and nothing else changes",
      .covers = "oclin_layer_forward_saved ", .call = do_forward_saved, .overwrites = BIT(Y),
      .activation = OCLIN_GELU},
+    {"forward, added to y", "y is old, the sum or refused", .covers = "oclin_layer_forward_with ",
+     .call = do_forward_with, .updates = BIT(Y), .activation = OCLIN_TANH},
+    {"forward, added to y, checked", "y is old, the sum or refused", .covers = "oclin_layer_forward_with ",
+     .call = do_forward_with, .updates = BIT(Y), .how = VERIFY, .activation = OCLIN_GELU},
+    {"infer, added to y", "y is old, the sum or refused", .covers = "oclin_layer_infer_with ",
+     .call = do_infer_with, .updates = BIT(Y), .activation = OCLIN_GELU},
     {"infer", "y is old, new or refused, and nothing else changes", .covers = "oclin_layer_infer ",
      .call = do_infer, .overwrites = BIT(Y), .activation = OCLIN_TANH},
     {"infer, checked", "y is old, new or refused, and nothing else changes", .covers = "oclin_layer_infer ",
@@ -503,6 +581,13 @@ const struct scenario scenarios[] = {
     {"backward, saved", "dx and gradients are old, new or refused, and no step is taken with those refused",
      .covers = "oclin_layer_backward_saved ", .call = do_backward_saved, .prepare = forward_saved,
      .overwrites = BIT(DX) | GRADIENTS, .activation = OCLIN_GELU},
+    {"backward, added to dx", "dx is old, the sum or refused", .covers = "oclin_layer_backward_with ",
+     .call = do_backward_with, .prepare = forward, .overwrites = GRADIENTS, .updates = BIT(DX)},
+    {"dx alone, added to, checked", "dx is old, the sum or refused", .covers = "oclin_layer_backward_x_with ",
+     .call = do_backward_x_with, .prepare = forward, .updates = BIT(DX), .how = VERIFY},
+    {"backward_step, with options", "parameters are old or refused, and no layer goes on with those refused",
+     .covers = "oclin_layer_backward_step_with ", .call = do_backward_step_with, .prepare = forward,
+     .overwrites = BIT(DX), .updates = PARAMETERS},
     {"backward_step", "parameters are old or refused, and no layer goes on with those refused",
      .covers = "oclin_layer_backward_step ", .call = do_backward_step, .prepare = forward,
      .overwrites = BIT(DX), .updates = PARAMETERS, .activation = OCLIN_SIGMOID},
@@ -525,6 +610,22 @@ const struct scenario scenarios[] = {
     {"step, checked", "parameters are old or refused, and the gradients stay", .covers = "oclin_layer_step ",
      .call = do_step, .prepare = backward, .updates = PARAMETERS, .how = VERIFY},
 
+    {"l1", "loss and dy are old, new or refused", .covers = "oclin_loss_l1 ", .call = do_l1,
+     .overwrites = BIT(LOSS) | BIT(DY)},
+    {"huber", "loss and dy are old, new or refused", .covers = "oclin_loss_huber ", .call = do_huber,
+     .overwrites = BIT(LOSS) | BIT(DY)},
+    {"bce, checked", "loss and dy are old, new or refused", .covers = "oclin_loss_bce ", .call = do_bce,
+     .overwrites = BIT(LOSS) | BIT(DY), .how = VERIFY},
+    {"soft cross-entropy, checked", "loss and dy are old, new or refused",
+     .covers = "oclin_loss_soft_cross_entropy ", .call = do_soft_cross_entropy,
+     .overwrites = BIT(LOSS) | BIT(DY), .how = VERIFY},
+    {"cross-entropy, labels ignored", "loss, dy and count are old, new or refused",
+     .covers = "oclin_loss_cross_entropy ", .call = do_ignoring_loss,
+     .overwrites = BIT(LOSS) | BIT(DY) | BIT(CORRECT)},
+    {"softmax, checked", "the result is old, new or refused", .covers = "oclin_softmax ", .call = do_softmax,
+     .overwrites = BIT(DY), .how = VERIFY},
+    {"argmax, checked", "the result is old, new or refused", .covers = "oclin_tensor_argmax ",
+     .call = do_argmax, .overwrites = BIT(LABELS), .how = VERIFY},
     {"mse", "loss and dy are old, new or refused", .covers = "oclin_loss_mse ", .call = do_mse,
      .overwrites = BIT(LOSS) | BIT(DY)},
     {"mse, checked", "loss and dy are old, new or refused", .covers = "oclin_loss_mse ", .call = do_mse,

@@ -19,7 +19,10 @@ static const char quiet[] =
     "oclin_layer_b oclin_layer_in oclin_layer_out oclin_layer_workspace oclin_layer_workspace_infer "
     "oclin_loss_workspace oclin_layer_additions oclin_loss_additions oclin_ref_forward "
     "oclin_ref_grad_z oclin_ref_grad_w oclin_ref_grad_b oclin_ref_grad_x oclin_ref_accumulate "
-    "oclin_ref_step oclin_ref_mse oclin_ref_cross_entropy ";
+    "oclin_ref_step oclin_ref_mse oclin_ref_cross_entropy "
+    "oclin_ref_l1 oclin_ref_huber oclin_ref_bce oclin_ref_weighted_cross_entropy "
+    "oclin_ref_soft_cross_entropy "
+    "oclin_ref_softmax oclin_ref_argmax ";
 
 static void call_references(void)
 {
@@ -38,6 +41,16 @@ static void call_references(void)
     oclin_ref_mse(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got,
                             bound, &correct);
+    int32_t index;
+    oclin_ref_softmax(&RANDOM_CASE(1, 0, 1), one, got, bound);
+    oclin_ref_argmax(&RANDOM_CASE(1, 0, 1), one, &index);
+    oclin_ref_weighted_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, one, 0.5f, -1, OCLIN_MEAN, 1.0f,
+                                     &loss, &loss_bound, got, bound, &correct);
+    oclin_ref_soft_cross_entropy(&RANDOM_CASE(1, 0, 1), one, one, one, 0.5f, OCLIN_MEAN, 1.0f, &loss,
+                                 &loss_bound, got, bound);
+    oclin_ref_l1(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_huber(&RANDOM_CASE(1, 0, 1), one, one, 1.0f, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    oclin_ref_bce(&RANDOM_CASE(1, 0, 1), one, one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
 }
 
 /* They make no call that could fail. */

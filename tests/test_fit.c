@@ -113,8 +113,8 @@ static void test_smaller_groups(void **state)
         check_group("grad_w_plain", rows[i].products);
         check_group("fill", rows[i].elements);
         check_group("update", rows[i].elements);
-        check_group("mse", rows[i].elements);
-        check_group("sum_rows", rows[i].elements);
+        check_group("loss_mse", rows[i].elements);
+        check_group("loss_sum", rows[i].elements);
         free_bench(&b);
     }
 }

@@ -1,4 +1,4 @@
-/* Mean squared error and cross-entropy: against the reference, odd labels and scores, options, operands. */
+/* The losses: against the reference, odd labels and scores, options, operands. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,8 +21,19 @@ static oclin_context *context(int plan)
 
 /* ------------------------------------------------------------------------------- against the reference */
 
-enum { MSE, CROSS_ENTROPY, KINDS };
-static const char *const kinds[KINDS] = {"mse", "cross_entropy"};
+enum { MSE, CROSS_ENTROPY, L1, HUBER, BCE, KINDS };
+static const char *const kinds[KINDS] = {"mse", "cross_entropy", "l1", "huber", "bce"};
+
+/* One of them; correct is cross-entropy's alone. */
+static oclin_status loss_of(int kind, oclin_tensor *y, oclin_tensor *t, oclin_tensor *loss, oclin_tensor *dy,
+                            oclin_tensor *correct, const struct oclin_loss_options *options)
+{
+    static oclin_status (*const functions[KINDS])(oclin_tensor *, oclin_tensor *, oclin_tensor *,
+                                                  oclin_tensor *, const struct oclin_loss_options *) = {
+        [MSE] = oclin_loss_mse, [L1] = oclin_loss_l1, [HUBER] = oclin_loss_huber, [BCE] = oclin_loss_bce};
+    return functions[kind] ? functions[kind](y, t, loss, dy, options)
+                           : oclin_loss_cross_entropy(y, t, loss, dy, correct, options);
+}
 
 struct shape {
     int64_t rows, cols, stride, offset;
@@ -90,9 +101,8 @@ static oclin_status call(const struct bench *b, int kind, int wanted,
                          const struct oclin_loss_options *options)
 {
     oclin_tensor *loss = wanted & WANT_LOSS ? b->loss : NULL, *dy = wanted & WANT_DY ? b->dy.t : NULL;
-    if (kind == MSE) return oclin_loss_mse(b->y.t, b->t.t, loss, dy, options);
-    return oclin_loss_cross_entropy(b->y.t, b->labels, loss, dy, wanted & WANT_CORRECT ? b->correct : NULL,
-                                    options);
+    return loss_of(kind, b->y.t, kind == CROSS_ENTROPY ? b->labels : b->t.t, loss, dy,
+                   wanted & WANT_CORRECT ? b->correct : NULL, options);
 }
 
 static float read_loss(const struct bench *b)
@@ -115,21 +125,35 @@ static void check_results(const struct bench *b, int kind, const struct oclin_lo
     const int64_t rows = b->y.rows, cols = b->y.cols;
     double loss, loss_bound, *dy = new_array(double, rows *cols), *bound = new_array(double, rows *cols);
     int64_t correct = 0;
-    if (kind == MSE)
-        oclin_ref_mse(&RANDOM_CASE(rows, 0, cols), b->host_y, b->host_t, o->reduction, o->scale, &loss,
-                      &loss_bound, dy, bound);
-    else
-        oclin_ref_cross_entropy(&RANDOM_CASE(rows, 0, cols), b->host_y, b->host_labels, o->reduction,
-                                o->scale, &loss, &loss_bound, dy, bound, &correct);
+    const struct oclin_ref_case c = RANDOM_CASE(rows, 0, cols);
+    switch (kind) {
+    case MSE:
+        oclin_ref_mse(&c, b->host_y, b->host_t, o->reduction, o->scale, &loss, &loss_bound, dy, bound);
+        break;
+    case L1:
+        oclin_ref_l1(&c, b->host_y, b->host_t, o->reduction, o->scale, &loss, &loss_bound, dy, bound);
+        break;
+    case HUBER:
+        oclin_ref_huber(&c, b->host_y, b->host_t, o->delta, o->reduction, o->scale, &loss, &loss_bound, dy,
+                        bound);
+        break;
+    case BCE:
+        oclin_ref_bce(&c, b->host_y, b->host_t, NULL, o->reduction, o->scale, &loss, &loss_bound, dy, bound);
+        break;
+    default:
+        oclin_ref_cross_entropy(&c, b->host_y, b->host_labels, o->reduction, o->scale, &loss, &loss_bound, dy,
+                                bound, &correct);
+    }
+    char what[2][32];
+    snprintf(what[0], sizeof what[0], "%s, dy", kinds[kind]);
+    snprintf(what[1], sizeof what[1], "%s, loss", kinds[kind]);
     const char *plan = b->ctx->plan.name;
-    measure(plan, kind == MSE ? "mse, dy" : "cross_entropy, dy", "%lld x %lld", (long long)rows,
-            (long long)cols);
+    measure(plan, what[0], "%lld x %lld", (long long)rows, (long long)cols);
     check_tensor_bound("dy", &b->dy, dy, bound);
     const float got = read_loss(b);
     loss *= times;
     loss_bound = times * loss_bound + (times - 1) * fabs(loss) * FLT_EPSILON;
-    measure(plan, kind == MSE ? "mse, loss" : "cross_entropy, loss", "%lld x %lld", (long long)rows,
-            (long long)cols);
+    measure(plan, what[1], "%lld x %lld", (long long)rows, (long long)cols);
     check_bound("loss", 1, 1, 1, &got, &loss, &loss_bound);
     measure(NULL, NULL, "");
     if (kind == CROSS_ENTROPY) assert_int_equal(read_correct(b), times * correct);
@@ -583,12 +607,11 @@ static void test_operand(void **state)
 {
     const struct fault_case *c = *state;
     struct bench b = make_bench(context(0), &small);
-    oclin_tensor *t[OPERANDS] = {b.y.t, c->kind == MSE ? b.t.t : b.labels, b.loss, b.dy.t, b.correct};
+    oclin_tensor *t[OPERANDS] = {b.y.t, c->kind == CROSS_ENTROPY ? b.labels : b.t.t, b.loss, b.dy.t,
+                                 b.correct};
     oclin_tensor *wrong = make_wrong(b.ctx, t[c->operand], c->fault);
     t[c->operand] = wrong;
-    const oclin_status status =
-        c->kind == MSE ? oclin_loss_mse(t[Y], t[TARGET], t[LOSS], t[DY], NULL)
-                       : oclin_loss_cross_entropy(t[Y], t[TARGET], t[LOSS], t[DY], t[CORRECT], NULL);
+    const oclin_status status = loss_of(c->kind, t[Y], t[TARGET], t[LOSS], t[DY], t[CORRECT], NULL);
     if (expected_of(c) == OCLIN_OK)
         assert_ok(b.ctx, status);
     else if (c->operand == Y && c->fault == FOREIGN)
@@ -602,8 +625,8 @@ static void test_operand(void **state)
 static void test_all_null(void **state)
 {
     (void)state;
-    assert_int_equal(oclin_loss_mse(NULL, NULL, NULL, NULL, NULL), OCLIN_E_ARG);
-    assert_int_equal(oclin_loss_cross_entropy(NULL, NULL, NULL, NULL, NULL, NULL), OCLIN_E_ARG);
+    for (int kind = 0; kind < KINDS; kind++)
+        assert_int_equal(loss_of(kind, NULL, NULL, NULL, NULL, NULL, NULL), OCLIN_E_ARG);
 }
 
 /* Outputs apart from all others, by one element; inputs may be the same. */
@@ -617,7 +640,7 @@ static void test_sharing(void **state)
         for (int b = 0; b < a; b++)
             for (int shares = 0; shares < 2; shares++)
                 for (int kind = 0; kind < KINDS; kind++) {
-                    if (kind == MSE && a == CORRECT) continue;
+                    if (kind != CROSS_ENTROPY && a == CORRECT) continue;
                     cl_mem memory;
                     oclin_tensor *arena = make_tensor(ctx, OCLIN_F32, 1, OPERANDS * PIECE, NULL),
                                  *t[OPERANDS];
@@ -634,9 +657,7 @@ static void test_sharing(void **state)
                     }
                     const oclin_status expected = shares && a != TARGET ? OCLIN_E_ARG : OCLIN_OK;
                     const oclin_status status =
-                        kind == MSE
-                            ? oclin_loss_mse(t[Y], t[TARGET], t[LOSS], t[DY], NULL)
-                            : oclin_loss_cross_entropy(t[Y], t[TARGET], t[LOSS], t[DY], t[CORRECT], NULL);
+                        loss_of(kind, t[Y], t[TARGET], t[LOSS], t[DY], t[CORRECT], NULL);
                     if (status != expected)
                         fail_msg("%s: %s and %s, sharing %d: %s", kinds[kind], operand_names[b],
                                  operand_names[a], shares, oclin_status_name(status));
@@ -653,7 +674,7 @@ static void test_workspace(void **state)
     oclin_context *ctx = make_context("plain");
     int64_t bytes = -1;
     assert_ok(ctx, oclin_loss_workspace(ctx, 100, &bytes));
-    assert_true(bytes == 800);
+    assert_true(bytes == 804);
     assert_ok(ctx, oclin_loss_workspace(ctx, 0, &bytes));
     assert_true(bytes == 0);
     assert_int_equal(oclin_loss_workspace(NULL, 1, &bytes), OCLIN_E_ARG);
@@ -700,12 +721,422 @@ static void add_tables(struct test_list *list)
         add_test(list, test_option, &option_cases[i], "options/%s", option_cases[i].what);
     int n = 0;
     for (int kind = 0; kind < KINDS; kind++)
-        for (int operand = 0; operand < OPERANDS - (kind == MSE); operand++)
+        for (int operand = 0; operand < OPERANDS - (kind != CROSS_ENTROPY); operand++)
             for (int fault = 0; fault < FAULTS; fault++, n++) {
                 fault_cases[n] = (struct fault_case){kind, operand, fault};
                 add_test(list, test_operand, &fault_cases[n], "operand/%s: %s %s", kinds[kind],
                          operand_names[operand], fault_names[fault]);
             }
+}
+
+/* ------------------------------------------------------------------------------------- elements and weights */
+
+/* l and its derivative in double, from the definitions of PyTorch's losses. */
+static double element_of(int kind, double y, double t, double weight, double delta, double *slope)
+{
+    const double d = y - t, s = 1 / (1 + exp(-y));
+    switch (kind) {
+    case L1:
+        *slope = isnan(d) ? NAN : (d > 0) - (d < 0);
+        return fabs(d);
+    case HUBER:
+        *slope = isnan(d) ? NAN : d > delta ? delta : d < -delta ? -delta : d;
+        return fabs(d) <= delta ? 0.5 * d * d : delta * (fabs(d) - 0.5 * delta);
+    default: /* max(y, 0) - y t + log(1 + exp(-|y|)) where the weight is 1 */
+        *slope = (1 - t) * s - weight * t * (1 - s);
+        return (1 - t) * y + (1 + (weight - 1) * t) * (log1p(exp(-fabs(y))) + (y < 0 ? -y : 0));
+    }
+}
+
+static const struct element {
+    float y, t;
+} elements[] = {{0, 0},        {0, 1},      {1, 1},       {1, 0},        {-2, 1},       {-2, 0},
+                {0.25f, 0.5f}, {3, 0.125f}, {-3, 0.75f},  {1.5f, 0.5f},  {-0.5f, 0.5f}, {1.5000001f, 0.5f},
+                {20, 1},       {20, 0},     {-20, 1},     {-20, 0},      {80, 1},       {80, 0},
+                {-80, 1},      {-80, 0},    {1000, 0.5f}, {-1000, 0.5f}, {1e30f, 0},    {NAN, 1},
+                {1, NAN}};
+enum { ELEMENTS = COUNT_OF(elements) };
+
+/* Each element as a row of its own: its loss as a row loss, weighted, and its dY. */
+static void check_elements(oclin_context *ctx, int kind, int weighted, float delta)
+{
+    float y[ELEMENTS], t[ELEMENTS], w[ELEMENTS], losses[ELEMENTS], dy[ELEMENTS], total;
+    const float positive = weighted && kind == BCE ? 3.0f : 1.0f, scale = -0.75f;
+    for (int i = 0; i < ELEMENTS; i++) {
+        y[i] = elements[i].y;
+        t[i] = elements[i].t;
+        w[i] = weighted ? 0.5f * (float)i : 1.0f;
+    }
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, ELEMENTS, 1, y),
+                 *tt = make_tensor(ctx, OCLIN_F32, ELEMENTS, 1, t),
+                 *tw = make_tensor(ctx, OCLIN_F32, ELEMENTS, 1, w),
+                 *tp = make_tensor(ctx, OCLIN_F32, 1, 1, &positive),
+                 *tl = make_tensor(ctx, OCLIN_F32, ELEMENTS, 1, NULL),
+                 *td = make_tensor(ctx, OCLIN_F32, ELEMENTS, 1, NULL),
+                 *sum = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.scale = scale;
+    options.delta = delta;
+    options.row_losses = tl;
+    if (weighted) options.row_weights = tw;
+    if (weighted && kind == BCE) options.class_weights = tp;
+    assert_ok(ctx, loss_of(kind, ty, tt, sum, td, NULL, &options));
+    assert_ok(ctx, oclin_tensor_read(tl, losses));
+    assert_ok(ctx, oclin_tensor_read(td, dy));
+    assert_ok(ctx, oclin_tensor_read(sum, &total));
+    assert_true(isnan(total)); /* of the rows with NaN */
+    for (int i = 0; i < ELEMENTS; i++) {
+        double slope;
+        const double l = element_of(kind, y[i], t[i], positive, delta, &slope), want = scale * w[i] * l,
+                     want_dy = scale * w[i] * slope / ELEMENTS;
+        const float of[] = {y[i], t[i]};
+        check_near("row loss", scale, of, losses[i], want, 8e-6 * fabs(want) + 1e-30);
+        check_near("dy", scale, of, dy[i], want_dy,
+                   4e-6 * (fabs(want_dy) + (kind == BCE ? 1e-3 : 0)) + 1e-30);
+    }
+    oclin_tensor *const all[] = {ty, tt, tw, tp, tl, td, sum};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+static void test_elements(void **state)
+{
+    const int plan = *(int *)*state;
+    for (int kind = L1; kind <= BCE; kind++)
+        for (int weighted = 0; weighted < 2; weighted++) {
+            check_elements(context(plan), kind, weighted, 1.0f);
+            check_elements(context(plan), kind, weighted, 0.375f);
+        }
+}
+
+/* Weights of rows scale losses and dY, of every loss; the divisor of the mean stays, and so does the count. */
+static void test_row_weights(void **state)
+{
+    const int kind = *(int *)*state;
+    enum { ROWS = 7, COLS = 5 };
+    const float weights[ROWS] = {1, 0, 2, -1, 0.5f, 1, 3};
+    for (int plan = 0; plan < PLANS; plan++) {
+        struct bench b = make_bench(context(plan), &shapes[3]);
+        struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+        struct placed w = tensor_from(b.ctx, ROWS, 1, 3, 2, weights),
+                      rows = tensor_from(b.ctx, ROWS, 1, 2, 1, NULL);
+        float plain[ROWS * COLS], weighted[ROWS * COLS], alone[ROWS], got[ROWS];
+        options.row_losses = rows.t;
+        assert_ok(b.ctx, call(&b, kind, WANT_ALL, &options));
+        check_results(&b, kind, &options, 1);
+        assert_ok(b.ctx, oclin_tensor_read(b.dy.t, plain));
+        assert_ok(b.ctx, oclin_tensor_read(rows.t, alone));
+        double sum = 0, want = 0;
+        for (int r = 0; r < ROWS; r++) sum += alone[r], want += (double)weights[r] * alone[r];
+        const double count = kind == CROSS_ENTROPY ? ROWS : ROWS * COLS;
+        float loss = read_loss(&b);
+        assert_true(fabs(loss * count - sum) < 1e-5 * fabs(sum));
+        const int32_t correct = read_correct(&b);
+        options.row_weights = w.t;
+        assert_ok(b.ctx, call(&b, kind, WANT_ALL, &options));
+        loss = read_loss(&b);
+        if (kind == CROSS_ENTROPY) assert_int_equal(read_correct(&b), correct);
+        assert_true(fabs(loss * count - want) < 1e-5 * fabs(sum) * 8);
+        assert_ok(b.ctx, oclin_tensor_read(rows.t, got));
+        for (int r = 0; r < ROWS; r++) assert_true(got[r] == weights[r] * alone[r]); /* rounded once */
+        assert_ok(b.ctx, oclin_tensor_read(b.dy.t, weighted));
+        for (int i = 0; i < ROWS * COLS; i++)
+            assert_true(fabs((double)weighted[i] - (double)weights[i / COLS] * plain[i]) <=
+                        4e-7 * fabs(3.0 * plain[i]));
+        check_canaries("row_losses", &rows);
+        /* alone, without any other output */
+        assert_ok(b.ctx, oclin_tensor_fill(rows.t, NAN));
+        assert_ok(b.ctx, call(&b, kind, 0, &options));
+        assert_ok(b.ctx, oclin_tensor_read(rows.t, got));
+        for (int r = 0; r < ROWS; r++) assert_true(got[r] == weights[r] * alone[r]);
+        tensor_release(&w);
+        tensor_release(&rows);
+        release(&b);
+    }
+}
+
+/* Which options of the cross-entropies are used, as bits. */
+enum { CLASS_WEIGHTS = 1, SMOOTHING = 2, IGNORE = 4, SUM = 8, ROW_WEIGHTS = 16, SOFT = 32, MIXES = 64 };
+
+/* PyTorch's definition, in double: -sum of q_j log p_j, and p * sum of q - q. */
+static double define_row(const float *y, const double *q, int64_t cols, double *dy)
+{
+    double s = 0, all = 0, loss = 0, m = -INFINITY;
+    for (int64_t j = 0; j < cols; j++) m = fmax(m, y[j]);
+    for (int64_t j = 0; j < cols; j++) s += exp(y[j] - m), all += q[j];
+    for (int64_t j = 0; j < cols; j++) {
+        if (q[j] != 0) loss -= q[j] * (y[j] - m - log(s));
+        dy[j] = exp(y[j] - m) / s * all - q[j];
+    }
+    return loss;
+}
+
+static void check_mix(oclin_context *ctx, const struct shape *shape, int mix)
+{
+    struct bench b = make_bench(ctx, shape);
+    const int64_t rows = shape->rows, cols = shape->cols, n = rows * cols;
+    const int soft = mix & SOFT, ignore = mix & IGNORE && !soft;
+    float *w = new_array(float, cols), *row_w = new_array(float, rows);
+    double *q = new_array(double, n), *want = new_array(double, n), *dy = new_array(double, n),
+           *bound = new_array(double, n), *zero = new_array(double, n), total = 0, sum = 0, loss, loss_bound;
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    for (int64_t j = 0; j < cols; j++) w[j] = mix & CLASS_WEIGHTS ? 0.25f * (float)(j % 7 + 1) : 1.0f;
+    for (int64_t r = 0; r < rows; r++) row_w[r] = mix & ROW_WEIGHTS ? 0.5f * (float)(r % 5) : 1.0f;
+    oclin_tensor *tw = make_tensor(ctx, OCLIN_F32, 1, cols, w),
+                 *tr = make_tensor(ctx, OCLIN_F32, rows, 1, row_w);
+    if (mix & CLASS_WEIGHTS) o.class_weights = tw;
+    if (mix & ROW_WEIGHTS) o.row_weights = tr;
+    if (mix & SMOOTHING) o.label_smoothing = 0.125f;
+    if (mix & SUM) o.reduction = OCLIN_SUM;
+    if (ignore) o.ignore_index = b.host_labels[rows / 2];
+    int64_t correct = 0, counted = 0;
+    const double eps = o.label_smoothing;
+    for (int64_t r = 0; r < rows; r++) {
+        const int32_t label = b.host_labels[r];
+        const int counts = !ignore || label != o.ignore_index;
+        for (int64_t j = 0; j < cols; j++) {
+            if (soft) b.host_t[r * cols + j] = (float)((r + j) % 3) * 0.25f; /* with zeros */
+            const double t = soft ? b.host_t[r * cols + j] : j == label;
+            q[r * cols + j] = (double)w[j] * ((1 - eps) * t + eps / (double)cols);
+            if (!soft) q[r * cols + j] = (1 - eps) * w[label] * (j == label) + eps / (double)cols * w[j];
+        }
+        const double row = define_row(b.host_y + r * cols, q + r * cols, cols, want + r * cols);
+        for (int64_t j = 0; j < cols; j++) want[r * cols + j] *= counts ? row_w[r] : 0;
+        sum += counts ? row * row_w[r] : 0;
+        total += soft ? 1 : counts ? w[label] : 0;
+        counted += counts;
+    }
+    if (mix & SUM) total = 1;
+    if (soft) assert_ok(ctx, oclin_tensor_write(b.t.t, b.host_t));
+    const struct oclin_ref_case c = RANDOM_CASE(rows, 0, cols);
+    if (soft)
+        oclin_ref_soft_cross_entropy(&c, b.host_y, b.host_t, o.class_weights ? w : NULL, o.label_smoothing,
+                                     o.reduction, 1, &loss, &loss_bound, dy, bound);
+    else
+        oclin_ref_weighted_cross_entropy(&c, b.host_y, b.host_labels, o.class_weights ? w : NULL,
+                                         o.label_smoothing, o.ignore_index, o.reduction, 1, &loss,
+                                         &loss_bound, dy, bound, &correct);
+    assert_ok(ctx, soft ? oclin_loss_soft_cross_entropy(b.y.t, b.t.t, b.loss, b.dy.t, &o)
+                        : call(&b, CROSS_ENTROPY, WANT_ALL, &o));
+    const float got = read_loss(&b);
+    if (counted == 0 && !(mix & SUM)) {
+        assert_true(isnan(got) && isnan(loss));
+    } else {
+        const double mean = sum / total;
+        for (int64_t i = 0; i < n; i++) want[i] /= total;
+        assert_true(fabs(got - mean) <= 4e-6 * (1 + fabs(mean)));
+        if (!(mix & ROW_WEIGHTS)) { /* the reference's public functions have none */
+            assert_true(fabs(loss - mean) <= 1e-12 * (1 + fabs(mean)));
+            measure(ctx->plan.name, "cross_entropy, loss", "mix %d", mix);
+            check_bound("loss", 1, 1, 1, &got, &loss, &loss_bound);
+            for (int64_t i = 0; i < n; i++) assert_true(fabs(dy[i] - want[i]) <= 1e-12);
+            measure(ctx->plan.name, "cross_entropy, dy", "mix %d", mix);
+            check_tensor_bound("dy", &b.dy, dy, bound);
+            measure(NULL, NULL, "");
+            if (!soft) assert_int_equal(read_correct(&b), correct);
+        }
+    }
+    for (int64_t i = 0; i < n; i++) {
+        zero[i] = 8e-6 / total;
+        if (counted == 0) want[i] = 0, zero[i] = 0;
+    }
+    check_tensor_bound("dy by definition", &b.dy, want, zero);
+    void *const arrays[] = {w, row_w, q, want, dy, bound, zero};
+    for (size_t i = 0; i < COUNT_OF(arrays); i++) free(arrays[i]);
+    oclin_tensor_destroy(tw);
+    oclin_tensor_destroy(tr);
+    release(&b);
+}
+
+static void test_mixes(void **state)
+{
+    const int plan = *(int *)*state;
+    for (int mix = 0; mix < MIXES; mix++)
+        for (int shape = 2; shape < SHAPES; shape++) check_mix(context(plan), &shapes[shape], mix);
+    check_mix(context(plan), &shapes[0], IGNORE); /* its only row is ignored */
+    check_mix(context(plan), &shapes[0], IGNORE | SUM);
+}
+
+/* Labels that are no class, beside rows that are ignored; an infinite score where the target is 0. */
+static void test_odd_mixes(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    enum { ROWS = 3, COLS = 3 };
+    const float y[ROWS * COLS] = {1, 2, 3, 3, 2, 1, 1, -INFINITY, 1},
+                         t[ROWS * COLS] = {1, 0, 0, 0, 0.5f, 0.5f, 0.5f, 0, 0.5f};
+    const int32_t labels[ROWS] = {-100, 7, 0};
+    float dy[ROWS * COLS], loss, rows[ROWS];
+    int32_t correct;
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, ROWS, COLS, y),
+                 *tt = make_tensor(ctx, OCLIN_F32, ROWS, COLS, t),
+                 *tl = make_tensor(ctx, OCLIN_I32, ROWS, 1, labels),
+                 *td = make_tensor(ctx, OCLIN_F32, ROWS, COLS, NULL),
+                 *sum = make_tensor(ctx, OCLIN_F32, 1, 1, NULL),
+                 *tc = make_tensor(ctx, OCLIN_I32, 1, 1, NULL),
+                 *tr = make_tensor(ctx, OCLIN_F32, ROWS, 1, NULL);
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    o.ignore_index = -100;
+    o.row_losses = tr;
+    assert_ok(ctx, oclin_loss_cross_entropy(ty, tl, sum, td, tc, &o));
+    assert_ok(ctx, oclin_tensor_read(td, dy));
+    assert_ok(ctx, oclin_tensor_read(sum, &loss));
+    assert_ok(ctx, oclin_tensor_read(tc, &correct));
+    assert_ok(ctx, oclin_tensor_read(tr, rows));
+    assert_true(isnan(loss) && isnan(rows[1]) && rows[0] == 0 && fabs(rows[2] - log(2)) < 1e-6);
+    assert_int_equal(correct, 1);
+    for (int j = 0; j < COLS; j++) assert_true(dy[j] == 0 && isnan(dy[COLS + j]));
+    assert_true(dy[6] == -0.25f && dy[7] == 0 && dy[8] == 0.25f); /* of two rows that count */
+    o.ignore_index = (int64_t)INT32_MAX + 1 + 7;                  /* no label is that */
+    assert_ok(ctx, oclin_loss_cross_entropy(ty, tl, sum, td, tc, &o));
+    assert_ok(ctx, oclin_tensor_read(td, dy));
+    assert_true(isnan(dy[0]) && isnan(dy[3]));
+    o.ignore_index = INT64_MIN;
+    assert_ok(ctx, oclin_loss_soft_cross_entropy(ty, tt, sum, td, &o));
+    assert_ok(ctx, oclin_tensor_read(td, dy));
+    assert_ok(ctx, oclin_tensor_read(tr, rows));
+    assert_true(fabs(rows[2] - log(2)) < 1e-6 && dy[6] == 0 && dy[7] == 0 && dy[8] == 0);
+    oclin_tensor *const all[] = {ty, tt, tl, td, sum, tc, tr};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* Softmax and argmax of placed operands, against bounds and exactly. */
+static void test_rows(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    for (int shape = 0; shape < SHAPES; shape++) {
+        struct bench b = make_bench(ctx, &shapes[shape]);
+        const int64_t rows = shapes[shape].rows, cols = shapes[shape].cols;
+        double *want = new_array(double, rows *cols), *bound = new_array(double, rows *cols);
+        int32_t *got = new_array(int32_t, rows);
+        for (int64_t r = 0; r < rows; r++) { /* the largest is there twice, where there is room */
+            float *y = b.host_y + r * cols;
+            const int64_t at = r * 7 % cols;
+            y[at] = 9;
+            y[(at + cols / 2) % cols] = 9;
+        }
+        assert_ok(ctx, oclin_tensor_write(b.y.t, b.host_y));
+        const struct oclin_ref_case c = RANDOM_CASE(rows, 0, cols);
+        oclin_ref_softmax(&c, b.host_y, want, bound);
+        assert_ok(ctx, oclin_softmax(b.y.t, b.dy.t));
+        measure(ctx->plan.name, "softmax", "%lld x %lld", (long long)rows, (long long)cols);
+        check_tensor_bound("p", &b.dy, want, bound);
+        measure(NULL, NULL, "");
+        for (int64_t r = 0; r < rows; r++) {
+            double sum = 0;
+            for (int64_t j = 0; j < cols; j++) sum += exp(b.host_y[r * cols + j]);
+            for (int64_t j = 0; j < cols; j++)
+                assert_true(fabs(want[r * cols + j] - exp(b.host_y[r * cols + j]) / sum) < 1e-12);
+        }
+        assert_ok(ctx, oclin_tensor_argmax(b.y.t, b.labels));
+        assert_ok(ctx, oclin_tensor_read(b.labels, got));
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t at = r * 7 % cols, other = (at + cols / 2) % cols;
+            assert_int_equal(got[r], at < other ? at : other);
+        }
+        free(want);
+        free(bound);
+        free(got);
+        release(&b);
+    }
+}
+
+/* NaN, Inf and equal elements. */
+static void test_odd_rows(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    enum { ROWS = 6, COLS = 4 };
+    const float t[ROWS * COLS] = {1,   NAN,      NAN, 5,        -INFINITY, -INFINITY, -INFINITY, -INFINITY,
+                                  1,   INFINITY, 2,   INFINITY, -0.0f,     0,         -1,        0,
+                                  NAN, INFINITY, 0,   0,        0,         -INFINITY, 0,         -INFINITY};
+    const int32_t want[ROWS] = {1, 0, 1, 0, 0, 0};
+    int32_t got[ROWS];
+    float p[ROWS * COLS];
+    oclin_tensor *tt = make_tensor(ctx, OCLIN_F32, ROWS, COLS, t),
+                 *ti = make_tensor(ctx, OCLIN_I32, ROWS, 1, NULL),
+                 *tp = make_tensor(ctx, OCLIN_F32, ROWS, COLS, NULL),
+                 *empty = make_tensor(ctx, OCLIN_F32, 0, COLS, NULL),
+                 *none = make_tensor(ctx, OCLIN_I32, 0, 1, NULL);
+    assert_ok(ctx, oclin_tensor_argmax(tt, ti));
+    assert_ok(ctx, oclin_tensor_read(ti, got));
+    for (int r = 0; r < ROWS; r++) assert_int_equal(got[r], want[r]);
+    assert_ok(ctx, oclin_softmax(tt, tp));
+    assert_ok(ctx, oclin_tensor_read(tp, p));
+    for (int i = 0; i < ROWS * COLS; i++)
+        assert_true(i / COLS == 3   ? isfinite(p[i])
+                    : i / COLS == 5 ? p[i] == (i % 2 ? 0 : 0.5f)
+                                    : isnan(p[i]));
+    assert_ok(ctx, oclin_softmax(empty, empty)); /* 0 rows share nothing */
+    assert_ok(ctx, oclin_tensor_argmax(empty, none));
+    assert_int_equal(oclin_softmax(NULL, NULL), OCLIN_E_ARG);
+    assert_int_equal(oclin_tensor_argmax(NULL, NULL), OCLIN_E_ARG);
+    assert_refused(ctx, OCLIN_E_ARG, "p is NULL", oclin_softmax(tt, NULL));
+    assert_refused(ctx, OCLIN_E_ARG, "y is NULL", oclin_softmax(NULL, tp));
+    assert_refused(ctx, OCLIN_E_ARG, "t is NULL", oclin_tensor_argmax(NULL, ti));
+    assert_refused(ctx, OCLIN_E_ARG, "share elements", oclin_softmax(tt, tt));
+    assert_refused(ctx, OCLIN_E_ARG, "indices is f32", oclin_tensor_argmax(tt, tp));
+    assert_refused(ctx, OCLIN_E_SHAPE, "p is 0 x 4", oclin_softmax(tt, empty));
+    assert_refused(ctx, OCLIN_E_SHAPE, "indices is 0 x 1", oclin_tensor_argmax(tt, none));
+    oclin_tensor *const all[] = {tt, ti, tp, empty, none};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
+/* Of the operands in the options: shape, dtype, access and overlap. */
+static void test_option_operands(void **state)
+{
+    (void)state;
+    struct bench b = make_bench(context(0), &small);
+    oclin_context *ctx = b.ctx;
+    oclin_tensor *row = make_tensor(ctx, OCLIN_F32, small.rows, 1, NULL),
+                 *more = make_tensor(ctx, OCLIN_F32, small.rows + 1, 1, NULL),
+                 *column = make_tensor(ctx, OCLIN_F32, 1, small.cols, NULL),
+                 *integers = make_tensor(ctx, OCLIN_I32, small.rows, 1, NULL);
+    assert_ok(ctx, oclin_tensor_fill(row, 1));
+    assert_ok(ctx, oclin_tensor_fill(column, 1));
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    for (int kind = 0; kind < KINDS; kind++) {
+        o = (struct oclin_loss_options)OCLIN_LOSS_OPTIONS_INIT;
+        o.row_weights = more;
+        check_refused(&b, OCLIN_E_SHAPE, "row_weights is", call(&b, kind, WANT_ALL, &o));
+        o.row_weights = integers;
+        check_refused(&b, OCLIN_E_ARG, "row_weights is", call(&b, kind, WANT_ALL, &o));
+        o.row_weights = row;
+        o.row_losses = more;
+        check_refused(&b, OCLIN_E_SHAPE, "row_losses is", call(&b, kind, WANT_ALL, &o));
+        o.row_losses = row;
+        check_refused(&b, OCLIN_E_ARG, "share elements", call(&b, kind, WANT_ALL, &o));
+        o.row_losses = NULL;
+        o.class_weights = row;
+        const int weighs = kind == BCE || kind == CROSS_ENTROPY;
+        check_refused(&b, weighs ? OCLIN_E_SHAPE : OCLIN_E_ARG, "class_weights",
+                      call(&b, kind, WANT_ALL, &o));
+        o.class_weights = NULL;
+        if (kind != CROSS_ENTROPY) {
+            o.label_smoothing = 0.5f;
+            check_refused(&b, OCLIN_E_ARG, "label_smoothing is given", call(&b, kind, WANT_ALL, &o));
+            o.label_smoothing = 0;
+            o.ignore_index = -100;
+            check_refused(&b, OCLIN_E_ARG, "ignore_index is given", call(&b, kind, WANT_ALL, &o));
+            o.ignore_index = INT64_MIN;
+        }
+        const float parts[] = {-0.1f, 1.1f, NAN};
+        for (size_t i = 0; i < COUNT_OF(parts); i++) {
+            o.label_smoothing = parts[i];
+            check_refused(&b, OCLIN_E_ARG, "label_smoothing is", call(&b, kind, WANT_ALL, &o));
+        }
+        o.label_smoothing = 0;
+        const float deltas[] = {0, -1, NAN, INFINITY, FLT_MIN / 2};
+        for (size_t i = 0; i < COUNT_OF(deltas); i++) {
+            o.delta = deltas[i];
+            check_refused(&b, OCLIN_E_ARG, "delta is", call(&b, kind, WANT_ALL, &o));
+        }
+    }
+    o = (struct oclin_loss_options)OCLIN_LOSS_OPTIONS_INIT;
+    o.class_weights = column;
+    assert_ok(ctx, call(&b, BCE, WANT_ALL, &o));
+    column->unspecified = 1;
+    assert_status(ctx, OCLIN_E_STATE, call(&b, BCE, WANT_ALL, &o));
+    oclin_tensor *const all[] = {row, more, column, integers};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    release(&b);
 }
 
 /* -------------------------------------------------------------------------------------- state of operands */
@@ -731,11 +1162,11 @@ static void test_reserved(void **state)
 static void test_unspecified(void **state)
 {
     const int kind = *(int *)*state;
-    for (int operand = Y; operand < OPERANDS - (kind == MSE); operand++)
+    for (int operand = Y; operand < OPERANDS - (kind != CROSS_ENTROPY); operand++)
         for (int accumulate = 0; accumulate < 2; accumulate++) {
             struct bench b = make_bench(context(0), &small);
-            oclin_tensor *const t[OPERANDS] = {b.y.t, kind == MSE ? b.t.t : b.labels, b.loss, b.dy.t,
-                                               b.correct};
+            oclin_tensor *const t[OPERANDS] = {b.y.t, kind == CROSS_ENTROPY ? b.labels : b.t.t, b.loss,
+                                               b.dy.t, b.correct};
             struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
             options.accumulate = accumulate;
             const int reads =
@@ -827,7 +1258,7 @@ static void add_states(struct test_list *list)
 
 int main(int argc, char **argv)
 {
-    static int numbers[] = {0, 1, 2};
+    static int numbers[KINDS] = {0, 1, 2, 3, 4};
     struct test_list list = {0};
     add_tables(&list);
     for (int kind = 0; kind < KINDS; kind++) {
@@ -844,6 +1275,16 @@ int main(int argc, char **argv)
         add_test(&list, test_cross_entropy_loss_edges, &numbers[plan], "%s/edges/cross_entropy, loss",
                  plans[plan]);
     }
+    for (int kind = 0; kind < KINDS; kind++)
+        add_test(&list, test_row_weights, &numbers[kind], "%s/row weights", kinds[kind]);
+    for (int plan = 0; plan < PLANS; plan++) {
+        add_test(&list, test_elements, &numbers[plan], "%s/elements", plans[plan]);
+        add_test(&list, test_mixes, &numbers[plan], "%s/options of cross_entropy", plans[plan]);
+        add_test(&list, test_rows, &numbers[plan], "%s/softmax and argmax", plans[plan]);
+        add_test(&list, test_odd_rows, &numbers[plan], "%s/odd softmax and argmax", plans[plan]);
+        add_test(&list, test_odd_mixes, &numbers[plan], "%s/odd labels and scores", plans[plan]);
+    }
+    add_test(&list, test_option_operands, NULL, "options/operands");
     add_test(&list, test_all_null, NULL, "operand/all NULL");
     add_test(&list, test_sharing, NULL, "operand/shared elements");
     add_test(&list, test_workspace, NULL, "memory");

@@ -436,7 +436,10 @@ static void test_no_fast_math(void **state)
     assert_ok(ctx, oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, NULL, 4, 4, 0, &elements));
     check_build_options(ctx, elements.kernel);
     oclin_plan_rows(ctx, 4, 4, OCLIN_LARGEST_GROUP, &plan);
-    const struct oclin_kernel_request loss = {.id = OCLIN_KERNEL_CROSS_ENTROPY, .tile = plan.tile};
+    const struct oclin_kernel_request loss = {.id = OCLIN_KERNEL_LOSS,
+                                              .way = oclin_cross_entropy.name,
+                                              .files = {oclin_cross_entropy.files[0]},
+                                              .tile = plan.tile};
     assert_ok(ctx, oclin_program_kernel(ctx, &loss, &kernel));
     check_build_options(ctx, kernel);
     const struct oclin_product product = {.id = OCLIN_KERNEL_FORWARD, .m = 4, .n = 4, .k = 4};

@@ -41,7 +41,7 @@ says() { echo "$1[a-z]*\\[[0-9]*, [0-9]*\\] is $number, the reference says $numb
 linear=$examples/linear_regression
 right "$linear"
 broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" "$linear"
-broken loss.cl 's/y\[i\] - t\[i\]/1.00001f * y[i] - t[i]/' "$(says 'mse: ')" "$linear"
+broken loss_mse.cl 's/y - t/1.00001f * y - t/' "$(says 'mse: ')" "$linear"
 broken gradient.cl 's/store_lanes(to, g, lanes)/store_lanes(to, 1.0001f * g, lanes)/' "$(says 'backward: dw')" "$linear"
 broken rule_sgd.cl 's/(real)(-u.lr)/(real)(-1.001f * u.lr)/' "$(says 'step: w')" "$linear"
 
@@ -51,7 +51,7 @@ if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
     broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" $small
     broken activation_relu.cl 's/select(dy, (real)(0.0f), islessequal(s/select(dy, dy * 0.01f, islessequal(s/' \
         "$(says 'backward_step: w')" $small
-    broken loss.cl 's/p - 1.0f : p/p - 0.999f : p/' "$(says 'cross_entropy: dy')" $small
+    broken loss_cross_entropy.cl 's/p \* all - q/p * all - 0.999f * q/' "$(says 'cross_entropy: dy')" $small
     [ -z "$train" ] || right $demo --epochs 1 --samples 1280 --out "$work"
 else
     echo "the demo is not there: left out"

@@ -11,6 +11,7 @@
 #include "oclin.h"
 #include "ops/activation.h"
 #include "ops/bounds.h"
+#include "ops/loss_kind.h"
 
 /* A caller's case of any age: what it does not have takes its default; an activation that is not known is
  * none. */
@@ -24,55 +25,6 @@ static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
 }
 
 /* ------------------------------------------------------------------------------------------------ sums */
-
-struct sum {
-    int64_t K;
-    double value;
-    double S;       /* of magnitudes */
-    double finite;  /* the part of S that is not from an Inf or NaN; Inf: nothing is known */
-    double carried; /* E: errors that the operands bring along */
-    double largest; /* operand */
-};
-
-/* n u / (1 - n u): how far n roundings may change a number, relative (Higham, Accuracy and Stability of
- * Numerical Algorithms, chapter 3). No claim where they may double it. */
-static double gamma_of(double n, double u)
-{
-    return n * u < 0.5 ? n * u / (1 - n * u) : INFINITY;
-}
-
-/*
- * How far a sum of K products in float32 may be from the exact one; `more` counts the roundings that follow
- * the sum, as of a bias. S is the sum of the magnitudes (with |b|, if one is added), E the errors of the
- * operands carried through.
- *
- *   proven   gamma(n) (S + E) + E, n the roundings that a term passes: for any data. And what may underflow:
- *            each product by half of the smallest denormal, or, on a device without them, each operation by
- *            2^-126 of its largest operand; and the sums in double of this file.
- *   random   the smaller of gamma and (8 + 2 sqrt K) u, which right sums of random numbers were seen to stay
- *            below; 16 u where the products have mean zero. They see what gamma does not, as a last term left
- *            out of a long sum.
- */
-static double sum_bound(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
-{
-    if (sum->S >= NO_OVERFLOW) return INFINITY;
-    const double u = unit_of(c), K = (double)sum->K, all = K + 1;
-    const double n = (double)(c->additions > 0 ? c->additions : sum->K) + (double)more;
-    const double underflow = K * TINY / 2 + (c->no_denormals ? 2 * all * FLUSH * fmax(1, sum->largest) : 0);
-    if (c->rule == OCLIN_PROVEN) {
-        const double gamma = gamma_of(n, u), doubles = 2 * K * 0x1p-53;
-        return (gamma + doubles) * (sum->S + sum->carried) + sum->carried + (1 + gamma) * underflow;
-    }
-    const double seen = (c->rule == OCLIN_ZERO_MEAN ? 16 : 8 + 2 * sqrt(K)) * u;
-    const double fewest = c->additions > 0 ? fmin(n, all) : all;
-    return fmin(gamma_of(fewest, u), seen) * sum->S + underflow + sum->carried;
-}
-
-/* Not fmax(), which is a function call for each operand; of NaN neither takes notice. */
-static double larger(double largest, double of)
-{
-    return of > largest ? of : largest;
-}
 
 /* a may be off by a_bound, so the device may be adding products that much larger. */
 static void add_product(struct sum *sum, double a, double a_bound, double b)
@@ -278,35 +230,6 @@ void oclin_ref_step(const struct oclin_ref_case *from, int64_t n, const float *w
 
 /* ----------------------------------------------------------------------------------------------- losses */
 
-/* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product
- * with it once. */
-#define FACTOR_ROUNDINGS 2
-
-static double loss_factor(oclin_reduction reduction, double count, float scale)
-{
-    if (reduction == OCLIN_SUM) return scale;
-    return count > 0 ? scale / count : 0;
-}
-
-/* Of factor * (sum of the row losses), which may together be off by e. They are added by compensated
- * summation (2 u, and a little for their number) in the items of a work-group, and these as a tree of at most
- * 10 levels. */
-static double loss_bound_of(const struct oclin_ref_case *c, double factor, double sum, double e)
-{
-    const double u = unit_of(c), rows = (double)c->batch;
-    const double compensated = (2 + fmin(rows, 10)) * u + 8 * rows * u * u;
-    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated + FACTOR_ROUNDINGS * u) * sum);
-    return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * rows) * FLUSH);
-}
-
-/* factor is 2 scale / D. The difference is a float; so are its operands, and each may be flushed. */
-static double mse_gradient_bound(double u, double factor, double d)
-{
-    if (isfinite(d) && fabs(d) >= NO_OVERFLOW) return INFINITY;
-    const double rounding = SECOND_ORDER * (1 + FACTOR_ROUNDINGS) * u * fabs(factor * d);
-    return unless_overflow(factor * d, rounding + (2 + 3 * fabs(factor)) * FLUSH);
-}
-
 /* Losses allow every device to flush denormals. */
 static struct oclin_ref_case read_loss_case(const struct oclin_ref_case *from)
 {
@@ -320,109 +243,107 @@ void oclin_ref_mse(const struct oclin_ref_case *from, const float *y, const floa
                    double *bound)
 {
     const struct oclin_ref_case c = read_loss_case(from);
-    const double factor = loss_factor(reduction, (double)c.batch * (double)c.out, scale), u = unit_of(&c);
-    double sum = 0, e = 0;
-    for (int64_t r = 0; r < c.batch; r++) {
-        struct sum row = {.K = c.out, .largest = 1};
-        for (int64_t j = 0; j < c.out; j++) {
-            const int64_t at = r * c.out + j;
-            const double d = (double)y[at] - (double)t[at];
-            row.S += d * d;
-            if (dy) dy[at] = factor * 2 * d;
-            if (bound) bound[at] = mse_gradient_bound(u, factor * 2, d);
-        }
-        row.carried = (2 * u + u * u) * row.S; /* the rounded difference, squared */
-        sum += row.S;
-        e += sum_bound(&c, &row, 0);
-    }
-    *loss = factor * sum;
-    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(&c, factor, sum, e) : INFINITY;
-}
-
-/* One row's softmax: p_j = exp(y_j - m) / s. */
-struct softmax {
-    double m, s;
-    double s_error; /* relative */
-    int64_t best;   /* where the largest score is; -1 if there is a NaN */
-};
-
-/* exp(y_j - m): 6 for exp, and the rounding of the difference v. 0 where exp is 0, for v may be -Inf. */
-static double exp_error(double u, double v)
-{
-    const double value = exp(v);
-    return value > 0 ? value * (6 + fabs(v)) * u + FLUSH : FLUSH;
-}
-
-static struct softmax softmax_of(const struct oclin_ref_case *c, const float *y)
-{
-    const int64_t cols = c->out;
-    const double u = unit_of(c);
-    struct softmax p = {.m = -INFINITY};
-    int has_nan = 0;
-    for (int64_t j = 0; j < cols; j++) {
-        if (isnan(y[j])) has_nan = 1;
-        if (y[j] > p.m) { /* strictly: of equal scores the first stays */
-            p.m = y[j];
-            p.best = j;
-        }
-    }
-    if (has_nan) p.best = -1;
-    struct sum sum = {.K = cols, .largest = 1};
-    for (int64_t j = 0; j < cols; j++) {
-        sum.S += exp(y[j] - p.m);
-        sum.carried += exp_error(u, y[j] - p.m);
-    }
-    p.s = sum.S;
-    p.s_error = sum_bound(c, &sum, 0) / p.s;
-    /* of 1 / s and log s; the other rules keep to the first order */
-    if (c->rule == OCLIN_PROVEN) p.s_error = p.s_error < 1 ? p.s_error / (1 - p.s_error) : INFINITY;
-    return p;
-}
-
-/* One row of dy. p_j: exp and s as said, and 5 for the quotient. */
-static void cross_entropy_gradient(const struct oclin_ref_case *c, const float *y, int32_t label,
-                                   const struct softmax *p, double factor, double *dy, double *bound)
-{
-    const int64_t cols = c->out;
-    const double u = unit_of(c);
-    const int valid = label >= 0 && label < cols;
-    for (int64_t j = 0; j < cols; j++) {
-        const double p_j = exp(y[j] - p->m) / p->s;
-        const double difference = p_j - (j == label ? 1 : 0);
-        const double p_error = exp_error(u, y[j] - p->m) / p->s + (p->s_error + 5 * u) * p_j + FLUSH;
-        if (dy) dy[j] = valid ? factor * difference : NAN;
-        const double e =
-            SECOND_ORDER * fabs(factor) * (p_error + (1 + FACTOR_ROUNDINGS) * u * fabs(difference));
-        if (bound) bound[j] = unless_overflow(factor * difference, e + 2 * FLUSH);
-    }
+    const struct oclin_loss_data data = {.y = y, .target = t, .reduction = reduction, .scale = scale};
+    oclin_loss_reference(
+        &oclin_mse, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
 }
 
 void oclin_ref_cross_entropy(const struct oclin_ref_case *from, const float *y, const int32_t *labels,
                              oclin_reduction reduction, float scale, double *loss, double *loss_bound,
                              double *dy, double *bound, int64_t *correct)
 {
+    oclin_ref_weighted_cross_entropy(from, y, labels, NULL, 0, INT64_MIN, reduction, scale, loss, loss_bound,
+                                     dy, bound, correct);
+}
+
+void oclin_ref_weighted_cross_entropy(const struct oclin_ref_case *from, const float *y,
+                                      const int32_t *labels, const float *class_weights,
+                                      float label_smoothing, int64_t ignore_index, oclin_reduction reduction,
+                                      float scale, double *loss, double *loss_bound, double *dy,
+                                      double *bound, int64_t *correct)
+{
     const struct oclin_ref_case c = read_loss_case(from);
-    const int64_t rows = c.batch, cols = c.out;
-    const double factor = loss_factor(reduction, (double)rows, scale), u = unit_of(&c);
-    double sum = 0, e = 0;
-    int64_t hits = 0;
-    for (int64_t r = 0; r < rows; r++) {
-        const float *y_r = y + r * cols;
-        const int64_t label = labels[r];
-        const struct softmax p = softmax_of(&c, y_r);
-        if (label < 0 || label >= cols) {
-            sum = NAN;
-        } else {
-            const double v = y_r[label] - p.m, row = log(p.s) - v;
-            sum += row;
-            e += p.s_error + 6 * u * log(p.s) + u * fabs(v) + u * row;
-            hits += p.best == label;
-        }
-        if (dy || bound)
-            cross_entropy_gradient(&c, y_r, labels[r], &p, factor, dy ? dy + r * cols : NULL,
-                                   bound ? bound + r * cols : NULL);
+    const struct oclin_loss_data data = {.y = y,
+                                         .target = labels,
+                                         .reduction = reduction,
+                                         .scale = scale,
+                                         .number = label_smoothing,
+                                         .classes = class_weights,
+                                         .has_ignored = ignore_index != INT64_MIN,
+                                         .ignored = ignore_index};
+    oclin_loss_reference(
+        &oclin_cross_entropy, &c, &data,
+        &(struct oclin_loss_results){
+            .loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound, .correct = correct});
+}
+
+void oclin_ref_soft_cross_entropy(const struct oclin_ref_case *from, const float *y, const float *t,
+                                  const float *class_weights, float label_smoothing,
+                                  oclin_reduction reduction, float scale, double *loss, double *loss_bound,
+                                  double *dy, double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {.y = y,
+                                         .target = t,
+                                         .reduction = reduction,
+                                         .scale = scale,
+                                         .number = label_smoothing,
+                                         .classes = class_weights};
+    oclin_loss_reference(
+        &oclin_soft_cross_entropy, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
+}
+
+void oclin_ref_l1(const struct oclin_ref_case *from, const float *y, const float *t,
+                  oclin_reduction reduction, float scale, double *loss, double *loss_bound, double *dy,
+                  double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {.y = y, .target = t, .reduction = reduction, .scale = scale};
+    oclin_loss_reference(
+        &oclin_l1, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
+}
+
+void oclin_ref_huber(const struct oclin_ref_case *from, const float *y, const float *t, float delta,
+                     oclin_reduction reduction, float scale, double *loss, double *loss_bound, double *dy,
+                     double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {
+        .y = y, .target = t, .reduction = reduction, .scale = scale, .number = delta};
+    oclin_loss_reference(
+        &oclin_huber, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
+}
+
+void oclin_ref_bce(const struct oclin_ref_case *from, const float *y, const float *t, const float *pos_weight,
+                   oclin_reduction reduction, float scale, double *loss, double *loss_bound, double *dy,
+                   double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    const struct oclin_loss_data data = {
+        .y = y, .target = t, .reduction = reduction, .scale = scale, .classes = pos_weight};
+    oclin_loss_reference(
+        &oclin_bce, &c, &data,
+        &(struct oclin_loss_results){.loss = loss, .loss_bound = loss_bound, .dy = dy, .bound = bound});
+}
+
+void oclin_ref_softmax(const struct oclin_ref_case *from, const float *y, double *p, double *bound)
+{
+    const struct oclin_ref_case c = read_loss_case(from);
+    oclin_softmax_reference(&c, y, p, bound);
+}
+
+void oclin_ref_argmax(const struct oclin_ref_case *from, const float *t, int32_t *indices)
+{
+    const struct oclin_ref_case c = read_case(from);
+    for (int64_t r = 0; r < c.batch; r++) {
+        const float *row = t + r * c.out;
+        int64_t best = 0;
+        for (int64_t j = 1; j < c.out && !isnan(row[best]); j++)
+            if (row[j] > row[best] || isnan(row[j])) best = j;
+        indices[r] = (int32_t)best;
     }
-    *loss = factor * sum;
-    if (loss_bound) *loss_bound = sum < NO_OVERFLOW ? loss_bound_of(&c, factor, sum, e) : INFINITY;
-    if (correct) *correct = hits;
 }

@@ -356,7 +356,7 @@ oclin_status oclin_verify_step(const struct oclin_linear *l, float lr, const str
 
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call)
 {
-    OCLIN_TRY(make_room(oclin_tensor_context(call->y), call->y->rows * call->y->cols));
+    OCLIN_TRY(make_room(oclin_tensor_context(call->y), (call->y->rows + 1) * (call->y->cols + 1)));
     if (!call->options.accumulate) return OCLIN_OK;
     if (call->loss) OCLIN_TRY(look(call->loss, &call->loss_before));
     return call->correct ? look(call->correct, &call->correct_before) : OCLIN_OK;
@@ -369,34 +369,84 @@ static oclin_status check_count(const struct oclin_loss_call *call, int64_t corr
     const int64_t want = correct + (call->options.accumulate ? call->correct_before : 0);
     if (got == want) return OCLIN_OK;
     return oclin_fail(oclin_tensor_context(call->y), OCLIN_E_VERIFY,
-                      "cross_entropy: correct[0, 0] is %d, the reference says %lld", got, (long long)want);
+                      "%s: correct[0, 0] is %d, the reference says %lld", call->kind->name, got,
+                      (long long)want);
 }
 
 oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
 {
     oclin_context *ctx = oclin_tensor_context(call->y);
     const int64_t rows = call->y->rows, cols = call->y->cols;
-    const int classes = call->target->dtype == OCLIN_I32;
-    const char *operation = classes ? "cross_entropy" : "mse";
-    struct expectation loss, dy;
-    float *y;
+    const char *operation = call->kind->name;
+    struct expectation loss, dy, of_rows;
+    float *y, *classes, *weights;
     void *target;
     int64_t correct = 0;
     struct oclin_ref_case c = case_on(ctx, rows, 0, cols);
     c.additions = call->additions;
+    c.no_denormals = 1; /* losses allow every device to flush them */
     OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
     OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
+    OCLIN_TRY(expect(ctx, &of_rows, operation, "row_losses", rows));
     OCLIN_TRY(copy_of(call->y, &y));
     OCLIN_TRY(raw_copy_of(call->target, &target));
-    if (classes)
-        oclin_ref_cross_entropy(&c, y, target, call->options.reduction, call->options.scale, loss.want,
-                                loss.bound, dy.want, dy.bound, &correct);
-    else
-        oclin_ref_mse(&c, y, target, call->options.reduction, call->options.scale, loss.want, loss.bound,
-                      dy.want, dy.bound);
+    OCLIN_TRY(copy_of(call->options.class_weights, &classes));
+    OCLIN_TRY(copy_of(call->options.row_weights, &weights));
+    const struct oclin_loss_data data = {.y = y,
+                                         .target = target,
+                                         .reduction = call->options.reduction,
+                                         .scale = call->options.scale,
+                                         .number = oclin_loss_number(call->kind, &call->options),
+                                         .has_ignored = call->options.ignore_index != INT64_MIN,
+                                         .ignored = call->options.ignore_index,
+                                         .classes = classes,
+                                         .weights = weights};
+    const struct oclin_loss_results results = {loss.want,    loss.bound,    dy.want, dy.bound,
+                                               of_rows.want, of_rows.bound, &correct};
+    oclin_loss_reference(call->kind, &c, &data, &results);
     if (call->options.accumulate)
         oclin_ref_accumulate(&c, 1, &call->loss_before, loss.want, loss.bound, loss.want, loss.bound);
     if (call->loss) OCLIN_TRY(compare(call->loss, &loss));
     if (call->dy && rows > 0) OCLIN_TRY(compare(call->dy, &dy));
+    if (call->options.row_losses && rows > 0) OCLIN_TRY(compare(call->options.row_losses, &of_rows));
     return call->correct ? check_count(call, correct) : OCLIN_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ rows */
+
+oclin_status oclin_verify_rows_room(oclin_context *ctx, int64_t elements)
+{
+    return make_room(ctx, elements);
+}
+
+oclin_status oclin_verify_softmax(oclin_tensor *y, oclin_tensor *p, int64_t additions)
+{
+    oclin_context *ctx = oclin_tensor_context(y);
+    struct oclin_ref_case c = case_on(ctx, y->rows, 0, y->cols);
+    struct expectation want;
+    float *host_y;
+    c.additions = additions;
+    OCLIN_TRY(expect(ctx, &want, "softmax", "p", y->rows * y->cols));
+    OCLIN_TRY(copy_of(y, &host_y));
+    oclin_ref_softmax(&c, host_y, want.want, want.bound);
+    return compare(p, &want);
+}
+
+oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices)
+{
+    oclin_context *ctx = oclin_tensor_context(t);
+    const struct oclin_ref_case c = case_on(ctx, t->rows, 0, t->cols);
+    float *host_t;
+    void *raw;
+    int32_t *want = take(ctx, t->rows, sizeof *want);
+    if (!want) return no_memory(ctx);
+    OCLIN_TRY(copy_of(t, &host_t));
+    OCLIN_TRY(raw_copy_of(indices, &raw));
+    const int32_t *got = raw;
+    oclin_ref_argmax(&c, host_t, want);
+    for (int64_t r = 0; r < t->rows; r++)
+        if (got[r] != want[r])
+            return oclin_fail(ctx, OCLIN_E_VERIFY, "argmax: indices[%lld, 0] is %d, the reference says %d",
+                              (long long)r, got[r], want[r]);
+    return OCLIN_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef OCLIN_CHECK_VERIFY_H
 #define OCLIN_CHECK_VERIFY_H
 
+#include "ops/loss_kind.h"
 #include "tensor/tensor.h"
 
 /* How far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by the same;
@@ -59,6 +60,7 @@ oclin_status oclin_verify_backward(const struct oclin_backward_check *call, cons
 oclin_status oclin_verify_step(const struct oclin_linear *layer, float lr, const struct oclin_before *before);
 
 struct oclin_loss_call {
+    const struct oclin_loss_kind *kind;
     oclin_tensor *y, *target, *loss, *dy, *correct;
     struct oclin_loss_options options;
     float loss_before; /* for accumulate */
@@ -67,5 +69,10 @@ struct oclin_loss_call {
 };
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call);
 oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
+
+/* Before the two that follow, for so many elements. */
+oclin_status oclin_verify_rows_room(oclin_context *ctx, int64_t elements);
+oclin_status oclin_verify_softmax(oclin_tensor *y, oclin_tensor *p, int64_t additions);
+oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices);
 
 #endif

@@ -40,16 +40,18 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_ONE_PASS, /* (1), (2) and (3) in one pass over W */
     OCLIN_KERNEL_STEP,
     OCLIN_KERNEL_FILL,
-    OCLIN_KERNEL_MSE,
-    OCLIN_KERNEL_CROSS_ENTROPY,
-    OCLIN_KERNEL_SUM_ROWS
+    OCLIN_KERNEL_LOSS, /* of one row each */
+    OCLIN_KERNEL_LOSS_TOTAL,
+    OCLIN_KERNEL_LOSS_SUM,
+    OCLIN_KERNEL_SOFTMAX,
+    OCLIN_KERNEL_ARGMAX
 };
 
 /* What a kernel is built from. The texts are borrowed: constants of the rows that know them. */
 struct oclin_kernel_request {
     enum oclin_kernel_id id;
     struct oclin_tile tile;
-    const char *way;        /* the end of the name of a product's kernel; else NULL */
+    const char *way;        /* the end of the name of a product's or loss's kernel; else NULL */
     const char *files[2];   /* texts behind the kernel's own; or NULL */
     const char *activation; /* cl/activation_....cl, where it is fused; else NULL */
     const char *rule;       /* cl/rule_....cl, where it updates; else NULL */

@@ -38,9 +38,11 @@ static const struct {
     [OCLIN_KERNEL_ONE_PASS] = {"one_pass", {PRODUCT, UPDATE, "gradient.cl"}},
     [OCLIN_KERNEL_STEP] = {"update", {BASE, UPDATE, "update.cl"}},
     [OCLIN_KERNEL_FILL] = {"fill", {"oclin_tile.h", "fill.cl"}},
-    [OCLIN_KERNEL_MSE] = {"mse", {"oclin_tile.h", "loss.cl"}},
-    [OCLIN_KERNEL_CROSS_ENTROPY] = {"cross_entropy", {"oclin_tile.h", "loss.cl"}},
-    [OCLIN_KERNEL_SUM_ROWS] = {"sum_rows", {"oclin_tile.h", "loss.cl"}},
+    [OCLIN_KERNEL_LOSS] = {"loss", {"oclin_tile.h", "loss_common.cl"}},
+    [OCLIN_KERNEL_LOSS_TOTAL] = {"loss_total", {"oclin_tile.h", "loss_common.cl", "loss_total.cl"}},
+    [OCLIN_KERNEL_LOSS_SUM] = {"loss_sum", {"oclin_tile.h", "loss_common.cl", "loss_sum.cl"}},
+    [OCLIN_KERNEL_SOFTMAX] = {"softmax", {"oclin_tile.h", "loss_common.cl", "softmax.cl"}},
+    [OCLIN_KERNEL_ARGMAX] = {"argmax", {"oclin_tile.h", "argmax.cl"}},
 };
 
 static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",

@@ -26,4 +26,54 @@ static inline double unless_overflow(double value, double e)
     return isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e;
 }
 
+/* A sum of K products. */
+struct sum {
+    int64_t K;
+    double value;
+    double S;       /* of magnitudes */
+    double finite;  /* the part of S that is not from an Inf or NaN; Inf: nothing is known */
+    double carried; /* E: errors that the operands bring along */
+    double largest; /* operand */
+};
+
+/* Not fmax(), which is a function call for each operand; of NaN neither takes notice. */
+static inline double larger(double largest, double of)
+{
+    return of > largest ? of : largest;
+}
+
+/* n u / (1 - n u): how far n roundings may change a number, relative (Higham, Accuracy and Stability of
+ * Numerical Algorithms, chapter 3). No claim where they may double it. */
+static inline double gamma_of(double n, double u)
+{
+    return n * u < 0.5 ? n * u / (1 - n * u) : INFINITY;
+}
+
+/*
+ * How far a sum of K products in float32 may be from the exact one; `more` counts the roundings that follow
+ * the sum, as of a bias. S is the sum of the magnitudes (with |b|, if one is added), E the errors of the
+ * operands carried through.
+ *
+ *   proven   gamma(n) (S + E) + E, n the roundings that a term passes: for any data. And what may underflow: each product by half of the
+ *            smallest denormal, or, on a device without them, each operation by 2^-126 of its largest operand; and the sums in
+ *            double of the reference.
+ *   random   the smaller of gamma and (8 + 2 sqrt K) u, which is what right sums of random numbers were seen to stay below;
+ *            16 u where the products have mean zero. They see what gamma does not, as a last term left out of
+ *            a long sum.
+ */
+static inline double sum_bound(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
+{
+    if (sum->S >= NO_OVERFLOW) return INFINITY;
+    const double u = unit_of(c), K = (double)sum->K, all = K + 1;
+    const double n = (double)(c->additions > 0 ? c->additions : sum->K) + (double)more;
+    const double underflow = K * TINY / 2 + (c->no_denormals ? 2 * all * FLUSH * fmax(1, sum->largest) : 0);
+    if (c->rule == OCLIN_PROVEN) {
+        const double gamma = gamma_of(n, u), doubles = 2 * K * 0x1p-53;
+        return (gamma + doubles) * (sum->S + sum->carried) + sum->carried + (1 + gamma) * underflow;
+    }
+    const double seen = (c->rule == OCLIN_ZERO_MEAN ? 16 : 8 + 2 * sqrt(K)) * u;
+    const double fewest = c->additions > 0 ? fmin(n, all) : all;
+    return fmin(gamma_of(fewest, u), seen) * sum->S + underflow + sum->carried;
+}
+
 #endif

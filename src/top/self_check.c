@@ -66,13 +66,13 @@ struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, i
 /* Everything that one run uses. Destroying NULL is fine, so a half-made bench is, too. */
 struct bench {
     oclin_layer *layer;
-    oclin_tensor *x, *y, *dy, *dx, *t, *labels, *loss, *correct;
+    oclin_tensor *x, *y, *dy, *dx, *t, *labels, *indices, *loss, *correct;
 };
 
 static void bench_free(struct bench *b)
 {
     oclin_layer_destroy(b->layer);
-    oclin_tensor *const all[] = {b->x, b->y, b->dy, b->dx, b->t, b->labels, b->loss, b->correct};
+    oclin_tensor *const all[] = {b->x, b->y, b->dy, b->dx, b->t, b->labels, b->indices, b->loss, b->correct};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) oclin_tensor_destroy(all[i]);
 }
 
@@ -119,6 +119,7 @@ static oclin_status bench_make(struct bench *b, oclin_context *ctx, const struct
     OCLIN_TRY(oclin_tensor_make(&b->dy, ctx, OCLIN_F32, s->batch, s->out));
     OCLIN_TRY(oclin_tensor_make(&b->t, ctx, OCLIN_F32, s->batch, s->out));
     OCLIN_TRY(oclin_tensor_make(&b->labels, ctx, OCLIN_I32, s->batch, 1));
+    OCLIN_TRY(oclin_tensor_make(&b->indices, ctx, OCLIN_I32, s->batch, 1));
     OCLIN_TRY(oclin_tensor_make(&b->loss, ctx, OCLIN_F32, 1, 1));
     OCLIN_TRY(oclin_tensor_make(&b->correct, ctx, OCLIN_I32, 1, 1));
     OCLIN_TRY(fill_random(b->x, 1));
@@ -140,12 +141,21 @@ static oclin_status poison(const struct bench *b)
 /* The operations of training, in the order in which a program uses them. */
 static oclin_status bench_run(const struct bench *b)
 {
-    struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;
+    struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT, ignoring = add;
     add.accumulate = 1;
+    ignoring.ignore_index = 0;
+    ignoring.label_smoothing = 0.125f;
     OCLIN_TRY(poison(b));
     OCLIN_TRY(oclin_layer_infer(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_layer_forward(b->layer, b->x, b->y));
+    OCLIN_TRY(oclin_softmax(b->y, b->dy));
+    OCLIN_TRY(oclin_tensor_argmax(b->y, b->indices));
     OCLIN_TRY(oclin_loss_cross_entropy(b->y, b->labels, b->loss, b->dy, b->correct, NULL));
+    OCLIN_TRY(oclin_loss_cross_entropy(b->y, b->labels, b->loss, b->dy, b->correct, &ignoring));
+    OCLIN_TRY(oclin_loss_soft_cross_entropy(b->y, b->t, b->loss, b->dy, NULL));
+    OCLIN_TRY(oclin_loss_l1(b->y, b->t, b->loss, b->dy, NULL));
+    OCLIN_TRY(oclin_loss_huber(b->y, b->t, b->loss, b->dy, NULL));
+    OCLIN_TRY(oclin_loss_bce(b->y, b->t, b->loss, b->dy, NULL));
     OCLIN_TRY(oclin_loss_mse(b->y, b->t, b->loss, b->dy, &add));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, b->dx));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, NULL));
@@ -157,7 +167,7 @@ static oclin_status bench_run(const struct bench *b)
 
 static oclin_status check_shape(oclin_context *ctx, const struct oclin_shape *s, oclin_activation activation)
 {
-    struct bench b = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+    struct bench b = {.layer = NULL};
     oclin_status status = bench_make(&b, ctx, s, activation);
     if (status == OCLIN_OK) status = bench_run(&b);
     bench_free(&b);

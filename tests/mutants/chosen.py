@@ -12,9 +12,11 @@ def m(name, what, edits, *tests, ci=False):
 
 COMMON, FORWARD, GRAD_X, GRAD_W = "cl/common.cl", "cl/forward.cl", "cl/grad_x.cl", "cl/grad_w.cl"
 PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_simd.cl"
-SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/one_pass_skinny.cl", "cl/loss.cl", "cl/update.cl",
+SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/one_pass_skinny.cl", "cl/loss_cross_entropy.cl", "cl/update.cl",
                                         "cl/fill.cl")
 LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan/plan.c", "src/ops/product.c", "src/loss.c", "src/core/program.c"
+LOSS_MSE, LOSS_SUM, LOSS_COMMON, LOSS_KIND, BOUNDS = ("cl/loss_mse.cl", "cl/loss_sum.cl", "cl/loss_common.cl", "src/ops/loss_kind.c",
+    "src/ops/bounds.h")
 USES, RECTANGLE, BASE, ERROR, MEMORY, LAUNCH, OPEN = ("src/tensor/uses.c", "src/tensor/rectangle.c", "src/core/base.h", "src/core/error.c",
     "src/core/memory.c", "src/core/launch.c", "src/open.c")
 TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor/tensor.c", "src/core/cache.c", "src/core/context.c", "src/plan/tune_table.c",
@@ -175,7 +177,7 @@ for i, where in enumerate(("among the sums of A", "before the loop", "in the loo
       ci=i == 1)
 for i, where in enumerate(("entry of group_sum", "tree of group_sum", "exit of group_sum", "entry of group_max", "tree of group_max",
                            "exit of group_max")):
-    m("loss: no barrier, %s" % where, "removed", [(LOSS_CL, "barrier(CLK_LOCAL_MEM_FENCE);", ";", i)], "oclgrind loss cross_entropy/*")
+    m("loss: no barrier, %s" % where, "removed", [(LOSS_COMMON, "barrier(CLK_LOCAL_MEM_FENCE);", ";", i)], "oclgrind loss cross_entropy/*")
 m("simt: zeros behind k are missing (along k)", "quads behind the end of k read on",
   [(SIMT, "quad[q] = load_lanes(from[q], left)", "quad[q] = load_quad(from[q], 3)")], ON_SIMT, EDGE_SIMT)
 m("simt: zeros behind k are missing (across k)", "rows behind the end of k read on",
@@ -255,11 +257,8 @@ m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "store_g
 m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, c", "store_gradient(sum, c")], ON_PLAIN)
 m("one_pass_skinny: dX divided by the batch", "the mean is of parameters' gradients alone",
   [(GRADS, "const real sum = dx[j / OCLIN_VL];", "const real sum = dx[j / OCLIN_VL] / samples;")], ON_SKINNY)
-m("loss: gradient of mse without its 2", "", [(LOSS, "2.0 * scale", "scale")], "loss plain/*")
-m("loss: mean of mse over rows alone", "", [(LOSS, "classes ? (double)rows : (double)rows * (double)c->y->cols", "(double)rows")], "loss plain/*")
-
-# ------------------------------------------------------------------------------------------------ activations
-
+m("loss: gradient of mse without its 2", "", [(LOSS_KIND, ".slope = 2,", ".slope = 1,")], "loss plain/*", "golden plain")
+m("loss: mean of mse over rows alone", "", [(LOSS_KIND, ".by_elements = 1", ".by_elements = 0")], "loss plain/*", "golden plain")
 m("relu: derivative 1 at 0", "", [(COMMON, "islessequal(s", "isless(s")], on("plain", "relu"), "products plain plain/pair/*/relu/*",
   "layer_data", "golden plain")
 m("relu: NaN becomes 0", "fmax loses it", [(COMMON, "select(z, (real)(0.0f), isless(z, (real)(0.0f)))", "fmax(z, (real)(0.0f))")], "layer_data",
@@ -294,7 +293,7 @@ m("sigmoid: exp(z) / (1 + exp(z))", "Inf / Inf for large z", [(COMMON, "1.0f / (
 m("loss: scale in one float", "2 scale overflows, scale / D underflows",
   [(LOSS, "const double digits = frexp(scale, &exponent);", "const double digits = (exponent = 0, scale);")], "loss plain/edges/*")
 m("loss: the pair of the scale multiplied first", "it is one float again",
-  [(LOSS_CL, "value * scale.x * scale.y", "value * (scale.x * scale.y)")], "loss plain/edges/*")
+  [(LOSS_COMMON, "value * scale.x * scale.y", "value * (scale.x * scale.y)")], "loss plain/edges/*")
 m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(LOSS_CL, "largest = -INFINITY", "largest = -1e30f")],
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
@@ -308,7 +307,7 @@ m("self-check: leaves its bounds behind", "like numbers are beyond those of rand
 m("verify: what it looks through is not given back", "device memory, and a hold on the context",
   [("src/check/verify.c", "    oclin_tensor_destroy(open);\n    return status;", "    return status;")], "context verify/*")
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
-  [("src/check/reference.c", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference_edges")
+  [(BOUNDS, "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference_edges")
 
 # ------------------------------------------------------------------------------------------------ 32 bits too few
 
@@ -344,10 +343,10 @@ int_of("step, row of dW", UPDATE, "dw += dw_offset + row * dw_stride;", "row * d
 int_of("step, the chunk's number", UPDATE, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/step/simd")
 int_of("fill, row", FILL, "t += t_offset + row * t_stride;", "row * t_stride", "large plain/tensors/*")
 int_of("fill, the chunk's number", FILL, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/fill/simd")
-int_of("loss, place of a label", LOSS_CL, "labels[labels_offset + row * labels_stride]", "labels_offset + row * labels_stride",
+int_of("loss, place of a label", LOSS_CL, "t[t_offset + row * t_stride]", "t_offset + row * t_stride",
        "large plain/losses/*")
-int_of("loss, place of the loss", LOSS_CL, "loss[loss_offset] = sum;", "loss_offset", "large plain/losses/*")
-int_of("loss, place of the count", LOSS_CL, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
+int_of("loss, place of the loss", LOSS_SUM, "loss[loss_offset] = sum;", "loss_offset", "large plain/losses/*")
+int_of("loss, place of the count", LOSS_SUM, "count += correct[correct_offset];", "correct_offset", "large plain/losses/*")
 int_of("offset of an operand", LAUNCH, "const cl_long offset = o->offset, stride", "o->offset", "large plain/layer/*")
 int_of("stride of an operand", LAUNCH, "stride = o->stride;", "o->stride", "large plain/layer/*")
 int_of("offset of a view", TENSOR, "base->origin, base->offset + offset, rows", "base->offset + offset", "large plain/tensors/*")
@@ -375,10 +374,10 @@ m("layer: marked zeros are not written before they are added to", "",
 m("forward: adds to y", "", [(FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, load_lanes(c, lanes) + activate(sum), lanes)")],
   ON_PLAIN)
 m("dX: adds to what was there", "", [(GRAD_X, "store_lanes(c, sum, lanes)", "store_lanes(c, load_lanes(c, lanes) + sum, lanes)")], ON_PLAIN)
-m("loss: overwritten although it accumulates", "", [(LOSS_CL, "if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];", "")], "loss options/*",
+m("loss: overwritten although it accumulates", "", [(LOSS_SUM, "if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];", "")], "loss options/*",
   "loss")
 m("loss: count overwritten although it accumulates", "",
-  [(LOSS_CL, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
+  [(LOSS_SUM, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
 m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_gradients")
 m("fused step: wrong sign", "", [(COMMON, "MULTIPLY_ADD((real)(-lr), g", "MULTIPLY_ADD((real)(lr), g")], ON_PLAIN)
 DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
@@ -495,10 +494,10 @@ m("program: a kernel of another tile", "the list of built kernels forgets it",
 
 # ---------------------------------------------------------------------------------------------------------- the rest
 
-m("loss: label off by one in the gradient", "", [(LOSS_CL, "i == label ? p", "i == label + 1 ? p")], "loss plain/*")
+m("loss: label off by one in the gradient", "", [(LOSS_CL, "q = i == label ?", "q = i == label + 1 ?")], "loss plain/*")
 m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = group_max(part, largest);", "largest = 0.0f;")], "loss plain/*")
 m("loss: of equal scores the last is right", "", [(LOSS_CL, "i >= label", "i <= label")], "loss plain/*")
-m("loss: no compensation over rows", "", [(LOSS_CL, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
+m("loss: no compensation over rows", "", [(LOSS_SUM, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
 m("loss: scratch memory a row short", "", [(LOSS, "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), \"a loss\"));",
                                            "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows) - 8, \"a loss\"));")],
   "loss plain/*", "oclgrind loss mse/*")
@@ -567,9 +566,34 @@ m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "O
 m("loss: added to before its marked zeros are written", "", [(LOSS, "oclin_uses_settle(uses, LOSS_USES)", "oclin_uses_settle(uses, USE_LOSS)")], "loss state/*")
 m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
 m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
-TURN = "in_two(classes ? scale : 2.0 * scale)"
+for name, file, old, new in (("bce: p at negative targets", "bce", "-positive * z", "positive * z"),
+                             ("bce: sigmoid of the other sign", "bce", "positive * smaller : ", "positive * larger : "),
+                             ("l1: slope 1 on both sides", "l1", "-1.0f : difference", "1.0f : difference"),
+                             ("huber: branches do not meet", "huber", "0.5f * delta", "0.5001f * delta"),
+                             ("huber: slope without sign", "huber", "copysign(delta, d)", "delta"),
+                             ("losses: dY without the row's weight", "elements", "number) * w", "number)"),
+                             ("losses: loss without the row's weight", "elements", "sum) * w", "sum)"),
+                             ("losses: weights of columns ignored", "elements", "classes[i] : 1.0f", "1.0f : 1.0f"),
+                             ("losses: row losses have the gradient's scale", "elements", "scaled(sum, row_scale)", "scaled(sum, gradient_scale)")):
+    m(name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/*", "loss *weights")
+for name, file, old, new in (("an ignored row has a gradient", "cross_entropy", "!counts ? 0.0f : ", ""),
+                             ("an ignored row has a loss", "cross_entropy", "counts ? loss * w : 0.0f", "loss * w"),
+                             ("an ignored row is right", "cross_entropy", "counts && known", "known"),
+                             ("smoothing is not shared", "cross_entropy", "soft = number / cols", "soft = number"),
+                             ("softmax without the sum of weights", "cross_entropy", "p * all - q", "p - q"),
+                             ("dY not divided by the weights", "cross_entropy", "slope / divisor", "slope"),
+                             ("loss not divided by the weights", "sum", "if (flags & OCLIN_FLAG_TOTAL) sum /= total[total_offset];", ""),
+                             ("the total has ignored rows", "total", "label == ignored) continue", "label == ignored) {}"),
+                             ("the total has no weights", "total", "classes[classes_offset + label]", "1.0f"),
+                             ("0 times an infinite score", "soft_cross_entropy", "if (q != 0.0f) part_qv", "part_qv"),
+                             ("soft: softmax without the sum of weights", "soft_cross_entropy", "p * sum_q", "p")):
+    m("cross_entropy: " + name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/o*")
+for name, old, new in (("of equals the last", "a == b && i < j", "a == b && i > j"), ("NaN is passed over", "return isnan(a) &&", "return !isnan(a) &&"),
+                       ("the first of NaN is not looked for", "!isnan(b) || i < j", "!isnan(b)")):
+    m("argmax: " + name, "", [("cl/argmax.cl", old, new)], "loss plain/*argmax")
+m("softmax: not divided", "", [("cl/softmax.cl", "p[i] = exp(y[i] - largest) / sum", "p[i] = exp(y[i] - largest)")], "loss plain/*argmax")
 m("loss: every second gradient differs in its last bit", "",
-  [(LOSS, TURN, "in_two((classes ? scale : 2.0 * scale) * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
+  [(LOSS, "in_two(scale * c->kind->slope)", "in_two(scale * c->kind->slope * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")
 m("loss: every second sum differs in its last bit", "",
   [(LOSS, "enqueue_sum(ctx, &sum, c, in_two(scale))", "enqueue_sum(ctx, &sum, c, in_two(scale * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0)))")],
@@ -688,7 +712,7 @@ m("plain: one chain again", "no chunks", [(ADDITIONS, "plan->block_k = (int)ocli
 m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, group)) * group;",
                                           "plan->chunk = oclin_ceil_divide(cols, group) * group;")], "plan additions/*")
 m("loss.cl: one chain while the host counts chunks", "the sum of a row is not cut",
-  [(LOSS_CL, "            part_sum = fma(difference, difference, part_sum);", "            sum = fma(difference, difference, sum);")],
+  [("cl/loss_elements.cl", "part_sum = add_loss(part_sum, y[i], t[i], of_class, number);", "sum = add_loss(sum, y[i], t[i], of_class, number);")],
   "sums losses*")
 m("one_pass_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
   [(GRADS, "first ? sum : sum + load_lanes(c + j, lanes)", "sum")], "products simd-skinny simd-skinny/*")
@@ -704,7 +728,7 @@ m("simd: db's slices of all blocks of rows in one place", "where the block's row
     "{\n            struct epilogue e = at_sum(all, row0 + row, n);\n            e.z -= row0 * e.z_stride;\n"
     "            store_sum_a(a_sums[OCLIN_TILE_M + row] + a_sums[row], e);\n        }")], "sums slices/default/dw")
 m("reference: proven, without the operands' errors", "E is left out",
-  [("src/check/reference.c", "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
+  [(BOUNDS, "* (sum->S + sum->carried) + sum->carried + (1 + gamma)", "* (sum->S + sum->carried) + (1 + gamma)")],
   "bounds", "sums losses*")
 
 LEFT = "if (u == t) continue;\n        u->epoch = ctx->epoch;\n        if (!left) u->unspecified = 1;"

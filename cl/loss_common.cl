@@ -1,0 +1,61 @@
+/*
+ * What the losses share. One work-group of OCLIN_GROUP work-items (a power of two) makes a row's loss, and its
+ * gradient; one more group then adds the rows (loss_sum.cl). All sums run in a fixed order: item i takes
+ * elements i, i + OCLIN_GROUP, ..., in chunks whose sums are then added, so that few roundings follow each
+ * other (`chunk`: elements of the row, a multiple of OCLIN_GROUP); the items are added as a tree.
+ *
+ * A scale is a pair, x times y, because it may be beyond a float where its product with a value is not: y is
+ * a power of two, and nearly always 1.
+ */
+
+OCLIN_INLINE float scaled(float value, float2 scale)
+{
+    return value * scale.x * scale.y;
+}
+
+/* The sum of `mine` over the group, for every item. Uniform control flow. */
+OCLIN_INLINE float group_sum(local float *part, float mine)
+{
+    const int item = get_local_id(0);
+    barrier(CLK_LOCAL_MEM_FENCE); /* the last use of part is over */
+    part[item] = mine;
+    for (int half_group = OCLIN_GROUP / 2; half_group > 0; half_group /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (item < half_group) part[item] += part[item + half_group];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return part[0];
+}
+
+OCLIN_INLINE float group_max(local float *part, float mine)
+{
+    const int item = get_local_id(0);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    part[item] = mine;
+    for (int half_group = OCLIN_GROUP / 2; half_group > 0; half_group /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (item < half_group) part[item] = fmax(part[item], part[item + half_group]);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return part[0];
+}
+
+/*
+ * The arguments of every row kernel. Offsets, strides and sizes in elements. What a call does not have is given as
+ * some valid buffer, and not touched.
+ *
+ *   row_loss, row_correct   scratch for loss_sum.cl: a row's loss times its weight, and whether it is right
+ *   classes                 a weight for each column (OCLIN_FLAG_CLASSES)
+ *   weights                 a weight for each row (OCLIN_FLAG_WEIGHTS)
+ *   losses                  row_loss * row_scale, for the caller (OCLIN_FLAG_ROWS)
+ *   total                   what loss and gradient are divided by (OCLIN_FLAG_TOTAL)
+ *   ignored                 the label of rows that do not count (OCLIN_FLAG_IGNORE)
+ *   number                  of losses that have one
+ */
+#define LOSS_ARGUMENTS(target)                                                                              \
+    global const float *y, long y_offset, long y_stride, global const target *t, long t_offset,             \
+        long t_stride, global float *dy, long dy_offset, long dy_stride, global float *row_loss,            \
+        global int *row_correct, long row_correct_offset, global const float *classes, long classes_offset, \
+        global const float *weights, long weights_offset, long weights_stride, global float *losses,        \
+        long losses_offset, long losses_stride, global const float *total, long total_offset, long cols,    \
+        long chunk, float2 gradient_scale, float2 row_scale, float number, int ignored, int flags
