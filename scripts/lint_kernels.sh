@@ -65,6 +65,9 @@ done
 for group in 1 64; do
     lint "$(tile $group 4 1 1 1 1 4 1) -DOCLIN_ACTIVATION=0" common.cl update.cl
     lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" fill.cl
+    lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" common.cl element_f32.cl arrays.cl
+    lint "$(tile $group 4 1 1 1 1 4 1) -DOCLIN_ACTIVATION=0" common.cl element_f32.cl arrays.cl
+    lint "$(tile $group 16 1 1 1 1 4096 0) -DOCLIN_ACTIVATION=0" common.cl element_f32.cl arrays.cl
     lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" loss.cl
 done
 echo "$count kernels checked"

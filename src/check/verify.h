@@ -68,4 +68,21 @@ struct oclin_loss_call {
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call);
 oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 
+/* dst += alpha src, and what the two held before. */
+struct oclin_add_check {
+    oclin_tensor *dst, *src;
+    float alpha;
+    float *dst_before, *src_before;
+};
+oclin_status oclin_verify_add_before(struct oclin_add_check *check);
+oclin_status oclin_verify_add(const struct oclin_add_check *check);
+
+/* Rows of src that went to dst: those of the indices, or all of them (NULL). */
+struct oclin_rows_check {
+    const char *operation;
+    oclin_tensor *dst, *src, *indices;
+};
+oclin_status oclin_verify_rows_room(const struct oclin_rows_check *check);
+oclin_status oclin_verify_rows(const struct oclin_rows_check *check);
+
 #endif
