@@ -11,9 +11,9 @@ import re
 from collections import Counter, namedtuple
 
 FILES = (
-    "cl/common.cl", "cl/fill.cl", "cl/forward.cl", "cl/forward_skinny.cl", "cl/grad_w.cl", "cl/grad_x.cl",
+    "cl/arrays.cl", "cl/common.cl", "cl/fill.cl", "cl/forward.cl", "cl/forward_skinny.cl", "cl/grad_w.cl", "cl/grad_x.cl",
     "cl/one_pass_skinny.cl", "cl/loss.cl", "cl/product_plain.cl", "cl/product_simd.cl", "cl/product_simt.cl", "cl/update.cl",
-    "src/layer.c", "src/loss.c", "src/plan/plan.c", "src/ops/product.c",
+    "src/arrays.c", "src/layer.c", "src/loss.c", "src/plan/plan.c", "src/ops/product.c",
 )
 
 # start, end: characters of the text that become `new`
