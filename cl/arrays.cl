@@ -15,19 +15,20 @@ typedef uint words;
 typedef OCLIN_JOIN(uint, OCLIN_VL) words;
 #endif
 
-/* Elements first to end - 1 of a row. A work-item behind the last chunk has a row that is not there. */
+/* Elements first to end - 1 of a row. */
 struct chunk {
     long row, first, end;
 };
 
-OCLIN_INLINE struct chunk chunk_of_item(long cols)
+/* That of this work-item; 0: it is one too many. (A struct as the result would become an instruction that
+ * Oclgrind 21.10 rejects.) */
+OCLIN_INLINE int find_chunk(long rows, long cols, struct chunk *c)
 {
     const long chunks = (cols + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N, item = get_global_id(0);
-    struct chunk c;
-    c.row = item / chunks;
-    c.first = item % chunks * OCLIN_ITEM_N;
-    c.end = min(c.first + OCLIN_ITEM_N, cols);
-    return c;
+    c->row = item / chunks;
+    c->first = item % chunks * OCLIN_ITEM_N;
+    c->end = min(c->first + OCLIN_ITEM_N, cols);
+    return c->row < rows;
 }
 
 OCLIN_INLINE words load_words(global const uint *p)
@@ -62,8 +63,8 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 add(global element *dst, long dst_offset, long dst_stride, global const element *src, long src_offset,
     long src_stride, long rows, long cols, float alpha)
 {
-    const struct chunk c = chunk_of_item(cols);
-    if (c.row >= rows) return;
+    struct chunk c;
+    if (!find_chunk(rows, cols, &c)) return;
     dst += dst_offset + c.row * dst_stride;
     src += src_offset + c.row * src_stride;
     for (long i = c.first; i < c.end; i += OCLIN_VL) {
@@ -77,8 +78,8 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 copy(global uint *restrict dst, long dst_offset, long dst_stride, global const uint *restrict src,
      long src_offset, long src_stride, long rows, long cols)
 {
-    const struct chunk c = chunk_of_item(cols);
-    if (c.row >= rows) return;
+    struct chunk c;
+    if (!find_chunk(rows, cols, &c)) return;
     copy_chunk(dst + dst_offset + c.row * dst_stride, src + src_offset + c.row * src_stride, c);
 }
 
@@ -89,8 +90,8 @@ gather_rows(global uint *restrict dst, long dst_offset, long dst_stride, global 
             long src_offset, long src_stride, global const int *restrict indices, long indices_offset,
             long indices_stride, long rows, long cols, int last, uint missing)
 {
-    const struct chunk c = chunk_of_item(cols);
-    if (c.row >= rows) return;
+    struct chunk c;
+    if (!find_chunk(rows, cols, &c)) return;
     dst += dst_offset + c.row * dst_stride;
     const int index = indices[indices_offset + c.row * indices_stride];
     if (index >= 0 && index <= last)

@@ -400,6 +400,31 @@ static void test_gather_from_nothing(void **state)
     drop(&dst);
 }
 
+/* Dense tensors, whose buffers end with the last element: under Oclgrind, who reads whole vectors there is
+ * found. */
+static void test_tight_end(void **state)
+{
+    enum { ROWS = 3, MOST = 17 };
+    static const int64_t cols[] = {1, 3, 4, 5, MOST};
+    oclin_context *ctx = context(*(int *)*state);
+    const int32_t numbers[ROWS] = {2, 0, 2};
+    float ones[ROWS * MOST], got[ROWS * MOST];
+    for (int i = 0; i < ROWS * MOST; i++) ones[i] = 1.0f;
+    oclin_tensor *indices = make_tensor(ctx, OCLIN_I32, ROWS, 1, numbers);
+    for (size_t i = 0; i < COUNT_OF(cols); i++) {
+        oclin_tensor *dst = make_tensor(ctx, OCLIN_F32, ROWS, cols[i], NULL),
+                     *src = make_tensor(ctx, OCLIN_F32, ROWS, cols[i], ones);
+        assert_ok(ctx, oclin_tensor_copy(dst, src));
+        assert_ok(ctx, oclin_tensor_add(dst, src, 2.0f));
+        assert_ok(ctx, oclin_tensor_gather_rows(src, dst, indices));
+        assert_ok(ctx, oclin_tensor_read(src, got));
+        for (int64_t j = 0; j < ROWS * cols[i]; j++) assert_true(got[j] == 3.0f);
+        oclin_tensor_destroy(dst);
+        oclin_tensor_destroy(src);
+    }
+    oclin_tensor_destroy(indices);
+}
+
 /* ---------------------------------------------------------------------------------------- shared elements */
 
 /* One tensor as both, and two that are the same matrix: dst *= 1 + alpha; a copy does not even count as a
@@ -965,6 +990,7 @@ int main(int argc, char **argv)
     } on_plans[] = {{"add, odd numbers", test_add_edges},
                     {"fragile bits", test_fragile_bits},
                     {"gather from nothing", test_gather_from_nothing},
+                    {"small/tight end", test_tight_end},
                     {"the same matrix", test_same},
                     {"the same matrix, part of a buffer", test_same_through_part},
                     {"cleared gradients", test_cleared},

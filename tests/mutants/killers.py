@@ -58,7 +58,7 @@ KILLERS = {
     "cl/one_pass_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
     "cl/loss.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/fill.cl": ["tensor", "layer", "edges"] + OCLGRIND["elements"],
-    "cl/arrays.cl": ["arrays", "large */arrays/*"] + ["oclgrind-data arrays %s/small/*" % plan for plan in ("plain", "simd-4", "simt-16")],
+    "cl/arrays.cl": ["arrays", "large */arrays/*"] + ["oclgrind arrays %s/small/*" % plan for plan in ("plain", "simd-4", "simt-16")],
     "src/arrays.c": ["arrays", "faults add*", "faults copy*", "faults gather*", "asan arrays"],
     "cl/update.cl": ["layer_gradients", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],
     "src/layer.c": LAYER,
