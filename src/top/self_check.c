@@ -167,7 +167,7 @@ static oclin_status bench_run(const struct bench *b)
 
 static oclin_status check_shape(oclin_context *ctx, const struct oclin_shape *s, oclin_activation activation)
 {
-    struct bench b = {NULL};
+    struct bench b = {.layer = NULL};
     oclin_status status = bench_make(&b, ctx, s, activation);
     if (status == OCLIN_OK) status = bench_run(&b);
     bench_free(&b);
