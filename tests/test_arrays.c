@@ -2,13 +2,12 @@
  * Tensors that are added, copied and gathered row by row: every bit on every family of kernels, odd numbers
  * and indices, who may share elements with whom, gradients that are cleared, and what is refused.
  */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "files.h"
 #include "support.h"
 
 #include "oclin_internal.h"
@@ -1000,11 +999,11 @@ static void test_mistake(void **state)
 {
     enum { ROWS = 4, COLS = 13 };
     const struct mistake *m = *state;
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[100];
+    char folder[PATH_BYTES];
     float a[2 * ROWS * COLS];
     const int32_t numbers[ROWS] = {0, 2, 1, ROWS};
     struct rng rng = {42};
-    assert_non_null(mkdtemp(folder));
+    make_temporary_folder(folder);
     write_changed(folder, "arrays.cl", built_in("arrays.cl"), m->from, m->to);
     oclin_context *ctx = verifying(m->plan, folder);
     fill_positive(&rng, a, 2 * ROWS * COLS);
@@ -1019,9 +1018,7 @@ static void test_mistake(void **state)
     for (int i = 0; i < OPERANDS; i++) oclin_tensor_destroy(t[i]);
     oclin_tensor_destroy(memory);
     oclin_context_destroy(ctx);
-    snprintf(path, sizeof path, "%s/arrays.cl", folder);
-    remove(path);
-    rmdir(folder);
+    remove_all(folder);
 }
 
 /* ----------------------------------------------------------------------------------------------- the list */
