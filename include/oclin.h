@@ -456,6 +456,69 @@ OCLIN_API oclin_status oclin_tensor_fill(oclin_tensor *tensor, double value);
  * now counts as written, also with 0 rows. OCLIN_E_ARG; OCLIN_E_STATE. */
 OCLIN_API oclin_status oclin_tensor_touch(oclin_tensor *tensor);
 
+/**
+ * dst += alpha * src, element by element: a residual branch, the sum of two gradients, an average of weights.
+ *
+ * dst    (rows, cols)  f32; updated
+ * src    (rows, cols)  f32; read only
+ * alpha  finite. 0 is no exception: 0 times an Inf or NaN of src is NaN.
+ * With 0 rows nothing happens.
+ *
+ * The product and the sum are rounded together where the device has a fast fma, and each alone where it does
+ * not: oclin_ref_add() gives the bound. dst and src may be the same matrix (one tensor, or two with the same
+ * elements at the same places), and dst *= 1 + alpha then. They must not share elements in any other way. A
+ * gradient that is cleared counts as zeros here, and afterwards as computed. The call returns when the work
+ * is enqueued.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context or dtype; alpha is not finite; dst is read-only; dst or
+ *                 src is write-only; they share elements and are not the same matrix
+ * OCLIN_E_SHAPE   src is not (rows, cols)
+ * OCLIN_E_STATE   dst or src is unspecified after a failure or, in a strict context, was never written
+ * OCLIN_E_BUILD
+ * OCLIN_E_MEMORY
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY  only when verifying
+ */
+OCLIN_API oclin_status oclin_tensor_add(oclin_tensor *dst, oclin_tensor *src, float alpha);
+
+/**
+ * dst = src, on the device. Every bit is kept, also those of a NaN.
+ *
+ * dst  (rows, cols)  f32 or i32; overwritten: what it held is never read
+ * src  (rows, cols)  of dst's dtype; read only
+ * Each may have strides and offsets of its own. With 0 rows nothing happens.
+ *
+ * Where dst and src are the same matrix, as at oclin_tensor_add(), nothing happens after the checks. They
+ * must not share elements in any other way. The call returns when the work is enqueued.
+ *
+ * Errors are those of oclin_tensor_add(), but that dst may be write-only, unspecified, and never written.
+ */
+OCLIN_API oclin_status oclin_tensor_copy(oclin_tensor *dst, oclin_tensor *src);
+
+/**
+ * dst[i, :] = src[indices[i], :], on the device: a shuffled batch of a data set, or the rows of an embedding.
+ * Every bit is kept. An index may occur many times.
+ *
+ * dst      (rows, cols)      f32 or i32; overwritten: what it held is never read
+ * src      (any rows, cols)  of dst's dtype; read only; it may have 0 rows
+ * indices  (rows, 1)         i32; read only. An index outside [0, rows of src) is never used to read: each
+ *                            element of its row of dst becomes NaN (0x7fc00000), with i32 INT32_MIN. That is
+ *                            no error of the call, which does not look at the indices.
+ * With 0 rows of dst nothing happens. dst must not share elements with src or indices. The call returns when
+ * the work is enqueued.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context or dtype; dst is read-only; src or indices is
+ *                 write-only; dst shares elements with one of them
+ * OCLIN_E_SHAPE   src has other columns than dst, or indices is not (rows, 1)
+ * OCLIN_E_STATE   src or indices is unspecified after a failure or, in a strict context, was not written as a
+ *                 whole
+ * OCLIN_E_BUILD
+ * OCLIN_E_MEMORY
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY  only when verifying
+ */
+OCLIN_API oclin_status oclin_tensor_gather_rows(oclin_tensor *dst, oclin_tensor *src, oclin_tensor *indices);
+
 /* These describe a tensor; for a NULL tensor they return 0 or NULL. The cl_mem is borrowed. Zeros that
  * zero_grad has only marked are written to it before it is handed out; for later calls see
  * oclin_layer_zero_grad(). */
@@ -1058,6 +1121,17 @@ OCLIN_API void oclin_ref_accumulate(const struct oclin_ref_case *c, int64_t n, c
  * may be NULL. The case is as above. */
 OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const float *w, const double *dw,
                               const double *dw_bound, float lr, double *w_new, double *bound);
+
+/* oclin_tensor_add(): sum[i] = dst[i] + alpha src[i], for n elements. bound may be NULL. Of the case only
+ * `no_denormals` and `truncates` matter; NULL stands for 0. */
+OCLIN_API void oclin_ref_add(const struct oclin_ref_case *c, int64_t n, const float *dst, const float *src,
+                             float alpha, double *sum, double *bound);
+
+/* oclin_tensor_gather_rows(), of elements with that dtype: dst is (rows, cols), src (src_rows, cols) and
+ * indices (rows). There is no bound, because a device must give the same bits. So it must at
+ * oclin_tensor_copy(), whose reference is memcpy(). */
+OCLIN_API void oclin_ref_gather_rows(oclin_dtype dtype, int64_t rows, int64_t cols, int64_t src_rows,
+                                     const void *src, const int32_t *indices, void *dst);
 
 /* The losses, as documented at oclin_loss_mse() and oclin_loss_cross_entropy(), for y of c->batch rows and
  * c->out columns. loss_bound (1), dy (rows, cols), bound (rows, cols, of dy) and correct (1) may each be

@@ -69,5 +69,8 @@ for group in 1 64; do
         lint "$(tile $group 1 1 1 1 1 1 0)" loss_common.cl loss_$loss.cl loss_elements.cl
     done
     lint "$(tile $group 1 1 1 1 1 1 0)" loss_common.cl loss_cross_entropy.cl loss_soft_cross_entropy.cl loss_total.cl loss_sum.cl softmax.cl argmax.cl
+    lint "$(tile $group 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=0" common.cl element_f32.cl arrays.cl
+    lint "$(tile $group 4 1 1 1 1 4 1) -DOCLIN_ACTIVATION=0" common.cl element_f32.cl arrays.cl
+    lint "$(tile $group 16 1 1 1 1 4096 0) -DOCLIN_ACTIVATION=0" common.cl element_f32.cl arrays.cl
 done
 echo "$count kernels checked"

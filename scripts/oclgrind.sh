@@ -58,6 +58,9 @@ check products simt-16 'simt-16/edge/?x1*x9*'
 check_without_uninitialized products simd-packed 'simd-packed/small/*'
 check loss 'cross_entropy/*'
 check loss 'mse/*'
+for plan in plain simd-4 simt-16; do
+    check arrays "$plan/small/*"
+done
 # one at a time: a buffer that takes the place of a larger one that was freed has no end that Oclgrind 21.10 sees
 for plan in plain simd simd-whole simd-packed simd-narrow simt-16; do
     check_without_uninitialized edges "tight_end/$plan"

@@ -283,7 +283,7 @@ static struct {
     {.call = "clCreateBuffer", .scenario = "choice", .why = NO_SCRATCH},
     {.call = "clEnqueueMigrateMemObjects", .scenario = "choice", .why = NO_SCRATCH},
 
-    {.call = "clCreateProgram", .scenario = "self-check", .why = NOT_CHECKED},
+    {.call = "clCreateProgram", .scenario = "self-check", .why = NOT_CHECKED, .by_chance = 1},
     {.call = "clBuildProgram", .scenario = "self-check", .why = NOT_CHECKED, .by_chance = 1},
     {.call = "clCreateKernel", .scenario = "self-check", .why = NOT_CHECKED, .by_chance = 1},
 

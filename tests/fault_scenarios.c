@@ -247,6 +247,22 @@ static oclin_status do_fill_rect(struct bench *b)
     return oclin_tensor_fill(b->view, 3.0);
 }
 
+static oclin_status do_add(struct bench *b)
+{
+    return oclin_tensor_add(b->own[DX], b->own[X], 2.0f);
+}
+
+static oclin_status do_copy(struct bench *b)
+{
+    return oclin_tensor_copy(b->own[DX], b->own[X]);
+}
+
+/* Labels are 0 and 1: the first two rows of x. */
+static oclin_status do_gather_rows(struct bench *b)
+{
+    return oclin_tensor_gather_rows(b->own[DX], b->own[X], b->own[LABELS]);
+}
+
 static oclin_status do_cl_mem(struct bench *b)
 {
     return said(oclin_tensor_cl_mem(b->layer->dw));
@@ -528,6 +544,18 @@ const struct scenario scenarios[] = {
      .overwrites = BIT(X)},
     {"fill, strided", "x is old, new or refused, between the columns, too", .covers = "oclin_tensor_fill ",
      .call = do_fill_rect, .overwrites = BIT(X)},
+    {"add", "dx is old, updated once or refused", .covers = "oclin_tensor_add ", .call = do_add,
+     .updates = BIT(DX)},
+    {"add, checked", "dx is old, updated once or refused", .covers = "oclin_tensor_add ", .call = do_add,
+     .updates = BIT(DX), .how = VERIFY},
+    {"copy", "dx is old, new or refused", .covers = "oclin_tensor_copy ", .call = do_copy,
+     .overwrites = BIT(DX)},
+    {"copy, checked", "dx is old, new or refused", .covers = "oclin_tensor_copy ", .call = do_copy,
+     .overwrites = BIT(DX), .how = VERIFY},
+    {"gather rows", "dx is old, new or refused", .covers = "oclin_tensor_gather_rows ",
+     .call = do_gather_rows, .overwrites = BIT(DX)},
+    {"gather rows, checked", "dx is old, new or refused", .covers = "oclin_tensor_gather_rows ",
+     .call = do_gather_rows, .overwrites = BIT(DX), .how = VERIFY},
     {"cl_mem of zeros", "no buffer, and the gradient stays zero", .covers = "oclin_tensor_cl_mem ",
      .call = do_cl_mem, .prepare = need_gradients},
 

@@ -22,7 +22,7 @@ static const char quiet[] =
     "oclin_ref_step oclin_ref_mse oclin_ref_cross_entropy "
     "oclin_ref_l1 oclin_ref_huber oclin_ref_bce oclin_ref_weighted_cross_entropy "
     "oclin_ref_soft_cross_entropy "
-    "oclin_ref_softmax oclin_ref_argmax ";
+    "oclin_ref_softmax oclin_ref_argmax oclin_ref_add oclin_ref_gather_rows ";
 
 static void call_references(void)
 {
@@ -31,6 +31,7 @@ static void call_references(void)
     const int32_t label[1] = {0};
     double got[1], bound[1], loss, loss_bound;
     int64_t correct;
+    int32_t row;
     oclin_ref_forward(&c, one, one, one, got, bound, got, bound);
     oclin_ref_grad_z(&c, one, one, got, bound);
     oclin_ref_grad_w(&c, one, one, one, got, bound);
@@ -38,6 +39,8 @@ static void call_references(void)
     oclin_ref_grad_x(&c, one, one, one, got, bound);
     oclin_ref_accumulate(NULL, 1, one, got, bound, got, bound);
     oclin_ref_step(NULL, 1, one, got, bound, 0.5f, got, bound);
+    oclin_ref_add(NULL, 1, one, one, 0.5f, got, bound);
+    oclin_ref_gather_rows(OCLIN_I32, 1, 1, 1, label, label, &row);
     oclin_ref_mse(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got,
                             bound, &correct);

@@ -336,6 +336,34 @@ static void test_verified(void **state)
     free_arena(&a);
 }
 
+/* dst, src and indices each behind 2^32, or with the second row there. */
+static void test_arrays(void **state)
+{
+    const struct row *r = *state;
+    struct arena a = make_arena(r);
+    float *y = numbers(ROWS, COLS, 3), *t = numbers(ROWS, COLS, 2);
+    const int32_t turned[ROWS] = {1, 0};
+    struct piece dst = place(&a, OCLIN_F32, ROWS, COLS, y), src = place(&a, OCLIN_F32, ROWS, COLS, t),
+                 copy = place(&a, OCLIN_F32, ROWS, COLS, NULL), rows = place(&a, OCLIN_F32, ROWS, COLS, NULL),
+                 indices = place(&a, OCLIN_I32, ROWS, 1, turned);
+    for (int i = 0; i < ROWS * COLS; i++) {
+        dst.host[i] += 2.0f * t[i];
+        copy.host[i] = t[i];
+        rows.host[i] = t[turned[i / COLS] * COLS + i % COLS];
+    }
+    assert_ok(a.ctx, oclin_tensor_add(dst.t, src.t, 2.0f));
+    assert_ok(a.ctx, oclin_tensor_copy(copy.t, src.t));
+    assert_ok(a.ctx, oclin_tensor_gather_rows(rows.t, src.t, indices.t));
+    check_piece(&a, "added to", &dst);
+    check_piece(&a, "copied", &copy);
+    check_piece(&a, "gathered", &rows);
+    check_piece(&a, "src", &src);
+    drop((struct piece[]){dst, src, copy, rows, indices}, 5);
+    free(y);
+    free(t);
+    free_arena(&a);
+}
+
 /* Write, fill, a view of a view, and asynchronous copies. */
 static void test_tensors(void **state)
 {
@@ -819,6 +847,7 @@ int main(int argc, char **argv)
             if (apart) add_test(&list, test_plans, &rows[count], "%s/plans", elements[i]);
             rows[count] = (struct row){elements[i], ROWS, ROWS, COLS, 0, apart};
             add_test(&list, test_losses, &rows[count], "%s/losses/%s", elements[i], where[apart]);
+            add_test(&list, test_arrays, &rows[count], "%s/arrays/%s", elements[i], where[apart]);
             add_test(&list, test_verified, &rows[count], "%s/verified/%s", elements[i], where[apart]);
             add_test(&list, test_tensors, &rows[count++], "%s/tensors/%s", elements[i], where[apart]);
         }

@@ -121,6 +121,12 @@ static const struct mistake mistakes[] = {
     {"a register block that loses a row", "simt", "product_simt.cl",
      "sum[i + 3][j] = MULTIPLY_ADD((float4)(ak.w), bk[j], sum[i + 3][j])",
      "sum[i + 3][j] = MULTIPLY_ADD((float4)(ak.z), bk[j], sum[i + 3][j])", "forward: y["},
+    {"a sum with another sign", "plain", "arrays.cl", "(real)(alpha)", "(real)(-alpha)", "add: dst["},
+    {"a copy of the first row", "simt", "arrays.cl", "src + src_offset + c.row * src_stride, c)",
+     "src + src_offset, c)", "copy: dst["},
+    {"the first row for every index", "plain", "arrays.cl", "index * src_stride", "0 * src_stride",
+     "gather_rows: dst["},
+    {"an index that is not looked at", "plain", "arrays.cl", "index <= last", "true", "gather_rows: dst["},
 };
 
 /* Device facts under which a test runs, whatever the machine says; 0: the machine's own. */

@@ -12,6 +12,7 @@
 #include "ops/activation.h"
 #include "ops/bounds.h"
 #include "ops/loss_kind.h"
+#include "tensor/element.h"
 
 /* A caller's case of any age: what it does not have takes its default; an activation that is not known is
  * none. */
@@ -225,6 +226,48 @@ void oclin_ref_step(const struct oclin_ref_case *from, int64_t n, const float *w
         const double e = dw_bound ? dw_bound[i] : 0;
         w_new[i] = w[i] - (double)lr * dw[i];
         if (bound) bound[i] = step_bound(unit_of(&c), w[i], dw[i], e, lr);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------- arrays */
+
+/* Where there is no fma, the product is rounded alone. A device without denormals may flush each operand, the
+ * product and the sum. */
+static double add_bound(const struct oclin_ref_case *c, float dst, float src, float alpha)
+{
+    const double u = unit_of(c), product = (double)alpha * src, sum = dst + product;
+    const double flush = c->no_denormals ? FLUSH : 0, flushed = fabs(alpha) < flush ? fabs(product) : 0;
+    if (unknown_beside_inf(dst, product, 0)) return NAN;
+    if (isinf(src) && alpha != 0 && fabs(alpha) < flush) return NAN; /* Inf, or flushed: 0 Inf */
+    const double rounding =
+        SECOND_ORDER * u * (fabs(product) + fabs(sum)) + TINY + (3 + fabs(alpha)) * flush + flushed;
+    if (isfinite(product) && fabs(product) + rounding >= OVERFLOWS && fabs(sum) < OVERFLOWS) return INFINITY;
+    return unless_overflow(sum, rounding);
+}
+
+void oclin_ref_add(const struct oclin_ref_case *from, int64_t n, const float *dst, const float *src,
+                   float alpha, double *sum, double *bound)
+{
+    const struct oclin_ref_case c = read_case(from);
+    for (int64_t i = 0; i < n; i++) {
+        sum[i] = dst[i] + (double)alpha * src[i];
+        if (bound) bound[i] = add_bound(&c, dst[i], src[i], alpha);
+    }
+}
+
+/* Bytes, so that a NaN keeps its bits. */
+void oclin_ref_gather_rows(oclin_dtype dtype, int64_t rows, int64_t cols, int64_t src_rows, const void *src,
+                           const int32_t *indices, void *dst)
+{
+    const struct oclin_element *element = oclin_element_of(dtype);
+    if (!element) return;
+    const int64_t bytes = element->bytes, row = cols * bytes;
+    for (int64_t r = 0; r < rows; r++) {
+        unsigned char *to = (unsigned char *)dst + r * row;
+        if (indices[r] >= 0 && indices[r] < src_rows)
+            memcpy(to, (const unsigned char *)src + indices[r] * row, (size_t)row);
+        else
+            for (int64_t i = 0; i < row; i += bytes) memcpy(to + i, &element->missing, (size_t)bytes);
     }
 }
 

@@ -450,3 +450,66 @@ oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices)
                               (long long)r, got[r], want[r]);
     return OCLIN_OK;
 }
+
+/* --------------------------------------------------------------------------------------------- arrays */
+
+static int64_t elements_of(const oclin_tensor *t)
+{
+    return t ? t->rows * t->cols : 0;
+}
+
+oclin_status oclin_verify_add_before(struct oclin_add_check *check)
+{
+    OCLIN_TRY(make_room(oclin_tensor_context(check->dst), elements_of(check->dst)));
+    OCLIN_TRY(copy_of(check->dst, &check->dst_before));
+    return copy_of(check->src, &check->src_before);
+}
+
+oclin_status oclin_verify_add(const struct oclin_add_check *check)
+{
+    oclin_context *ctx = oclin_tensor_context(check->dst);
+    const struct oclin_ref_case c = case_on(ctx, 0, 0, 0);
+    struct expectation e;
+    OCLIN_TRY(expect(ctx, &e, "add", "dst", elements_of(check->dst)));
+    oclin_ref_add(&c, e.n, check->dst_before, check->src_before, check->alpha, e.want, e.bound);
+    return compare(check->dst, &e);
+}
+
+/* src is copied when the rows have moved: it has not changed. */
+oclin_status oclin_verify_moved_room(const struct oclin_moved_check *check)
+{
+    return make_room(oclin_tensor_context(check->dst),
+                     elements_of(check->dst) + elements_of(check->src) + elements_of(check->indices));
+}
+
+/* Bits are equal or wrong: there is no bound. */
+static oclin_status compare_bits(const struct oclin_moved_check *check, const uint32_t *want)
+{
+    oclin_tensor *dst = check->dst;
+    oclin_context *ctx = oclin_tensor_context(dst);
+    void *copy;
+    OCLIN_TRY(raw_copy_of(dst, &copy));
+    const uint32_t *got = copy;
+    for (int64_t i = 0; i < elements_of(dst); i++) {
+        if (got[i] == want[i]) continue;
+        ctx->verify_worst = INFINITY;
+        return oclin_fail(ctx, OCLIN_E_VERIFY,
+                          "%s: dst[%lld, %lld] has the bits 0x%08x, the reference says 0x%08x",
+                          check->operation, (long long)(i / dst->cols), (long long)(i % dst->cols),
+                          (unsigned)got[i], (unsigned)want[i]);
+    }
+    return OCLIN_OK;
+}
+
+oclin_status oclin_verify_moved(const struct oclin_moved_check *check)
+{
+    oclin_tensor *dst = check->dst, *src = check->src;
+    void *rows, *indices, *want;
+    OCLIN_TRY(raw_copy_of(src, &rows));
+    if (!check->indices) return compare_bits(check, rows);
+    OCLIN_TRY(raw_copy_of(check->indices, &indices));
+    want = take(oclin_tensor_context(dst), elements_of(dst), (size_t)oclin_element_bytes(dst->dtype));
+    if (!want) return no_memory(oclin_tensor_context(dst));
+    oclin_ref_gather_rows(dst->dtype, dst->rows, dst->cols, src->rows, rows, indices, want);
+    return compare_bits(check, want);
+}

@@ -75,4 +75,21 @@ oclin_status oclin_verify_rows_room(oclin_context *ctx, int64_t elements);
 oclin_status oclin_verify_softmax(oclin_tensor *y, oclin_tensor *p, int64_t additions);
 oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices);
 
+/* dst += alpha src, and what the two held before. */
+struct oclin_add_check {
+    oclin_tensor *dst, *src;
+    float alpha;
+    float *dst_before, *src_before;
+};
+oclin_status oclin_verify_add_before(struct oclin_add_check *check);
+oclin_status oclin_verify_add(const struct oclin_add_check *check);
+
+/* Rows of src that went to dst: those of the indices, or all of them (NULL). */
+struct oclin_moved_check {
+    const char *operation;
+    oclin_tensor *dst, *src, *indices;
+};
+oclin_status oclin_verify_moved_room(const struct oclin_moved_check *check);
+oclin_status oclin_verify_moved(const struct oclin_moved_check *check);
+
 #endif

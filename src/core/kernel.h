@@ -40,6 +40,9 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_ONE_PASS, /* (1), (2) and (3) in one pass over W */
     OCLIN_KERNEL_STEP,
     OCLIN_KERNEL_FILL,
+    OCLIN_KERNEL_ADD,
+    OCLIN_KERNEL_COPY,
+    OCLIN_KERNEL_GATHER_ROWS,
     OCLIN_KERNEL_LOSS, /* of one row each */
     OCLIN_KERNEL_LOSS_TOTAL,
     OCLIN_KERNEL_LOSS_SUM,

@@ -96,7 +96,8 @@ oclin_status oclin_elements_prepare(oclin_context *ctx, enum oclin_kernel_id id,
     }
     e->kernel = kernel;
     return kernel ? OCLIN_OK
-                  : oclin_fail(ctx, OCLIN_E_DEVICE, "the kernel of a step or fill does not fit this device");
+                  : oclin_fail(ctx, OCLIN_E_DEVICE,
+                               "a kernel that goes element by element does not fit this device");
 }
 
 oclin_status oclin_fill_enqueue(oclin_context *ctx, const struct oclin_operand *t, int64_t rows, int64_t cols,

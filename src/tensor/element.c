@@ -20,8 +20,8 @@ static int i32_bits(double value, uint32_t *bits)
 }
 
 static const struct oclin_element elements[] = {
-    [OCLIN_F32] = {"f32", "float", sizeof(float), f32_bits},
-    [OCLIN_I32] = {"i32", "32-bit integer", sizeof(int32_t), i32_bits},
+    [OCLIN_F32] = {"f32", "float", sizeof(float), 0x7fc00000, f32_bits},
+    [OCLIN_I32] = {"i32", "32-bit integer", sizeof(int32_t), 0x80000000, i32_bits},
 };
 
 const struct oclin_element *oclin_element_of(oclin_dtype dtype)

@@ -8,6 +8,7 @@ struct oclin_element {
     const char *name; /* in sentences */
     const char *kind; /* "is no ...", of a value that it cannot hold */
     int64_t bytes;    /* a power of two */
+    uint32_t missing; /* the bits that say that there is no value: NaN, or the lowest integer */
     /* The bits that hold value, which is rounded where that is usual; 0: it cannot be held. */
     int (*bits)(double value, uint32_t *bits);
 };

@@ -471,6 +471,13 @@ int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u)
     return oclin_rectangle_meets(&a, &b);
 }
 
+int oclin_tensor_same(const oclin_tensor *t, const oclin_tensor *u)
+{
+    return t->storage == u->storage && t->origin + t->offset == u->origin + u->offset &&
+           t->dtype == u->dtype && t->rows == u->rows && t->cols == u->cols &&
+           (t->rows <= 1 || t->stride == u->stride);
+}
+
 /* Whether every element of u is one of t. */
 static int covers(const oclin_tensor *t, const oclin_tensor *u)
 {

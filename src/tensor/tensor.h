@@ -42,6 +42,8 @@ size_t oclin_tensor_host_bytes(const oclin_tensor *t);
 oclin_status oclin_tensor_fill_inside(oclin_tensor *t, uint32_t bits);
 /* Whether two tensors share elements, exactly. */
 int oclin_tensor_overlap(const oclin_tensor *t, const oclin_tensor *u);
+/* Whether two are the same matrix: each element of one is the element of the other at its place. */
+int oclin_tensor_same(const oclin_tensor *t, const oclin_tensor *u);
 /* An operand's part of the argument checks; `name` is its letter in the sentences. */
 oclin_status oclin_tensor_check(oclin_context *ctx, const oclin_tensor *t, const char *name,
                                 oclin_dtype dtype, int64_t rows, int64_t cols);

@@ -13,6 +13,8 @@ struct oclin_use oclin_use_as_it_is(oclin_tensor *t, const char *name, int flags
 /* Whether the two must not share elements. */
 static int kept_apart(const struct oclin_use *a, const struct oclin_use *b)
 {
+    if ((a->flags & b->flags & OCLIN_SAME) && a->tensor && b->tensor)
+        if (oclin_tensor_same(a->tensor, b->tensor)) return 0;
     return ((a->flags | b->flags) & OCLIN_WRITES) || ((a->flags & b->flags) & OCLIN_APART);
 }
 

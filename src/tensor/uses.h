@@ -12,7 +12,8 @@ enum oclin_use_flags {
     OCLIN_READS = 1,
     OCLIN_WRITES = 2,                        /* overwritten; what it held is never read */
     OCLIN_ADDS = OCLIN_READS | OCLIN_WRITES, /* added to, or updated */
-    OCLIN_APART = 4                          /* not written now, but shares no elements with any other */
+    OCLIN_APART = 4,                         /* not written now, but shares no elements with any other */
+    OCLIN_SAME = 8                           /* of two: they may be the same matrix, element by element */
 };
 
 struct oclin_use {

@@ -69,6 +69,8 @@ KILLERS = {
     "cl/loss_cross_entropy.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_sum.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/fill.cl": ["tensor", "layer", "edges"] + OCLGRIND["elements"],
+    "cl/arrays.cl": ["arrays", "large */arrays/*"] + ["oclgrind arrays %s/small/*" % plan for plan in ("plain", "simd-4", "simt-16")],
+    "src/arrays.c": ["arrays", "faults add*", "faults copy*", "faults gather*", "asan arrays"],
     "cl/update.cl": ["layer_gradients", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],
     "src/layer.c": LAYER,
     "src/loss.c": ["loss", "golden simd", "fit", "failure", "edges", "lifetime", "asan loss"],
