@@ -873,14 +873,14 @@ struct oclin_loss_options {
     int accumulate;
     int reserved; /* 0 */
     float delta;  /* of oclin_loss_huber(): a finite number from FLT_MIN on; 1 */
-    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets, for the
-     * cross-entropies those of the classes; the other losses take none. */
+    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets,
+     * for the cross-entropies those of the classes; the other losses take none. */
     oclin_tensor *class_weights;
-    /* (batch, 1), f32; read only; NULL: 1 for each. A row's loss and its row of dY are multiplied by its weight;
-     * the divisor D of the mean stays as it is. */
+    /* (batch, 1), f32; read only; NULL: 1 for each. A row's loss and its row of dY are multiplied by its
+     * weight; the divisor D of the mean stays as it is. */
     oclin_tensor *row_weights;
-    /* (batch, 1), f32; overwritten; NULL: not wanted. Row r receives scale times the weight of the row times its
-     * row loss, as PyTorch's reduction 'none' with a sum over the row: nothing is divided by D. */
+    /* (batch, 1), f32; overwritten; NULL: not wanted. Row r receives scale times the weight of the row
+     * times its row loss, as PyTorch's reduction 'none' with a sum over the row: nothing is divided by D. */
     oclin_tensor *row_losses;
     float label_smoothing; /* of the cross-entropies: 0 to 1, the part that all classes share; 0 */
     /* Of oclin_loss_cross_entropy(): rows with this label have loss 0 and dY 0, and do not count in D nor in
@@ -944,8 +944,8 @@ OCLIN_API oclin_status oclin_loss_huber(oclin_tensor *y, oclin_tensor *t, oclin_
  * 1 / (1 + exp(-y)), and p the class_weights of the options (PyTorch's pos_weight), or 1:
  *     loss = -scale / D * sum (p t log s(y) + (1 - t) log s(-y)),
  *     dY = scale / D * ((1 - t) s(y) - p t s(-y)),   D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
- * t is a probability; other numbers are not refused. Large scores of either sign neither overflow nor lose what
- * is left of the loss. An infinite score gives NaN, or an infinite loss, by the formula.
+ * t is a probability; other numbers are not refused. Large scores of either sign neither overflow nor lose
+ * what is left of the loss. An infinite score gives NaN, or an infinite loss, by the formula.
  *
  * y     (batch, out)  f32, the logits; read only
  * Operands and errors are otherwise those of oclin_loss_mse().
@@ -983,8 +983,8 @@ OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *l
                                                 const struct oclin_loss_options *options);
 
 /**
- * Softmax cross-entropy with a probability for each class, and its gradient, as PyTorch's CrossEntropyLoss; w and eps
- * are class_weights and label_smoothing of the options:
+ * Softmax cross-entropy with a probability for each class, and its gradient, as PyTorch's
+ * CrossEntropyLoss; w and eps are class_weights and label_smoothing of the options:
  *     p = softmax(row of y),  q_j = w_j ((1 - eps) t_j + eps / out),  row loss = -sum of q_j log p_j,
  *     dY = scale / D * (p * sum of q - q),  loss = scale / D * sum of row losses,
  *     D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
@@ -1015,8 +1015,8 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 
 /**
  * P = softmax of each row of Y: p_j = exp(y_j - max) / sum of exp(y - max). Probabilities from scores, for
- * inference; the cross-entropies take scores. A score of -Inf has p = 0. In a row with a score of Inf or NaN, or with
- * -Inf alone, p is NaN.
+ * inference; the cross-entropies take scores. A score of -Inf has p = 0. In a row with a score of Inf or
+ * NaN, or with -Inf alone, p is NaN.
  *
  * y  (batch, out)  f32; read only
  * p  (batch, out)  f32; overwritten; must not share elements with y
@@ -1031,8 +1031,8 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 OCLIN_API oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p);
 
 /**
- * Writes the column of each row's largest element, as PyTorch's argmax: the first of equals, and NaN counts as
- * larger than any number, so that the first NaN is found.
+ * Writes the column of each row's largest element, as PyTorch's argmax: the first of equals, and NaN
+ * counts as larger than any number, so that the first NaN is found.
  *
  * t        (rows, cols)  f32; read only
  * indices  (rows, 1)     i32; overwritten; must not share elements with t

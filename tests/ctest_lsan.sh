@@ -20,7 +20,11 @@ tests() {
 must() { # STATUS of the script on these
     local status=0
     "$script" "$work/build" >"$work/out" 2>&1 || status=$?
-    [ $((status != 0)) = "$1" ] || { cat "$work/out"; echo "exit status $status, $1 was expected" >&2; exit 1; }
+    [ $((status != 0)) = "$1" ] || {
+        cat "$work/out"
+        echo "exit status $status, $1 was expected" >&2
+        exit 1
+    }
 }
 
 gave_up='==7==LeakSanitizer has encountered a fatal error.'

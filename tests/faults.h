@@ -29,8 +29,10 @@ enum {
 /* What a call does that is to fail. */
 enum fault_how {
     FAULT_BEFORE, /* nothing but say so */
-    FAULT_AFTER, /* all that it should, and then say so: the failure of a command that has run, or arrived late. A call
-                     that makes an object does nothing; clCreateProgramWithBinary() makes one whose status is the failure */
+    /* It does all that it should, and then says that it failed: a command that has run, or a failure that
+     * arrives late. A call that makes an object does nothing; clCreateProgramWithBinary() makes one whose status
+     * is the failure. */
+    FAULT_AFTER,
     FAULT_LIE /* of FAULT_INFO: zeros, and CL_SUCCESS */
 };
 

@@ -8,13 +8,20 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/no-drivers"
 unset OCLIN_PLAN OCLIN_CL_DIR OCLIN_VERIFY
 
+# wrong SENTENCE: after what the program has printed
+wrong() {
+    cat "$work/out"
+    echo "programs.sh: $*" >&2
+    exit 1
+}
+
 # ends STATUS SENTENCE PROGRAM...: with this exit status, and says that (a basic regular expression)
 ends() {
     status=$1 sentence=$2 got=0
     shift 2
     "$@" >"$work/out" 2>&1 || got=$?
-    [ "$got" = "$status" ] || { cat "$work/out"; echo "programs.sh: $* ends with $got, not $status" >&2; exit 1; }
-    grep -q "$sentence" "$work/out" || { cat "$work/out"; echo "programs.sh: $*: no '$sentence'" >&2; exit 1; }
+    [ "$got" = "$status" ] || wrong "$* ends with $got, not $status"
+    grep -q "$sentence" "$work/out" || wrong "$*: no '$sentence'"
     echo "$(basename "$1"): $(grep "$sentence" "$work/out" | head -n 1)"
 }
 
@@ -24,7 +31,8 @@ for program in "tools/oclin_tune --in 4 --out 4 --batch 4" "examples/linear_regr
     # shellcheck disable=SC2086
     (
         # interop has OpenCL handles of its own, and takes the best device
-        [ "$program" = examples/interop ] || OCLIN_DEVICE=nonsense ends 1 "'nonsense'.*; usable: \[0\]" "$build"/$program
+        [ "$program" = examples/interop ] ||
+            OCLIN_DEVICE=nonsense ends 1 "'nonsense'.*; usable: \[0\]" "$build"/$program
         OCL_ICD_VENDORS=$work/no-drivers ends 1 "no OpenCL platform: .*no driver" "$build"/$program
     )
 done

@@ -84,8 +84,7 @@ static void while_another_trains(void)
     pthread_t thread;
     if (pthread_create(&thread, NULL, train_on, NULL)) _exit(9);
     usleep(20000);
-    _exit(
-        AS_IT_SHOULD); /* exit() would take the runtime away below the other thread: no library can allow that */
+    _exit(AS_IT_SHOULD); /* exit() would take the runtime away below the other thread */
 }
 
 static void destroy_at_exit(void)

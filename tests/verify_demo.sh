@@ -1,7 +1,7 @@
 #!/bin/sh
-# verify_demo.sh FOLDER [--train]: OCLIN_VERIFY=1 on the example programs in FOLDER as they are. With the tree's
-# kernels they run through; with a mistake in one (OCLIN_CL_DIR) they stop at the first operation that is wrong, and
-# say which it was. --train: the demo also trains, on 1280 images.
+# verify_demo.sh FOLDER [--train]: OCLIN_VERIFY=1 on the example programs in FOLDER as they are. With the
+# tree's kernels they run through; with a mistake in one (OCLIN_CL_DIR) they stop at the first operation that is
+# wrong, and say which it was. --train: the demo also trains, on 1280 images.
 set -eu
 examples=$1
 train=${2-}
@@ -17,7 +17,10 @@ fail() {
 
 # right PROGRAM...: exit 0 with every operation compared
 right() {
-    OCLIN_VERIFY=1 timeout 300 "$@" >"$work/out" 2>&1 || { cat "$work/out"; fail "$1 stops with the right kernels"; }
+    OCLIN_VERIFY=1 timeout 300 "$@" >"$work/out" 2>&1 || {
+        cat "$work/out"
+        fail "$1 stops with the right kernels"
+    }
     echo "right kernels: $(basename "$1") runs through"
 }
 
@@ -42,14 +45,16 @@ linear=$examples/linear_regression
 right "$linear"
 broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" "$linear"
 broken loss_mse.cl 's/y - t/1.00001f * y - t/' "$(says 'mse: ')" "$linear"
-broken gradient.cl 's/store_lanes(to, g, lanes)/store_lanes(to, 1.0001f * g, lanes)/' "$(says 'backward: dw')" "$linear"
+broken gradient.cl 's/store_lanes(to, g, lanes)/store_lanes(to, 1.0001f * g, lanes)/' \
+    "$(says 'backward: dw')" "$linear"
 broken rule_sgd.cl 's/(real)(-u.lr)/(real)(-1.001f * u.lr)/' "$(says 'step: w')" "$linear"
 
 demo=$examples/fashion_mnist
 if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
     small="$demo --epochs 1 --samples 128 --out $work"
     broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" $small
-    broken activation_relu.cl 's/select(dy, (real)(0.0f), islessequal(s/select(dy, dy * 0.01f, islessequal(s/' \
+    broken activation_relu.cl \
+        's/select(dy, (real)(0.0f), islessequal(s/select(dy, dy * 0.01f, islessequal(s/' \
         "$(says 'backward_step: w')" $small
     broken loss_cross_entropy.cl 's/p \* all - q/p * all - 0.999f * q/' "$(says 'cross_entropy: dy')" $small
     [ -z "$train" ] || right $demo --epochs 1 --samples 1280 --out "$work"

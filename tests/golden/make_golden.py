@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional as F
 
 SHAPES = [(1, 1, 1), (3, 5, 4), (7, 11, 6)]  # batch, in, out
-ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu"]
+ACTIVATIONS = ["none", "relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus",
+               "elu"]
 KEEPS_Z = ["gelu", "silu", "gelu_tanh", "elu"]
 LR = torch.tensor(0.01, dtype=torch.float32).double().item()
 ALPHA = LR  # of leaky ReLU, the same number
