@@ -30,8 +30,8 @@ enum {
 enum fault_how {
     FAULT_BEFORE, /* nothing but say so */
     /* It does all that it should, and then says that it failed: a command that has run, or a failure that
-     * arrives late. A call that makes an object does nothing; clCreateProgramWithBinary() makes one whose status
-     * is the failure. */
+     * arrives late. A call that makes an object does nothing; clCreateProgramWithBinary() makes one whose
+     * status is the failure. */
     FAULT_AFTER,
     FAULT_LIE /* of FAULT_INFO: zeros, and CL_SUCCESS */
 };

@@ -1,7 +1,7 @@
 #!/bin/sh
 # verify_demo.sh FOLDER [--train]: OCLIN_VERIFY=1 on the example programs in FOLDER as they are. With the
-# tree's kernels they run through; with a mistake in one (OCLIN_CL_DIR) they stop at the first operation that is
-# wrong, and say which it was. --train: the demo also trains, on 1280 images.
+# tree's kernels they run through; with a mistake in one (OCLIN_CL_DIR) they stop at the first operation that
+# is wrong, and say which it was. --train: the demo also trains, on 1280 images.
 set -eu
 examples=$1
 train=${2-}
