@@ -2,8 +2,9 @@
  * gelu_tanh:  y = z sigmoid(v),  v = sqrt(8 / pi) (z + 0.044715 z^3),  which is 0.5 z (1 + tanh(v / 2))
  *             dz = p (1 + z v' (1 - p)) dy,  p = sigmoid(v),  v' = sqrt(8 / pi) (1 + 0.134145 z^2);  s = z
  *
- * As a sigmoid it keeps its digits on the left, where 1 + tanh cancels. Left of -30 both results are 0, right of
- * 30 they are z and dy. (D. Hendrycks and K. Gimpel, Gaussian Error Linear Units, arXiv:1606.08415)
+ * As a sigmoid it keeps its digits on the left, where 1 + tanh cancels. Left of -30 both results are 0,
+ * right of 30 they are z and dy. (D. Hendrycks and K. Gimpel, Gaussian Error Linear Units,
+ * arXiv:1606.08415)
  */
 #define GRAD_Z_NEEDS_S 1
 

@@ -1,8 +1,8 @@
 /*
  * softplus:  y = log(1 + exp(z)),  dz = (1 - exp(-y)) dy;  s = y
  *
- * As max(z, 0) + log1p(exp(-|z|)) nothing overflows and no digits are lost; NaN stays NaN. PyTorch's threshold of 20,
- * beyond which y = z, changes no float.
+ * As max(z, 0) + log1p(exp(-|z|)) nothing overflows and no digits are lost; NaN stays NaN. PyTorch's
+ * threshold of 20, beyond which y = z, changes no float.
  */
 #define GRAD_Z_NEEDS_S 1
 

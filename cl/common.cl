@@ -50,8 +50,8 @@ struct any_real {
 #else
 #define PREFETCH(p)
 #endif
-/* For a line that will be written, on all compilers that have a queue (below). */
-#if OCLIN_QUEUE
+/* For a line that will be written; on the compilers that tickets are for (epilogue.cl). */
+#if OCLIN_TICKETS
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch((const void *)(uintptr_t)(p), 1, 2)
 #else
 #define PREFETCH_TO_WRITE(p)

@@ -2,11 +2,11 @@
  * The arguments of every product kernel: C = A B and what its epilogue needs. Offsets, strides and sizes in
  * elements.
  *
- *            A (m x k)      S (as A's source)   B (k x n)   C (m x n)     bias     db         Z
- *   forward  X              -                   W^T         Y             b        -          Z (OCLIN_FLAG_KEEP_Z)
- *   grad_x   dZ of dY       y or z              W           dX            -        -          -
- *   grad_w   dZ^T of dY     y or z              X           dW or W       -        db or b    -
- *   grads    dZ of dY       y or z              W           dX            -        db or b    -
+ *            A (m x k)     S             B (k x n)  C (m x n)  bias  db       Z
+ *   forward  X             -             W^T        Y          b     -        z or act(z), where it is kept
+ *   grad_x   dZ of dY      y or z        W          dX         -     -        -
+ *   grad_w   dZ^T of dY    y or z        X          dW or W    -     db or b  -
+ *   one pass dZ of dY      y or z        W          dX         -     db or b  -
  *
  * A long k is computed in slices, one launch after the other (additions.c says how many). Z then holds the
  * sums of the slices so far: m x n, and for db a column more, number n. It may be C itself where C is
@@ -53,22 +53,18 @@ struct epilogue {
             flags                                                                                        \
     }
 
+/* e with its pointers moved on. An expression, since a function whose result is a struct makes a promise of
+ * its own (OCLIN_NO_PROMISE). */
+#define MOVED(e, c_by, db_by, z_by, bias_by)                                                                 \
+    ((struct epilogue){(e).c + (c_by), (e).db + (db_by), (e).z + (z_by), (e).bias + (bias_by), (e).c_stride, \
+                       (e).z_stride, (e).scale, (e).update, (e).flags})
+
 /* For the result in this row and column. */
-OCLIN_INLINE struct epilogue at(struct epilogue e, long row, long column)
-{
-    e.c += row * e.c_stride + column;
-    e.z += row * e.z_stride + column;
-    e.bias += column;
-    return e;
-}
+#define at(e, row, column) \
+    MOVED(e, (row) * (e).c_stride + (column), 0, (row) * (e).z_stride + (column), column)
 
 /* For the sum of this row of A over k, which stands in Z behind the n columns of C. */
-OCLIN_INLINE struct epilogue at_sum(struct epilogue e, long row, long n)
-{
-    e.db += row;
-    e.z += row * e.z_stride + n;
-    return e;
-}
+#define at_sum(e, row, n) MOVED(e, 0, row, (row) * (e).z_stride + (n), 0)
 
 /* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0
  * is returned. */
@@ -79,46 +75,47 @@ OCLIN_INLINE int is_last_slice(real *sum, struct epilogue e, int lanes)
     return !(e.flags & OCLIN_FLAG_PARTIAL);
 }
 
-#if OCLIN_QUEUE
+#if OCLIN_TICKETS
 /*
- * A queue of work (OCLIN_QUEUE): one group a core is launched, and each takes part after part, by tickets,
- * until there are none. PoCL hands out groups in chunks, half of all to the first core that asks: one that
- * wakes up late (0.1 ms and more), or that another program slows down, would be waited for, and a second
- * launch for what depends on the first costs 0.1 ms more. (Step of 784-256, batch 128, on two cores: 1.1 to
- * 1.2 times as fast.)
+ * Tickets (OCLIN_TICKETS): one group a core is launched, and each computes part after part, by numbers
+ * that it draws, until there are none. PoCL hands out groups in chunks, half of all to the first core that
+ * asks. A core that wakes up late (0.1 ms and more), or that another program slows down, would be waited
+ * for, and a second launch for what depends on the first costs 0.1 ms more. (Step of 784-256, batch 128,
+ * on two cores: 1.1 to 1.2 times as fast.)
  *
- * Tickets are taken in order, each by a group that runs already and goes on to the end of its part. So who
- * waits for what was packed with earlier tickets waits for threads that are at work, however many of the
- * groups run at the same time.
+ * Each ticket is drawn by a group that runs, and that goes on to the end of its part. So a group that waits
+ * for what was packed with earlier tickets only waits for groups that already run: it cannot deadlock,
+ * however many groups run at the same time.
  *
- * The counters are 0 between launches: who takes the last ticket of all sees to that, when nobody else has
- * work any more.
+ * The counters are 0 between launches: the group that draws the last ticket of all resets them, when nobody
+ * else has work any more.
  */
-OCLIN_INLINE long next_ticket(volatile global uint *queue, long tickets)
+OCLIN_INLINE long next_ticket(volatile global uint *counters, long tickets)
 {
-    const long ticket = atomic_inc(queue);
-    if (ticket == tickets + (long)get_num_groups(0) - 1) queue[0] = queue[OCLIN_QUEUE_PACKED] = 0;
+    const long ticket = atomic_inc(counters);
+    if (ticket == tickets + (long)get_num_groups(0) - 1) counters[0] = counters[OCLIN_TICKETS_PACKED] = 0;
     return ticket;
 }
 
-/* The i-th of `count` parts, such that groups begin, and mostly stay, in regions of their own: a line that
- * two cores read at the same time comes more slowly out of the other's cache than out of a common one. */
+/* The i-th of `count` parts. Each group gets a contiguous range as long as it draws in turn, so that cores
+ * rarely share cache lines: a line that two cores read at the same time comes more slowly out of the other's
+ * cache than out of a common one. */
 OCLIN_INLINE long spread(long i, long count)
 {
     const long groups = get_num_groups(0), each = count / groups, group = i % groups;
     return group * each + min(group, count % groups) + i / groups;
 }
 
-/* OpenCL 1.2 has no fence between groups; the compilers that OCLIN_QUEUE is for have this one. */
-OCLIN_INLINE void tell_packed(volatile global uint *queue)
+/* OpenCL 1.2 has no fence between groups; the compilers that tickets are for have this one. */
+OCLIN_INLINE void tell_packed(volatile global uint *counters)
 {
     __sync_synchronize();
-    atomic_inc(queue + OCLIN_QUEUE_PACKED);
+    atomic_inc(counters + OCLIN_TICKETS_PACKED);
 }
 
-OCLIN_INLINE void await_packed(volatile global uint *queue, long parts)
+OCLIN_INLINE void await_packed(volatile global uint *counters, long parts)
 {
-    while (queue[OCLIN_QUEUE_PACKED] < parts) {
+    while (counters[OCLIN_TICKETS_PACKED] < parts) {
     }
     __sync_synchronize();
 }

@@ -4,7 +4,7 @@
  * As a product C = A B:   m = batch, n = out, k = in
  *   A(m, k) = x[m * x_stride + k]      X (batch, in)     lies along k
  *   B(k, n) = w[n * w_stride + k]      W (out, in)       lies along k: B is W transposed
- *   C(m, n) = y[m * y_stride + n]      Y (batch, out)    overwritten: what it held is never read
+ *   C(m, n) = y[m * y_stride + n]      Y (batch, out)    overwritten, and never read; or added to
  *   bias(n) = b[n]                     b (1, out)
  *   Z(m, n) = z[m * z_stride + n]      kept where act' is taken from it
  */
@@ -20,5 +20,8 @@ OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
     if (!is_last_slice(&sum, e, lanes)) return;
     if (e.flags & OCLIN_FLAG_BIAS) sum += load_lanes(e.bias, lanes);
     if (e.flags & OCLIN_FLAG_KEEP_Z) store_lanes(e.z, sum, lanes);
-    store_lanes(e.c, activate(sum), lanes);
+    real y = activate(sum);
+    if (e.flags & OCLIN_FLAG_KEEP_ACT) store_lanes(e.z, y, lanes);
+    if (e.flags & OCLIN_FLAG_ACCUMULATE) y += load_lanes(e.c, lanes);
+    store_lanes(e.c, y, lanes);
 }

@@ -1,11 +1,11 @@
 /*
- * Forward for small batches on CPUs, where packing W would cost as much as multiplying with it: it computes Y^T = W
- * X^T. W takes the place of A, and is read in place, ITEM_M rows side by side, each once; X takes that of B,
- * and every group packs it: a panel holds ITEM_N samples. (Batches of 16, 32, 48, 64: 1.1 to 1.3 times as
- * fast as by product_simd.cl and forward_skinny.cl.)
+ * Forward for small batches on CPUs, where packing W would cost as much as multiplying with it: it
+ * computes Y^T = W X^T. W takes the place of A, and is read in place, ITEM_M rows side by side, each once;
+ * X takes that of B, and every group packs it: a panel holds ITEM_N samples. (Batches of 16, 32, 48, 64:
+ * 1.1 to 1.3 times as fast as by product_simd.cl and forward_skinny.cl.)
  *
- * Block i is columns i * block_n ... of Y, for all samples; block_n is a multiple of ITEM_M. It takes no
- * queue: with one, LLVM 14 computes addresses of rows in the inner loop (0.7 times as fast).
+ * Block i is columns i * block_n ... of Y, for all samples; block_n is a multiple of ITEM_M. It draws no
+ * tickets: with them, LLVM 14 computes addresses of rows in the inner loop (0.7 times as fast).
  *
  *   x_panels  as b_panels
  *   y_tile    (column, sample) at column * width + sample, width: all samples, rounded up to ITEM_N

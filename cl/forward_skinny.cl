@@ -4,7 +4,7 @@
  * fast as memory gives it.
  *
  * 1-D range, local size 1: group i computes block_m rows and block_n columns of C, block (i / blocks_n, i %
- * blocks_n); with a queue (OCLIN_QUEUE, common.cl) each takes block after block.
+ * blocks_n); with tickets (OCLIN_TICKETS, epilogue.cl) each group draws block after block.
  *
  *      for each block_k of k
  *        for each ITEM_N rows of W and ITEM_M rows of X
@@ -21,7 +21,8 @@
  *
  * The register tile is always computed whole; rows past the edges are another row's, and not stored.
  *
- * OCLIN_ITEM_M/N  register tile: 4 x 3 sums, ITEM_N vectors of W and one of X fill 16 registers; 2 x 6 for one or two samples
+ * OCLIN_ITEM_M/N  register tile: 4 x 3 sums, ITEM_N vectors of W and one of X fill 16 registers; 2 x 6 for
+ *                 one or two samples
  * OCLIN_TILE_M/N  largest block; TILE_N is a multiple of OCLIN_VL
  */
 #define SUMS (OCLIN_ITEM_M * OCLIN_ITEM_N)
@@ -129,12 +130,12 @@ OCLIN_INLINE void compute_block(long block, local float *c_tile, HELPER_ARGUMENT
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-PRODUCT(skinny)(PRODUCT_ARGUMENTS, volatile global uint *queue, int chunk)
+PRODUCT(skinny)(PRODUCT_ARGUMENTS, volatile global uint *counters, int chunk)
 {
     local float c_tile[OCLIN_TILE_M * OCLIN_TILE_N];
-#if OCLIN_QUEUE
+#if OCLIN_TICKETS
     const long blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n);
-    for (long ticket; (ticket = next_ticket(queue, blocks)) < blocks;)
+    for (long ticket; (ticket = next_ticket(counters, blocks)) < blocks;)
         compute_block(ticket, c_tile, PRODUCT_VALUES, chunk);
 #else
     compute_block(get_group_id(0), c_tile, PRODUCT_VALUES, chunk);

@@ -3,7 +3,7 @@
  * (2)  db = scale * column sums of dZ                      b -= lr * scale * column sums of dZ
  *
  * As a product C = A B:   m = out, n = in, k = batch
- *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]     dY (batch, out)  lies along m: transposed
+ *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]   dY (batch, out) lies along m
  *   B(k, n) = x[k * x_stride + n]                                       X (batch, in)    lies along n
  *   C(m, n) = dw[m * dw_stride + n], or w                               (out, in)
  *   db(m)   = db[m], or b: the sum of A's row m over k; the groups of the first column of tiles add it up

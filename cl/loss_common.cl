@@ -1,6 +1,6 @@
 /*
- * What the losses share. One work-group of OCLIN_GROUP work-items (a power of two) makes a row's loss, and its
- * gradient; one more group then adds the rows (loss_sum.cl). All sums run in a fixed order: item i takes
+ * What the losses share. One work-group of OCLIN_GROUP work-items (a power of two) makes a row's loss, and
+ * its gradient; one more group then adds the rows (loss_sum.cl). All sums run in a fixed order: item i takes
  * elements i, i + OCLIN_GROUP, ..., in chunks whose sums are then added, so that few roundings follow each
  * other (`chunk`: elements of the row, a multiple of OCLIN_GROUP); the items are added as a tree.
  *
@@ -41,8 +41,8 @@ OCLIN_INLINE float group_max(local float *part, float mine)
 }
 
 /*
- * The arguments of every row kernel. Offsets, strides and sizes in elements. What a call does not have is given as
- * some valid buffer, and not touched.
+ * The arguments of every row kernel. Offsets, strides and sizes in elements. What a call does not have is
+ * given as some valid buffer, and not touched.
  *
  *   row_loss, row_correct   scratch for loss_sum.cl: a row's loss times its weight, and whether it is right
  *   classes                 a weight for each column (OCLIN_FLAG_CLASSES)

@@ -1,6 +1,6 @@
 /*
- * Softmax cross-entropy with class labels. With w the weight of a class and of the row (or 1), eps the number, and
- * q_j = (1 - eps) w_label [j = label] + eps / cols w_j:
+ * Softmax cross-entropy with class labels. With w the weight of a class and of the row (or 1), eps the
+ * number, and q_j = (1 - eps) w_label [j = label] + eps / cols w_j:
  *
  *     row loss = w * sum of q_j (log sum exp(y - max) - (y_j - max))
  *     dY_j = gradient_scale * w * (softmax(y)_j * sum of q - q_j)

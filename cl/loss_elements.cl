@@ -3,8 +3,8 @@
  *
  *     row loss = w * sum of l(y, t),   dY = gradient_scale * w * l'(y, t)
  *
- * with w the row's weight, or 1. The file before this one has l, as add_loss(), l' up to a factor of the host,
- * as slope(), and the kernel's name.
+ * with w the row's weight, or 1. The file before this one has l, as add_loss(), l' up to a factor of the
+ * host, as slope(), and the kernel's name.
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void OCLIN_LOSS(LOSS_ARGUMENTS(float))
 {

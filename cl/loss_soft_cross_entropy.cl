@@ -1,6 +1,6 @@
 /*
- * Softmax cross-entropy with a probability for each class. With w the weight of a class and of the row (or 1), eps
- * the number, and q_j = w_j ((1 - eps) t_j + eps / cols):
+ * Softmax cross-entropy with a probability for each class. With w the weight of a class and of the row (or
+ * 1), eps the number, and q_j = w_j ((1 - eps) t_j + eps / cols):
  *
  *     row loss = w * sum of q_j (log sum exp(y - max) - (y_j - max)), without terms whose q is 0
  *     dY_j = gradient_scale * w * (softmax(y)_j * sum of q - q_j)

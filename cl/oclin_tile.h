@@ -6,23 +6,28 @@
  * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host
  * hands a struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
  *
- *   OCLIN_GROUP       work-items in a work-group                               64; simd: 1
- *   OCLIN_VL          lanes of `real`, the type that kernels compute with      1, 4, 8, 16
- *   OCLIN_TILE_M/N    results of one work-group, rows and columns of C         32 x 32, 128 x 128; simd: 192 x 256 (at most)
- *   OCLIN_TILE_K      depth of the panels of A and B held in local memory      8; simd: 256 (at most)
- *   OCLIN_ITEM_M/N    results of one work-item (simt), register tile (simd)    4 x 4, 8 x 8; 6 x 16, 12 x 32
- *                     (step and fill: OCLIN_ITEM_N elements of a row)
- *   OCLIN_ALIGNED     1: every row of A, B, C, S, V and Z starts at a multiple of 16 bytes and is a multiple of 4
- *                     elements long (simt)
- *   OCLIN_UNROLL_K    steps of the loop over a panel's depth that the compiler unrolls (simt); changes no result
- *   OCLIN_STAGE       which launch of a product this kernel is (simd); see product_simd.cl
- *   OCLIN_PEEL        1: the last tile is multiplied behind the loop over tiles, which then has no conditions (simt);
- *                     changes no result
- *   OCLIN_SUB_GROUP   width of a sub-group that Intel's compiler is told to use, 0: its own choice (simt); changes no result
- *   OCLIN_PREFETCH    1: memory is asked for what comes next, by __builtin_prefetch() (simd, skinny); changes no result
- *   OCLIN_QUEUE       1: a group for each core, and each takes its work from a queue (simd, skinny); see common.cl; changes no
- *                     result
- *   OCLIN_ACTIVATION  the activation whose value (forward) or derivative (grad_x, grad_w) is fused
+ *   OCLIN_GROUP      work-items in a work-group: 64; simd: 1
+ *   OCLIN_VL         lanes of `real`, the type that kernels compute with: 1, 4, 8, 16
+ *   OCLIN_TILE_M/N   results of one work-group, rows and columns of C: 32 x 32, 128 x 128; simd: 192 x 256,
+ *                    at most
+ *   OCLIN_TILE_K     depth of the panels of A and B held in local memory: 8; simd: 256, at most
+ *   OCLIN_ITEM_M/N   results of one work-item (simt): 4 x 4, 8 x 8; register tile (simd): 6 x 16, 12 x 32;
+ *                    elements
+ *                    of a row that an item takes (update, fill): OCLIN_ITEM_N
+ *   OCLIN_ALIGNED    1: every row of all operands starts at a multiple of 16 bytes and is a multiple of 4
+ *                    elements long (simt)
+ *   OCLIN_STAGE      which launch of a product this kernel is (simd); see product_simd.cl
+ *   OCLIN_ALPHA      the number of the activation
+ *
+ * These change no result:
+ *
+ *   OCLIN_UNROLL_K   steps of the loop over a panel's depth that the compiler unrolls (simt)
+ *   OCLIN_PEEL       1: the last tile is multiplied behind the loop over tiles, which then has no conditions
+ *                    (simt)
+ *   OCLIN_SUB_GROUP  width of a sub-group that Intel's compiler is told to use; 0: its own choice (simt)
+ *   OCLIN_PREFETCH   1: memory is asked for what comes next, by __builtin_prefetch() (simd, skinny)
+ *   OCLIN_TICKETS    1: one group for each core, and each draws the parts of its work (simd, skinny);
+ *                    epilogue.cl
  */
 #ifndef OCLIN_TILE_H
 #define OCLIN_TILE_H
@@ -32,10 +37,11 @@
 #define OCLIN_FLAG_KEEP_Z 2 /* forward: store the pre-activation for backward */
 #define OCLIN_FLAG_ACCUMULATE \
     4 /* add to what is there; without it outputs are overwritten, and what they held is never read */
-#define OCLIN_FLAG_UPDATE 8     /* grad_w: C is W and V is b; apply the step, store no gradient */
-#define OCLIN_FLAG_DX 128       /* grads: dX is wanted */
-#define OCLIN_FLAG_DW 256       /* grads: dW and db, or the step with them, are wanted */
-#define OCLIN_FLAG_ONTO 512     /* a later slice of k: Z holds the sums of the slices before it */
+#define OCLIN_FLAG_KEEP_ACT 2048 /* forward: store act(z), which backward needs and Y will not be */
+#define OCLIN_FLAG_UPDATE 8 /* grad_w: C is W and db is b; the rule updates them, and no gradient is stored */
+#define OCLIN_FLAG_DX 128   /* grads: dX is wanted */
+#define OCLIN_FLAG_DW 256   /* grads: dW and db, or the step with them, are wanted */
+#define OCLIN_FLAG_ONTO 512 /* a later slice of k: Z holds the sums of the slices before it */
 #define OCLIN_FLAG_PARTIAL 1024 /* a slice that others follow: its sums go to Z, and no epilogue runs */
 #define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
 #define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
@@ -45,14 +51,6 @@
 #define OCLIN_FLAG_ROWS 16384   /* losses: the row losses are wanted */
 #define OCLIN_FLAG_IGNORE 32768 /* losses: rows with one label do not count */
 #define OCLIN_FLAG_TOTAL 65536  /* losses: the mean divides by the weights of the rows that count */
-
-/* enum oclin_activation, in a form that the kernels' preprocessor can compare (plan.c asserts that they
- * agree). */
-#define OCLIN_ACT_NONE 0
-#define OCLIN_ACT_RELU 1
-#define OCLIN_ACT_SIGMOID 2
-#define OCLIN_ACT_TANH 3
-#define OCLIN_ACT_GELU 4
 
 /* Kernel helpers are inlined by force. PoCL 3.1 gives each thread its own copy of a local array only while no
  * other function names the array; a helper that is left standing, and gets the same array in every call, has
@@ -78,15 +76,14 @@
 #define OCLIN_SIMD_SUM_DEPTH 64
 #define OCLIN_SIMD_SUM_BLOCKS 32
 
-/* Counters of a queue: tickets given out, and, a cache line behind, parts that are packed. */
-#define OCLIN_QUEUE_PACKED 16
-#define OCLIN_QUEUE_COUNTERS 32
+/* Counters: tickets drawn, and, a cache line behind, parts that are packed. */
+#define OCLIN_TICKETS_PACKED 16
+#define OCLIN_TICKET_COUNTERS 32
 
 #define OCLIN_STAGE_WHOLE 0
 #define OCLIN_STAGE_PACK 1
-#define OCLIN_STAGE_PRODUCT 2
-#define OCLIN_STAGE_NARROW 3
-#define OCLIN_STAGE_MIXED 4
+#define OCLIN_STAGE_PACKED 2
+#define OCLIN_STAGE_MIXED 3
 
 /* simd: one work-item a group; a block of A, some panels of B and the sums of the tile (narrow: all of X and
  * Y^T) lie in local memory. The last 256 floats are slack: PoCL pads each array, and ends the process by an

@@ -1,24 +1,27 @@
 /*
- * The product C = A B for CPUs: one work-item a work-group computes a block of block_m x block_n results, its
- * local memory is the core's cache; simd_pack.cl packs what it reads. Built in one of these stages (OCLIN_STAGE):
+ * The product C = A B for CPUs: one work-item a work-group computes a block of block_m x block_n results,
+ * and its local memory is the core's cache. simd_pack.cl packs what it reads. Built in one of these stages
+ * (OCLIN_STAGE):
  *
- *   OCLIN_STAGE_WHOLE     one launch; every group packs the rows of A and the columns of B that it needs
- *   OCLIN_STAGE_PRODUCT   reads what was packed of all of A and B, once, into scratch memory: before, in the same launch, where
- *                         groups have a queue (common.cl), else in the launch before
- *   OCLIN_STAGE_PACK      that launch
- *   OCLIN_STAGE_MIXED     reads what was packed of A, and packs the columns of B that it needs, which pass through no memory
- *                         on their way; with a queue only. Batches of 64 to 256 with a large W: forward and dX 1.05 to 1.15
- *                         times as fast as by the other forms
+ *   OCLIN_STAGE_WHOLE   one launch; every group packs the rows of A and the columns of B that it needs
+ *   OCLIN_STAGE_PACKED  reads what was packed of all of A and B, once, into scratch memory: before, in the
+ *                       same
+ *                       launch, where groups draw tickets (epilogue.cl), else in the launch before
+ *   OCLIN_STAGE_PACK    that launch
+ *   OCLIN_STAGE_MIXED   reads what was packed of A, and packs the columns of B that it needs, which pass
+ *                       through
+ *                       no memory on their way; with tickets only. Batches of 64 to 256 with a large W:
+ *                       forward and dX 1.05 to 1.15 times as fast as in the other stages
  *
- * Packing costs about as much as 20 multiplications an element (plan.c has it by operand), and where every
- * group packs, an element of A is packed n / block_n times, one of B m / block_m times: large products are 10
- * to 20 % faster where it is done once. (Measured with 1024^3 on a Zen 3 core: 0.75 of the FMA peak, 0.97 if
- * nothing had to be packed.)
+ * Packing costs about as much as 20 multiplications an element (plan/simd.c has it by operand). Where
+ * every group packs, an element of A is packed n / block_n times, one of B m / block_m times: large
+ * products are 10 to 20 % faster where it is done once. (Measured with 1024^3 on a Zen 3 core: 0.75 of the
+ * FMA peak, 0.97 if nothing had to be packed.)
  *
  * 1-D range, local size 1. Block i of a product is (i % blocks_m, i / blocks_m), blocks_m = ceil(m /
- * block_m): those that follow each other share columns of B: a panel of B is read at the speed of the
- * multiplications, A more slowly. Group i computes block i; with a queue (OCLIN_QUEUE) there is a group for
- * each core, and each packs and computes what is next until all is done.
+ * block_m): blocks that follow each other share columns of B, since a panel of B is read at the speed of
+ * the multiplications, and A more slowly. Group i computes block i; with tickets there is a group for each
+ * core, and each packs and computes what is next until all is done.
  *
  *      for each block_k of k                       a_block (in L2)              b_panels (in L1)
  *        pack A's block                                    k ->                      ITEM_N
@@ -31,23 +34,25 @@
  * Short sums (depth <= BY_ROWS) go strip by strip instead, through all panels that are packed together: there
  * storing C is most of the work, and memory likes whole rows (dX of 10000 x 784 x 10: 1.3 times as fast).
  *
- *   a_block   (row, k) at (row / ITEM_M) * STRIP_FLOATS + k * ITEM_M + row % ITEM_M: one stream (rows that lie apart are
- *             six, which prefetchers follow badly: forward at 2048^3 ran at 0.6 of grad_w's rate)
- *   b_panels  (k, column) at k * ITEM_N + column; PANELS of them, more where depth is small
- *   c_tile    panel by panel, in it strip by strip, in it row by row of ITEM_N; where k is one block, sums need no place
- *             of their own: it is the first one's for all, and stays in the L1 (dW of 1024 x 1024, batches of 64 to
- *             256: 1.1 to 1.2 times as fast)
+ *   a_block   strip by strip, STRIP_FLOATS each
+ *   b_panels  PANELS panels, more where depth is small
+ *   c_tile    panel by panel, in it strip by strip, in it row by row of ITEM_N. Where k is one block, sums
+ *             need no
+ *             place of their own: all use the first one's, which stays in the L1 (dW of 1024 x 1024,
+ *             batches of 64 to 256: 1.1 to 1.2 times as fast)
  *
- * In scratch memory (`packed`): for each block_k of k all strips of A; then for each block_k all panels of B,
- * or (MIXED) each group's PANELS.
+ * In scratch memory (`packed`): for each block_k of k all strips of A; then for each block_k all panels of
+ * B, or (MIXED) each group's PANELS.
  *
- * The register tile is always computed whole. Rows and columns past the edges of C hold 0 or another row's
- * or column's numbers; their results are not stored. Nothing is added up past k.
+ * The register tile is always computed whole. Rows and columns past the edges of C hold 0 or another row's or
+ * column's numbers; their results are not stored. Nothing is added up past k.
  *
  * OCLIN_VL        lanes of `real`: 4, 8, 16
  * OCLIN_ITEM_M    rows of the register tile: 6, 8, 12
  * OCLIN_ITEM_N    its columns: 2 * OCLIN_VL leaves registers for a row of B and an element of A
- * OCLIN_TILE_M/N  largest block of C: multiples of OCLIN_ITEM_M/N, e.g. 192 x 256; a flat one may be wider, at that size
+ * OCLIN_TILE_M/N  largest block of C: multiples of OCLIN_ITEM_M/N, e.g. 192 x 256; a flat one may be wider,
+ *                 at that
+ *                 size
  * OCLIN_TILE_K    largest depth: a multiple of OCLIN_VL, e.g. 256: a panel is then half of a 32 KiB L1
  */
 #define BY_ROWS 64 /* the largest depth of sums that are short */
@@ -61,10 +66,9 @@ OCLIN_INLINE long packed_b(long m, long k, int block_k)
 }
 
 /* Whether what is packed of A, and of B, is there for all groups, or packed by each for itself. */
-#define SHARES_A                                                              \
-    (OCLIN_STAGE == OCLIN_STAGE_PACK || OCLIN_STAGE == OCLIN_STAGE_PRODUCT || \
-     OCLIN_STAGE == OCLIN_STAGE_MIXED)
-#define SHARES_B (OCLIN_STAGE == OCLIN_STAGE_PACK || OCLIN_STAGE == OCLIN_STAGE_PRODUCT)
+#define SHARES_A \
+    (OCLIN_STAGE == OCLIN_STAGE_PACK || OCLIN_STAGE == OCLIN_STAGE_PACKED || OCLIN_STAGE == OCLIN_STAGE_MIXED)
+#define SHARES_B (OCLIN_STAGE == OCLIN_STAGE_PACK || OCLIN_STAGE == OCLIN_STAGE_PACKED)
 
 /*
  * One register tile: c = strip x panel, added to what earlier k-blocks left in c unless it is the first.
@@ -289,28 +293,28 @@ OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_p
 #endif
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-PRODUCT(simd)(PRODUCT_ARGUMENTS, volatile global uint *queue, global float *packed)
+PRODUCT(simd)(PRODUCT_ARGUMENTS, volatile global uint *counters, global float *packed)
 {
 #if OCLIN_STAGE == OCLIN_STAGE_PACK
     pack_part(get_group_id(0), PRODUCT_VALUES, packed);
 #else
     local real a_block[A_VECTORS], b_panels[B_VECTORS], c_tile[OCLIN_TILE_M * OCLIN_TILE_N / OCLIN_VL];
     local float a_sums[2 * OCLIN_TILE_M];
-#if OCLIN_QUEUE
+#if OCLIN_TICKETS
     const long blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n);
 #if SHARES_A
     const long parts = parts_of_a(m, k, block_k) + (SHARES_B ? parts_of_b(n, k, block_k) : 0);
 #else
     const long parts = 0;
 #endif
-    for (long ticket; (ticket = next_ticket(queue, parts + blocks)) < parts + blocks;) {
+    for (long ticket; (ticket = next_ticket(counters, parts + blocks)) < parts + blocks;) {
 #if SHARES_A
         if (ticket < parts) {
             pack_part(spread(ticket, parts), PRODUCT_VALUES, packed);
-            tell_packed(queue);
+            tell_packed(counters);
             continue;
         }
-        await_packed(queue, parts);
+        await_packed(counters, parts);
 #endif
         compute_block(spread(ticket - parts, blocks), a_block, b_panels, c_tile, a_sums, PRODUCT_VALUES,
                       packed);

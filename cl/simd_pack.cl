@@ -6,8 +6,8 @@
  *                  prefetchers follow badly: forward at 2048^3 ran at 0.6 of grad_w's rate)
  *   a panel of B   (k, column) at k * ITEM_N + column: ITEM_N columns
  *
- * PACKED is where strips and panels lie: `local`, the core's cache, where each group packs for itself; `global`,
- * scratch memory, where groups share them.
+ * PACKED is where strips and panels lie: `local`, the core's cache, where each group packs for itself; or
+ * `global`, scratch memory, where groups share them.
  */
 #if !OCLIN_SIMD_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N, OCLIN_VL)
 #error "simd: tiles must be multiples of the register tile, and that of OCLIN_VL"

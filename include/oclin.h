@@ -517,8 +517,8 @@ struct oclin_layer_options {
      * Anything else (what another layer computed, what was written, the caller's own memory) is a gradient,
      * which backward adds to and step applies. To start without it, call oclin_layer_zero_grad() first. */
     oclin_tensor *w, *b, *dw, *db;
-    /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1. Each
-     * other alpha is another kernel, to be built once. Other activations have none. */
+    /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1.
+     * Each other alpha is another kernel, to be built once. Other activations have none. */
     float alpha;
     int reserved; /* 0 */
 };
@@ -640,12 +640,13 @@ OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tens
  * dx  (batch, in)   f32; overwritten: what it held is never read
  * dx must not share elements with the operands that oclin_layer_backward() keeps it apart from.
  *
- * The call belongs to a forward as oclin_layer_backward() does, and does not consume it. Parameters and gradients
- * stay as they are, in whatever state: w and b may be read-only, dW and db may hold something or be
- * unspecified, and they are not allocated. x and b are not read; x may have been written since. With batch 0
- * nothing is launched.
+ * The call belongs to a forward as oclin_layer_backward() does, and does not consume it. Parameters and
+ * gradients stay as they are, in whatever state: w and b may be read-only, dW and db may hold something or
+ * be unspecified, and they are not allocated. x and b are not read; x may have been written since. With
+ * batch 0 nothing is launched.
  *
- * OCLIN_E_ARG     a pointer is NULL, dx too; another context or dtype; dx is read-only; operands share elements;
+ * OCLIN_E_ARG     a pointer is NULL, dx too; another context or dtype; dx is read-only; operands share
+ *                 elements;
  *                 y lies in a CL_MEM_WRITE_ONLY buffer where the activation needs it
  * OCLIN_E_SHAPE   dy is not (batch, out), or dx not (batch, in), of that forward
  * OCLIN_E_STATE   there was no forward yet; `saved` is of another layer; y, where the activation needs it
@@ -657,6 +658,44 @@ OCLIN_API oclin_status oclin_layer_backward_saved(oclin_layer *layer, oclin_tens
 OCLIN_API oclin_status oclin_layer_backward_x(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx);
 OCLIN_API oclin_status oclin_layer_backward_x_saved(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
                                                     oclin_saved *saved);
+
+/* What a forward or a backward may be told. */
+struct oclin_call_options {
+    size_t size;
+    /* The saved state that the call fills or belongs to; NULL: the layer's own. infer does not look at it. */
+    oclin_saved *saved;
+    /* 0: Y and dX are overwritten. 1: they are added to: Y += act(Z), dX += dZ W, one rounding more. So a
+     * residual branch needs no memory and no pass of its own. What they hold must be readable and specified.
+     * Y is then a sum with something else, so what backward reads (z or act(z)) is kept apart from it, in
+     * memory of the saved state: Y may be written before backward. A backward that adds makes dX in a product
+     * of its own, not in one pass with dW. dW and db have nothing to do with it: they are added to unless
+     * they are cleared. oclin_layer_workspace() does not count what sums of more than one slice take
+     * besides. */
+    int accumulate;
+    int reserved; /* 0 */
+};
+#define OCLIN_CALL_OPTIONS_INIT                       \
+    {                                                 \
+        sizeof(struct oclin_call_options), NULL, 0, 0 \
+    }
+
+/**
+ * As the calls of these names, with options (NULL: none). Besides their errors:
+ *
+ * OCLIN_E_ARG    accumulate is neither 0 nor 1; reserved is not 0; y or dx is added to and lies in a
+ *                CL_MEM_WRITE_ONLY buffer; options.size makes no sense
+ * OCLIN_E_STATE  y or dx is added to and unspecified (strict: or was never written)
+ */
+OCLIN_API oclin_status oclin_layer_forward_with(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
+                                                const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_infer_with(oclin_layer *layer, oclin_tensor *x, oclin_tensor *y,
+                                              const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_backward_with(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                 const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_backward_x_with(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                   const struct oclin_call_options *options);
+OCLIN_API oclin_status oclin_layer_backward_step_with(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                      float lr, const struct oclin_call_options *options);
 
 /**
  * Clears dW and db. This only marks them: the next backward overwrites, and reads through oclin see zeros. A
@@ -771,14 +810,14 @@ struct oclin_loss_options {
     int accumulate;
     int reserved; /* 0 */
     float delta;  /* of oclin_loss_huber(): a finite number from FLT_MIN on; 1 */
-    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets, for the
-     * cross-entropies those of the classes; the other losses take none. */
+    /* (1, out), f32; read only; NULL: 1 for each. For oclin_loss_bce() the weights of positive targets, for
+     * the cross-entropies those of the classes; the other losses take none. */
     oclin_tensor *class_weights;
-    /* (batch, 1), f32; read only; NULL: 1 for each. A row's loss and its row of dY are multiplied by its weight;
-     * the divisor D of the mean stays as it is. */
+    /* (batch, 1), f32; read only; NULL: 1 for each. A row's loss and its row of dY are multiplied by its
+     * weight; the divisor D of the mean stays as it is. */
     oclin_tensor *row_weights;
-    /* (batch, 1), f32; overwritten; NULL: not wanted. Row r receives scale times the weight of the row times its
-     * row loss, as PyTorch's reduction 'none' with a sum over the row: nothing is divided by D. */
+    /* (batch, 1), f32; overwritten; NULL: not wanted. Row r receives scale times the weight of the row times
+     * its row loss, as PyTorch's reduction 'none' with a sum over the row: nothing is divided by D. */
     oclin_tensor *row_losses;
     float label_smoothing; /* of the cross-entropies: 0 to 1, the part that all classes share; 0 */
     /* Of oclin_loss_cross_entropy(): rows with this label have loss 0 and dY 0, and do not count in D nor in
@@ -842,8 +881,8 @@ OCLIN_API oclin_status oclin_loss_huber(oclin_tensor *y, oclin_tensor *t, oclin_
  * 1 / (1 + exp(-y)), and p the class_weights of the options (PyTorch's pos_weight), or 1:
  *     loss = -scale / D * sum (p t log s(y) + (1 - t) log s(-y)),
  *     dY = scale / D * ((1 - t) s(y) - p t s(-y)),   D = batch * out (OCLIN_MEAN) or 1 (OCLIN_SUM)
- * t is a probability; other numbers are not refused. Large scores of either sign neither overflow nor lose what
- * is left of the loss. An infinite score gives NaN, or an infinite loss, by the formula.
+ * t is a probability; other numbers are not refused. Large scores of either sign neither overflow nor lose
+ * what is left of the loss. An infinite score gives NaN, or an infinite loss, by the formula.
  *
  * y     (batch, out)  f32, the logits; read only
  * Operands and errors are otherwise those of oclin_loss_mse().
@@ -881,8 +920,8 @@ OCLIN_API oclin_status oclin_loss_cross_entropy(oclin_tensor *y, oclin_tensor *l
                                                 const struct oclin_loss_options *options);
 
 /**
- * Softmax cross-entropy with a probability for each class, and its gradient, as PyTorch's CrossEntropyLoss; w and eps
- * are class_weights and label_smoothing of the options:
+ * Softmax cross-entropy with a probability for each class, and its gradient, as PyTorch's CrossEntropyLoss; w
+ * and eps are class_weights and label_smoothing of the options:
  *     p = softmax(row of y),  q_j = w_j ((1 - eps) t_j + eps / out),  row loss = -sum of q_j log p_j,
  *     dY = scale / D * (p * sum of q - q),  loss = scale / D * sum of row losses,
  *     D = batch (OCLIN_MEAN) or 1 (OCLIN_SUM)
@@ -913,8 +952,8 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 
 /**
  * P = softmax of each row of Y: p_j = exp(y_j - max) / sum of exp(y - max). Probabilities from scores, for
- * inference; the cross-entropies take scores. A score of -Inf has p = 0. In a row with a score of Inf or NaN, or with
- * -Inf alone, p is NaN.
+ * inference; the cross-entropies take scores. A score of -Inf has p = 0. In a row with a score of Inf or NaN,
+ * or with -Inf alone, p is NaN.
  *
  * y  (batch, out)  f32; read only
  * p  (batch, out)  f32; overwritten; must not share elements with y
@@ -929,8 +968,8 @@ OCLIN_API oclin_status oclin_loss_reserve(oclin_context *ctx, int64_t batch);
 OCLIN_API oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p);
 
 /**
- * Writes the column of each row's largest element, as PyTorch's argmax: the first of equals, and NaN counts as
- * larger than any number, so that the first NaN is found.
+ * Writes the column of each row's largest element, as PyTorch's argmax: the first of equals, and NaN counts
+ * as larger than any number, so that the first NaN is found.
  *
  * t        (rows, cols)  f32; read only
  * indices  (rows, 1)     i32; overwritten; must not share elements with t

@@ -204,10 +204,10 @@ part_source-path() {
     mkdir "$tree" && git -C "$root" ls-files -z | tar -C "$root" --null -T - -cf - | tar -C "$tree" -xf - &&
         root=$tree configure "$tree/build" -DOCLIN_BUILD_TESTS=ON -DOCLIN_BUILD_EXAMPLES=ON \
             -DOCLIN_BUILD_BENCH=ON -DCMAKE_BUILD_TYPE=Debug &&
-        make "$tree/build" --target oclin oclin_static interop oclin_bench test_exit test_faults &&
+        make "$tree/build" --target oclin oclin_static interop oclin_bench test_exit test_faults_coverage &&
         cd "$tree/build" &&
         ctest -R '^(install_.*|exit)$' --output-on-failure &&
-        OCLIN_TEST='*calls*' ctest -R '^faults$' --output-on-failure
+        OCLIN_TEST='*calls*' ctest -R '^faults_coverage$' --output-on-failure
 }
 
 # every_standard LANGUAGE STANDARDS COMPILER [options]: a program that includes oclin.h, with OpenCL's header

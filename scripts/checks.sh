@@ -157,7 +157,7 @@ part_threads() {
         -DOCLIN_BUILD_TOOLS=OFF
     OCL_ICD_VENDORS=$(only_pocl) quietly build-tsan/ctest.log \
         env -C build-tsan ctest --output-on-failure \
-        -R '^(threads|cache|lifetime)$'
+        -R '^(threads|cache|cache_files|lifetime)$'
 }
 
 # Mistakes planted on purpose.

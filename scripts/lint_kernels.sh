@@ -12,9 +12,9 @@ lint() {
     all=$1
     shift
     case $all in
-    *OCLIN_GROUP=1\ *) lint_one "$all -DOCLIN_PREFETCH=1 -DOCLIN_QUEUE=1" "$@" ;;
+    *OCLIN_GROUP=1\ *) lint_one "$all -DOCLIN_PREFETCH=1 -DOCLIN_TICKETS=1" "$@" ;;
     esac
-    lint_one "$all -DOCLIN_PREFETCH=0 -DOCLIN_QUEUE=0" "$@"
+    lint_one "$all -DOCLIN_PREFETCH=0 -DOCLIN_TICKETS=0" "$@"
 }
 
 lint_one() {
@@ -39,7 +39,7 @@ tile() { # GROUP VL TILE_M TILE_N TILE_K ITEM_M ITEM_N ALIGNED
 for act in 0 1 2 3 4; do
     for vl in 4 8 16; do
         lint "$(tile 1 $vl 64 192 1 4 3 0) -DOCLIN_ACTIVATION=$act" common.cl forward.cl forward_skinny.cl
-        lint "$(tile 1 $vl 16 1024 16 1 256 0) -DOCLIN_ACTIVATION=$act" common.cl grads_skinny.cl
+        lint "$(tile 1 $vl 16 1024 16 1 256 0) -DOCLIN_ACTIVATION=$act" common.cl one_pass_skinny.cl
     done
     for equation in forward grad_x grad_w; do
         lint "$(tile 64 1 1 1 1 1 1 0) -DOCLIN_ACTIVATION=$act" common.cl $equation.cl product_plain.cl

@@ -149,7 +149,8 @@ suite() {
 
 whole='.'
 # For CI: every module that has to do with the driver, and small rows of plans of each family.
-quick_modules='^(device|context|lifetime|tensor|sharing|layer|layer_args|layer_state|layer_data|loss|program|cache|failure|edges|(math|golden)_plain)$'
+quick_modules='^(device|context|lifetime|tensor|sharing|layer|layer_args|layer_state|layer_gradients|layer_failure|layer_strict'
+quick_modules+='|layer_data|loss|program|cache|cache_files|failure|edges|(math|golden)_plain)$'
 quick_products='^products_(plain|simd-4|simt-16|simt-32)$'
 # And what depends on the native width of vectors: every plan that takes its lanes from there.
 lanes_modules='^(queue|fit|edges|layer|layer_data|loss|(math|golden)_simd)$'

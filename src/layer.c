@@ -20,6 +20,7 @@
 struct forward_call {
     oclin_layer *layer;
     oclin_tensor *x, *y, *z;
+    int adds;                         /* to what y holds */
     struct oclin_roundings roundings; /* as it ran */
     struct oclin_use uses[5];
 };
@@ -33,6 +34,7 @@ struct backward_call {
     oclin_tensor *dy, *dx;
     int step;    /* (1) and (2) become the step of w and b */
     int x_alone; /* (3) is all that is wanted */
+    int adds;    /* (3) to what dx holds */
     float lr;
     struct oclin_use uses[BACKWARD_USES];
 };
@@ -286,16 +288,35 @@ static int keeps_z(const oclin_layer *l)
     return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Z;
 }
 
+/* The pre-activation is not needed where the derivative can be had from y. */
+static int needs_y(const oclin_layer *l)
+{
+    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Y;
+}
+
 static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
 {
     return z && z->rows >= batch && z->cols == l->out;
 }
 
-/* Room for z of a batch, where the activation keeps it. What a saved state has in its z stays until a forward
- * replaces it: a larger one waits beside it. */
-static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
+/* Whether a forward keeps memory of its own for the derivative: z, or, where y becomes a sum with
+ * something else, act(z). */
+static int keeps_apart(const oclin_layer *l, int adds)
 {
-    if (!keeps_z(l) || batch == 0) return OCLIN_OK;
+    return keeps_z(l) || (adds && needs_y(l));
+}
+
+/* What the derivative is taken from; NULL: nothing. */
+static oclin_tensor *stored(const oclin_layer *l, const oclin_saved *s)
+{
+    return keeps_apart(l, s->apart) ? s->z : s->y;
+}
+
+/* Room for z of a batch, or for act(z). What a saved state has there stays until a forward replaces it: a
+ * larger one waits beside it. */
+static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch, int adds)
+{
+    if (!keeps_apart(l, adds) || batch == 0) return OCLIN_OK;
     if (holds(s->z, l, batch) || holds(s->larger_z, l, batch)) return OCLIN_OK;
     oclin_tensor *z;
     OCLIN_TRY(oclin_tensor_make(&z, l->ctx, OCLIN_F32, batch, l->out));
@@ -306,9 +327,9 @@ static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch)
 }
 
 /* The z that a forward with this batch writes; NULL if it keeps none. */
-static oclin_tensor *z_for(const oclin_layer *l, const oclin_saved *s, int64_t batch)
+static oclin_tensor *z_for(const oclin_layer *l, const oclin_saved *s, int64_t batch, int adds)
 {
-    if (!keeps_z(l) || batch == 0) return NULL;
+    if (!keeps_apart(l, adds) || batch == 0) return NULL;
     return holds(s->z, l, batch) ? s->z : s->larger_z;
 }
 
@@ -321,17 +342,12 @@ static void adopt_z(oclin_saved *s, const oclin_tensor *z)
     s->larger_z = NULL;
 }
 
-/* The pre-activation is not needed where the derivative can be had from y. */
-static int needs_y(const oclin_layer *l)
-{
-    return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Y;
-}
-
-static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, oclin_tensor *y)
+static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, oclin_tensor *y, int adds)
 {
     oclin_tensor *old_x = s->x, *old_y = s->y;
     s->x = oclin_tensor_retain(x);
-    s->y = needs_y(l) ? oclin_tensor_retain(y) : NULL;
+    s->y = needs_y(l) && !adds ? oclin_tensor_retain(y) : NULL;
+    s->apart = adds;
     s->x_version = x->version;
     s->y_version = y->version;
     s->w_version = l->w->version;
@@ -382,10 +398,11 @@ static oclin_status check_forward(struct forward_call *call)
     const oclin_layer *l = call->layer;
     oclin_tensor *x = call->x, *y = call->y;
     if (!x || !y) return oclin_fail(l->ctx, OCLIN_E_ARG, "%s is NULL", x ? "y" : "x");
-    const struct oclin_use uses[] = {{x, "x", OCLIN_F32, x->rows, l->in, OCLIN_READS},
-                                     {y, "y", OCLIN_F32, x->rows, l->out, OCLIN_WRITES},
-                                     {l->w, "w", OCLIN_F32, l->out, l->in, OCLIN_READS},
-                                     {l->b, "b", OCLIN_F32, 1, l->out, OCLIN_READS}};
+    const struct oclin_use uses[] = {
+        {x, "x", OCLIN_F32, x->rows, l->in, OCLIN_READS},
+        {y, "y", OCLIN_F32, x->rows, l->out, call->adds ? OCLIN_ADDS : OCLIN_WRITES},
+        {l->w, "w", OCLIN_F32, l->out, l->in, OCLIN_READS},
+        {l->b, "b", OCLIN_F32, 1, l->out, OCLIN_READS}};
     memcpy(call->uses, uses, sizeof uses);
     return oclin_uses_check(l->ctx, uses, FORWARD_Z);
 }
@@ -405,7 +422,8 @@ static oclin_status run_forward(struct forward_call *call)
     p.m = call->x->rows;
     p.n = l->out;
     p.k = l->in;
-    p.flags = (l->bias ? OCLIN_FLAG_BIAS : 0) | (call->z ? OCLIN_FLAG_KEEP_Z : 0);
+    p.flags = (l->bias ? OCLIN_FLAG_BIAS : 0) | (call->adds ? OCLIN_FLAG_ACCUMULATE : 0);
+    if (call->z) p.flags |= keeps_z(l) ? OCLIN_FLAG_KEEP_Z : OCLIN_FLAG_KEEP_ACT;
     OCLIN_TRY(oclin_product_prepare(ctx, &p));
     call->roundings.y = oclin_additions(&p, &p.plan, OCLIN_SUM_OF_PRODUCTS);
     OCLIN_TRY(oclin_uses_settle(call->uses, FORWARD_Z + 1));
@@ -414,58 +432,94 @@ static oclin_status run_forward(struct forward_call *call)
     return status;
 }
 
-static oclin_status verified_forward(const struct forward_call *call)
+/* A forward whose operands are right, and its check. */
+static oclin_status verified_forward(struct forward_call *call)
 {
-    if (!call->layer->ctx->verify || call->x->rows == 0) return OCLIN_OK;
     const struct oclin_linear linear = linear_of(call->layer);
-    return oclin_uses_verified(call->uses, FORWARD_Z + 1,
-                               oclin_verify_forward(&linear, call->x, call->y, call->z, &call->roundings));
+    const oclin_tensor *z = call->z;
+    const int verify = call->layer->ctx->verify;
+    struct oclin_before before;
+    if (call->x->rows == 0) return OCLIN_OK;
+    if (verify)
+        OCLIN_TRY(oclin_verify_before_forward(&linear, z ? z->rows : call->x->rows,
+                                              call->adds ? call->y : NULL, &before));
+    OCLIN_TRY(run_forward(call));
+    if (!verify) return OCLIN_OK;
+    const oclin_status status = oclin_verify_forward(&linear, call->x, call->y, call->z, keeps_z(call->layer),
+                                                     &before, &call->roundings);
+    return oclin_uses_verified(call->uses, FORWARD_Z + 1, status);
+}
+
+static oclin_status infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, int adds)
+{
+    struct forward_call call = {.layer = l, .x = x, .y = y, .adds = adds};
+    OCLIN_TRY(check_forward(&call));
+    return verified_forward(&call);
 }
 
 oclin_status oclin_layer_infer(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
 {
     OCLIN_TRY(enter(l));
-    struct forward_call call = {.layer = l, .x = x, .y = y};
-    OCLIN_TRY(check_forward(&call));
-    if (x->rows == 0) return OCLIN_OK;
-    const struct oclin_linear linear = linear_of(l);
-    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(&linear, x->rows));
-    OCLIN_TRY(run_forward(&call));
-    return verified_forward(&call);
+    return infer(l, x, y, 0);
 }
 
-static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *s)
+static oclin_status forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *s, int adds)
 {
-    struct forward_call call = {.layer = l, .x = x, .y = y};
+    struct forward_call call = {.layer = l, .x = x, .y = y, .adds = adds};
     OCLIN_TRY(check_forward(&call));
     if (s->ctx != l->ctx) return oclin_fail(l->ctx, OCLIN_E_ARG, "saved belongs to another context");
-    OCLIN_TRY(need_z(l, s, x->rows));
-    oclin_tensor *z = call.z = z_for(l, s, x->rows);
+    OCLIN_TRY(need_z(l, s, x->rows, adds));
+    oclin_tensor *z = call.z = z_for(l, s, x->rows, adds);
     call.uses[FORWARD_Z] = oclin_use_as_it_is(z, "z", OCLIN_WRITES);
-    const struct oclin_linear linear = linear_of(l);
-    if (l->ctx->verify) OCLIN_TRY(oclin_verify_room(&linear, z ? z->rows : x->rows));
-    if (x->rows > 0) {
-        const oclin_status status = run_forward(&call);
-        if (status != OCLIN_OK) {
-            if (z && z == s->z && z->unspecified) s->layer = 0; /* what it held is lost */
-            return status;
-        }
+    const oclin_status status = verified_forward(&call);
+    if (status != OCLIN_OK && status != OCLIN_E_VERIFY) {
+        if (z && z == s->z && z->unspecified) s->layer = 0; /* what it held is lost */
+        return status;
     }
     adopt_z(s, z);
-    remember(l, s, x, y);
-    return verified_forward(&call);
+    remember(l, s, x, y, adds);
+    return status;
 }
 
 oclin_status oclin_layer_forward(oclin_layer *l, oclin_tensor *x, oclin_tensor *y)
 {
     OCLIN_TRY(enter(l));
-    return forward(l, x, y, l->saved);
+    return forward(l, x, y, l->saved, 0);
 }
 
 oclin_status oclin_layer_forward_saved(oclin_layer *l, oclin_tensor *x, oclin_tensor *y, oclin_saved *saved)
 {
     OCLIN_TRY(enter_saved(l, saved));
-    return forward(l, x, y, saved);
+    return forward(l, x, y, saved, 0);
+}
+
+/* Begins a call with options, and fills in the layer's own saved state. */
+static oclin_status enter_with(const oclin_layer *l, const struct oclin_call_options *from,
+                               struct oclin_call_options *o)
+{
+    OCLIN_TRY(enter(l));
+    OCLIN_TRY(oclin_options_read(l->ctx, o, sizeof *o, from));
+    if (o->accumulate != 0 && o->accumulate != 1)
+        return oclin_fail(l->ctx, OCLIN_E_ARG, "accumulate is %d, 0 or 1 is needed", o->accumulate);
+    if (o->reserved != 0) return oclin_fail(l->ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
+    if (!o->saved) o->saved = l->saved;
+    return OCLIN_OK;
+}
+
+oclin_status oclin_layer_forward_with(oclin_layer *l, oclin_tensor *x, oclin_tensor *y,
+                                      const struct oclin_call_options *options)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    OCLIN_TRY(enter_with(l, options, &o));
+    return forward(l, x, y, o.saved, o.accumulate);
+}
+
+oclin_status oclin_layer_infer_with(oclin_layer *l, oclin_tensor *x, oclin_tensor *y,
+                                    const struct oclin_call_options *options)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    OCLIN_TRY(enter_with(l, options, &o));
+    return infer(l, x, y, o.accumulate);
 }
 
 /* -------------------------------------------------------------------------------------------- backward */
@@ -483,16 +537,17 @@ static void set_uses(struct backward_call *call)
     const int adds = !is_cleared(l->dw) || !is_cleared(l->db), x_alone = call->x_alone;
     const int gradients = call->step || x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES;
     const int parameters = call->step ? OCLIN_ADDS : OCLIN_READS;
-    oclin_tensor *z = keeps_z(l) && s->batch > 0 ? s->z : NULL;
-    const struct oclin_use uses[] = {[USE_DY] = {call->dy, "dy", OCLIN_F32, s->batch, l->out, OCLIN_READS},
-                                     [USE_X] = oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS),
-                                     [USE_Y] = oclin_use_as_it_is(s->y, "y", OCLIN_READS),
-                                     [USE_Z] = oclin_use_as_it_is(z, "z", OCLIN_READS),
-                                     [USE_DX] = {call->dx, "dx", OCLIN_F32, s->batch, l->in, OCLIN_WRITES},
-                                     [USE_W] = {l->w, "w", OCLIN_F32, l->out, l->in, parameters},
-                                     [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, x_alone ? 0 : parameters},
-                                     [USE_DW] = {l->dw, "dw", OCLIN_F32, l->out, l->in, gradients},
-                                     [USE_DB] = {l->db, "db", OCLIN_F32, 1, l->out, gradients}};
+    oclin_tensor *z = keeps_apart(l, s->apart) && s->batch > 0 ? s->z : NULL;
+    const struct oclin_use uses[] = {
+        [USE_DY] = {call->dy, "dy", OCLIN_F32, s->batch, l->out, OCLIN_READS},
+        [USE_X] = oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS),
+        [USE_Y] = oclin_use_as_it_is(s->y, "y", OCLIN_READS),
+        [USE_Z] = oclin_use_as_it_is(z, "z", OCLIN_READS),
+        [USE_DX] = {call->dx, "dx", OCLIN_F32, s->batch, l->in, call->adds ? OCLIN_ADDS : OCLIN_WRITES},
+        [USE_W] = {l->w, "w", OCLIN_F32, l->out, l->in, parameters},
+        [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, x_alone ? 0 : parameters},
+        [USE_DW] = {l->dw, "dw", OCLIN_F32, l->out, l->in, gradients},
+        [USE_DB] = {l->db, "db", OCLIN_F32, 1, l->out, gradients}};
     memcpy(call->uses, uses, sizeof uses);
 }
 
@@ -512,7 +567,7 @@ static void set_grad_z(struct oclin_product *p, const struct backward_call *call
     p->activation = call->layer->activation;
     p->alpha = call->layer->alpha;
     p->a = oclin_operand_of(call->dy);
-    p->s = oclin_operand_of(keeps_z(call->layer) ? s->z : s->y);
+    p->s = oclin_operand_of(stored(call->layer, s));
 }
 
 /* (3) dX = dZ W */
@@ -524,6 +579,7 @@ static struct oclin_product product_dx(const struct backward_call *call)
     set_grad_z(&p, call);
     p.b = oclin_operand_of(l->w);
     p.c = oclin_operand_of(call->dx); /* NULL for grads that want none */
+    p.flags = call->adds ? OCLIN_FLAG_ACCUMULATE : 0;
     return p;
 }
 
@@ -547,10 +603,10 @@ static struct oclin_product product_dw(const struct backward_call *call)
 }
 
 /* All three in one pass over W. */
-static struct oclin_product product_grads(const struct backward_call *call, const struct oclin_product *dw)
+static struct oclin_product product_one_pass(const struct backward_call *call, const struct oclin_product *dw)
 {
     struct oclin_product p = product_dx(call);
-    p.id = OCLIN_KERNEL_GRADS;
+    p.id = OCLIN_KERNEL_ONE_PASS;
     p.flags = call->dx ? OCLIN_FLAG_DX : 0;
     if (!call->dx) p.c = dw->c; /* some valid buffer */
     p.x = dw->b;
@@ -578,7 +634,7 @@ static void note_dw(struct oclin_roundings *roundings, const struct oclin_produc
 {
     roundings->db = oclin_additions(p, &p->plan, OCLIN_SUM_OF_A);
     roundings->dw =
-        p->id == OCLIN_KERNEL_GRADS ? roundings->db : oclin_additions(p, &p->plan, OCLIN_SUM_OF_PRODUCTS);
+        p->id == OCLIN_KERNEL_ONE_PASS ? roundings->db : oclin_additions(p, &p->plan, OCLIN_SUM_OF_PRODUCTS);
 }
 
 /* dX first: it needs the old W. */
@@ -608,9 +664,10 @@ static oclin_status run_two_products(const struct backward_call *call, struct oc
 static oclin_status run_backward(const struct backward_call *call, struct oclin_roundings *roundings)
 {
     oclin_context *ctx = call->layer->ctx;
-    struct oclin_product dw = product_dw(call), grads = product_grads(call, &dw);
-    /* in one pass dX is read between its sums, which not every buffer allows */
-    if (!oclin_plan_one_pass(ctx, &grads) || (call->dx && !call->dx->readable))
+    struct oclin_product dw = product_dw(call), grads = product_one_pass(call, &dw);
+    /* in one pass dX is read between its sums, which not every buffer allows, and what it held would be
+     * rounded with each of them */
+    if (!oclin_plan_one_pass(ctx, &grads) || (call->dx && (!call->dx->readable || call->adds)))
         return run_two_products(call, &dw, roundings);
     const oclin_status prepared = oclin_product_prepare(ctx, &grads);
     /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or
@@ -637,7 +694,7 @@ static oclin_status verified_backward(const struct backward_call *call)
     struct oclin_backward_check check = {.layer = linear_of(call->layer),
                                          .batch = s->batch,
                                          .x = s->x,
-                                         .s = keeps_z(call->layer) ? s->z : s->y,
+                                         .s = stored(call->layer, s),
                                          .dy = call->dy,
                                          .dx = call->dx,
                                          .step = call->step,
@@ -646,16 +703,17 @@ static oclin_status verified_backward(const struct backward_call *call)
     struct oclin_before before;
     struct oclin_roundings roundings;
     /* z may have room for a larger batch; one that another layer has left in the state is not read */
-    const int64_t z_rows = keeps_z(call->layer) && s->z ? s->z->rows : 0;
-    if (verify) OCLIN_TRY(oclin_verify_before(&check.layer, z_rows > s->batch ? z_rows : s->batch, &before));
+    const int64_t z_rows = check.s == s->z && s->z ? s->z->rows : 0,
+                  rows = z_rows > s->batch ? z_rows : s->batch;
+    if (verify) OCLIN_TRY(oclin_verify_before(&check.layer, rows, call->adds ? call->dx : NULL, &before));
     OCLIN_TRY(run_backward(call, &roundings));
     if (!verify) return OCLIN_OK;
     return oclin_uses_verified(call->uses, BACKWARD_USES, oclin_verify_backward(&check, &before, &roundings));
 }
 
-static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
+static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s, int adds)
 {
-    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx};
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .adds = adds};
     OCLIN_TRY(check_backward(&call));
     OCLIN_TRY(need_dw(l));
     OCLIN_TRY(need_db(l));
@@ -669,20 +727,20 @@ static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
 oclin_status oclin_layer_backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx)
 {
     OCLIN_TRY(enter(l));
-    return backward(l, dy, dx, l->saved);
+    return backward(l, dy, dx, l->saved, 0);
 }
 
 oclin_status oclin_layer_backward_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                         oclin_saved *saved)
 {
     OCLIN_TRY(enter_saved(l, saved));
-    return backward(l, dy, dx, saved);
+    return backward(l, dy, dx, saved, 0);
 }
 
-static oclin_status backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s)
+static oclin_status backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s, int adds)
 {
     if (!dx) return oclin_fail(l->ctx, OCLIN_E_ARG, "dx is NULL");
-    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .x_alone = 1};
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .x_alone = 1, .adds = adds};
     OCLIN_TRY(check_backward(&call));
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
@@ -690,14 +748,14 @@ static oclin_status backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *d
 oclin_status oclin_layer_backward_x(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx)
 {
     OCLIN_TRY(enter(l));
-    return backward_x(l, dy, dx, l->saved);
+    return backward_x(l, dy, dx, l->saved, 0);
 }
 
 oclin_status oclin_layer_backward_x_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                           oclin_saved *saved)
 {
     OCLIN_TRY(enter_saved(l, saved));
-    return backward_x(l, dy, dx, saved);
+    return backward_x(l, dy, dx, saved, 0);
 }
 
 static oclin_status check_lr(oclin_context *ctx, float lr)
@@ -708,13 +766,14 @@ static oclin_status check_lr(oclin_context *ctx, float lr)
 }
 
 static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr,
-                                  oclin_saved *s)
+                                  oclin_saved *s, int adds)
 {
     OCLIN_TRY(check_lr(l->ctx, lr));
     if (!is_cleared(l->dw) || !is_cleared(l->db))
         return oclin_fail(l->ctx, OCLIN_E_STATE,
                           "backward_step needs cleared gradients; call oclin_layer_zero_grad first");
-    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .step = 1, .lr = lr};
+    struct backward_call call = {
+        .layer = l, .saved = s, .dy = dy, .dx = dx, .step = 1, .adds = adds, .lr = lr};
     OCLIN_TRY(check_backward(&call));
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
@@ -722,14 +781,38 @@ static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor
 oclin_status oclin_layer_backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr)
 {
     OCLIN_TRY(enter(l));
-    return backward_step(l, dy, dx, lr, l->saved);
+    return backward_step(l, dy, dx, lr, l->saved, 0);
 }
 
 oclin_status oclin_layer_backward_step_saved(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr,
                                              oclin_saved *saved)
 {
     OCLIN_TRY(enter_saved(l, saved));
-    return backward_step(l, dy, dx, lr, saved);
+    return backward_step(l, dy, dx, lr, saved, 0);
+}
+
+oclin_status oclin_layer_backward_with(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                       const struct oclin_call_options *options)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    OCLIN_TRY(enter_with(l, options, &o));
+    return backward(l, dy, dx, o.saved, o.accumulate);
+}
+
+oclin_status oclin_layer_backward_x_with(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                         const struct oclin_call_options *options)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    OCLIN_TRY(enter_with(l, options, &o));
+    return backward_x(l, dy, dx, o.saved, o.accumulate);
+}
+
+oclin_status oclin_layer_backward_step_with(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr,
+                                            const struct oclin_call_options *options)
+{
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    OCLIN_TRY(enter_with(l, options, &o));
+    return backward_step(l, dy, dx, lr, o.saved, o.accumulate);
 }
 
 oclin_status oclin_layer_zero_grad(oclin_layer *l)
@@ -790,7 +873,7 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
         return oclin_fail(ctx, OCLIN_E_STATE, "step before any gradient was computed or written");
     const struct oclin_linear linear = linear_of(l);
     struct oclin_before before;
-    if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, &before));
+    if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, NULL, &before));
     const int n = drop_cleared(uses, 4);
     OCLIN_TRY(run_step(ctx, uses, n, lr));
     return ctx->verify ? oclin_uses_verified(uses, n, oclin_verify_step(&linear, lr, &before)) : OCLIN_OK;
@@ -895,13 +978,13 @@ oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, in
     OCLIN_TRY(check_batch(l, batch));
     if (batch == 0) return oclin_fail(ctx, OCLIN_E_SHAPE, "a batch of 0 has no sums");
     const struct oclin_shape shape = {batch, l->in, l->out};
-    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape);
+    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape);
     const int one_pass = oclin_plan_one_pass(ctx, &grads);
     const enum oclin_sum sum = result == OCLIN_RESULT_DB || (one_pass && result == OCLIN_RESULT_DW)
                                    ? OCLIN_SUM_OF_A
                                    : OCLIN_SUM_OF_PRODUCTS;
     const enum oclin_kernel_id id = result == OCLIN_RESULT_Y    ? OCLIN_KERNEL_FORWARD
-                                    : one_pass                  ? OCLIN_KERNEL_GRADS
+                                    : one_pass                  ? OCLIN_KERNEL_ONE_PASS
                                     : result == OCLIN_RESULT_DX ? OCLIN_KERNEL_GRAD_X
                                                                 : OCLIN_KERNEL_GRAD_W;
     *additions = additions_of(l, id, shape, sum);
@@ -926,7 +1009,7 @@ oclin_status oclin_layer_reserve_step(oclin_layer *l, int64_t batch)
 {
     OCLIN_TRY(enter(l));
     OCLIN_TRY(check_batch(l, batch));
-    OCLIN_TRY(need_z(l, l->saved, batch));
+    OCLIN_TRY(need_z(l, l->saved, batch, 0));
     return oclin_scratch(l->ctx, products_scratch(l, batch, 3), "a layer");
 }
 

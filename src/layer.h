@@ -8,8 +8,9 @@ struct oclin_saved {
     oclin_context *ctx;
     uint64_t layer; /* id of the layer that filled it, 0: nobody */
     int64_t batch;
-    oclin_tensor *x, *y,
-        *z; /* y NULL unless the derivative needs it; z is its own memory, of batch rows or more */
+    oclin_tensor *x, *y; /* y NULL unless the derivative needs it */
+    oclin_tensor *z;     /* its own memory, of batch rows or more: z, or act(z) where y was added to */
+    int apart;           /* y was added to */
     oclin_tensor
         *larger_z; /* reserved for a batch that z is too small for; takes its place with that forward */
     uint64_t x_version, y_version, w_version;

@@ -74,7 +74,7 @@ static oclin_status make_own(oclin_context *ctx, const struct oclin_context_opti
 
 static oclin_status make_tickets(oclin_context *ctx)
 {
-    cl_uint zeros[OCLIN_QUEUE_COUNTERS] = {0};
+    cl_uint zeros[OCLIN_TICKET_COUNTERS] = {0};
     cl_int error;
     ctx->tickets =
         clCreateBuffer(ctx->cl, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof zeros, zeros, &error);
@@ -159,7 +159,7 @@ static oclin_status set_up(oclin_context *ctx, const struct oclin_context_option
     if (ctx->number > 0)
         oclin_log(ctx, "context %d of this process on a PoCL before 6.0: it has kernels of its own",
                   ctx->number + 1);
-    if (ctx->device.queues) OCLIN_TRY(make_tickets(ctx));
+    if (ctx->device.tickets) OCLIN_TRY(make_tickets(ctx));
     OCLIN_TRY(choose_cl_dir(ctx, o));
     OCLIN_TRY(choose_cache(ctx, o));
     OCLIN_TRY(choose_switch(ctx, o, "OCLIN_VERIFY", o->verify, &ctx->verify));

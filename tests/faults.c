@@ -297,7 +297,8 @@ void faults_keep_builds(int on)
         return __real_##name(object);                 \
     }
 
-/* Nobody can do anything about a release that fails: it is done all the same, so that the count stays right. */
+/* Nobody can do anything about a release that fails: it is done all the same, so that the count stays
+ * right. */
 #define RELEASE(name, type, kind)                    \
     cl_int __real_##name(type object);               \
     cl_int __wrap_##name(type object);               \

@@ -1,12 +1,13 @@
 /*
- * Faults on purpose: one call that the library makes - of OpenCL, for memory, of files - fails, and every object that was
- * made or retained and not given back is counted.
+ * Faults on purpose: one call that the library makes - of OpenCL, for memory, of files - fails, and every
+ * object that was made or retained and not given back is counted.
  *
- * The mechanism is the linker's --wrap: of all that is linked into a test program, the static library with it, calls of
- * clFinish() go to __wrap_clFinish() in faults.c, which knows the true one as __real_clFinish(). Chosen because it sees the
- * library's calls and no others: a driver, the OpenCL loader, cmocka and a sanitizer's runtime are shared libraries, whose
- * malloc() stays what it is, which an interposed malloc() or an ICD layer (it has no malloc) cannot do. A program that links
- * oclin_test_faults has it; test_faults.c proves that no call of the library is missing.
+ * The mechanism is the linker's --wrap: of all that is linked into a test program, the static library with
+ * it, calls of clFinish() go to __wrap_clFinish() in faults.c, which knows the true one as
+ * __real_clFinish(). Chosen because it sees the library's calls and no others: a driver, the OpenCL
+ * loader, cmocka and a sanitizer's runtime are shared libraries, whose malloc() stays what it is, which an
+ * interposed malloc() or an ICD layer (it has no malloc) cannot do. A program that links oclin_test_faults
+ * has it; test_faults_coverage.c proves that no call of the library is missing.
  */
 #ifndef OCLIN_TESTS_FAULTS_H
 #define OCLIN_TESTS_FAULTS_H
@@ -33,8 +34,9 @@ enum fault_how {
     FAULT_LIE /* of FAULT_INFO: zeros, and CL_SUCCESS */
 };
 
-/* From now on the nth call (0 is the next) among those of `kinds` fails, once, and has no other effect on the counts than
- * to be counted. OpenCL's answer `code`; the others NULL, a short count, or as their manuals say. */
+/* From now on the nth call (0 is the next) among those of `kinds` fails, once, and has no other effect on
+ * the counts than to be counted. OpenCL's answer `code`; the others NULL, a short count, or as their
+ * manuals say. */
 void faults_fail(unsigned kinds, int64_t nth, cl_int code, enum fault_how how);
 /* The same for the nth call of this name. */
 void faults_fail_call(const char *name, int64_t nth, cl_int code, enum fault_how how);
@@ -69,12 +71,13 @@ const char *faults_alive_name(enum alive kind);
 /* All of OpenCL's. */
 int64_t faults_alive_cl(void);
 
-/* Not 0: a text that was built before with the same options in the same cl_context is not compiled again, the program stands
- * for the one that was kept: a text takes 50 ms, and contexts are made by the thousand. 0: those kept are given back. */
+/* Not 0: a text that was built before with the same options in the same cl_context is not compiled again,
+ * the program stands for the one that was kept: a text takes 50 ms, and contexts are made by the thousand.
+ * 0: those kept are given back. */
 void faults_keep_builds(int on);
 
-/* The library's clock moves by so much at each look, and by nothing else: what is measured takes the same number of calls
- * each time. 0: the true one. */
+/* The library's clock moves by so much at each look, and by nothing else: what is measured takes the same
+ * number of calls each time. 0: the true one. */
 void faults_clock(double step);
 /* It says what this function does; NULL: as above. */
 void faults_clock_of(double (*now)(void));

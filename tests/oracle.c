@@ -124,3 +124,15 @@ double oracle_cross_entropy(int cols, const float *y, int32_t label, double *dif
         difference[j] = unknown ? NAN : exp((double)y[j] - (double)y[best]) / sum - (j == label);
     return unknown ? NAN : log(sum) + ((double)y[best] - (double)y[label]);
 }
+
+double oracle_slope(double (*L)(void *), void *context, float *v)
+{
+    const float v0 = *v, step = 0x1p-9f;
+    double at[5];
+    for (int k = -2; k <= 2; k++) {
+        *v = v0 + (float)k * step;
+        at[k + 2] = L(context);
+    }
+    *v = v0;
+    return (at[0] - 8 * at[1] + 8 * at[3] - at[4]) / (12 * (double)step);
+}

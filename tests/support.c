@@ -83,8 +83,8 @@ void fill_labels(struct rng *rng, int32_t *labels, int64_t n, int32_t classes)
     for (int64_t i = 0; i < n; i++) labels[i] = (int32_t)rng_below(rng, classes);
 }
 
-/* Signalling: whatever is computed from it becomes quiet. Of a quiet NaN, sums keep the bits: what read poison and wrote it
- * outside was not found. */
+/* Signalling: whatever is computed from it becomes quiet. Of a quiet NaN, sums keep the bits: what read
+ * poison and wrote it outside was not found. */
 static const uint32_t poison_bits = 0x7f8a9a57u;
 
 int count_activations(void)
@@ -244,6 +244,13 @@ double check_bound(const char *name, int64_t rows, int64_t cols, int64_t stride,
     return c.worst;
 }
 
+void check_close(const char *name, const double *got, const double *want, int64_t n, double tolerance)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(got[i] - want[i]) <= tolerance * (1 + fabs(want[i]))))
+            fail_msg("%s[%lld] is %.17g, must be %.17g", name, (long long)i, got[i], want[i]);
+}
+
 void check_same_bits(const char *name, const float *got, const float *want, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -293,6 +300,24 @@ void clear_context_log(void)
     log_text[0] = '\0';
 }
 
+int times_logged(const char *part)
+{
+    int count = 0;
+    for (const char *at = log_text; (at = strstr(at, part)) != NULL; at++) count++;
+    return count;
+}
+
+void check_logged(const char *part)
+{
+    if (!times_logged(part)) fail_msg("\"%s\" does not stand in\n%s", part, log_text);
+}
+
+void check_times_logged(const char *part, int times)
+{
+    if (times_logged(part) != times)
+        fail_msg("\"%s\" stands %d times, not %d, in\n%s", part, times_logged(part), times, log_text);
+}
+
 /* Work-items in a group of each plan that needs more than one. */
 static const struct {
     const char *plan;
@@ -300,7 +325,8 @@ static const struct {
 } plan_groups[] = {{"simt", 16},       {"simt-16", 16},  {"simt-32", 64},
                    {"simt-64x32", 64}, {"simt-64", 128}, {"simt-128", 256}};
 
-/* A plan that a test asks for ("": oclin's choice) stands above OCLIN_PLAN, with which the whole suite may be run. */
+/* A plan that a test asks for ("": oclin's choice) stands above OCLIN_PLAN, with which the whole suite may
+ * be run. */
 static oclin_status create(oclin_context **ctx, const struct oclin_context_options *options)
 {
     const char *outside = getenv("OCLIN_PLAN");

@@ -1,8 +1,8 @@
 /*
  * What all test programs share: data, comparisons, contexts, tensors with canaries, and the list of tests.
  *
- * Kernels are built from their texts: before main() begins OCLIN_CACHE_DIR is set to nothing, so that the user's folder is
- * neither read nor written.
+ * Kernels are built from their texts: before main() begins OCLIN_CACHE_DIR is set to nothing, so that the
+ * user's folder is neither read nor written.
  */
 #ifndef OCLIN_TESTS_SUPPORT_H
 #define OCLIN_TESTS_SUPPORT_H
@@ -95,13 +95,16 @@ double check_bound(const char *name, int64_t rows, int64_t cols, int64_t stride,
                    const double *want, const double *bound);
 
 /*
- * For the table of the largest errors (docs/numbers.md): what the next check_bound()s are of, until said otherwise; operation
- * NULL: nothing that belongs there. The format and what follows describe the case. Where OCLIN_WORST_FILE names a file, the
- * program adds to it, when it ends, a line of
+ * For the table of the largest errors (docs/numbers.md): what the next check_bound()s are of, until said
+ * otherwise; operation NULL: nothing that belongs there. The format and what follows describe the case. Where
+ * OCLIN_WORST_FILE names a file, the program adds to it, when it ends, a line of
  *     runtime, family, operation, largest error in bounds, elements compared, the case of that error
  * with tabs between, for each family and operation.
  */
 void measure(const char *family, const char *operation, const char *format, ...);
+
+/* |got - want| <= tolerance (1 + |want|) for all; NaN never is. */
+void check_close(const char *name, const double *got, const double *want, int64_t n, double tolerance);
 
 /* Bitwise: two runs, or something that must not have changed. */
 void check_same_bits(const char *name, const float *got, const float *want, int64_t n);
@@ -127,9 +130,10 @@ oclin_context *make_context(const char *plan);
 oclin_context *make_context_with(struct oclin_context_options options);
 
 /*
- * Whether the device's work-groups are smaller than this plan's, by the numbers of the driver and of this file. Then
- * oclin must refuse the plan; needs_plan() checks that it does and skips the test that is running (make_context() asks it for
- * every plan), run_refused() makes that check the only test of a program that is about one plan.
+ * Whether the device's work-groups are smaller than this plan's, by the numbers of the driver and of this
+ * file. Then oclin must refuse the plan; needs_plan() checks that it does and skips the test that is running
+ * (make_context() asks it for every plan), run_refused() makes that check the only test of a program that is
+ * about one plan.
  */
 int plan_too_large(const char *plan);
 void needs_plan(const char *plan);
@@ -139,18 +143,25 @@ int run_refused(const char *plan);
 const char *context_log(void);
 void clear_context_log(void);
 
+/* How often these words stand there; fails the test unless they stand there at all, or so many times. */
+int times_logged(const char *part);
+void check_logged(const char *part);
+void check_times_logged(const char *part, int times);
+
 /* The library's own kernel text of that name, borrowed; fails the test if there is none. */
 const char *built_in(const char *name);
-/* This text as a file of that name in the folder, with the first `from` (which must be there) replaced by `to`. */
+/* This text as a file of that name in the folder, with the first `from` (which must be there) replaced by
+ * `to`. */
 void write_changed(const char *folder, const char *name, const char *text, const char *from, const char *to);
 
-/* Runs the program `self` again, with up to two arguments (NULL: no more), and returns how it ended, as waitpid() tells. seconds:
- * after them it is ended by SIGALRM; 0: never. wrote: what it printed, cut at size; NULL: it prints where this one does. */
+/* Runs the program `self` again, with up to two arguments (NULL: no more), and returns how it ended, as
+ * waitpid() tells. seconds: after them it is ended by SIGALRM; 0: never. wrote: what it printed, cut at
+ * size; NULL: it prints where this one does. */
 int run_again(const char *self, const char *argument, const char *more, int seconds, char *wrote,
               size_t size);
 
-/* The OpenCL loader's own `name`, for a test that defines a function of that name in front of it. function: the address of a
- * pointer to such a function. */
+/* The OpenCL loader's own `name`, for a test that defines a function of that name in front of it.
+ * function: the address of a pointer to such a function. */
 void find_real(const char *name, void *function);
 
 /* A log callback of a test's own, and what it has received: how many lines, how many with a newline in them

@@ -1,6 +1,7 @@
 /*
- * What sizes around a tile do not show: losses on operands with strides and offsets, long sums, fills and steps wider than
- * one chunk, buffers that end with the last element, and work that should not happen at all. Each on every family.
+ * What sizes around a tile do not show: losses on operands with strides and offsets, long sums, fills and
+ * steps wider than one chunk, buffers that end with the last element, and work that should not happen at
+ * all. Each on every family.
  */
 #include "support.h"
 
@@ -120,7 +121,8 @@ static void test_wide_step(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* rows x cols with aligned rows, in a buffer that ends with the last element: who reads whole quads leaves it. */
+/* rows x cols with aligned rows, in a buffer that ends with the last element: who reads whole quads leaves
+ * it. */
 static oclin_tensor *tight(oclin_context *ctx, int64_t rows, int64_t cols)
 {
     const int64_t stride = cols < 8 ? 8 : cols;
@@ -177,8 +179,8 @@ static float *numbers(int64_t rows, int64_t cols, int step)
     return all;
 }
 
-/* The kernels that take the device's vectors, at widths that it does not have: another machine's. More than one block of k and
- * more than one group. */
+/* The kernels that take the device's vectors, at widths that it does not have: another machine's. More
+ * than one block of k and more than one group. */
 static void test_widths(void **state)
 {
     enum { BATCH = 17, IN = 601, OUT = 205 };
@@ -215,7 +217,8 @@ static void test_widths(void **state)
     free(got);
 }
 
-/* Cleared gradients are overwritten, not filled first; and operands that are aligned get the aligned kernel. */
+/* Cleared gradients are overwritten, not filled first; and operands that are aligned get the aligned
+ * kernel. */
 static void test_no_needless_work(void **state)
 {
     enum { BATCH = 2, SIZE = 4 };

@@ -1,6 +1,7 @@
 /*
- * A long training: 100,000 steps take no more of anything than the first few. Counted are the library's own allocations and
- * OpenCL objects; beside them the whole process, the driver with it, is measured. OCLIN_TEST_STEPS: another number of steps.
+ * A long training: 100,000 steps take no more of anything than the first few. Counted are the library's
+ * own allocations and OpenCL objects; beside them the whole process, the driver with it, is measured.
+ * OCLIN_TEST_STEPS: another number of steps.
  */
 #include "support.h"
 

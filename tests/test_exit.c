@@ -1,6 +1,7 @@
 /*
- * Programs that end without destroying anything: by return from main, exit() from here and there, a library that is closed
- * while its objects live. None may crash or hang. Each runs as a process of its own, this program with the case's name.
+ * Programs that end without destroying anything: by return from main, exit() from here and there, a
+ * library that is closed while its objects live. None may crash or hang. Each runs as a process of its
+ * own, this program with the case's name.
  */
 #define _GNU_SOURCE /* dlopen's RTLD_NOW, setenv */
 #include "support.h"

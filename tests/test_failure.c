@@ -1,6 +1,7 @@
 /*
- * A runtime that fails: one OpenCL call of an operation answers an error, once. Inputs stay intact, what was being written
- * is unspecified until it is written or cleared, and the same handles work when the fault is gone.
+ * A runtime that fails: one OpenCL call of an operation answers an error, once. Inputs stay intact, what
+ * was being written is unspecified until it is written or cleared, and the same handles work when the
+ * fault is gone.
  *
  * Chosen cases, one by one, as a program would meet them; test_faults.c lets every call fail in turn.
  */

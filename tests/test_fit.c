@@ -1,6 +1,7 @@
 /*
- * Kernels that do not fit: a compiler may need so many registers that a built kernel runs in smaller work-groups than the
- * device has, or in none. oclin then takes the next tile or a smaller group; where there is none left it says so.
+ * Kernels that do not fit: a compiler may need so many registers that a built kernel runs in smaller work-
+ * groups than the device has, or in none. oclin then takes the next tile or a smaller group; where there
+ * is none left it says so.
  *
  * The program answers for the driver.
  */
@@ -93,7 +94,8 @@ static void check_group(const char *kernel, int group)
     if (!strstr(context_log(), line)) fail_msg("\"%s\" does not stand in\n%s", line, context_log());
 }
 
-/* The largest power of two that the kernels can run with; products have groups of 64 and, where those are too many, of 1. */
+/* The largest power of two that the kernels can run with; products have groups of 64 and, where those are
+ * too many, of 1. */
 static void test_smaller_groups(void **state)
 {
     static const struct {

@@ -394,9 +394,9 @@ static void check_plan(oclin_context *ctx, enum oclin_kernel_id id, int64_t m, i
         needed = parts_of(m, t->tile_m) * parts_of(n, t->tile_n);
     else
         needed = parts_of(m, plan.block_m) * parts_of(n, plan.block_n);
-    if (t->queue ? needed > INT32_MAX : plan.groups < needed)
+    if (t->tickets ? needed > INT32_MAX : plan.groups < needed)
         fail_msg("%lld x %lld x %lld: %lld groups, queue %d, %lld are needed", (long long)m, (long long)n,
-                 (long long)k, (long long)plan.groups, t->queue, (long long)needed);
+                 (long long)k, (long long)plan.groups, t->tickets, (long long)needed);
 }
 
 static void test_plans(void **state)

@@ -48,7 +48,7 @@ static struct create_case create_cases[] = {
     {"bytes overflow", INT64_C(1) << 31, INT64_C(1) << 31, 1, 0, 0, 0, OCLIN_E_SHAPE, ""},
     {"too large for the device", INT64_C(1) << 25, INT64_C(1) << 25, 1, 0, 0, 0, OCLIN_E_SHAPE,
      "largest buffer"},
-    {"activation too large", 2, 3, 1, 5, 0, 0, OCLIN_E_ARG, "activation 5"},
+    {"activation too large", 2, 3, 1, 10, 0, 0, OCLIN_E_ARG, "activation 10"},
     {"activation negative", 2, 3, 1, -1, 0, 0, OCLIN_E_ARG, "activation -1"},
     {"init too large", 2, 3, 1, 0, 3, 0, OCLIN_E_ARG, "init 3"},
     {"init negative", 2, 3, 1, 0, -1, 0, OCLIN_E_ARG, "init -1"},
@@ -521,7 +521,8 @@ static void test_workspace(void **state)
     oclin_layer_destroy(l);
 }
 
-/* The last batch for which the bytes of four operands, 256 rows and columns larger for rounding up, have a number. */
+/* The last batch for which the bytes of four operands, 256 rows and columns larger for rounding up, have a
+ * number. */
 static void test_largest_batch(void **state)
 {
     (void)state;
@@ -586,7 +587,8 @@ static void test_scratch(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* For inference alone: what forward's product packs, where dX packs more; and infer takes nothing more then. */
+/* For inference alone: what forward's product packs, where dX packs more; and infer takes nothing more
+ * then. */
 static void test_scratch_of_infer(void **state)
 {
     (void)state;
@@ -639,7 +641,8 @@ static void test_no_scratch_for_no_samples(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* A device whose largest buffer holds the operands, but not one of them packed, multiplies without packing. */
+/* A device whose largest buffer holds the operands, but not one of them packed, multiplies without
+ * packing. */
 static void test_no_room_for_scratch(void **state)
 {
     (void)state;

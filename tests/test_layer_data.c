@@ -8,6 +8,8 @@
 
 #include "support.h"
 
+#include "oclin_internal.h"
+
 enum { BATCH = 5, IN = 7, OUT = 6, NX = BATCH * IN, NY = BATCH * OUT, NW = OUT * IN };
 
 static const char *const plans[] = {"plain", "simd", "simt-16"};
@@ -196,8 +198,8 @@ static void test_step_with_nan(void **state)
     release(&b);
 }
 
-/* Rows that are computed in pieces, whose last vectors are full or not: Inf stays Inf in each piece, since nothing that is
- * not there is multiplied by it. */
+/* Rows that are computed in pieces, whose last vectors are full or not: Inf stays Inf in each piece, since
+ * nothing that is not there is multiplied by it. */
 static void test_inf_in_pieces(void **state)
 {
     static const int64_t widths[] = {520, 600, 603};
@@ -230,6 +232,55 @@ static void test_inf_in_pieces(void **state)
     oclin_context_destroy(ctx);
 }
 
+enum { WIDE = 96, FEW = 8, MANY = 64 };
+
+/* Forward and backward of the first rows of what x and dy are filled with. */
+static void run_some(oclin_layer *l, oclin_tensor *const all[4], int64_t batch, double numbers)
+{
+    oclin_context *ctx = oclin_tensor_context(all[0]);
+    oclin_tensor *some[4];
+    assert_ok(ctx, oclin_tensor_fill(all[0], numbers));
+    assert_ok(ctx, oclin_tensor_fill(all[2], numbers));
+    for (int i = 0; i < 4; i++) assert_ok(ctx, oclin_tensor_view_rows(&some[i], all[i], 0, batch));
+    assert_ok(ctx, oclin_layer_zero_grad(l));
+    assert_ok(ctx, oclin_layer_forward(l, some[0], some[1]));
+    assert_ok(ctx, oclin_layer_backward(l, some[2], some[3]));
+    for (int i = 0; i < 4; i++) oclin_tensor_destroy(some[i]);
+}
+
+static void check_all_are(const char *name, oclin_tensor *t, int64_t rows, float want)
+{
+    float got[MANY * WIDE];
+    assert_int_equal(oclin_tensor_read(t, got), OCLIN_OK);
+    for (int64_t i = 0; i < rows * oclin_tensor_cols(t); i++)
+        if (got[i] != want)
+            fail_msg("%s, element %lld is %g, must be %g", name, (long long)i, (double)got[i], (double)want);
+}
+
+/* What a batch of NaN has left in local memory is no part of a smaller batch behind it. */
+static void test_nothing_stays(void **state)
+{
+    static const int64_t batches[] = {63, 50, 49, 48, 47, 33, 32, 31, 19, 18, 17, 16, 15, 9, 8, 7, 2, 1};
+    oclin_context *ctx = context(*(int *)*state);
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, WIDE, FEW, NULL));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_w(l), 1.0));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_b(l), 0.0));
+    oclin_tensor *const all[] = {
+        make_tensor(ctx, OCLIN_F32, MANY, WIDE, NULL), make_tensor(ctx, OCLIN_F32, MANY, FEW, NULL),
+        make_tensor(ctx, OCLIN_F32, MANY, FEW, NULL), make_tensor(ctx, OCLIN_F32, MANY, WIDE, NULL)};
+    for (size_t i = 0; i < COUNT_OF(batches); i++) {
+        run_some(l, all, batches[i] > 16 ? MANY : 16, NAN); /* up to 16 there is another tile in one pass */
+        run_some(l, all, batches[i], 1.0);
+        check_all_are("y", all[1], batches[i], WIDE);
+        check_all_are("dx", all[3], batches[i], FEW);
+        check_all_are("dw", oclin_layer_dw(l), FEW, (float)batches[i]);
+        check_all_are("db", oclin_layer_db(l), 1, (float)batches[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    oclin_layer_destroy(l);
+}
+
 int main(int argc, char **argv)
 {
     static int numbers[PLANS];
@@ -240,6 +291,7 @@ int main(int argc, char **argv)
         add_test(&list, test_not_finite, &numbers[i], "%s/NaN and Inf follow IEEE", plans[i]);
         add_test(&list, test_relu_switches_off, &numbers[i], "%s/ReLU switches off", plans[i]);
         add_test(&list, test_samples_are_apart, &numbers[i], "%s/samples are apart", plans[i]);
+        add_test(&list, test_nothing_stays, &numbers[i], "%s/nothing stays in local memory", plans[i]);
         add_test(&list, test_step_with_nan, &numbers[i], "%s/step with NaN", plans[i]);
     }
     for (int i = 0; i < 2; i++) {

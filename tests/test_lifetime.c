@@ -230,7 +230,8 @@ static void test_two_contexts(void **state)
     oclin_context_destroy(ctx[1]);
 }
 
-/* The log is called as long as anything of the context lives, also after its destruction; not when all is gone. */
+/* The log is called as long as anything of the context lives, also after its destruction; not when all is
+ * gone. */
 static void test_log_outlives_handle(void **state)
 {
     const int kind = *(int *)*state;
@@ -258,8 +259,8 @@ static void test_log_outlives_handle(void **state)
     free(heard); /* a sanitizer sees it if anybody still uses it */
 }
 
-/* What the last destruction waits for: the work in an own queue on Rusticl, and nothing else. Other drivers are told the
- * name: what is called depends on it alone. */
+/* What the last destruction waits for: the work in an own queue on Rusticl, and nothing else. Other
+ * drivers are told the name: what is called depends on it alone. */
 static const struct parting {
     const char *what, *platform;
     int of_caller, lost, elsewhere; /* elsewhere: in a forked child */

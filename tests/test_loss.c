@@ -729,7 +729,7 @@ static void add_tables(struct test_list *list)
             }
 }
 
-/* ------------------------------------------------------------------------------------- elements and weights */
+/* ----------------------------------------------------------------------------------- elements and weights */
 
 /* l and its derivative in double, from the definitions of PyTorch's losses. */
 static double element_of(int kind, double y, double t, double weight, double delta, double *slope)
@@ -808,7 +808,8 @@ static void test_elements(void **state)
         }
 }
 
-/* Weights of rows scale losses and dY, of every loss; the divisor of the mean stays, and so does the count. */
+/* Weights of rows scale losses and dY, of every loss; the divisor of the mean stays, and so does the count.
+ * */
 static void test_row_weights(void **state)
 {
     const int kind = *(int *)*state;

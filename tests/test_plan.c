@@ -1,7 +1,8 @@
 /*
- * Plans of devices that are not there: whatever the device and the shape, a plan covers the product once, fits the device,
- * and is one that its kernel can be built for. And some of the choices that plan.c's comments promise, by name: which tile
- * a GPU gets, when a CPU packs, when backward is one pass. Nothing is run.
+ * Plans of devices that are not there: whatever the device and the shape, a plan covers the product once,
+ * fits the device, and is one that its kernel can be built for. And some of the choices that plan.c's
+ * comments promise, by name: which tile a GPU gets, when a CPU packs, when backward is one pass. Nothing is
+ * run.
  */
 #include "support.h"
 
@@ -17,21 +18,47 @@
 static const struct made_up {
     const char *name, *vendor;
     oclin_device_type type;
-    int64_t units, width, items, local_bytes, max_allocation, wave, sub_group;
+    int64_t units, width, items, local_bytes, max_allocation;
+    int64_t wave, sub_group; /* of GPUs that tell */
+    int tickets;             /* several groups run at once, and hand out parts among themselves */
 } made_up[] = {
-    {"two cores", "AuthenticAMD", OCLIN_DEVICE_CPU, 2, 8, 4096, 512 << 10, INT64_C(4) << 30, 0, 0},
-    {"two threads", "AuthenticAMD", OCLIN_DEVICE_CPU, 2, 8, 4096, 512 << 10, INT64_C(4) << 30, 0, 0},
-    {"64 threads", "AuthenticAMD", OCLIN_DEVICE_CPU, 64, 8, 4096, 512 << 10, INT64_C(4) << 30, 0, 0},
-    {"64 cores", "GenuineIntel", OCLIN_DEVICE_CPU, 64, 16, 8192, 1 << 20, INT64_C(16) << 30, 0, 0},
-    {"ARM core", "ARM", OCLIN_DEVICE_CPU, 1, 4, 4096, 32 << 10, 128 << 20, 0, 0},
-    {"few bytes", "nobody", OCLIN_DEVICE_CPU, 3, 1, 1, 16 << 10, 1 << 20, 0, 0},
-    {"NVIDIA", "NVIDIA Corporation", OCLIN_DEVICE_GPU, 108, 1, 1024, 48 << 10, INT64_C(10) << 30, 32, 0},
-    {"AMD", "Advanced Micro Devices, Inc.", OCLIN_DEVICE_GPU, 36, 1, 256, 32 << 10, INT64_C(4) << 30, 64, 0},
-    {"Intel", "Intel(R) Corporation", OCLIN_DEVICE_GPU, 24, 1, 256, 64 << 10, INT64_C(4) << 30, 0, 8},
-    {"Mali", "ARM", OCLIN_DEVICE_GPU, 8, 4, 384, 32 << 10, INT64_C(1) << 30, 0, 0},
-    {"small groups", "nobody", OCLIN_DEVICE_GPU, 4, 1, 16, 64 << 10, 64 << 20, 0, 0},
-    {"no groups", "nobody", OCLIN_DEVICE_ACCELERATOR, 1, 1, 1, 8 << 10, 64 << 20, 0, 0},
+    {"two cores", "AuthenticAMD", OCLIN_DEVICE_CPU, .units = 2, .width = 8, .items = 4096,
+     .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30},
+    {"two threads", "AuthenticAMD", OCLIN_DEVICE_CPU, .units = 2, .width = 8, .items = 4096,
+     .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30, .tickets = 1},
+    {"64 threads", "AuthenticAMD", OCLIN_DEVICE_CPU, .units = 64, .width = 8, .items = 4096,
+     .local_bytes = 512 << 10, .max_allocation = INT64_C(4) << 30, .tickets = 1},
+    {"64 cores", "GenuineIntel", OCLIN_DEVICE_CPU, .units = 64, .width = 16, .items = 8192,
+     .local_bytes = 1 << 20, .max_allocation = INT64_C(16) << 30},
+    {"ARM core", "ARM", OCLIN_DEVICE_CPU, .units = 1, .width = 4, .items = 4096, .local_bytes = 32 << 10,
+     .max_allocation = 128 << 20},
+    {"few bytes", "nobody", OCLIN_DEVICE_CPU, .units = 3, .width = 1, .items = 1, .local_bytes = 16 << 10,
+     .max_allocation = 1 << 20},
+    {"NVIDIA", "NVIDIA Corporation", OCLIN_DEVICE_GPU, .units = 108, .width = 1, .items = 1024,
+     .local_bytes = 48 << 10, .max_allocation = INT64_C(10) << 30, .wave = 32},
+    {"AMD", "Advanced Micro Devices, Inc.", OCLIN_DEVICE_GPU, .units = 36, .width = 1, .items = 256,
+     .local_bytes = 32 << 10, .max_allocation = INT64_C(4) << 30, .wave = 64},
+    {"Intel", "Intel(R) Corporation", OCLIN_DEVICE_GPU, .units = 24, .width = 1, .items = 256,
+     .local_bytes = 64 << 10, .max_allocation = INT64_C(4) << 30, .sub_group = 8},
+    {"Mali", "ARM", OCLIN_DEVICE_GPU, .units = 8, .width = 4, .items = 384, .local_bytes = 32 << 10,
+     .max_allocation = INT64_C(1) << 30},
+    {"small groups", "nobody", OCLIN_DEVICE_GPU, .units = 4, .width = 1, .items = 16, .local_bytes = 64 << 10,
+     .max_allocation = 64 << 20},
+    {"no groups", "nobody", OCLIN_DEVICE_ACCELERATOR, .units = 1, .width = 1, .items = 1,
+     .local_bytes = 8 << 10, .max_allocation = 64 << 20},
 };
+
+/* A product of a layer, in rows of the tables below. */
+#define PRODUCT_OF(kernel, samples, from, to) .id = kernel, .batch = samples, .in = from, .out = to
+#define FORWARD(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_FORWARD, batch, in, out)
+#define GRAD_X(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_GRAD_X, batch, in, out)
+#define GRAD_W(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_GRAD_W, batch, in, out)
+#define BACKWARD(batch, in, out) PRODUCT_OF(OCLIN_KERNEL_ONE_PASS, batch, in, out)
+
+static const char *const product_names[] = {[OCLIN_KERNEL_FORWARD] = "forward",
+                                            [OCLIN_KERNEL_GRAD_X] = "grad_x",
+                                            [OCLIN_KERNEL_GRAD_W] = "grad_w",
+                                            [OCLIN_KERNEL_ONE_PASS] = "backward"};
 
 static const char *const plans[] = {
     "",           "plain",       "simd",       "simd-4",      "simd-8",      "simd-16",
@@ -56,9 +83,17 @@ static oclin_context *context_of(const struct made_up *d, const char *plan)
     f->wave = d->wave;
     f->sub_group = d->sub_group;
     f->cache = 32 << 20;
-    f->queues = strstr(d->name, "threads") != NULL;
+    f->tickets = d->tickets;
     oclin_plan_select(ctx, plan);
     return ctx;
+}
+
+static const struct made_up *device_named(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(made_up); i++)
+        if (strcmp(made_up[i].name, name) == 0) return &made_up[i];
+    fail_msg("no device is called %s", name);
+    return NULL;
 }
 
 static struct oclin_product product_of(enum oclin_kernel_id id, int64_t batch, int64_t in, int64_t out)
@@ -81,6 +116,13 @@ static char looked_at[400];
     do {                                                             \
         if (!(condition)) fail_msg("%s: %s", looked_at, #condition); \
     } while (0)
+
+static void look_at(const oclin_context *ctx, const struct oclin_product *p, int attempt)
+{
+    snprintf(looked_at, sizeof looked_at, "%s, plan '%s', %s of %lld x %lld x %lld, attempt %d",
+             ctx->device.info.name, ctx->plan.name, product_names[p->id], (long long)p->m, (long long)p->n,
+             (long long)p->k, attempt);
+}
 
 static void check_plain(const struct oclin_product *p, const struct oclin_plan *plan)
 {
@@ -109,8 +151,8 @@ static void check_simt(const oclin_context *ctx, const struct oclin_product *p, 
 static void check_groups(const oclin_context *ctx, const struct oclin_plan *plan, int64_t parts)
 {
     const int64_t units = ctx->device.info.compute_units;
-    must(!plan->tile.queue || ctx->device.queues);
-    must(plan->groups == (plan->tile.queue && parts > units ? units : parts));
+    must(!plan->tile.tickets || ctx->device.tickets);
+    must(plan->groups == (plan->tile.tickets && parts > units ? units : parts));
 }
 
 /* Of what one launch adds up. */
@@ -146,7 +188,7 @@ static void check_packing(const oclin_context *ctx, const struct oclin_product *
     const struct oclin_tile *t = &plan->tile;
     struct oclin_plan packing;
     oclin_plan_packing(p, plan, &packing);
-    must(packing.tile.stage == OCLIN_STAGE_PACK && packing.tile.queue == 0);
+    must(packing.tile.stage == OCLIN_STAGE_PACK && packing.tile.tickets == 0);
     must(packing.block_k == plan->block_k);
     const int64_t blocks_k = blocks_of_slice(p, plan);
     must(packing.groups == parts_of_a(p, plan) + parts_of_b(p, plan));
@@ -161,14 +203,20 @@ static void check_mixed(const oclin_context *ctx, const struct oclin_product *p,
                         const struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    must(t->queue);
+    must(t->tickets);
     must(plan->packed_a ==
          blocks_of_slice(p, plan) * ceil_divide(p->m, t->item_m) * (t->item_m * (int64_t)t->tile_k + t->vl));
     must(plan->packed_b >= plan->groups * OCLIN_SIMD_PANELS * t->item_n * t->tile_k);
     check_scratch(ctx, p, plan);
 }
 
-/* All samples in whole panels; columns in whole rows of the register tile, so many as the memory of A's block and of C's takes. */
+static int is_narrow(const struct oclin_plan *plan)
+{
+    return plan->way && plan->way->name && strcmp(plan->way->name, "simd-narrow") == 0;
+}
+
+/* All samples in whole panels; columns in whole rows of the register tile, so many as the memory of A's
+ * block and of C's takes. */
 static void check_narrow(const oclin_context *ctx, const struct oclin_product *p,
                          const struct oclin_plan *plan)
 {
@@ -181,7 +229,7 @@ static void check_narrow(const oclin_context *ctx, const struct oclin_product *p
     must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n);
     must((int64_t)plan->block_m * plan->block_k <= (int64_t)t->tile_m * t->tile_k);
     must(plan->groups == ceil_divide(p->n, plan->block_n));
-    must(plan->packed_a == 0 && plan->packed_b == 0 && !t->queue);
+    must(plan->packed_a == 0 && plan->packed_b == 0 && !t->tickets);
 }
 
 static void check_simd(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
@@ -195,7 +243,7 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
         OCLIN_SIMD_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n, t->vl);
     must(bytes_of(floats) <= ctx->device.info.local_bytes ||
          t->tile_k == t->vl); /* or there is nothing smaller */
-    if (t->stage == OCLIN_STAGE_NARROW) {
+    if (is_narrow(plan)) {
         check_narrow(ctx, p, plan);
         return;
     }
@@ -204,12 +252,12 @@ static void check_simd(const oclin_context *ctx, const struct oclin_product *p, 
     must((int64_t)plan->block_m * plan->block_n <= (int64_t)t->tile_m * t->tile_n); /* its sums' memory */
     must(plan->block_k > 0 && plan->block_k <= t->tile_k && plan->block_k % t->vl == 0);
     const int64_t blocks = ceil_divide(p->m, plan->block_m) * ceil_divide(p->n, plan->block_n);
-    const int packs_a = t->queue && t->stage != OCLIN_STAGE_WHOLE;
-    const int packs_b = t->queue && t->stage == OCLIN_STAGE_PRODUCT;
+    const int packs_a = t->tickets && t->stage != OCLIN_STAGE_WHOLE;
+    const int packs_b = t->tickets && t->stage == OCLIN_STAGE_PACKED;
     check_groups(ctx, plan,
                  blocks + (packs_a ? parts_of_a(p, plan) : 0) + (packs_b ? parts_of_b(p, plan) : 0));
-    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PRODUCT || t->stage == OCLIN_STAGE_MIXED);
-    if (t->stage == OCLIN_STAGE_PRODUCT)
+    must(t->stage == OCLIN_STAGE_WHOLE || t->stage == OCLIN_STAGE_PACKED || t->stage == OCLIN_STAGE_MIXED);
+    if (t->stage == OCLIN_STAGE_PACKED)
         check_packing(ctx, p, plan);
     else if (t->stage == OCLIN_STAGE_MIXED)
         check_mixed(ctx, p, plan);
@@ -258,9 +306,7 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
     struct oclin_plan plan;
     int attempts = 0;
     for (; attempts < 20 && oclin_plan_product(ctx, p, attempts, &plan); attempts++) {
-        snprintf(looked_at, sizeof looked_at, "%s, plan '%s', product %d of %lld x %lld x %lld, attempt %d",
-                 ctx->device.info.name, ctx->plan.name, (int)p->id, (long long)p->m, (long long)p->n,
-                 (long long)p->k, attempts);
+        look_at(ctx, p, attempts);
         check_plan(ctx, p, &plan);
     }
     must(attempts > 0 && attempts < 20);
@@ -272,6 +318,7 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
     if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
 }
 
+/* Every plan on every device, for shapes by chance. */
 static void test_every_device(void **state)
 {
     const struct made_up *d = *state;
@@ -287,7 +334,7 @@ static void test_every_device(void **state)
                     const struct oclin_product p = product_of((enum oclin_kernel_id)id, batch, in, out);
                     check_choices(ctx, &p);
                 }
-                const struct oclin_product grads = product_of(OCLIN_KERNEL_GRADS, batch, in, out);
+                const struct oclin_product grads = product_of(OCLIN_KERNEL_ONE_PASS, batch, in, out);
                 struct oclin_plan plan;
                 if (oclin_plan_one_pass(ctx, &grads) && oclin_plan_product(ctx, &grads, 0, &plan))
                     check_plan(ctx, &grads, &plan);
@@ -310,8 +357,8 @@ static double root_limit(int64_t k)
     return 8.0 + 2.0 * sqrt((double)k);
 }
 
-/* The most roundings that are promised of a product. Blocks that are shallow, as in little local memory, are too many for two
- * levels to keep them so low. */
+/* The most roundings that are promised of a product. Blocks that are shallow, as in little local memory,
+ * are too many for two levels to keep them so low. */
 static double limit_of(const struct oclin_plan *plan, int64_t k)
 {
     const struct oclin_tile *t = &plan->tile;
@@ -326,23 +373,23 @@ static void check_additions(const oclin_context *ctx, const struct oclin_product
 {
     struct oclin_plan plan;
     for (int attempt = 0; attempt < 20 && oclin_plan_product(ctx, p, attempt, &plan); attempt++) {
-        snprintf(looked_at, sizeof looked_at, "%s, plan '%s', product %d of %lld x %lld x %lld, attempt %d",
-                 ctx->device.info.name, ctx->plan.name, (int)p->id, (long long)p->m, (long long)p->n,
-                 (long long)p->k, attempt);
+        look_at(ctx, p, attempt);
         const double n = (double)oclin_additions(p, &plan, OCLIN_SUM_OF_PRODUCTS);
         /* 17 to 20 rows of W are more than one block of 16 and less than the root allows two of */
-        const int short_dx = p->id == OCLIN_KERNEL_GRADS && plan.tile.tile_k == 16 && p->k > 16 && p->k < 21;
+        const int short_dx =
+            p->id == OCLIN_KERNEL_ONE_PASS && plan.tile.tile_k == 16 && p->k > 16 && p->k < 21;
         must(n >= 1 && n <= (short_dx ? 17.0 : limit_of(&plan, p->k)));
         must(plan.slice_k > 0 && oclin_slices(&plan, p->k) * plan.slice_k >= p->k);
         must((oclin_slices(&plan, p->k) - 1) * plan.slice_k < p->k);
         if (p->id == OCLIN_KERNEL_GRAD_W)
             must((double)oclin_additions(p, &plan, OCLIN_SUM_OF_A) <= root_limit(p->k));
-        if (p->id == OCLIN_KERNEL_GRADS)
+        if (p->id == OCLIN_KERNEL_ONE_PASS)
             must((double)oclin_additions(p, &plan, OCLIN_SUM_OF_A) <=
                  (p->m > 16 && p->m < 21 ? 17.0 : root_limit(p->m)));
     }
 }
 
+/* No sum is rounded more often than is promised. */
 static void test_additions(void **state)
 {
     static const int64_t others[] = {1, 5, 40, 64};
@@ -355,9 +402,9 @@ static void test_additions(void **state)
                 const struct oclin_product products[] = {
                     product_of(OCLIN_KERNEL_FORWARD, n, k, 10), product_of(OCLIN_KERNEL_FORWARD, 10, k, n),
                     product_of(OCLIN_KERNEL_GRAD_X, n, 10, k), product_of(OCLIN_KERNEL_GRAD_W, k, 10, n),
-                    product_of(OCLIN_KERNEL_GRADS, n, 40, k)};
+                    product_of(OCLIN_KERNEL_ONE_PASS, n, 40, k)};
                 for (size_t p = 0; p < COUNT_OF(products); p++)
-                    if (products[p].id != OCLIN_KERNEL_GRADS || oclin_plan_one_pass(ctx, &products[p]))
+                    if (products[p].id != OCLIN_KERNEL_ONE_PASS || oclin_plan_one_pass(ctx, &products[p]))
                         check_additions(ctx, &products[p]);
                 struct oclin_plan rows;
                 for (int most = OCLIN_LARGEST_GROUP; most > 0; most /= 2) {
@@ -369,12 +416,13 @@ static void test_additions(void **state)
     }
 }
 
-/* The sums of slices meet in Y or dX, unless a kernel may not read there; those of dW always in scratch memory. */
+/* The sums of slices meet in Y or dX, unless a kernel may not read there; those of dW always in scratch
+ * memory. */
 static void test_places_of_slices(void **state)
 {
     static char some_memory;
     (void)state;
-    oclin_context *ctx = context_of(&made_up[6], "simt-64"); /* NVIDIA */
+    oclin_context *ctx = context_of(device_named("NVIDIA"), "simt-64");
     for (int i = 0; i < 4; i++)
         for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++) {
             const int readable = i % 2, slices = 2 + i / 2;
@@ -410,8 +458,9 @@ static void test_scratch_grows(void **state)
                             product_of((enum oclin_kernel_id)id, batch, sizes[i], sizes[o]);
                         const int64_t bytes = oclin_plan_scratch(ctx, &p);
                         snprintf(looked_at, sizeof looked_at,
-                                 "%s, plan '%s', product %d of batch %lld, %lld to %lld features", d->name,
-                                 plans[name], id, (long long)batch, (long long)sizes[i], (long long)sizes[o]);
+                                 "%s, plan '%s', %s of batch %lld, %lld to %lld features", d->name,
+                                 plans[name], product_names[id], (long long)batch, (long long)sizes[i],
+                                 (long long)sizes[o]);
                         must(bytes >= most);
                         must(bytes <= d->max_allocation);
                         most = bytes;
@@ -421,6 +470,7 @@ static void test_scratch_grows(void **state)
     }
 }
 
+/* Of each element one work-item has it, of each row one group, and none is larger than it may be. */
 static void test_elements_and_rows(void **state)
 {
     const struct made_up *d = *state;
@@ -451,107 +501,97 @@ static void test_elements_and_rows(void **state)
 
 /* --------------------------------------------------------------------------------------------- choices */
 
-/* The tile of the first choice; stage of simd. A GPU's: hints besides. */
+/* The tile of the first choice, in rows of the tables below. */
+#define TILE(kind, lanes, m, n) .family = kind, .vl = lanes, .tile_m = m, .tile_n = n
+#define PLAIN TILE(OCLIN_PLAIN, 1, 1, 1)
+#define SIMT(m, n) TILE(OCLIN_SIMT, 4, m, n)
+#define SIMD(lanes, m, n, packing) TILE(OCLIN_SIMD, lanes, m, n), .stage = packing
+#define SKINNY(lanes, m, n) TILE(OCLIN_SKINNY, lanes, m, n)
+
 static const struct choice {
-    const char *device;
+    const char *device, *why;
     enum oclin_kernel_id id;
     int64_t batch, in, out;
-    int family, vl, tile_m, tile_n, stage, unroll_k, peel;
     oclin_activation activation;
+    int family, vl, tile_m, tile_n;
+    int stage, narrow;  /* of simd */
+    int unroll_k, peel; /* of simt: hints */
 } choices[] = {
-    /* the largest tile that gives every compute unit a group; whole loops for NVIDIA's grad_w, peeled where a wave is told */
-    {"NVIDIA", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 4, 1, OCLIN_GELU},
-    {"NVIDIA", OCLIN_KERNEL_GRAD_W, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 8, 1, OCLIN_GELU},
-    {"NVIDIA", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 4, 1, OCLIN_GELU},
-    {"NVIDIA", OCLIN_KERNEL_FORWARD, 128, 784, 256, OCLIN_SIMT, 4, 32, 32, 0, 4, 1,
-     OCLIN_NONE}, /* 16 is half a wave */
-    {"NVIDIA", OCLIN_KERNEL_FORWARD, 768, 784, 768, OCLIN_SIMT, 4, 64, 64, 0, 4, 1, OCLIN_NONE},
-    {"AMD", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 4, 1,
-     OCLIN_NONE}, /* 32 KB, and many registers */
-    {"AMD", OCLIN_KERNEL_GRAD_W, 128, 784, 256, OCLIN_SIMT, 4, 64, 64, 0, 4, 1, OCLIN_NONE},
-    /* half the registers: 8 x 8 results only of quads that are loaded whole, and without an activation but forward's simple ones */
-    {"Intel", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 8, 1, OCLIN_TANH},
-    {"Intel", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 8, 1, OCLIN_GELU},
-    {"Intel", OCLIN_KERNEL_FORWARD, 2048, 2047, 2048, OCLIN_SIMT, 4, 64, 64, 0, 8, 1, OCLIN_NONE},
-    {"Intel", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 128, 0, 8, 0, OCLIN_NONE},
-    {"Intel", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 8, 0, OCLIN_TANH},
-    /* 32 KB: few registers */
-    {"Mali", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 4, 1, OCLIN_NONE},
-    {"Mali", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 64, 0, 4, 0, OCLIN_NONE},
-    {"Mali", OCLIN_KERNEL_FORWARD, 16, 64, 10, OCLIN_SIMT, 4, 16, 16, 0, 4, 1,
-     OCLIN_NONE}, /* none is enough: the smallest */
-    {"small groups", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMT, 4, 16, 16, 0, 4, 1, OCLIN_NONE},
-    {"no groups", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_PLAIN, 1, 1, 1, 0, 0, 0, OCLIN_NONE},
-    /* large products in two launches, small ones in one; blocks of half the height behind packing */
-    {"two cores", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_W, 2048, 2048, 2048, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 100, 200, 100, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    /* small batches, and few outs with a long sum */
-    {"two cores", OCLIN_KERNEL_FORWARD, 28, 784, 256, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 29, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_NARROW, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 64, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_NARROW, 0, 0,
-     OCLIN_NONE},
-    {"64 cores", OCLIN_KERNEL_FORWARD, 64, 784, 4096, OCLIN_SIMD, 16, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE}, /* fewer columns than all cores want */
-    {"64 cores", OCLIN_KERNEL_FORWARD, 64, 784, 6144, OCLIN_SIMD, 16, 192, 256, OCLIN_STAGE_NARROW, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 64, 784, 48, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 65, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_X, 64, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 33, 784, 256, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 48, OCLIN_SKINNY, 8, 64, 192, 0, 0, 0, OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 500, 255, 48, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_FORWARD, 500, 784, 49, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    /* without a launch of its own packing pays earlier */
-    {"two threads", OCLIN_KERNEL_FORWARD, 500, 784, 49, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_X, 128, 784, 512, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two threads", OCLIN_KERNEL_GRAD_X, 128, 784, 512, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_MIXED, 0, 0,
-     OCLIN_NONE}, /* a small A is packed for all, a large B not */
-    {"two threads", OCLIN_KERNEL_GRAD_X, 1024, 1024, 1024, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
-     OCLIN_NONE},
-    {"two threads", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE}, /* few rows: B is most of the work, and read in as few pieces as possible */
-    {"two threads", OCLIN_KERNEL_FORWARD, 100, 200, 100, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    /* long and narrow: A is packed once in one launch as well; a dW packs it across k again and again, and reads an X that no
-     * cache holds as it comes */
-    {"two cores", OCLIN_KERNEL_FORWARD, 8192, 128, 64, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_X, 8192, 128, 64, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_W, 8192, 128, 64, OCLIN_SIMD, 8, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_W, 4096, 200, 10, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    {"two cores", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, OCLIN_SIMD, 8, 192, 256, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
-    /* other widths, and less memory */
-    {"64 cores", OCLIN_KERNEL_FORWARD, 2048, 2048, 2048, OCLIN_SIMD, 16, 96, 256, OCLIN_STAGE_PRODUCT, 0, 0,
-     OCLIN_NONE},
-    {"ARM core", OCLIN_KERNEL_GRAD_X, 2048, 2048, 2048, OCLIN_SIMD, 4, 18, 64, OCLIN_STAGE_PRODUCT, 0, 0,
-     OCLIN_NONE},
-    {"few bytes", OCLIN_KERNEL_GRAD_X, 48, 48, 48, OCLIN_SIMD, 4, 42, 32, OCLIN_STAGE_WHOLE, 0, 0,
-     OCLIN_NONE},
+    {"NVIDIA", "the largest tile that gives every unit a group", FORWARD(2048, 2048, 2048),
+     .activation = OCLIN_GELU, SIMT(128, 128), .unroll_k = 4, .peel = 1},
+    {"NVIDIA", "whole loops for dW", GRAD_W(2048, 2048, 2048), .activation = OCLIN_GELU, SIMT(128, 128),
+     .unroll_k = 8, .peel = 1},
+    {"NVIDIA", "peeled where a wave is told", GRAD_X(2048, 2048, 2048), .activation = OCLIN_GELU,
+     SIMT(128, 128), .unroll_k = 4, .peel = 1},
+    {"NVIDIA", "16 would be half a wave", FORWARD(128, 784, 256), SIMT(32, 32), .unroll_k = 4, .peel = 1},
+    {"NVIDIA", "the next smaller tile gives every unit a group", FORWARD(768, 784, 768), SIMT(64, 64),
+     .unroll_k = 4, .peel = 1},
+    {"AMD", "32 KB, and many registers", FORWARD(2048, 2048, 2048), SIMT(128, 128), .unroll_k = 4, .peel = 1},
+    {"AMD", "a smaller tile gives every unit a group", GRAD_W(128, 784, 256), SIMT(64, 64), .unroll_k = 4,
+     .peel = 1},
+    {"Intel", "tanh leaves registers for 8 x 8 results of whole quads", FORWARD(2048, 2048, 2048),
+     .activation = OCLIN_TANH, SIMT(128, 128), .unroll_k = 8, .peel = 1},
+    {"Intel", "GELU does not leave registers for 8 x 8 results", FORWARD(2048, 2048, 2048),
+     .activation = OCLIN_GELU, SIMT(64, 64), .unroll_k = 8, .peel = 1},
+    {"Intel", "8 x 8 results only of quads that are loaded whole", FORWARD(2048, 2047, 2048), SIMT(64, 64),
+     .unroll_k = 8, .peel = 1},
+    {"Intel", "8 x 8 results of dX without an activation", GRAD_X(2048, 2048, 2048), SIMT(128, 128),
+     .unroll_k = 8},
+    {"Intel", "no registers for 8 x 8 results of dX with an activation", GRAD_X(2048, 2048, 2048),
+     .activation = OCLIN_TANH, SIMT(64, 64), .unroll_k = 8},
+    {"Mali", "32 KB: few registers", FORWARD(2048, 2048, 2048), SIMT(64, 64), .unroll_k = 4, .peel = 1},
+    {"Mali", "32 KB: few registers for dX, either", GRAD_X(2048, 2048, 2048), SIMT(64, 64), .unroll_k = 4},
+    {"Mali", "none is enough: the smallest", FORWARD(16, 64, 10), SIMT(16, 16), .unroll_k = 4, .peel = 1},
+    {"small groups", "groups of 16 are the largest", FORWARD(2048, 2048, 2048), SIMT(16, 16), .unroll_k = 4,
+     .peel = 1},
+    {"no groups", "no groups: plain", FORWARD(2048, 2048, 2048), PLAIN},
+    {"two cores", "large: two launches, blocks of half the height behind packing", FORWARD(2048, 2048, 2048),
+     SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
+    {"two cores", "large dW: two launches", GRAD_W(2048, 2048, 2048), SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
+    {"two cores", "small: one launch", FORWARD(100, 200, 100), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "28 of 32 samples leave too much of a panel empty", FORWARD(28, 784, 256),
+     SKINNY(8, 64, 192)},
+    {"two cores", "29 of 32 samples: narrow", FORWARD(29, 784, 256), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE),
+     .narrow = 1},
+    {"two cores", "whole panels of samples: narrow", FORWARD(64, 784, 256),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE), .narrow = 1},
+    {"64 cores", "fewer columns than all cores want", FORWARD(64, 784, 4096),
+     SIMD(16, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"64 cores", "columns for all cores: narrow", FORWARD(64, 784, 6144),
+     SIMD(16, 192, 256, OCLIN_STAGE_WHOLE), .narrow = 1},
+    {"two cores", "few outs with a long sum", FORWARD(64, 784, 48), SKINNY(8, 64, 192)},
+    {"two cores", "65 samples are too many for narrow", FORWARD(65, 784, 256),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "dX is not narrow", GRAD_X(64, 784, 256), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "33 of 64 samples: not narrow", FORWARD(33, 784, 256),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "few outs with a long sum, a large batch", FORWARD(500, 784, 48), SKINNY(8, 64, 192)},
+    {"two cores", "few outs with a short sum", FORWARD(500, 255, 48), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "49 outs are not few", FORWARD(500, 784, 49), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two threads", "without a launch of its own packing pays earlier", FORWARD(500, 784, 49),
+     SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
+    {"two cores", "dX: packing does not pay in a launch of its own", GRAD_X(128, 784, 512),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two threads", "a small A is packed for all, a large B not", GRAD_X(128, 784, 512),
+     SIMD(8, 192, 256, OCLIN_STAGE_MIXED)},
+    {"two threads", "large: both are packed", GRAD_X(1024, 1024, 1024), SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
+    {"two threads", "few rows: B is most of the work, and read in as few pieces as possible",
+     GRAD_W(10000, 784, 10), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two threads", "small: nothing is packed", FORWARD(100, 200, 100), SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "long and narrow: A is packed once in one launch as well", FORWARD(8192, 128, 64),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "long and narrow dX: A is packed once in one launch as well", GRAD_X(8192, 128, 64),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "a dW packs A across k again and again", GRAD_W(8192, 128, 64),
+     SIMD(8, 96, 256, OCLIN_STAGE_PACKED)},
+    {"two cores", "a dW of few outs packs nothing", GRAD_W(4096, 200, 10),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"two cores", "a dW reads an X that no cache holds as it comes", GRAD_W(10000, 784, 10),
+     SIMD(8, 192, 256, OCLIN_STAGE_WHOLE)},
+    {"64 cores", "16 lanes", FORWARD(2048, 2048, 2048), SIMD(16, 96, 256, OCLIN_STAGE_PACKED)},
+    {"ARM core", "4 lanes, little memory", GRAD_X(2048, 2048, 2048), SIMD(4, 18, 64, OCLIN_STAGE_PACKED)},
+    {"few bytes", "less memory than a block wants", GRAD_X(48, 48, 48), SIMD(4, 42, 32, OCLIN_STAGE_WHOLE)},
 };
-
-static const struct made_up *device_named(const char *name)
-{
-    for (size_t i = 0; i < COUNT_OF(made_up); i++)
-        if (strcmp(made_up[i].name, name) == 0) return &made_up[i];
-    fail_msg("no device is called %s", name);
-    return NULL;
-}
 
 static void test_choice(void **state)
 {
@@ -566,6 +606,7 @@ static void test_choice(void **state)
     assert_int_equal(plan.tile.tile_m, c->tile_m);
     assert_int_equal(plan.tile.tile_n, c->tile_n);
     assert_int_equal(plan.tile.stage, c->stage);
+    assert_int_equal(is_narrow(&plan), c->narrow);
     assert_int_equal(plan.tile.unroll_k, c->unroll_k);
     assert_int_equal(plan.tile.peel, c->peel);
     free(ctx);
@@ -573,24 +614,31 @@ static void test_choice(void **state)
 
 /* Memory is asked ahead for what waits for it, where the compiler can. */
 static const struct ahead {
-    const char *plan;
+    const char *plan, *why;
     enum oclin_kernel_id id;
     int64_t batch, in, out, cache;
     int can, prefetch;
 } aheads[] = {
-    {"", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, 32 << 20, 1, 1}, /* X is read once, from memory */
-    {"", OCLIN_KERNEL_GRAD_W, 10000, 784, 12, 32 << 20, 1, 1}, /* two strips of A */
-    {"simd-whole", OCLIN_KERNEL_GRAD_W, 10000, 784, 13, 32 << 20, 1, 0},
-    {"simd-whole", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, 64 << 20, 1, 0}, /* X and as much stay in the cache */
-    {"simd-whole", OCLIN_KERNEL_GRAD_W, 1300, 784, 10, 512 << 10, 1, 0}, /* a small one is taken for 8 MB */
-    {"simd-whole", OCLIN_KERNEL_GRAD_W, 1400, 784, 10, 512 << 10, 1, 1},
-    {"simd-whole", OCLIN_KERNEL_GRAD_W, 10000, 784, 10, 32 << 20, 0, 0},
-    {"simd-whole", OCLIN_KERNEL_GRAD_X, 10, 784, 10000, 32 << 20, 1, 0},
-    {"", OCLIN_KERNEL_FORWARD, 8, 784, 256, 32 << 20, 1, 1},
-    {"", OCLIN_KERNEL_FORWARD, 8, 784, 256, 32 << 20, 0, 0},
-    {"", OCLIN_KERNEL_FORWARD, 128, 784, 256, 32 << 20, 1, 0},
-    {"", OCLIN_KERNEL_GRADS, 8, 784, 256, 32 << 20, 1, 1},
-    {"", OCLIN_KERNEL_GRADS, 8, 784, 256, 32 << 20, 0, 0},
+    {"", "X is read once, from memory", GRAD_W(10000, 784, 10), .cache = 32 << 20, .can = 1, .prefetch = 1},
+    {"", "two strips of A", GRAD_W(10000, 784, 12), .cache = 32 << 20, .can = 1, .prefetch = 1},
+    {"simd-whole", "three strips of A: X is read again", GRAD_W(10000, 784, 13), .cache = 32 << 20, .can = 1,
+     .prefetch = 0},
+    {"simd-whole", "X and as much stay in the cache", GRAD_W(10000, 784, 10), .cache = 64 << 20, .can = 1,
+     .prefetch = 0},
+    {"simd-whole", "a small cache is taken for 8 MB, which X fits", GRAD_W(1300, 784, 10), .cache = 512 << 10,
+     .can = 1, .prefetch = 0},
+    {"simd-whole", "a small cache is taken for 8 MB, which X exceeds", GRAD_W(1400, 784, 10),
+     .cache = 512 << 10, .can = 1, .prefetch = 1},
+    {"simd-whole", "dW without a compiler that can", GRAD_W(10000, 784, 10), .cache = 32 << 20, .can = 0,
+     .prefetch = 0},
+    {"simd-whole", "dX of the same size", GRAD_X(10, 784, 10000), .cache = 32 << 20, .can = 1, .prefetch = 0},
+    {"", "a small batch waits for W", FORWARD(8, 784, 256), .cache = 32 << 20, .can = 1, .prefetch = 1},
+    {"", "a small batch without a compiler that can", FORWARD(8, 784, 256), .cache = 32 << 20, .can = 0,
+     .prefetch = 0},
+    {"", "a large batch computes", FORWARD(128, 784, 256), .cache = 32 << 20, .can = 1, .prefetch = 0},
+    {"", "one pass waits for W", BACKWARD(8, 784, 256), .cache = 32 << 20, .can = 1, .prefetch = 1},
+    {"", "one pass without a compiler that can", BACKWARD(8, 784, 256), .cache = 32 << 20, .can = 0,
+     .prefetch = 0},
 };
 
 static void test_ahead(void **state)
@@ -616,8 +664,8 @@ static void test_queue_counts(void **state)
         struct oclin_plan plan;
         assert_true(oclin_plan_product(ctx, &p, 0, &plan));
         const int64_t blocks = ceil_divide(p.m, plan.block_m) * ceil_divide(p.n, plan.block_n);
-        assert_int_equal(plan.tile.queue, blocks <= INT32_MAX - 2);
-        assert_true(plan.groups == (plan.tile.queue ? 2 : blocks));
+        assert_int_equal(plan.tile.tickets, blocks <= INT32_MAX - 2);
+        assert_true(plan.groups == (plan.tile.tickets ? 2 : blocks));
     }
     free(ctx);
 }
@@ -628,8 +676,14 @@ static void test_narrow_groups(void **state)
     static const struct {
         const char *device;
         int64_t batch, out, groups;
-    } rows[] = {{"two cores", 64, 191, 2}, {"two cores", 64, 256, 2},  {"two cores", 64, 384, 4},
-                {"two cores", 64, 784, 8}, {"two cores", 16, 4096, 8}, {"64 cores", 64, 6144, 64}};
+    } rows[] = {
+        {"two cores", .batch = 64, .out = 191, .groups = 2},
+        {"two cores", .batch = 64, .out = 256, .groups = 2},
+        {"two cores", .batch = 64, .out = 384, .groups = 4},
+        {"two cores", .batch = 64, .out = 784, .groups = 8},
+        {"two cores", .batch = 16, .out = 4096, .groups = 8},
+        {"64 cores", .batch = 64, .out = 6144, .groups = 64},
+    };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         oclin_context *ctx = context_of(device_named(rows[i].device), "simd-narrow");
@@ -643,54 +697,75 @@ static void test_narrow_groups(void **state)
 
 /* Backward in one pass over W. */
 static const struct pass {
-    const char *device, *plan;
+    const char *device, *plan, *why;
+    enum oclin_kernel_id id;
     int64_t batch, in, out;
     int one;
 } passes[] = {
-    {"two cores", "", 16, 784, 256, 1},      {"two cores", "", 17, 784, 256, 0},
-    {"two cores", "", 64, 78, 64, 1},        {"two cores", "", 64, 98, 64, 0},
-    {"two cores", "", 65, 8, 8, 0},          {"two cores", "simd-skinny", 8, 784, 256, 1},
-    {"two cores", "simd-8", 8, 784, 256, 0}, {"two cores", "plain", 8, 784, 256, 0},
-    {"NVIDIA", "", 8, 784, 256, 0},          {"64 cores", "", 16, 4096, 1024, 1},
-    {"64 cores", "", 16, 700, 1024, 0},      {"64 cores", "", 16, 1024, 1024, 1},
-    {"64 cores", "", 16, 64, 16, 1},         {"few bytes", "", 8, 784, 256, 1},
+    {"two cores", "", "up to 16 samples", BACKWARD(16, 784, 256), .one = 1},
+    {"two cores", "", "17 samples are too many for a large layer", BACKWARD(17, 784, 256), .one = 0},
+    {"two cores", "", "64 samples of a small layer", BACKWARD(64, 78, 64), .one = 1},
+    {"two cores", "", "64 samples of a layer that is too large", BACKWARD(64, 98, 64), .one = 0},
+    {"two cores", "", "65 samples are too many for any layer", BACKWARD(65, 8, 8), .one = 0},
+    {"two cores", "simd-skinny", "a plan for small batches", BACKWARD(8, 784, 256), .one = 1},
+    {"two cores", "simd-8", "a plan of products", BACKWARD(8, 784, 256), .one = 0},
+    {"two cores", "plain", "a plan of plain products", BACKWARD(8, 784, 256), .one = 0},
+    {"NVIDIA", "", "not on a GPU", BACKWARD(8, 784, 256), .one = 0},
+    {"64 cores", "", "columns for all cores", BACKWARD(16, 4096, 1024), .one = 1},
+    {"64 cores", "", "too few columns for all cores", BACKWARD(16, 700, 1024), .one = 0},
+    {"64 cores", "", "just columns enough for all cores", BACKWARD(16, 1024, 1024), .one = 1},
+    {"64 cores", "", "so little work that idle cores do not matter", BACKWARD(16, 64, 16), .one = 1},
+    {"few bytes", "", "with little local memory", BACKWARD(8, 784, 256), .one = 1},
 };
 
 static void test_pass(void **state)
 {
     const struct pass *s = *state;
     oclin_context *ctx = context_of(device_named(s->device), s->plan);
-    const struct oclin_product p = product_of(OCLIN_KERNEL_GRADS, s->batch, s->in, s->out);
+    const struct oclin_product p = product_of(s->id, s->batch, s->in, s->out);
     assert_int_equal(oclin_plan_one_pass(ctx, &p), s->one);
     free(ctx);
 }
 
-/* What a plan's name stands for. */
+/* What a plan's name stands for, on a device, for a forward of this shape. */
 static const struct meaning {
     const char *device, *plan;
+    enum oclin_kernel_id id;
     int64_t batch, in, out;
-    int family, vl, tile_m, stage;
+    int family, vl, tile_m;
+    int stage, narrow; /* of simd */
 } meanings[] = {
-    {"two cores", "plain", 100, 100, 100, OCLIN_PLAIN, 1, 1, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd", 100, 100, 100, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd", 8, 100, 100, OCLIN_SKINNY, 8, 64, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-4", 8, 100, 100, OCLIN_SIMD, 4, 192, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-8", 8, 100, 100, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-16", 8, 100, 100, OCLIN_SIMD, 16, 180, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-whole", 2048, 2048, 2048, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-packed", 8, 100, 100, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
-    {"two cores", "simd-skinny", 64, 784, 256, OCLIN_SKINNY, 8, 64, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-narrow", 5, 784, 256, OCLIN_SIMD, 8, 192, OCLIN_STAGE_NARROW},
-    {"two cores", "simd-narrow", 64, 784, 8, OCLIN_SIMD, 8, 192, OCLIN_STAGE_NARROW},
-    {"two cores", "simd-narrow", 65, 784, 8, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-skinny", 65, 784, 256, OCLIN_SIMD, 8, 192, OCLIN_STAGE_WHOLE},
-    {"two cores", "simd-skinny", 512, 1024, 1024, OCLIN_SIMD, 8, 96, OCLIN_STAGE_PRODUCT},
-    {"AMD", "simt", 2048, 2048, 2048, OCLIN_SIMT, 4, 128, 0},
-    {"AMD", "simt-16", 2048, 2048, 2048, OCLIN_SIMT, 4, 16, 0},
-    {"AMD", "simt-32", 2048, 2048, 2048, OCLIN_SIMT, 4, 32, 0},
-    {"AMD", "simt-64x32", 2048, 2048, 2048, OCLIN_SIMT, 4, 64, 0},
-    {"AMD", "simt-64", 16, 16, 16, OCLIN_SIMT, 4, 64, 0},
-    {"AMD", "simt-128", 16, 16, 16, OCLIN_SIMT, 4, 128, 0},
+    {"two cores", "plain", FORWARD(100, 100, 100), .family = OCLIN_PLAIN, .vl = 1, .tile_m = 1},
+    {"two cores", "simd", FORWARD(100, 100, 100), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
+     .stage = OCLIN_STAGE_WHOLE},
+    {"two cores", "simd", FORWARD(8, 100, 100), .family = OCLIN_SKINNY, .vl = 8, .tile_m = 64},
+    {"two cores", "simd-4", FORWARD(8, 100, 100), .family = OCLIN_SIMD, .vl = 4, .tile_m = 192,
+     .stage = OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-8", FORWARD(8, 100, 100), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
+     .stage = OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-16", FORWARD(8, 100, 100), .family = OCLIN_SIMD, .vl = 16, .tile_m = 180,
+     .stage = OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-whole", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
+     .stage = OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-packed", FORWARD(8, 100, 100), .family = OCLIN_SIMD, .vl = 8, .tile_m = 96,
+     .stage = OCLIN_STAGE_PACKED},
+    {"two cores", "simd-skinny", FORWARD(64, 784, 256), .family = OCLIN_SKINNY, .vl = 8, .tile_m = 64},
+    {"two cores", "simd-narrow", FORWARD(5, 784, 256), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
+     .narrow = 1},
+    {"two cores", "simd-narrow", FORWARD(64, 784, 8), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
+     .narrow = 1},
+    {"two cores", "simd-narrow", FORWARD(65, 784, 8), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
+     .stage = OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-skinny", FORWARD(65, 784, 256), .family = OCLIN_SIMD, .vl = 8, .tile_m = 192,
+     .stage = OCLIN_STAGE_WHOLE},
+    {"two cores", "simd-skinny", FORWARD(512, 1024, 1024), .family = OCLIN_SIMD, .vl = 8, .tile_m = 96,
+     .stage = OCLIN_STAGE_PACKED},
+    {"AMD", "simt", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 128},
+    {"AMD", "simt-16", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 16},
+    {"AMD", "simt-32", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 32},
+    {"AMD", "simt-64x32", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 64},
+    {"AMD", "simt-64", FORWARD(16, 16, 16), .family = OCLIN_SIMT, .vl = 4, .tile_m = 64},
+    {"AMD", "simt-128", FORWARD(16, 16, 16), .family = OCLIN_SIMT, .vl = 4, .tile_m = 128},
 };
 
 static void test_meaning(void **state)
@@ -698,13 +773,14 @@ static void test_meaning(void **state)
     const struct meaning *n = *state;
     oclin_context *ctx = context_of(device_named(n->device), "");
     assert_ok(ctx, oclin_plan_choose(ctx, n->plan));
-    const struct oclin_product p = product_of(OCLIN_KERNEL_FORWARD, n->batch, n->in, n->out);
+    const struct oclin_product p = product_of(n->id, n->batch, n->in, n->out);
     struct oclin_plan plan;
     assert_true(oclin_plan_product(ctx, &p, 0, &plan));
     assert_int_equal(plan.tile.family, n->family);
     assert_int_equal(plan.tile.vl, n->vl);
     assert_int_equal(plan.tile.tile_m, n->tile_m);
     assert_int_equal(plan.tile.stage, n->stage);
+    assert_int_equal(is_narrow(&plan), n->narrow);
     free(ctx);
 }
 
@@ -725,15 +801,15 @@ static const struct comparison_of {
     const char *device;
     enum oclin_kernel_id id;
     int64_t batch, in, out;
-    const char *names; /* behind the default, with a blank before each */
+    const char *names; /* behind the default, with a blank before each; NULL: no choice */
 } comparisons[] = {
-    {"two cores", OCLIN_KERNEL_FORWARD, 128, 784, 256, " simd-whole simd-4"},
-    {"two cores", OCLIN_KERNEL_FORWARD, 8, 40, 24, " simd-whole simd-packed simd-4 simd-narrow plain"},
-    {"two cores", OCLIN_KERNEL_GRADS, 8, 40, 24, " two-products"},
-    {"two cores", OCLIN_KERNEL_GRADS, 64, 784, 256, " one-pass"},
-    {"two cores", OCLIN_KERNEL_GRADS, 65, 784, 256, NULL},
-    {"NVIDIA", OCLIN_KERNEL_GRAD_X, 128, 784, 256, " simt-128 simt-64 simt-64x32 simt-16"},
-    {"NVIDIA", OCLIN_KERNEL_GRADS, 8, 40, 24, NULL},
+    {"two cores", FORWARD(128, 784, 256), .names = " simd-whole simd-4"},
+    {"two cores", FORWARD(8, 40, 24), .names = " simd-whole simd-packed simd-4 simd-narrow plain"},
+    {"two cores", BACKWARD(8, 40, 24), .names = " two-products"},
+    {"two cores", BACKWARD(64, 784, 256), .names = " one-pass"},
+    {"two cores", BACKWARD(65, 784, 256), .names = NULL},
+    {"NVIDIA", GRAD_X(128, 784, 256), .names = " simt-128 simt-64 simt-64x32 simt-16"},
+    {"NVIDIA", BACKWARD(8, 40, 24), .names = NULL},
 };
 
 static void test_comparison(void **state)
@@ -810,10 +886,10 @@ static void test_aligned(void **state)
             cl_mem memory = all[j]->mem;
             all[j]->aligned = 0;
             assert_true(oclin_plan_product(ctx, &p, 0, &plan));
-            if (plan.tile.aligned) fail_msg("product %d with an unaligned operand %d", (int)ids[i], j);
+            if (plan.tile.aligned) fail_msg("%s with an unaligned operand %d", product_names[ids[i]], j);
             all[j]->mem = NULL;
             assert_true(oclin_plan_product(ctx, &p, 0, &plan));
-            if (!plan.tile.aligned) fail_msg("product %d without operand %d", (int)ids[i], j);
+            if (!plan.tile.aligned) fail_msg("%s without operand %d", product_names[ids[i]], j);
             all[j]->mem = memory;
             all[j]->aligned = 1;
         }
@@ -824,7 +900,7 @@ static void test_aligned(void **state)
                 *sizes_of[dimension] += more;
                 assert_true(oclin_plan_product(ctx, &p, 0, &plan));
                 if (plan.tile.aligned != !matters)
-                    fail_msg("product %d of %d x %d x %d", (int)ids[i], (int)p.m, (int)p.n, (int)p.k);
+                    fail_msg("%s of %d x %d x %d", product_names[ids[i]], (int)p.m, (int)p.n, (int)p.k);
                 *sizes_of[dimension] -= more;
             }
         }
@@ -832,48 +908,55 @@ static void test_aligned(void **state)
     free(ctx);
 }
 
+static void add_invariants(struct test_list *list)
+{
+    for (size_t i = 0; i < COUNT_OF(made_up); i++) {
+        void *d = (void *)(uintptr_t)&made_up[i];
+        add_test(list, test_every_device, d, "invariants/plans cover the product and fit the device, %s",
+                 made_up[i].name);
+        add_test(list, test_scratch_grows, d, "scratch/a larger batch needs no less, %s", made_up[i].name);
+        add_test(list, test_additions, d, "additions/no sum is rounded more often than promised, %s",
+                 made_up[i].name);
+        add_test(list, test_elements_and_rows, d, "elements/each is covered once, %s", made_up[i].name);
+    }
+    add_test(list, test_places_of_slices, NULL, "slices/where their sums meet");
+}
+
+static void add_choices(struct test_list *list)
+{
+    for (size_t i = 0; i < COUNT_OF(choices); i++) {
+        const struct choice *c = &choices[i];
+        add_test(list, test_choice, (void *)(uintptr_t)c, "choice/%s, %s of %lldx%lldx%lld, %s: %s",
+                 c->device, product_names[c->id], (long long)c->batch, (long long)c->in, (long long)c->out,
+                 activation_name(c->activation), c->why);
+    }
+    for (size_t i = 0; i < COUNT_OF(aheads); i++)
+        add_test(list, test_ahead, (void *)(uintptr_t)&aheads[i], "ahead/plan '%s', %s: %s", aheads[i].plan,
+                 aheads[i].why, aheads[i].prefetch ? "asked ahead" : "not");
+    for (size_t i = 0; i < COUNT_OF(passes); i++)
+        add_test(list, test_pass, (void *)(uintptr_t)&passes[i], "pass/%s, plan '%s', %s: %s",
+                 passes[i].device, passes[i].plan, passes[i].why, passes[i].one ? "one" : "two products");
+    for (size_t i = 0; i < COUNT_OF(meanings); i++)
+        add_test(list, test_meaning, (void *)(uintptr_t)&meanings[i], "names/%s, batch %lld",
+                 meanings[i].plan, (long long)meanings[i].batch);
+    for (size_t i = 0; i < COUNT_OF(comparisons); i++)
+        add_test(list, test_comparison, (void *)(uintptr_t)&comparisons[i],
+                 "candidates/%s, %s of %lldx%lldx%lld", comparisons[i].device,
+                 product_names[comparisons[i].id], (long long)comparisons[i].batch,
+                 (long long)comparisons[i].in, (long long)comparisons[i].out);
+    for (size_t i = 0; i < COUNT_OF(checks); i++)
+        add_test(list, test_to_check, (void *)(uintptr_t)&checks[i], "self-check/%s, plan '%s'",
+                 checks[i].device, checks[i].plan);
+}
+
 int main(int argc, char **argv)
 {
     struct test_list list = {0};
-    for (size_t i = 0; i < COUNT_OF(made_up); i++) {
-        void *d = (void *)(uintptr_t)&made_up[i];
-        add_test(&list, test_every_device, d, "invariants/%s", made_up[i].name);
-        add_test(&list, test_scratch_grows, d, "scratch/%s", made_up[i].name);
-        add_test(&list, test_additions, d, "additions/%s", made_up[i].name);
-        add_test(&list, test_elements_and_rows, d, "elements/%s", made_up[i].name);
-    }
-    add_test(&list, test_places_of_slices, NULL, "slices/where their sums meet");
-    for (size_t i = 0; i < COUNT_OF(choices); i++) {
-        const struct choice *c = &choices[i];
-        add_test(&list, test_choice, (void *)(uintptr_t)c,
-                 "choice/%s, product %d of %lldx%lldx%lld, activation %d", c->device, (int)c->id,
-                 (long long)c->batch, (long long)c->in, (long long)c->out, (int)c->activation);
-    }
-    for (size_t i = 0; i < COUNT_OF(aheads); i++) {
-        const struct ahead *s = &aheads[i];
-        add_test(&list, test_ahead, (void *)(uintptr_t)s,
-                 "ahead/plan '%s', product %d of %lldx%lldx%lld, %lld, %d", s->plan, (int)s->id,
-                 (long long)s->batch, (long long)s->in, (long long)s->out, (long long)s->cache, s->can);
-    }
-    for (size_t i = 0; i < COUNT_OF(passes); i++) {
-        const struct pass *s = &passes[i];
-        add_test(&list, test_pass, (void *)(uintptr_t)s, "pass/%s, plan '%s', %lldx%lldx%lld", s->device,
-                 s->plan, (long long)s->batch, (long long)s->in, (long long)s->out);
-    }
-    for (size_t i = 0; i < COUNT_OF(meanings); i++)
-        add_test(&list, test_meaning, (void *)(uintptr_t)&meanings[i], "names/%s, batch %lld",
-                 meanings[i].plan, (long long)meanings[i].batch);
-    add_test(&list, test_queue_counts, NULL, "what a queue counts");
-    add_test(&list, test_narrow_groups, NULL, "narrow/groups");
-    add_test(&list, test_refused, NULL, "names/refused");
-    for (size_t i = 0; i < COUNT_OF(comparisons); i++)
-        add_test(&list, test_comparison, (void *)(uintptr_t)&comparisons[i],
-                 "candidates/%s, product %d of %lldx%lldx%lld", comparisons[i].device, (int)comparisons[i].id,
-                 (long long)comparisons[i].batch, (long long)comparisons[i].in,
-                 (long long)comparisons[i].out);
-    for (size_t i = 0; i < COUNT_OF(checks); i++)
-        add_test(&list, test_to_check, (void *)(uintptr_t)&checks[i], "self-check/%s, plan '%s'",
-                 checks[i].device, checks[i].plan);
-    add_test(&list, test_aligned, NULL, "alignment of one operand alone");
+    add_invariants(&list);
+    add_choices(&list);
+    add_test(&list, test_queue_counts, NULL, "queue/no more parts than it can count");
+    add_test(&list, test_narrow_groups, NULL, "narrow/as many groups for each core");
+    add_test(&list, test_refused, NULL, "names/refused: none such, or too large for the device");
+    add_test(&list, test_aligned, NULL, "aligned/one operand alone spoils it");
     return run_list("plan", &list, argc, argv);
 }

@@ -1,12 +1,12 @@
 /* Kernel text: replaced file by file, what the compiler says, built once, and with which options. */
-#define _POSIX_C_SOURCE 200809L /* mkdtemp */
-#include <dirent.h>
+#define _POSIX_C_SOURCE 200809L /* setenv */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "support.h"
 
 #include "oclin_internal.h"
@@ -14,16 +14,13 @@
 /* ---------------------------------------------------------------------------------- a folder of kernels */
 
 struct folder {
-    char path[256], file[320];
+    char path[PATH_BYTES / 2], file[PATH_BYTES / 2 + 20];
 };
 
 static struct folder make_folder(void)
 {
-    struct folder f;
-    const char *temporary = getenv("TMPDIR");
-    snprintf(f.path, sizeof f.path, "%.200s/oclin-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(f.path)) fail_msg("no folder %s", f.path);
-    f.file[0] = 0;
+    struct folder f = {"", ""};
+    make_temporary_folder(f.path);
     return f;
 }
 
@@ -36,8 +33,7 @@ static void put_changed(struct folder *f, const char *name, const char *old, con
 
 static void remove_folder(const struct folder *f)
 {
-    if (f->file[0]) remove(f->file);
-    rmdir(f->path);
+    remove_all(f->path);
 }
 
 static oclin_context *make_context_in(const char *folder, const char *plan, int verify)
@@ -48,13 +44,6 @@ static oclin_context *make_context_in(const char *folder, const char *plan, int 
     options.verify = verify;
     clear_context_log();
     return make_context_with(options);
-}
-
-static int times_logged(const char *part)
-{
-    int count = 0;
-    for (const char *at = context_log(); (at = strstr(at, part)) != NULL; at++) count++;
-    return count;
 }
 
 /* ------------------------------------------------------------------------------------------ replacing */
@@ -79,12 +68,12 @@ static void test_replaced(void **state)
     remove_folder(&f);
 }
 
-/* A shared text (common.cl) is replaced in all kernels that have it: ReLU becomes something else. */
+/* A shared text is replaced in all kernels that have it: ReLU becomes something else. */
 static void test_shared_text_replaced(void **state)
 {
     (void)state;
     struct folder f = make_folder();
-    put_changed(&f, "common.cl", "select(z, (real)(0.0f)", "select(z, (real)(7.0f)");
+    put_changed(&f, "activation_relu.cl", "select(z, (real)(0.0f)", "select(z, (real)(7.0f)");
     oclin_context *ctx = make_context_in(f.path, "plain", 0);
     struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
     options.activation = OCLIN_RELU;
@@ -250,9 +239,9 @@ static void test_compiler_error(void **state)
 {
     (void)state;
     struct folder f = make_folder();
-    const char *const old = "if (flags & OCLIN_FLAG_BIAS)";
+    const char *const old = "if (e.flags & OCLIN_FLAG_BIAS)";
     const int line = line_of(built_in("forward.cl"), old);
-    put_changed(&f, "forward.cl", old, "if (flags & OCLIN_FLAG_WHAT)");
+    put_changed(&f, "forward.cl", old, "if (e.flags & OCLIN_FLAG_WHAT)");
     oclin_context *ctx = make_context_in(f.path, "plain", 0);
     oclin_layer *l = NULL;
     assert_ok(ctx, oclin_layer_create(&l, ctx, 2, 2, NULL));
@@ -291,7 +280,8 @@ static void test_compiler_error_elsewhere(void **state)
 {
     (void)state;
     struct folder f = make_folder();
-    put_changed(&f, "common.cl", "OCLIN_INLINE real activate(real z)", "OCLIN_INLINE real activity(real z)");
+    put_changed(&f, "activation_none.cl", "OCLIN_INLINE real activate(real z)",
+                "OCLIN_INLINE real activity(real z)");
     oclin_context *ctx = make_context_in(f.path, "plain", 0);
     oclin_layer *l = NULL;
     assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, NULL));
@@ -393,18 +383,18 @@ static void test_built_once(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* A small batch on a CPU: backward is the one kernel that reads W once, and not the two products that would do as well.
- * test_plan.c knows when. */
+/* A small batch on a CPU: backward is the one kernel that reads W once, and not the two products that
+ * would do as well. test_plan.c knows when. */
 static void test_one_pass(void **state)
 {
     (void)state;
     oclin_context *ctx = make_context(NULL);
     const struct oclin_shape shape = {4, 5, 3};
-    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_GRADS, shape);
+    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape);
     const int one = oclin_plan_one_pass(ctx, &grads);
     clear_context_log();
     train_once(ctx, 4, 5);
-    assert_int_equal(times_logged("built grads_skinny:"), one);
+    assert_int_equal(times_logged("built one_pass_skinny:"), one);
     assert_int_equal(times_logged("built grad_x_"), !one);
     assert_int_equal(times_logged("built grad_w_"), !one);
     oclin_context_destroy(ctx);
@@ -541,18 +531,6 @@ cl_int clGetProgramInfo(cl_program program, cl_program_info what, size_t size, v
     }
 }
 
-static void empty_folder(const struct folder *f)
-{
-    DIR *dir = opendir(f->path);
-    for (struct dirent *e; dir && (e = readdir(dir)) != NULL;) {
-        char inside[600];
-        snprintf(inside, sizeof inside, "%s/%s", f->path, e->d_name);
-        remove(inside);
-    }
-    if (dir) closedir(dir);
-    rmdir(f->path);
-}
-
 /* A build that fails is tried again in the next call: in the third one for the last time, but with a folder
  * of kernel texts, which are being worked on, as often as it is asked for. */
 static void test_third_build(void **state)
@@ -674,7 +652,7 @@ static void test_binary_of_device(void **state)
                              context_log());
             }
             setenv("OCLIN_CACHE_DIR", "", 1);
-            empty_folder(&f);
+            remove_folder(&f);
         }
     memset(&driver, 0, sizeof driver);
 }

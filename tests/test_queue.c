@@ -1,8 +1,9 @@
 /*
- * The queue that groups take their work from (common.cl): nothing is computed before what it needs is packed, however slow the
- * core that packs it, and the counters are 0 again behind every launch. On devices without one there is nothing to test.
+ * The queue that groups take their work from (epilogue.cl): nothing is computed before what it needs is
+ * packed, however slow the core that packs it, and the counters are 0 again behind every launch. On
+ * devices without one there is nothing to test.
  */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
+#define _XOPEN_SOURCE 700 /* setenv */
 #include "support.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "oclin_internal.h"
 
 enum { BATCH = 300, IN = 200, OUT = 150 };
@@ -17,7 +19,7 @@ enum { BATCH = 300, IN = 200, OUT = 150 };
 static void needs_queue(const char *plan)
 {
     oclin_context *ctx = make_context(plan);
-    const int queues = ctx->device.queues;
+    const int queues = ctx->device.tickets;
     oclin_context_destroy(ctx);
     if (!queues) skip_case();
 }
@@ -26,11 +28,11 @@ static void needs_queue(const char *plan)
 
 static void check_counters(oclin_context *ctx)
 {
-    cl_uint counters[OCLIN_QUEUE_COUNTERS];
+    cl_uint counters[OCLIN_TICKET_COUNTERS];
     assert_int_equal(
         clEnqueueReadBuffer(ctx->queue, ctx->tickets, CL_TRUE, 0, sizeof counters, counters, 0, NULL, NULL),
         CL_SUCCESS);
-    for (int i = 0; i < OCLIN_QUEUE_COUNTERS; i++) assert_int_equal(counters[i], 0);
+    for (int i = 0; i < OCLIN_TICKET_COUNTERS; i++) assert_int_equal(counters[i], 0);
 }
 
 static void test_counters(void **state)
@@ -59,25 +61,22 @@ static void test_counters(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* -------------------------------------------------------------------------------------------- slow packing */
+/* -------------------------------------------------------------------------------------------- slow
+ * packing */
 
-/* A kernel text as it is: where OCLIN_CL_DIR names a folder that has it, that one (tests/mutants). To be freed. */
+/* A kernel text as it is: where OCLIN_CL_DIR names a folder that has it, that one (tests/mutants). To be
+ * freed. */
 static char *text_of(const char *name)
 {
     const char *folder = getenv("OCLIN_CL_DIR");
     char path[400];
     snprintf(path, sizeof path, "%s/%s", folder ? folder : "", name);
-    char *text = new_array(char, 1 << 17);
-    FILE *f = fopen(path, "r");
-    if (f) {
-        text[fread(text, 1, (1 << 17) - 1, f)] = 0;
-        fclose(f);
-        return text;
-    }
-    return strcpy(text, built_in(name));
+    if (access(path, R_OK) == 0) return read_file(path).at;
+    return strcpy(new_array(char, strlen(built_in(name)) + 1), built_in(name));
 }
 
-/* A context whose first packed part takes so long that all other cores wake up meanwhile, and have nothing left to pack. */
+/* A context whose first packed part takes so long that all other cores wake up meanwhile, and have nothing
+ * left to pack. */
 static oclin_context *make_slow_context(const char *folder)
 {
     const char *set = getenv("OCLIN_CL_DIR");
@@ -85,10 +84,10 @@ static oclin_context *make_slow_context(const char *folder)
     static const char pack[] = "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n";
     static const char slow_pack[] = "pack_part(long part, HELPER_ARGUMENTS, global float *packed)\n{\n"
                                     "    for (volatile int i = 0; part == 0 && i < 50000000; i++) {\n    }\n";
-    char *common = text_of("common.cl"), *product = text_of("product_simd.cl");
-    write_changed(folder, "common.cl", common, "", "");
+    char *tickets = text_of("epilogue.cl"), *product = text_of("product_simd.cl");
+    write_changed(folder, "epilogue.cl", tickets, "", "");
     write_changed(folder, "product_simd.cl", product, pack, slow_pack);
-    free(common);
+    free(tickets);
     free(product);
     setenv("OCLIN_CL_DIR", folder, 1);
     oclin_context *ctx = make_context("simd-packed");
@@ -115,10 +114,10 @@ static void compute(oclin_context *ctx, float *x, float *y)
 
 static void test_slow_packing(void **state)
 {
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[64];
+    char folder[PATH_BYTES / 2];
     (void)state;
     needs_queue("simd-packed");
-    assert_non_null(mkdtemp(folder));
+    make_temporary_folder(folder);
     oclin_context *ctx = make_context("simd-packed"), *slow = make_slow_context(folder);
     float *x = new_array(float, BATCH *IN), *y = new_array(float, BATCH *OUT),
           *y_slow = new_array(float, BATCH *OUT);
@@ -134,11 +133,7 @@ static void test_slow_packing(void **state)
     free(y_slow);
     oclin_context_destroy(ctx);
     oclin_context_destroy(slow);
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, i ? "product_simd.cl" : "common.cl");
-        remove(path);
-    }
-    rmdir(folder);
+    remove_all(folder);
 }
 
 /* The counters are there where plans use them. */
@@ -150,8 +145,8 @@ static void test_who_queues(void **state)
     const struct oclin_product p =
         oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){1000, 1000, 1000});
     assert_true(oclin_plan_product(ctx, &p, 0, &plan));
-    assert_int_equal(plan.tile.queue, ctx->device.queues);
-    assert_int_equal(ctx->tickets != NULL, ctx->device.queues);
+    assert_int_equal(plan.tile.tickets, ctx->device.tickets);
+    assert_int_equal(ctx->tickets != NULL, ctx->device.tickets);
     oclin_context_destroy(ctx);
 }
 

@@ -75,6 +75,29 @@ static void test_layout(void **state)
     }
 }
 
+/* Normal numbers are Box and Muller's of the same words, with 1 - u in the logarithm: u is 0 in the last of
+ * these blocks. */
+static void test_normal_layout(void **state)
+{
+    static const uint32_t blocks[] = {0, 1, 25077234};
+    static const uint32_t key[2] = {42, 0};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+        const uint32_t counter[4] = {blocks[i], 0, 0, 0};
+        uint32_t words[4];
+        float got[4];
+        oclin_philox4x32_10(counter, key, words);
+        oclin_random_fill(42, 0, OCLIN_INIT_NORMAL, 1.0, (uint64_t)blocks[i] * 4, 4, got);
+        for (int j = 0; j < 4; j++) {
+            const double u = (double)(words[j / 2 * 2] >> 8) / 16777216.0,
+                         turn = (double)(words[j / 2 * 2 + 1] >> 8) / 16777216.0 * 6.283185307179586,
+                         want = sqrt(-2.0 * log(1.0 - u)) * (j % 2 ? sin(turn) : cos(turn));
+            assert_true(fabs(got[j] - want) <= 1e-6);
+        }
+        if (i == 2) assert_true(words[0] >> 8 == 0 && got[0] == 0.0f);
+    }
+}
+
 static int64_t count_equal(const float *p, const float *q, int64_t n)
 {
     int64_t equal = 0;
@@ -179,6 +202,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(inits); i++)
         add_test(&list, test_any_order, &inits[i], "fill/any order, %s", init_names[i]);
     add_test(&list, test_layout, NULL, "fill/counter and key");
+    add_test(&list, test_normal_layout, NULL, "fill/normal, by the words");
     add_test(&list, test_streams_differ, NULL, "fill/streams differ");
     add_test(&list, test_uniform, NULL, "fill/uniform");
     add_test(&list, test_normal, NULL, "fill/normal");

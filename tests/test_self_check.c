@@ -3,14 +3,13 @@
  * operation, the element and both values when a kernel is wrong. Wrong kernels come through OCLIN_CL_DIR's
  * option, cl_dir.
  */
-#define _XOPEN_SOURCE 700 /* mkdtemp */
 #include "support.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "files.h"
 #include "oclin_internal.h"
 
 /* ----------------------------------------------------------------------------------------------- faults */
@@ -56,31 +55,31 @@ struct mistake {
 };
 
 static const struct mistake mistakes[] = {
-    {"forward without bias", "plain", "forward.cl", "sum += load_lanes(v, lanes)", "sum += 0.0f",
+    {"forward without bias", "plain", "forward.cl", "sum += load_lanes(e.bias, lanes)", "sum += 0.0f",
      "forward: y["},
-    {"relu as abs", "plain", "common.cl", "select(z, (real)(0.0f), isless", "select(z, -z, isless",
+    {"relu as abs", "plain", "activation_relu.cl", "select(z, (real)(0.0f), isless", "select(z, -z, isless",
      "forward: y["},
-    {"gelu by tanh", "plain", "common.cl", "0.5f * z * erfc(z * -0.70710678118654752f)",
+    {"gelu by tanh", "plain", "activation_gelu.cl", "0.5f * z * erfc(z * -0.70710678118654752f)",
      "0.5f * z * (1.0f + tanh(0.79788456f * (z + 0.044715f * z * z * z)))", "forward: y["},
-    {"z not as it was", "plain", "forward.cl", "store_lanes(z, sum, lanes)",
-     "store_lanes(z, sum + 0.001f, lanes)", "forward: z["},
+    {"z not as it was", "plain", "forward.cl", "store_lanes(e.z, sum, lanes)",
+     "store_lanes(e.z, sum + 0.001f, lanes)", "forward: z["},
     {"forward gives NaN", "plain", "forward.cl", "activate(sum)", "activate(sum) + NAN",
      "forward: y[0, 0] is NaN, the reference says "},
-    {"dx from a wrong sign", "plain", "grad_x.cl", "store_lanes(c, sum, lanes)",
-     "store_lanes(c, -sum, lanes)", "backward: dx["},
-    {"dw added to when it should be overwritten", "plain", "common.cl",
+    {"dx from a wrong sign", "plain", "grad_x.cl", "store_lanes(e.c, sum, lanes)",
+     "store_lanes(e.c, -sum, lanes)", "backward: dx["},
+    {"dw added to when it should be overwritten", "plain", "gradient.cl",
      "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else", "backward: dw[0, 0] is NaN"},
-    {"dw overwritten when it should be added to", "plain", "common.cl",
+    {"dw overwritten when it should be added to", "plain", "gradient.cl",
      "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)", "backward: dw["},
-    {"slices of a long sum", "simt-16", "common.cl",
-     "if (flags & OCLIN_FLAG_ONTO) *sum += load_lanes(z, lanes);", ";", "backward: dw["},
-    {"slices of a long sum", "simd-whole", "common.cl",
-     "if (flags & OCLIN_FLAG_ONTO) *sum += load_lanes(z, lanes);", ";", "backward: dw["},
-    {"fused step in the wrong direction", "plain", "common.cl", "MULTIPLY_ADD((real)(-lr), g",
-     "MULTIPLY_ADD((real)(lr), g", "backward_step: w["},
-    {"step in the wrong direction", "plain", "update.cl", "(real)(-lr)", "(real)(lr)", "step: w["},
+    {"slices of a long sum", "simt-16", "epilogue.cl",
+     "if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);", ";", "backward: dw["},
+    {"slices of a long sum", "simd-whole", "epilogue.cl",
+     "if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);", ";", "backward: dw["},
+    {"a rule in the wrong direction", "plain", "rule_sgd.cl", "(real)(-u.lr)", "(real)(u.lr)", "step: w["},
+    {"fused step of half the rate", "plain", "epilogue.cl", "scale, {lr}, flags", "scale, {lr / 2}, flags",
+     "backward_step: w["},
     {"step of four elements", "simd", "update.cl", "i += OCLIN_VL", "i += 2 * OCLIN_VL", "step: w["},
-    {"db not divided", "plain", "grad_w.cl", "store_gradient(sum * scale, v", "store_gradient(sum, v",
+    {"db not divided", "plain", "grad_w.cl", "store_gradient(sum * e.scale, e.db", "store_gradient(sum, e.db",
      "backward: db["},
     {"a loss without its gradient", "plain", "loss_cross_entropy.cl", "p * all - q", "p * all",
      "cross_entropy: dy["},
@@ -110,11 +109,11 @@ static const struct mistake mistakes[] = {
      "b += b_offset + column0 * b_stride;\n\n", "b += b_offset;\n\n", "forward: y["},
     {"a skinny forward of its last block of k", "simd", "forward_skinny.cl", "first ? s : *to + s", "s",
      "forward: y["},
-    {"dx in one pass without its last row", "simd", "grads_skinny.cl", "dx[0] = MULTIPLY_ADD(z03, wr, sum0)",
-     "dx[0] = sum0", "backward: dx["},
-    {"dw in one pass of the first sample", "simd", "grads_skinny.cl", "const real x0 = x[0], x1 = x[1];",
+    {"dx in one pass without its last row", "simd", "one_pass_skinny.cl",
+     "dx[0] = MULTIPLY_ADD(z03, wr, sum0)", "dx[0] = sum0", "backward: dx["},
+    {"dw in one pass of the first sample", "simd", "one_pass_skinny.cl", "const real x0 = x[0], x1 = x[1];",
      "const real x0 = x[0], x1 = x[0];", "backward: dw["},
-    {"db in one pass without a sample", "simd", "grads_skinny.cl",
+    {"db in one pass without a sample", "simd", "one_pass_skinny.cl",
      "for (int i = first; i < min(first + CHUNK, samples); i++) part += dz",
      "for (int i = first + 1; i < min(first + CHUNK, samples); i++) part += dz", "backward: db["},
     {"a tile in local memory that is not the next", "simt", "product_simt.cl", "front ^= 1;", "front ^= 0;",
@@ -153,8 +152,8 @@ static void test_mistake(void **state)
 {
     const struct noticed *n = *state;
     const struct mistake *m = n->m;
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
-    assert_non_null(mkdtemp(folder));
+    char folder[PATH_BYTES / 2];
+    make_temporary_folder(folder);
     write_changed(folder, m->file, built_in(m->file), m->from, m->to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = m->plan;
@@ -170,9 +169,25 @@ static void test_mistake(void **state)
     assert_non_null(strstr(oclin_context_error(ctx), ", plan ")); /* and where it was */
     if (!strstr(says, "correct")) assert_true(worst > 1.0);
     oclin_context_destroy(ctx);
-    snprintf(path, sizeof path, "%s/%s", folder, m->file);
-    remove(path);
-    rmdir(folder);
+    remove_all(folder);
+}
+
+/* A context that verifies goes on with the proven bounds: like numbers drift further than random ones may
+ * (simt: four times as far). */
+static void check_like_numbers(oclin_context *ctx)
+{
+    enum { LIKE = 4096 };
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, LIKE, 1, NULL));
+    oclin_tensor *x = make_tensor(ctx, OCLIN_F32, 1, LIKE, NULL);
+    oclin_tensor *y = make_tensor(ctx, OCLIN_F32, 1, 1, NULL);
+    assert_ok(ctx, oclin_tensor_fill(x, 1.0));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_w(l), 0.889113903));
+    ctx->verify = 1;
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    oclin_tensor_destroy(x);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
 }
 
 static void test_right_device(void **state)
@@ -183,11 +198,13 @@ static void test_right_device(void **state)
     assert_ok(ctx, oclin_self_check(ctx, &worst));
     assert_true(worst > 0.0 && worst <= 1.0);
     assert_int_equal(ctx->verify, 0); /* it leaves the context as it was */
+    check_like_numbers(ctx);
     oclin_context_destroy(ctx);
 }
 
-/* Whether the device is too small for this tile of simt ("tile 16 x 16 x 8, item 4 x 4"), or for this one of the kernels for
- * small batches ("tile 16 x 2048"). Items of more than 32 results are for devices of more than 32 KB of local memory. */
+/* Whether the device is too small for this tile of simt ("tile 16 x 16 x 8, item 4 x 4"), or for this one
+ * of the kernels for small batches ("tile 16 x 2048"). Items of more than 32 results are for devices of
+ * more than 32 KB of local memory. */
 static int is_too_large(const oclin_context *ctx, const char *tile)
 {
     const struct oclin_device_facts *d = &ctx->device;
@@ -199,7 +216,8 @@ static int is_too_large(const oclin_context *ctx, const char *tile)
     return numbers == 2 && OCLIN_SKINNY_LOCAL_FLOATS(m, n, 8) * (int64_t)sizeof(float) > d->info.local_bytes;
 }
 
-/* Every tile that oclin may choose runs, and every activation in every product: what the log says was built. */
+/* Every tile that oclin may choose runs, and every activation in every product: what the log says was
+ * built. */
 static void test_all_tiles(void **state)
 {
     static const struct {
@@ -226,7 +244,7 @@ static void test_all_tiles(void **state)
         assert_string_equal(ctx->plan.name, families[i].plan); /* it leaves the context as it was */
         for (size_t j = 0; j < COUNT_OF(families[i].built) && families[i].built[j]; j++)
             if (!strstr(context_log(), families[i].built[j]) && !is_too_large(ctx, families[i].built[j]) &&
-                !strstr(families[i].built[j], ctx->device.queues ? "(packing)" : "(mixed)"))
+                !strstr(families[i].built[j], ctx->device.tickets ? "(packing)" : "(mixed)"))
                 fail_msg("%s: '%s' is not in\n%s", families[i].plan, families[i].built[j], context_log());
         oclin_context_destroy(ctx);
     }
@@ -303,7 +321,7 @@ static oclin_context *made_up_context(const struct made_up *d)
     ctx->device.info.compute_units = d->cores;
     ctx->device.info.local_bytes = d->local_kb * 1024;
     ctx->device.max_items = d->group;
-    ctx->device.queues = d->type == OCLIN_DEVICE_CPU;
+    ctx->device.tickets = d->type == OCLIN_DEVICE_CPU;
     ctx->device.wave = 0;
     snprintf(ctx->device.info.vendor, sizeof ctx->device.info.vendor, "%s", d->vendor);
     return ctx;
@@ -341,13 +359,13 @@ static void test_parts(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* A tile that this driver cannot build is passed over, as oclin does when it chooses; another way is checked in its place.
- * If none builds that is the answer. */
+/* A tile that this driver cannot build is passed over, as oclin does when it chooses; another way is
+ * checked in its place. If none builds that is the answer. */
 static void test_no_build(void **state)
 {
     (void)state;
     oclin_context *ctx = make_context("");
-    plan_build_failure(ctx->device.queues ? "-DOCLIN_QUEUE=1" : "-DOCLIN_STAGE=1");
+    plan_build_failure(ctx->device.tickets ? "-DOCLIN_TICKETS=1" : "-DOCLIN_STAGE=1");
     assert_ok(ctx, oclin_self_check(ctx, NULL));
     assert_string_equal(oclin_context_error(ctx), "");
     oclin_context_destroy(ctx);
@@ -375,7 +393,8 @@ static void test_lost_device(void **state)
     }
 }
 
-/* ---------------------------------------------------------------------------- what a program may do besides */
+/* ---------------------------------------------------------------------------- what a program may do
+ * besides */
 
 /* A layer whose tensors are all views, with room between their rows. */
 enum { BATCH = 6, IN = 5, OUT = 7, PAD = 3 };
@@ -431,7 +450,8 @@ static void program_free(struct program *p)
     for (size_t i = 0; i < COUNT_OF(all); i++) tensor_release(all[i]);
 }
 
-/* Gradients added up, of the layer's own forward and of a saved one; each kind of step; a loss that is added to. */
+/* Gradients added up, of the layer's own forward and of a saved one; each kind of step; a loss that is
+ * added to. */
 static oclin_status program_run(const struct program *p, oclin_tensor *loss)
 {
     struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT;
@@ -483,19 +503,19 @@ static const struct program_mistake {
     oclin_activation activation;
     oclin_gradient gradient;
 } program_mistakes[] = {
-    {{"rows taken as dense", "plain", "product_plain.cl", "c + c_offset + row * c_stride",
-      "c + c_offset + row * n", "forward: y[1, 0]"},
+    {{"rows taken as dense", "plain", "epilogue.cl", "e.c += row * e.c_stride + column", "e.c += column",
+      "forward: y[1, 0]"},
      OCLIN_NONE,
      OCLIN_GRAD_SUM},
-    {{"z not as it was", "plain", "forward.cl", "store_lanes(z, sum, lanes)",
-      "store_lanes(z, sum + 0.001f, lanes)", "forward: z[0, 0]"},
+    {{"z not as it was", "plain", "forward.cl", "store_lanes(e.z, sum, lanes)",
+      "store_lanes(e.z, sum + 0.001f, lanes)", "forward: z[0, 0]"},
      OCLIN_GELU,
      OCLIN_GRAD_SUM},
-    {{"gradients taken off", "plain", "common.cl", "g += load_lanes", "g -= load_lanes",
+    {{"gradients taken off", "plain", "gradient.cl", "g += load_lanes", "g -= load_lanes",
       "backward: dw[0, 0]"},
      OCLIN_NONE,
      OCLIN_GRAD_SUM},
-    {{"dw not divided", "plain", "grad_w.cl", "sum * scale", "sum", "backward: dw[0, 0]"},
+    {{"dw not divided", "plain", "grad_w.cl", "sum * e.scale, e.c", "sum, e.c", "backward: dw[0, 0]"},
      OCLIN_NONE,
      OCLIN_GRAD_MEAN},
 };
@@ -503,8 +523,8 @@ static const struct program_mistake {
 static void test_program_mistake(void **state)
 {
     const struct program_mistake *p = *state;
-    char folder[] = "/tmp/oclin_test_XXXXXX", path[512];
-    assert_non_null(mkdtemp(folder));
+    char folder[PATH_BYTES / 2];
+    make_temporary_folder(folder);
     write_changed(folder, p->m.file, built_in(p->m.file), p->m.from, p->m.to);
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = p->m.plan;
@@ -513,9 +533,7 @@ static void test_program_mistake(void **state)
     oclin_context *ctx = make_context_with(o);
     assert_refused(ctx, OCLIN_E_VERIFY, p->m.says, program_do(ctx, p->activation, p->gradient));
     oclin_context_destroy(ctx);
-    snprintf(path, sizeof path, "%s/%s", folder, p->m.file);
-    remove(path);
-    rmdir(folder);
+    remove_all(folder);
 }
 
 static void test_arguments(void **state)

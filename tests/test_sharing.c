@@ -6,7 +6,8 @@
 
 #include "oclin_internal.h"
 
-/* Not 0: sub-buffers say that they start at this byte, as those of runtimes do that do not look (Rusticl, Oclgrind). */
+/* Not 0: sub-buffers say that they start at this byte, as those of runtimes do that do not look (Rusticl,
+ * Oclgrind). */
 static size_t said_origin;
 
 cl_int clGetMemObjectInfo(cl_mem m, cl_mem_info what, size_t size, void *value, size_t *size_ret)

@@ -1,8 +1,9 @@
 /*
  * Device arrays: shapes that are refused, windows, the caller's buffers, copies, fills, versions, overlap.
  *
- * The program counts the references that are taken of buffers itself, and hands the calls on to the loader's: a runtime's own
- * count may have references of its own in it (Rusticl's has those of the kernels that a buffer was last an argument of).
+ * The program counts the references that are taken of buffers itself, and hands the calls on to the
+ * loader's: a runtime's own count may have references of its own in it (Rusticl's has those of the kernels
+ * that a buffer was last an argument of).
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /*
- * Eight threads, a context each, all on one device: no thread sees another, and each gets the bits that it gets alone. The
- * kernel cache is one folder for all of them, empty at first, so that they also build, write and read the same files at once.
+ * Eight threads, a context each, all on one device: no thread sees another, and each gets the bits that it
+ * gets alone. The kernel cache is one folder for all of them, empty at first, so that they also build,
+ * write and read the same files at once.
  */
-#define _DEFAULT_SOURCE /* mkdtemp, setenv, usleep */
+#define _DEFAULT_SOURCE /* setenv, usleep */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "oclin_internal.h"
 #include "training.h"
 
@@ -97,26 +98,14 @@ static struct job job_of(int thread, const char *cache_dir)
     return j;
 }
 
-static void remove_folder(const char *path)
-{
-    char file[1024];
-    DIR *folder = opendir(path);
-    for (struct dirent *e; folder && (e = readdir(folder));) {
-        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
-        remove(file);
-    }
-    if (folder) closedir(folder);
-    rmdir(path);
-}
-
 static void test_eight(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/oclin_test_XXXXXX";
+    char folder[PATH_BYTES / 2];
     pthread_t threads[THREADS];
     struct turns turns = {.lock = PTHREAD_MUTEX_INITIALIZER, .next = PTHREAD_COND_INITIALIZER, .now = 0};
     struct job together[THREADS], alone[THREADS];
-    assert_non_null(mkdtemp(folder));
+    make_temporary_folder(folder);
     assert_int_equal(pthread_barrier_init(&turns.start, NULL, THREADS), 0);
     for (int i = 0; i < THREADS; i++) {
         together[i] = job_of(i, folder);
@@ -125,7 +114,7 @@ static void test_eight(void **state)
     }
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&turns.start);
-    remove_folder(folder);
+    remove_all(folder);
     /* alone last, so that each kernel is built for the first time by several threads at once */
     for (int i = 0; i < THREADS; i++) {
         alone[i] = job_of(i, "");
@@ -195,9 +184,9 @@ static void test_two(void **state)
 {
     (void)state;
     enum { LAUNCHES = 6 };
-    char folder[] = "/tmp/oclin_test_XXXXXX";
+    char folder[PATH_BYTES / 2];
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
-    assert_non_null(mkdtemp(folder));
+    make_temporary_folder(folder);
     options.plan = "plain";
     options.cache_dir = ""; /* its kernels are built from their text, as those of the other one */
     oclin_context *busy = make_context_with(options);
@@ -229,7 +218,7 @@ static void test_two(void **state)
     assert_ok(busy, oclin_context_finish(busy));
     oclin_context_destroy(busy);
     oclin_context_destroy(other);
-    remove_folder(folder);
+    remove_all(folder);
 }
 
 static const char *self; /* argv[0] */

@@ -1,6 +1,6 @@
 /*
- * A small training that goes through most of the library, for tests of many threads, many steps, and sudden ends. It uses
- * nothing of cmocka: threads other than the test's own may run it.
+ * A small training that goes through most of the library, for tests of many threads, many steps, and
+ * sudden ends. It uses nothing of cmocka: threads other than the test's own may run it.
  */
 #ifndef OCLIN_TESTS_TRAINING_H
 #define OCLIN_TESTS_TRAINING_H
@@ -30,8 +30,8 @@ struct trained {
 /* The first status that is not OCLIN_OK ends each of them. A half-made training can be freed. */
 oclin_status training_make(struct training *t, oclin_context *ctx, oclin_activation activation,
                            uint64_t seed);
-/* Step number `step` (from 0): forward, loss, both ways of backward and update; now and then a view, an inference, a
- * gradient in two halves, an event. */
+/* Step number `step` (from 0): forward, loss, both ways of backward and update; now and then a view, an
+ * inference, a gradient in two halves, an event. */
 oclin_status training_step(struct training *t, int64_t step);
 oclin_status training_read(struct training *t, struct trained *result);
 void training_free(struct training *t);

@@ -40,16 +40,16 @@ says() { echo "$1[a-z]*\\[[0-9]*, [0-9]*\\] is $number, the reference says $numb
 
 linear=$examples/linear_regression
 right "$linear"
-broken forward.cl 's/sum += load_lanes(v, lanes)/sum += 0.0f/' "$(says 'forward: y')" "$linear"
+broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" "$linear"
 broken loss_mse.cl 's/y - t/1.00001f * y - t/' "$(says 'mse: ')" "$linear"
-broken common.cl 's/store_lanes(c, g, lanes)/store_lanes(c, 1.0001f * g, lanes)/' "$(says 'backward: dw')" "$linear"
-broken update.cl 's/(real)(-lr)/(real)(-1.001f * lr)/' "$(says 'step: w')" "$linear"
+broken gradient.cl 's/store_lanes(to, g, lanes)/store_lanes(to, 1.0001f * g, lanes)/' "$(says 'backward: dw')" "$linear"
+broken rule_sgd.cl 's/(real)(-u.lr)/(real)(-1.001f * u.lr)/' "$(says 'step: w')" "$linear"
 
 demo=$examples/fashion_mnist
 if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
     small="$demo --epochs 1 --samples 128 --out $work"
-    broken forward.cl 's/sum += load_lanes(v, lanes)/sum += 0.0f/' "$(says 'forward: y')" $small
-    broken common.cl 's/select(dy, (real)(0.0f), islessequal(s/select(dy, dy * 0.01f, islessequal(s/' \
+    broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" $small
+    broken activation_relu.cl 's/select(dy, (real)(0.0f), islessequal(s/select(dy, dy * 0.01f, islessequal(s/' \
         "$(says 'backward_step: w')" $small
     broken loss_cross_entropy.cl 's/p \* all - q/p * all - 0.999f * q/' "$(says 'cross_entropy: dy')" $small
     [ -z "$train" ] || right $demo --epochs 1 --samples 1280 --out "$work"

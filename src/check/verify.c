@@ -21,9 +21,9 @@ static oclin_status no_memory(oclin_context *ctx)
     return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory to verify an operation");
 }
 
-/* One block for a whole check: an element of w, the dearest, is copied three times as float, and has two
- * expectations of two doubles. It is kept for the next operation. */
-enum { ROOM_OF_ELEMENT = 48, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
+/* One block for a whole check: an element of a y that is added to, the dearest, is copied three times as
+ * float, and has three expectations of two doubles. It is kept for the next operation. */
+enum { ROOM_OF_ELEMENT = 64, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
 
 struct room {
     unsigned char *bytes;
@@ -209,8 +209,28 @@ static struct oclin_ref_case case_of(const struct oclin_linear *l, int64_t batch
 
 /* --------------------------------------------------------------------------------------------- forward */
 
+oclin_status oclin_verify_before_forward(const struct oclin_linear *l, int64_t rows, oclin_tensor *y,
+                                         struct oclin_before *before)
+{
+    memset(before, 0, sizeof *before);
+    OCLIN_TRY(oclin_verify_room(l, rows));
+    return copy_of(y, &before->sum);
+}
+
+/* A result (e holds it) as it arrives: stored, or added to what was there. */
+static oclin_status check_sum(const struct oclin_ref_case *c, oclin_tensor *t, struct expectation *e,
+                              const float *before)
+{
+    struct expectation after;
+    if (!before) return compare(t, e);
+    OCLIN_TRY(expect(oclin_tensor_context(t), &after, e->operation, e->name, e->n));
+    oclin_ref_accumulate(c, e->n, before, e->want, e->bound, after.want, after.bound);
+    return compare(t, &after);
+}
+
 oclin_status oclin_verify_forward(const struct oclin_linear *l, oclin_tensor *x, oclin_tensor *y,
-                                  oclin_tensor *z, const struct oclin_roundings *roundings)
+                                  oclin_tensor *kept, int kept_is_z, const struct oclin_before *before,
+                                  const struct oclin_roundings *roundings)
 {
     const struct oclin_ref_case c = case_of(l, x->rows, roundings->y);
     const int64_t n = x->rows * l->out;
@@ -222,16 +242,16 @@ oclin_status oclin_verify_forward(const struct oclin_linear *l, oclin_tensor *x,
     OCLIN_TRY(copy_of(l->w, &host_w));
     OCLIN_TRY(copy_of(l->b, &host_b));
     oclin_ref_forward(&c, host_x, host_w, host_b, want_z.want, want_z.bound, want_y.want, want_y.bound);
-    OCLIN_TRY(compare(y, &want_y));
-    return z ? compare(z, &want_z) : OCLIN_OK;
+    OCLIN_TRY(check_sum(&c, y, &want_y, before->sum));
+    return kept ? compare(kept, kept_is_z ? &want_z : &want_y) : OCLIN_OK;
 }
 
 /* ----------------------------------------------------------------------------------------- backward, step */
 
-oclin_status oclin_verify_before(const struct oclin_linear *l, int64_t rows, struct oclin_before *before)
+oclin_status oclin_verify_before(const struct oclin_linear *l, int64_t rows, oclin_tensor *dx,
+                                 struct oclin_before *before)
 {
-    memset(before, 0, sizeof *before);
-    OCLIN_TRY(oclin_verify_room(l, rows));
+    OCLIN_TRY(oclin_verify_before_forward(l, rows, dx, before));
     OCLIN_TRY(copy_of(l->w, &before->w));
     OCLIN_TRY(copy_of(l->b, &before->b));
     if (l->dw && !l->dw->cleared) OCLIN_TRY(copy_of(l->dw, &before->dw));
@@ -247,13 +267,13 @@ struct backward_data {
 };
 
 static oclin_status check_dx(const struct oclin_backward_check *call, const struct backward_data *d,
-                             const float *w)
+                             const struct oclin_before *before)
 {
     const struct oclin_ref_case c = case_of(&call->layer, d->batch, d->roundings->dx);
     struct expectation e;
     OCLIN_TRY(expect(call->layer.ctx, &e, "backward", "dx", c.batch * c.in));
-    oclin_ref_grad_x(&c, w, d->dy, d->s, e.want, e.bound);
-    return compare(call->dx, &e);
+    oclin_ref_grad_x(&c, before->w, d->dy, d->s, e.want, e.bound);
+    return check_sum(&c, call->dx, &e, before->sum);
 }
 
 /* A gradient of n elements (e holds it) as it arrives: stored, added to what was there, or used for a step.
@@ -304,7 +324,7 @@ oclin_status oclin_verify_backward(const struct oclin_backward_check *call, cons
     OCLIN_TRY(copy_of(call->x, &d.x));
     OCLIN_TRY(copy_of(call->dy, &d.dy));
     OCLIN_TRY(copy_of(call->s, &d.s));
-    if (call->dx) OCLIN_TRY(check_dx(call, &d, before->w));
+    if (call->dx) OCLIN_TRY(check_dx(call, &d, before));
     if (!call->x) return OCLIN_OK;
     OCLIN_TRY(check_dw(call, &d, before));
     return l->bias ? check_db(call, &d, before) : OCLIN_OK;

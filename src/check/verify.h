@@ -28,6 +28,7 @@ oclin_status oclin_verify_room(const struct oclin_linear *layer, int64_t rows);
 /* Copies of what an operation is about to change, in that memory. Each may be NULL. */
 struct oclin_before {
     float *w, *b, *dw, *db;
+    float *sum; /* y, or dx, that is added to */
 };
 
 /* A backward that ran. s: what the derivative was taken from, with room for a larger batch, or NULL. x: NULL
@@ -45,9 +46,15 @@ struct oclin_roundings {
     int64_t y, dx, dw, db;
 };
 
+/* Takes that memory; y, dx: what is added to, or NULL. */
+oclin_status oclin_verify_before_forward(const struct oclin_linear *layer, int64_t rows, oclin_tensor *y,
+                                         struct oclin_before *before);
+oclin_status oclin_verify_before(const struct oclin_linear *layer, int64_t rows, oclin_tensor *dx,
+                                 struct oclin_before *before);
+/* kept: what backward will read, z or act(z); NULL: nothing that was kept apart. */
 oclin_status oclin_verify_forward(const struct oclin_linear *layer, oclin_tensor *x, oclin_tensor *y,
-                                  oclin_tensor *z, const struct oclin_roundings *roundings);
-oclin_status oclin_verify_before(const struct oclin_linear *layer, int64_t rows, struct oclin_before *before);
+                                  oclin_tensor *kept, int kept_is_z, const struct oclin_before *before,
+                                  const struct oclin_roundings *roundings);
 oclin_status oclin_verify_backward(const struct oclin_backward_check *call, const struct oclin_before *before,
                                    const struct oclin_roundings *roundings);
 oclin_status oclin_verify_step(const struct oclin_linear *layer, float lr, const struct oclin_before *before);

@@ -144,7 +144,7 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
     facts->wave = read_wave(device);
     facts->sub_group = read_sub_group(device);
     facts->cache = read_number(device, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, sizeof(cl_ulong));
-    facts->prefetches = facts->queues = is_clang_on_threads(&facts->info);
+    facts->prefetches = facts->tickets = is_clang_on_threads(&facts->info);
     read_platform_text(facts->info.platform, CL_PLATFORM_VERSION, facts->platform_version,
                        sizeof facts->platform_version);
     facts->mixes_contexts = mixes_contexts(&facts->info, facts->platform_version);

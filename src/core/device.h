@@ -14,7 +14,7 @@ struct oclin_device_facts {
     int64_t sub_group; /* the narrowest sub-group that a kernel can require; 0: it cannot */
     int64_t cache;  /* bytes of its largest cache, as far as the driver tells: some name the second largest */
     int prefetches; /* its compiler is known to make __builtin_prefetch() an instruction */
-    int queues; /* its groups are known to run on threads, and its compiler to have __sync_synchronize() */
+    int tickets; /* its groups are known to run on threads, and its compiler to have __sync_synchronize() */
     int mixes_contexts; /* it mistakes kernels of one context for those of another with the same text */
     char platform_version[128];
 };

@@ -53,7 +53,7 @@ struct oclin_context {
     char *build_log;
     struct oclin_program *programs;
     int unstored;   /* programs that were built, and are not on the disk yet */
-    cl_mem tickets; /* the counters of queues, all 0 between launches; NULL where the device does not queue */
+    cl_mem tickets; /* counters, all 0 between launches; NULL where groups of the device draw none */
     cl_mem scratch;
     size_t scratch_bytes;
     struct oclin_intervals storages; /* by the address of the root buffer */

@@ -24,7 +24,7 @@ enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_SKINNY, OCLIN_FAM
     X(sub_group, SUB_GROUP) /* simt: the width of sub-groups for Intel's compiler; 0: its own choice */ \
     X(stage, STAGE)         /* simd: OCLIN_STAGE_... */                                                 \
     X(prefetch, PREFETCH)   /* simd, skinny: memory is asked for what comes next */                     \
-    X(queue, QUEUE)         /* simd, skinny: groups, one a core, take the parts of the work from a queue */
+    X(tickets, TICKETS)     /* simd, skinny: one group a core, and each draws the parts of its work */
 
 #define OCLIN_TILE_FIELD_(field, name) int field;
 struct oclin_tile {
@@ -37,7 +37,7 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_FORWARD,
     OCLIN_KERNEL_GRAD_X,
     OCLIN_KERNEL_GRAD_W,
-    OCLIN_KERNEL_GRADS, /* (1), (2) and (3) in one pass over W */
+    OCLIN_KERNEL_ONE_PASS, /* (1), (2) and (3) in one pass over W */
     OCLIN_KERNEL_STEP,
     OCLIN_KERNEL_FILL,
     OCLIN_KERNEL_LOSS, /* of one row each */

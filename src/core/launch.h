@@ -40,7 +40,8 @@ struct oclin_tile oclin_plain_tile(const struct oclin_device_facts *d, int max_g
 enum { OCLIN_LARGEST_GROUP = 64 };
 void oclin_elements_plan(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_elements *e);
-/* The same with its kernel (rule: of an update, else NULL), which has the largest work-group that it can run with. */
+/* The same with its kernel (rule: of an update, else NULL), which has the largest work-group that it can
+ * run with. */
 oclin_status oclin_elements_prepare(oclin_context *ctx, enum oclin_kernel_id id, const char *rule,
                                     int64_t rows, int64_t cols, int aligned, struct oclin_elements *e);
 /* rows x cols elements of t become these bits. */

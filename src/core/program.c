@@ -35,7 +35,7 @@ static const struct {
     [OCLIN_KERNEL_FORWARD] = {"forward", {PRODUCT, "forward.cl"}},
     [OCLIN_KERNEL_GRAD_X] = {"grad_x", {PRODUCT, "grad_x.cl"}},
     [OCLIN_KERNEL_GRAD_W] = {"grad_w", {PRODUCT, UPDATE, "gradient.cl", "grad_w.cl"}},
-    [OCLIN_KERNEL_GRADS] = {"grads", {PRODUCT, UPDATE, "gradient.cl"}},
+    [OCLIN_KERNEL_ONE_PASS] = {"one_pass", {PRODUCT, UPDATE, "gradient.cl"}},
     [OCLIN_KERNEL_STEP] = {"update", {BASE, UPDATE, "update.cl"}},
     [OCLIN_KERNEL_FILL] = {"fill", {"oclin_tile.h", "fill.cl"}},
     [OCLIN_KERNEL_LOSS] = {"loss", {"oclin_tile.h", "loss_common.cl"}},
@@ -47,7 +47,7 @@ static const struct {
 
 static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",
                                           [OCLIN_STAGE_PACK] = " (packing)",
-                                          [OCLIN_STAGE_PRODUCT] = " (packed)",
+                                          [OCLIN_STAGE_PACKED] = " (packed)",
                                           [OCLIN_STAGE_MIXED] = " (mixed)"};
 
 /* ------------------------------------------------------------------------------------------------- text */

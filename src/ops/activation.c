@@ -1,7 +1,7 @@
 /*
- * The activations: value, derivative, and how far a device may be from them. A row names its fragment of kernel
- * text, cl/activation_<name>.cl, whose formulas the bounds follow: first order in u, widened by SECOND_ORDER.
- * (reference.c says where the units come from.)
+ * The activations: value, derivative, and how far a device may be from them. A row names its fragment of
+ * kernel text, cl/activation_<name>.cl, whose formulas the bounds follow: first order in u, widened by
+ * SECOND_ORDER. (reference.c says where the units come from.)
  */
 #include "ops/activation.h"
 
@@ -189,8 +189,8 @@ static double gelu_grad(const struct oclin_ref_case *c, double dy, double s)
     return dy * gelu_derivative(s);
 }
 
-/* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2, and the argument of exp 1,
- * magnified by s^2 / 2. Their sum 1 and dy 1, after cancellation. */
+/* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2, and the argument of
+ * exp 1, magnified by s^2 / 2. Their sum 1 and dy 1, after cancellation. */
 static double gelu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
 {
     const double cdf = normal_cdf(s), s_pdf = fabs(z_normal_pdf(s)), reach = fmin(fabs(s), GELU_FAR);
@@ -213,9 +213,9 @@ static double silu(const struct oclin_ref_case *c, double z)
     return z == -INFINITY ? 0 : z * below(z);
 }
 
-/* The roundings, in units of u, of z sigmoid(z) by exp(-|z|), of which the share p is in 1 + exp. Right of 0 exp
- * counts by that share, 6 p, the sum, which is below 2, by 1 - p, the division 5; left of it exp is a factor, too,
- * so that it counts by 6 (1 - p), and its product 1. */
+/* The roundings, in units of u, of z sigmoid(z) by exp(-|z|), of which the share p is in 1 + exp. Right of
+ * 0 exp counts by that share, 6 p, the sum, which is below 2, by 1 - p, the division 5; left of it exp is
+ * a factor, too, so that it counts by 6 (1 - p), and its product 1. */
 static double sigmoid_roundings(double z, double e)
 {
     return z < e ? 13 - 7 * below(-fabs(z) - e) : 6 + 5 * below(-fmax(0, fabs(z) - e));
@@ -242,9 +242,9 @@ static double silu_grad(const struct oclin_ref_case *c, double dy, double s)
     return dy * silu_derivative(s);
 }
 
-/* act' = p (1 + s q), p = sigmoid(s), q = 1 - p, t = s q. exp moves p and q against each other: 6 p q (1 + s (q - p)).
- * The sum with 1 and the division, 6, are a factor of both: p (1 + 2 t). The product with exp 1, of p left of 0, else
- * of q. s q 1, 1 + t 1, p times it 1, dy 1. */
+/* act' = p (1 + s q), p = sigmoid(s), q = 1 - p, t = s q. exp moves p and q against each other: 6 p q (1 +
+ * s (q - p)). The sum with 1 and the division, 6, are a factor of both: p (1 + 2 t). The product with exp
+ * 1, of p left of 0, else of q. s q 1, 1 + t 1, p times it 1, dy 1. */
 static double sigmoid_grad_roundings(double s, double p, double q)
 {
     const double t = s * q, d = fabs(p * (1 + t));
@@ -270,8 +270,8 @@ static double inner(double z)
     return SQRT_8_OVER_PI * z * (1 + CUBIC * z * z);
 }
 
-/* Its roundings: the first factor 0.5 (of the constant, as a float), two products and the sum 3; and 3 that count by
- * the share of the cube. */
+/* Its roundings: the first factor 0.5 (of the constant, as a float), two products and the sum 3; and 3
+ * that count by the share of the cube. */
 static double inner_roundings(double z)
 {
     const double cube = CUBIC * z * z;
@@ -309,7 +309,8 @@ static double gelu_tanh_grad(const struct oclin_ref_case *c, double dy, double s
     return dy * gelu_tanh_derivative(s);
 }
 
-/* As silu's, with slope s v' in the place of s, which itself has 8 roundings; and v's move p and q as exp does. */
+/* As silu's, with slope s v' in the place of s, which itself has 8 roundings; and v's move p and q as exp
+ * does. */
 static double gelu_tanh_grad_bound(const struct oclin_ref_case *c, double dy, double s)
 {
     const double at = copysign(fmin(fabs(s), 30), s), v = inner(at), p = below(v), q = below(-v);

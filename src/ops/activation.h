@@ -7,8 +7,8 @@
 /* What act' is taken from, and forward therefore keeps. */
 enum oclin_keeps { OCLIN_KEEPS_NOTHING, OCLIN_KEEPS_Y, OCLIN_KEEPS_Z };
 
-/* In double, with bounds for a device that computes the formulas of cl/activation_<name>.cl in float. c has the
- * activation's number (alpha), and what the device does to denormals and roundings. */
+/* In double, with bounds for a device that computes the formulas of cl/activation_<name>.cl in float. c
+ * has the activation's number (alpha), and what the device does to denormals and roundings. */
 struct oclin_activation_row {
     const char *name;
     enum oclin_keeps keeps;

@@ -54,12 +54,12 @@ static inline double gamma_of(double n, double u)
  * the sum, as of a bias. S is the sum of the magnitudes (with |b|, if one is added), E the errors of the
  * operands carried through.
  *
- *   proven   gamma(n) (S + E) + E, n the roundings that a term passes: for any data. And what may underflow: each product by half of the
- *            smallest denormal, or, on a device without them, each operation by 2^-126 of its largest operand; and the sums in
- *            double of the reference.
- *   random   the smaller of gamma and (8 + 2 sqrt K) u, which is what right sums of random numbers were seen to stay below;
- *            16 u where the products have mean zero. They see what gamma does not, as a last term left out of
- *            a long sum.
+ *   proven   gamma(n) (S + E) + E, n the roundings that a term passes: for any data. And what may underflow:
+ *            each product by half of the smallest denormal, or, on a device without them, each operation by
+ *            2^-126 of its largest operand; and the sums in double of the reference.
+ *   random   the smaller of gamma and (8 + 2 sqrt K) u, which right sums of random numbers were seen to stay
+ *            below; 16 u where the products have mean zero. They see what gamma does not, as a last term left
+ *            out of a long sum.
  */
 static inline double sum_bound(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
 {

@@ -41,7 +41,7 @@ const struct oclin_loss_kind oclin_mse = {.name = "mse",
                                           .row = mse_row,
                                           .gradient = difference_of};
 
-/* -------------------------------------------------------------------------------------------- L1 and Huber */
+/* ------------------------------------------------------------------------------------------- L1 and Huber */
 
 static void l1_row(struct oclin_loss_row *row)
 {
@@ -235,8 +235,8 @@ static int is_class(const struct oclin_loss_row *row, int32_t label)
     return label >= 0 && label < row->c->out;
 }
 
-/* The loss of a row as sum of q_j (log s - v_j), v_j = y_j - m. A q has at most 10 roundings (a quotient 5); sums of
- * q and of q v are made apart, and then 3 more follow. */
+/* The loss of a row as sum of q_j (log s - v_j), v_j = y_j - m. A q has at most 10 roundings (a quotient 5);
+ * sums of q and of q v are made apart, and then 3 more follow. */
 static void weigh_terms(struct oclin_loss_row *row, double (*q)(const struct oclin_loss_row *row, int64_t j))
 {
     const struct oclin_ref_case *c = row->c;
@@ -360,7 +360,7 @@ const struct oclin_loss_kind oclin_soft_cross_entropy = {
     .row = soft_cross_entropy_row,
     .gradient = soft_cross_entropy_gradient};
 
-/* --------------------------------------------------------------------------------------------- all of them */
+/* -------------------------------------------------------------------------------------------- all of them */
 
 /* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product
  * with it once. */

@@ -22,8 +22,8 @@ struct oclin_loss_row {
     double m, s, s_error; /* softmax: p_j = exp(y_j - m) / s, and the relative error of s */
 };
 
-/* The kernel of a loss is loss_<name>, in cl/loss_common.cl and these files. In double, with bounds for a device
- * that computes their formulas in float: */
+/* The kernel of a loss is loss_<name>, in cl/loss_common.cl and these files. In double, with bounds for a
+ * device that computes their formulas in float: */
 struct oclin_loss_kind {
     const char *name;
     const char *files[2]; /* the second may be NULL */

@@ -15,8 +15,8 @@
  * Y, and the gradients' first, which packs dZ. The other one is the same kernel for all. */
 static int has_activation(const struct oclin_product *p, const struct oclin_tile *t)
 {
-    if (t->queue || (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PRODUCT)) return 1;
-    return (p->id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PRODUCT);
+    if (t->tickets || (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PACKED)) return 1;
+    return (p->id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PACKED);
 }
 
 struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
@@ -24,7 +24,7 @@ struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
 {
     const struct oclin_way *way = plan->way;
     const int active = has_activation(p, &plan->tile);
-    const int updates = p->id == OCLIN_KERNEL_GRAD_W || p->id == OCLIN_KERNEL_GRADS;
+    const int updates = p->id == OCLIN_KERNEL_GRAD_W || p->id == OCLIN_KERNEL_ONE_PASS;
     return (struct oclin_kernel_request){.id = p->id,
                                          .tile = plan->tile,
                                          .way = way->kernel,
@@ -46,7 +46,7 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, in
     OCLIN_TRY(oclin_program_kernel(ctx, &request, &p->kernel));
     const int64_t scratch = oclin_plan_scratch_bytes(p, &p->plan);
     if (!p->kernel || scratch == 0) return OCLIN_OK;
-    if (!p->plan.tile.queue && p->plan.packed_a > 0) {
+    if (!p->plan.tile.tickets && p->plan.packed_a > 0) {
         oclin_plan_packing(p, &p->plan, &p->packing);
         const struct oclin_kernel_request packing = oclin_product_request(p, &p->packing);
         OCLIN_TRY(oclin_program_kernel(ctx, &packing, &p->packing_kernel));
@@ -125,7 +125,8 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
 /* Where the sums of the slices so far stand. */
 static struct oclin_operand place_of_slices(const oclin_context *ctx, const struct oclin_product *p)
 {
-    if (!oclin_slices_need_scratch(p)) return p->flags & OCLIN_FLAG_KEEP_Z ? p->z : p->c;
+    if (!oclin_slices_need_scratch(p))
+        return p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT) ? p->z : p->c;
     const struct oclin_operand scratch = {ctx->scratch, oclin_plan_slices_at(&p->plan),
                                           oclin_slices_stride(p->n), 1, 1};
     return scratch;

@@ -111,7 +111,8 @@ int64_t oclin_slices(const struct oclin_plan *plan, int64_t k)
 int oclin_slices_need_scratch(const struct oclin_product *p)
 {
     if (p->id == OCLIN_KERNEL_GRAD_W) return 1;
-    return !(p->flags & OCLIN_FLAG_KEEP_Z) && p->c.mem && !p->c.readable;
+    if (p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT)) return 0;
+    return (p->flags & OCLIN_FLAG_ACCUMULATE) || (p->c.mem && !p->c.readable);
 }
 
 int64_t oclin_slices_stride(int64_t n)
@@ -193,7 +194,7 @@ int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *
 {
     const int64_t slice = oclin_least(p->k, plan->slice_k), behind = oclin_slices(plan, p->k) - 1;
     if (sum == OCLIN_SUM_OF_PRODUCTS) return plan->way->of_products(plan, slice) + behind;
-    return plan->way->of_sum_of_a(plan, p->id == OCLIN_KERNEL_GRADS ? p->m : slice) + behind;
+    return plan->way->of_sum_of_a(plan, p->id == OCLIN_KERNEL_ONE_PASS ? p->m : slice) + behind;
 }
 
 int64_t oclin_additions_of_row(const struct oclin_plan *plan, int64_t cols)

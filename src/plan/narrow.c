@@ -18,7 +18,8 @@ static int can(const struct oclin_device_facts *d, const struct oclin_way *way, 
            width * t->item_m <= t->tile_m * t->tile_n;
 }
 
-/* Where its panels are nearly full, since it computes whole ones, and where there are columns for all cores. */
+/* Where its panels are nearly full, since it computes whole ones, and where there are columns for all
+ * cores. */
 static int suits(const struct oclin_device_facts *d, const struct oclin_product *p,
                  const struct oclin_tile *t)
 {

@@ -59,7 +59,8 @@ static struct oclin_part part(const struct oclin_device_facts *d, const struct o
     .of_products = oclin_roundings_in_blocks, .of_sum_of_a = oclin_sum_roundings_in_blocks
 
 static const struct oclin_way ways[] = {
-    {.name = "plain", PLAIN(OCLIN_LARGEST_GROUP), .tuned = 1, .checked = 1},
+    {.name = "plain", .family = OCLIN_PLAIN, .tuned = 1},
+    {.name = "plain-group", PLAIN(OCLIN_LARGEST_GROUP), .checked = 1},
     {.name = "plain-single", PLAIN(1)}, /* for a device that allows no group */
 };
 

@@ -1,6 +1,6 @@
 /*
- * (device facts, product, shape) -> the way it is made, with tile and groups. The rooms of way.h say what each
- * way can do and what it costs; here they are named, ranked, and fallen back from.
+ * (device facts, product, shape) -> the way it is made, with tile and groups. The rooms of way.h say what
+ * each way can do and what it costs; here they are named, ranked, and fallen back from.
  */
 #include "plan/plan.h"
 
@@ -33,7 +33,7 @@ static const struct oclin_way *way_at(int at, const struct oclin_room **room)
 /* One pass over W is no plan for a forward. */
 static int is_a_plan(const struct oclin_way *way)
 {
-    return way->makes != OCLIN_MAKES_GRADS;
+    return way->makes != OCLIN_MAKES_ONE_PASS;
 }
 
 const char *oclin_plan_name(int at)
@@ -194,7 +194,8 @@ static int rank(const struct question *q, enum oclin_family family, int wanted,
 }
 
 /* The attempt-th choice where `named` is asked for (NULL: nothing). *count: how many there are; 0 is returned
- * where there are no more. Behind oclin's own choices, and where a device can do nothing else, stands plain. */
+ * where there are no more. Behind oclin's own choices, and where a device can do nothing else, stands
+ * plain. */
 static int choose(const struct oclin_device_facts *d, const struct oclin_way *named,
                   const struct oclin_product *p, int attempt, struct oclin_plan *plan, int *count)
 {
@@ -210,19 +211,6 @@ static int choose(const struct oclin_device_facts *d, const struct oclin_way *na
     return 1;
 }
 
-/* A forced plan is the only one; behind a tuned one stand oclin's own choices, should it not build here. */
-int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
-                       struct oclin_plan *plan)
-{
-    int count = 0;
-    const struct oclin_tuned *t = NULL;
-    const int tunable = !ctx->plan.way && oclin_tuning_count(ctx->tuning) > 0 && p->id != OCLIN_KERNEL_GRADS;
-    if (tunable) t = oclin_tuning_find(ctx->tuning, p->id, shape_of(p));
-    if (!t || !t->plan[0]) return choose(&ctx->device, ctx->plan.way, p, attempt, plan, &count);
-    return choose(&ctx->device, way_named(t->plan), p, attempt, plan, &count) ||
-           choose(&ctx->device, NULL, p, attempt - count, plan, &count);
-}
-
 /* What a tuned backward may be. */
 static const char one_pass[] = "one-pass", two_products[] = "two-products";
 
@@ -235,7 +223,7 @@ static const struct oclin_way *way_of_one_pass(const oclin_context *ctx, const s
     const struct question q = {&ctx->device, named, p,
                                room_of(family_of(&ctx->device, named))->tile(&ctx->device, named)};
     for (int i = 0; (way = way_at(i, &room)); i++) {
-        if (!(way->makes & OCLIN_MAKES_GRADS) || way->family != family_of(&ctx->device, named)) continue;
+        if (!(way->makes & OCLIN_MAKES_ONE_PASS) || way->family != family_of(&ctx->device, named)) continue;
         *tile = q.tile;
         if (may_lead(&q, room, way) && way->can(&ctx->device, way, p, tile)) return way;
     }
@@ -247,12 +235,30 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
     const struct oclin_tuned *t = NULL;
     struct oclin_tile tile;
     struct oclin_product grads = *p;
-    grads.id = OCLIN_KERNEL_GRADS;
+    grads.id = OCLIN_KERNEL_ONE_PASS;
     const struct oclin_way *way = way_of_one_pass(ctx, &grads, &tile);
     if (!way) return 0;
-    if (!ctx->plan.way) t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_GRADS, shape_of(&grads));
+    if (!ctx->plan.way) t = oclin_tuning_find(ctx->tuning, OCLIN_KERNEL_ONE_PASS, shape_of(&grads));
     if (t && t->plan[0]) return strcmp(t->plan, one_pass) == 0;
     return way->suits(&ctx->device, &grads, &tile);
+}
+
+/* A forced plan is the only one; behind a tuned one stand oclin's own choices, should it not build here. */
+int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
+                       struct oclin_plan *plan)
+{
+    int count = 0;
+    const struct oclin_tuned *t = NULL;
+    if (p->id == OCLIN_KERNEL_ONE_PASS) { /* oclin_plan_one_pass() has decided that it suits */
+        struct oclin_tile tile;
+        const struct oclin_way *way = way_of_one_pass(ctx, p, &tile);
+        return way && choose(&ctx->device, way, p, attempt, plan, &count);
+    }
+    if (!ctx->plan.way && oclin_tuning_count(ctx->tuning) > 0)
+        t = oclin_tuning_find(ctx->tuning, p->id, shape_of(p));
+    if (!t || !t->plan[0]) return choose(&ctx->device, ctx->plan.way, p, attempt, plan, &count);
+    return choose(&ctx->device, way_named(t->plan), p, attempt, plan, &count) ||
+           choose(&ctx->device, NULL, p, attempt - count, plan, &count);
 }
 
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
@@ -293,15 +299,16 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
     return most;
 }
 
-/* --------------------------------------------------------------------------------------- what may be tuned */
+/* --------------------------------------------------------------------------------------- what may be
+ * tuned */
 
 int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                        const char *name)
 {
     struct oclin_tile tile;
     if (!name[0]) return 1;
-    if (id == OCLIN_KERNEL_GRADS)
-        return shape.batch <= OCLIN_TINY_GRADS &&
+    if (id == OCLIN_KERNEL_ONE_PASS)
+        return shape.batch <= OCLIN_TINY_ONE_PASS &&
                (strcmp(name, one_pass) == 0 || strcmp(name, two_products) == 0);
     const struct oclin_way *named = way_named(name);
     return named && runs(&ctx->device, named, &tile);
@@ -344,7 +351,7 @@ int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, str
     struct oclin_tile tile;
     int count = 0;
     names[count++] = "";
-    if (id == OCLIN_KERNEL_GRADS) {
+    if (id == OCLIN_KERNEL_ONE_PASS) {
         names[count++] = oclin_plan_one_pass(ctx, &p) ? two_products : one_pass;
         return way_of_one_pass(ctx, &p, &tile) ? count : 0;
     }

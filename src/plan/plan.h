@@ -24,7 +24,7 @@ void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int m
 /* A product of this shape, without operands. */
 struct oclin_product oclin_plan_shaped(enum oclin_kernel_id id, struct oclin_shape shape);
 /* The plans that oclin_tune() compares, the default "" first; their number, 0: there is no choice.
- * OCLIN_KERNEL_GRADS stands for backward as a whole: one pass or two products. */
+ * OCLIN_KERNEL_ONE_PASS stands for backward as a whole: one pass or two products. */
 enum { OCLIN_MOST_CANDIDATES = 16 };
 int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                           const char *names[OCLIN_MOST_CANDIDATES]);

@@ -67,7 +67,7 @@ static double cost_of(const struct oclin_product *p, const struct oclin_tile *t,
 static int64_t step_n(const struct oclin_product *p, const struct oclin_tile *t, int64_t room)
 {
     const int64_t together = (int64_t)OCLIN_SIMD_PANELS * t->item_n;
-    const int packs = t->stage != OCLIN_STAGE_PRODUCT && p->id != OCLIN_KERNEL_FORWARD;
+    const int packs = t->stage != OCLIN_STAGE_PACKED && p->id != OCLIN_KERNEL_FORWARD;
     return packs && together <= room ? together : t->item_n;
 }
 
@@ -176,25 +176,25 @@ static int64_t floats_of_b(const struct oclin_product *p, const struct oclin_pla
            OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
 }
 
-/* Packed once, before: first in the same launch where there is a queue, else in a launch of its own. Blocks
- * of half the height: what is packed no longer depends on it, and A's block and the sums then leave room in
- * the cache for what streams through. */
+/* Packed once, before: first in the same launch where groups draw tickets, else in a launch of its own.
+ * Blocks of half the height: what is packed no longer depends on it, and A's block and the sums then leave
+ * room in the cache for what streams through. */
 static double place_packed(const struct oclin_device_facts *d, const struct oclin_product *p,
                            struct oclin_plan *plan)
 {
     struct oclin_tile *t = &plan->tile;
-    t->stage = OCLIN_STAGE_PRODUCT;
+    t->stage = OCLIN_STAGE_PACKED;
     if (t->tile_m >= 2 * t->item_m) t->tile_m = t->tile_m / 2 / t->item_m * t->item_m;
     const double cost = place_blocks(d, p, COST_READ, COST_READ, plan);
     plan->packed_a = floats_of_a(p, plan);
     plan->packed_b = floats_of_b(p, plan);
     oclin_way_set_groups(
-        d, plan, oclin_way_blocks(p, plan) + (t->queue ? parts_of_a(p, plan) + parts_of_b(p, plan) : 0));
+        d, plan, oclin_way_blocks(p, plan) + (t->tickets ? parts_of_a(p, plan) + parts_of_b(p, plan) : 0));
     const int64_t packed = plan->packed_a + plan->packed_b; /* and as much is read for it */
     const double spilled = exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0;
     const double packing =
         (cost_of_a(p) + spilled) * (double)p->m + (cost_of_b(p) + COST_WRITTEN + spilled) * (double)p->n;
-    return cost + (t->queue ? COST_WAIT : COST_LAUNCH) +
+    return cost + (t->tickets ? COST_WAIT : COST_LAUNCH) +
            packing * (double)p->k / (double)d->info.compute_units;
 }
 
@@ -205,7 +205,7 @@ static double place_mixed(const struct oclin_device_facts *d, const struct oclin
                           struct oclin_plan *plan)
 {
     struct oclin_tile *t = &plan->tile;
-    if (!t->queue) return place_packed(d, p, plan); /* nobody could wait for what is packed */
+    if (!t->tickets) return place_packed(d, p, plan); /* nobody could wait for what is packed */
     t->stage = OCLIN_STAGE_MIXED;
     t->prefetch = d->prefetches && is_stream(d, p, t);
     const double cost = place_blocks(d, p, COST_READ, cost_of_b(p), plan);
@@ -222,7 +222,7 @@ void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *
 {
     *plan = *product;
     plan->tile.stage = OCLIN_STAGE_PACK;
-    plan->tile.queue = 0;
+    plan->tile.tickets = 0;
     plan->groups = parts_of_a(p, product) + parts_of_b(p, product);
 }
 
@@ -236,29 +236,30 @@ static int64_t most_scratch(const struct oclin_product *p, struct oclin_plan *pl
     return (oclin_round_up(packed > now ? packed : now, 16) + slices) * (int64_t)sizeof(float);
 }
 
-/* ------------------------------------------------------------------------------------------------ the rows */
+/* ------------------------------------------------------------------------------------------------ the
+ * rows */
 
 static int can_whole(const struct oclin_device_facts *d, const struct oclin_way *way,
                      const struct oclin_product *p, struct oclin_tile *t)
 {
     (void)way, (void)p;
-    t->queue = d->queues;
+    t->tickets = d->tickets;
     return 1;
 }
 
-static int can_unqueued(const struct oclin_device_facts *d, const struct oclin_way *way,
-                        const struct oclin_product *p, struct oclin_tile *t)
+static int can_static(const struct oclin_device_facts *d, const struct oclin_way *way,
+                      const struct oclin_product *p, struct oclin_tile *t)
 {
     (void)way, (void)p;
-    t->queue = 0;
-    return d->queues; /* elsewhere it is simd-whole */
+    t->tickets = 0;
+    return d->tickets; /* elsewhere it is simd-whole */
 }
 
 static int can_staged(const struct oclin_device_facts *d, const struct oclin_way *way,
                       const struct oclin_product *p, struct oclin_tile *t)
 {
     (void)d, (void)way, (void)p;
-    t->queue = 0;
+    t->tickets = 0;
     return 1;
 }
 
@@ -270,7 +271,8 @@ static int suits_always(const struct oclin_device_facts *d, const struct oclin_p
 }
 
 /* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is
- * enough for all smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at least. */
+ * enough for all smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at
+ * least. */
 static int suits_packed(const struct oclin_device_facts *d, const struct oclin_product *p,
                         const struct oclin_tile *t)
 {
@@ -281,12 +283,12 @@ static int suits_packed(const struct oclin_device_facts *d, const struct oclin_p
 static int suits_mixed(const struct oclin_device_facts *d, const struct oclin_product *p,
                        const struct oclin_tile *t)
 {
-    return t->queue && suits_packed(d, p, t) && !is_flat(p, t);
+    return t->tickets && suits_packed(d, p, t) && !is_flat(p, t);
 }
 
-/* The last resort: should the compiler refuse what a queue needs after all. */
-static double place_unqueued(const struct oclin_device_facts *d, const struct oclin_product *p,
-                             struct oclin_plan *plan)
+/* The last resort, where the compiler refuses what tickets need after all. */
+static double place_static(const struct oclin_device_facts *d, const struct oclin_product *p,
+                           struct oclin_plan *plan)
 {
     place_whole(d, p, plan);
     return HUGE_VAL;
@@ -307,7 +309,7 @@ static const struct oclin_way ways[] = {
     {WAY("simd-mixed"), .tuned = 1, .checked = 1, .can = can_whole, .suits = suits_mixed,
      .place = place_mixed},
     {WAY("simd-staged"), .can = can_staged, .place = place_packed},
-    {WAY("simd-unqueued"), .can = can_unqueued, .suits = suits_always, .place = place_unqueued},
+    {WAY("simd-static"), .can = can_static, .suits = suits_always, .place = place_static},
     {ANY("simd-8", 8), .tuned = 1},
     {ANY("simd-16", 16), .tuned = 1},
     {ANY("simd-4", 4), .tuned = 1},
@@ -323,8 +325,7 @@ static int packs(const struct oclin_device_facts *d, const struct oclin_way *nam
                  const struct oclin_product *p, const struct oclin_tile *t)
 {
     if (named && (named->place == place_packed || named->place == place_mixed)) return 1;
-    return !(named && (named->place == place_whole || named->place == place_unqueued)) &&
-           suits_packed(d, p, t);
+    return !(named && (named->place == place_whole || named->place == place_static)) && suits_packed(d, p, t);
 }
 
 static int64_t scratch(const struct oclin_device_facts *d, const struct oclin_way *named,
@@ -332,15 +333,15 @@ static int64_t scratch(const struct oclin_device_facts *d, const struct oclin_wa
 {
     const int64_t allowed = d->info.max_allocation;
     struct oclin_plan plan = {.tile = simd_tile(d, named)};
-    plan.tile.queue = d->queues && !(named && named->can == can_staged);
+    plan.tile.tickets = d->tickets && !(named && named->can == can_staged);
     if (!packs(d, named, p, &plan.tile)) {
         place_whole(d, p, &plan);
         return oclin_least(oclin_plan_scratch_bytes(p, &plan), allowed);
     }
     struct oclin_plan mixed = plan;
     place_packed(d, p, &plan);
-    if (plan.tile.queue) place_mixed(d, p, &mixed);
-    const int64_t bytes = plan.tile.queue ? most_scratch(p, &mixed) : 0, packed = most_scratch(p, &plan);
+    if (plan.tile.tickets) place_mixed(d, p, &mixed);
+    const int64_t bytes = plan.tile.tickets ? most_scratch(p, &mixed) : 0, packed = most_scratch(p, &plan);
     /* a product that needs more does without, one of a smaller batch may not */
     return oclin_least(packed > bytes ? packed : bytes, allowed);
 }

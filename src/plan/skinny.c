@@ -6,7 +6,7 @@
 
 /* Largest batches, measured: above them packing pays, or the narrow form (SKINNY_NAMED: where forward is
  * asked for by name, a whole tile); and largest outs, where the sum is long. Small products take the one
- * launch of grads up to OCLIN_TINY_GRADS. */
+ * launch of grads up to OCLIN_TINY_ONE_PASS. */
 enum { SKINNY_FORWARD = 32, SKINNY_NAMED = 64, SKINNY_OUT = 48, SKINNY_GRADS = 16 };
 
 int oclin_few_columns(const struct oclin_product *p)
@@ -31,7 +31,7 @@ static int can_forward(const struct oclin_device_facts *d, const struct oclin_wa
                              .tile_m = 64,
                              .tile_n = 192,
                              .prefetch = d->prefetches,
-                             .queue = d->queues};
+                             .tickets = d->tickets};
     /* more rows of W side by side where X leaves room: rows a multiple of 4 KB apart share the places of
      * an L1 set */
     t->item_m = p->m <= 2 ? 2 : 4;
@@ -63,7 +63,8 @@ static double place_forward(const struct oclin_device_facts *d, const struct ocl
     return 1; /* behind the narrow way, where that one suits */
 }
 
-/* ---------------------------------------------------------------------------------- all gradients in one pass */
+/* ---------------------------------------------------------------------------------- all gradients in one
+ * pass */
 
 static int can_grads(const struct oclin_device_facts *d, const struct oclin_way *way,
                      const struct oclin_product *p, struct oclin_tile *t)
@@ -73,14 +74,14 @@ static int can_grads(const struct oclin_device_facts *d, const struct oclin_way 
     *t = (struct oclin_tile){.family = OCLIN_SKINNY,
                              .vl = t->vl,
                              .group = 1,
-                             .tile_m = few ? SKINNY_GRADS : OCLIN_TINY_GRADS,
+                             .tile_m = few ? SKINNY_GRADS : OCLIN_TINY_ONE_PASS,
                              .tile_n = few ? 2048 : 256,
                              .tile_k = t->vl > 8 ? t->vl : 8,
                              .item_m = 1,
                              .item_n = 1,
                              .prefetch = d->prefetches};
     while (!fits(d, t) && t->tile_n > 64) t->tile_n /= 2;
-    return p->m <= OCLIN_TINY_GRADS && fits(d, t);
+    return p->m <= OCLIN_TINY_ONE_PASS && fits(d, t);
 }
 
 static int suits_grads(const struct oclin_device_facts *d, const struct oclin_product *p,
@@ -125,10 +126,10 @@ static const struct oclin_way ways[] = {
      .of_products = oclin_roundings_in_lanes},
     {.name = "one-pass",
      .family = OCLIN_SIMD,
-     .makes = OCLIN_MAKES_GRADS,
+     .makes = OCLIN_MAKES_ONE_PASS,
      .leads = 1,
      .kernel = "skinny",
-     .files = {"grads_skinny.cl"},
+     .files = {"one_pass_skinny.cl"},
      .takes = OCLIN_TAKES_X,
      .can = can_grads,
      .suits = suits_grads,

@@ -7,6 +7,6 @@
 /* Few results a row of W: its lanes' sums outweigh a short product. */
 int oclin_few_columns(const struct oclin_product *p);
 /* Batches up to which one pass over W may be faster than two products. */
-enum { OCLIN_TINY_GRADS = 64 };
+enum { OCLIN_TINY_ONE_PASS = 64 };
 
 #endif

@@ -36,7 +36,7 @@ enum { MOST_ENTRIES = 1024, LINE_BYTES = 256, KEY_BYTES = 1024, NAME_BYTES = 48,
 static const char *const product_names[] = {[OCLIN_KERNEL_FORWARD] = "forward",
                                             [OCLIN_KERNEL_GRAD_X] = "grad_x",
                                             [OCLIN_KERNEL_GRAD_W] = "grad_w",
-                                            [OCLIN_KERNEL_GRADS] = "backward"};
+                                            [OCLIN_KERNEL_ONE_PASS] = "backward"};
 enum { PRODUCTS = sizeof product_names / sizeof *product_names };
 
 const char *oclin_tuned_name(enum oclin_kernel_id id)

@@ -17,7 +17,7 @@ struct oclin_tuning {
     int count;
 };
 
-/* "forward", "grad_x", "grad_w"; "backward" for OCLIN_KERNEL_GRADS. */
+/* "forward", "grad_x", "grad_w"; "backward" for OCLIN_KERNEL_ONE_PASS. */
 const char *oclin_tuned_name(enum oclin_kernel_id id);
 /* Entries; 0 of a table that is not there, NULL. */
 static inline int oclin_tuning_count(const struct oclin_tuning *tuning)

@@ -14,6 +14,6 @@ int64_t oclin_way_blocks(const struct oclin_product *p, const struct oclin_plan 
 void oclin_way_set_groups(const struct oclin_device_facts *d, struct oclin_plan *plan, int64_t parts)
 {
     const int64_t most = INT32_MAX - d->info.compute_units; /* the tickets are counted in 32 bits */
-    plan->tile.queue = plan->tile.queue && parts <= most;
-    plan->groups = plan->tile.queue ? oclin_least(parts, d->info.compute_units) : parts;
+    plan->tile.tickets = plan->tile.tickets && parts <= most;
+    plan->groups = plan->tile.tickets ? oclin_least(parts, d->info.compute_units) : parts;
 }

@@ -47,7 +47,7 @@ enum {
     OCLIN_MAKES_FORWARD = 1 << OCLIN_KERNEL_FORWARD,
     OCLIN_MAKES_GRAD_X = 1 << OCLIN_KERNEL_GRAD_X,
     OCLIN_MAKES_GRAD_W = 1 << OCLIN_KERNEL_GRAD_W,
-    OCLIN_MAKES_GRADS = 1 << OCLIN_KERNEL_GRADS,
+    OCLIN_MAKES_ONE_PASS = 1 << OCLIN_KERNEL_ONE_PASS,
     OCLIN_MAKES_PRODUCTS = OCLIN_MAKES_FORWARD | OCLIN_MAKES_GRAD_X | OCLIN_MAKES_GRAD_W
 };
 
@@ -95,7 +95,8 @@ struct oclin_room {
     /* The tile that all its ways start from; it must fit for a way to be named. */
     struct oclin_tile (*tile)(const struct oclin_device_facts *d, const struct oclin_way *named);
     int64_t (*local_floats)(const struct oclin_tile *tile);
-    /* Bytes of scratch memory that p, or one of smaller m, n and k, may ask for. named NULL: oclin chooses. */
+    /* Bytes of scratch memory that p, or one of smaller m, n and k, may ask for. named NULL: oclin
+     * chooses. */
     int64_t (*scratch)(const struct oclin_device_facts *d, const struct oclin_way *named,
                        const struct oclin_product *p);
     struct oclin_part (*part)(const struct oclin_device_facts *d, const struct oclin_way *named);
@@ -112,7 +113,7 @@ static inline int64_t oclin_way_part(int64_t x, int64_t parts, int64_t item)
 }
 /* Blocks of a plan. */
 int64_t oclin_way_blocks(const struct oclin_product *p, const struct oclin_plan *plan);
-/* The parts of a launch: each a group, or taken from a queue by as many groups as there are cores. */
+/* The parts of a launch: each is a group, or as many groups as there are cores draw them by tickets. */
 void oclin_way_set_groups(const struct oclin_device_facts *d, struct oclin_plan *plan, int64_t parts);
 
 #endif

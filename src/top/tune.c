@@ -307,8 +307,8 @@ static oclin_status make_operands(struct tuner *t)
 /* Makes the plan that of the product, in the tuner's own context. */
 static oclin_status select_plan(struct tuner *t, enum oclin_kernel_id id, const char *plan)
 {
-    const int whole = id == OCLIN_KERNEL_GRADS;
-    struct oclin_tuned backward = {.id = OCLIN_KERNEL_GRADS, .shape = t->shape};
+    const int whole = id == OCLIN_KERNEL_ONE_PASS;
+    struct oclin_tuned backward = {.id = OCLIN_KERNEL_ONE_PASS, .shape = t->shape};
     int complete = 1;
     /* grad_x and grad_w one by one; backward with what won there */
     snprintf(backward.plan, sizeof backward.plan, "%s", whole ? plan : "two-products");
@@ -554,7 +554,7 @@ static void say_too_little(const struct tuner *t)
 static oclin_status check_all(struct tuner *t)
 {
     static const enum oclin_kernel_id ids[PRODUCTS] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
-                                                       OCLIN_KERNEL_GRAD_W, OCLIN_KERNEL_GRADS};
+                                                       OCLIN_KERNEL_GRAD_W, OCLIN_KERNEL_ONE_PASS};
     const double start = oclin_os_seconds(), half = start + 0.5 * (t->end - start);
     for (int i = 0; i < PRODUCTS; i++) {
         struct contest *c = &t->contests[i];

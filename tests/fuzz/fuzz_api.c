@@ -1,7 +1,8 @@
 /*
- * A fuzzer of the whole API: the bytes of an input become a sequence of calls with more or less absurd arguments, which the
- * model judges. The first byte chooses the kernels; contexts stay for all inputs, everything else is made anew, and at
- * the end all of it must be gone. FUZZ_TRACE=1 tells each call and its answer.
+ * A fuzzer of the whole API: the bytes of an input become a sequence of calls with more or less absurd
+ * arguments, which the model judges. The first byte chooses the kernels; contexts stay for all inputs,
+ * everything else is made anew, and at the end all of it must be gone. FUZZ_TRACE=1 tells each call and
+ * its answer.
  */
 #include "model.h"
 
@@ -523,8 +524,8 @@ static void call_touch(void)
 
 /* ------------------------------------------------------------------------------------------ layer calls */
 
-/* Bytes of an option struct that may be of another version: shorter, longer with or without something in its tail,
- * garbage. What the library must understand of it goes to *effective, which holds the defaults. */
+/* Bytes of an option struct that may be of another version: shorter, longer with or without something in
+ * its tail, garbage. What the library must understand of it goes to *effective, which holds the defaults. */
 static const void *odd_size(const void *options, size_t known, void *effective)
 {
     const unsigned how = byte();
@@ -968,7 +969,8 @@ static void drop_all(unsigned how)
     buffer_count = 0;
 }
 
-/* PoCL's compiler takes the signals away with which libFuzzer notices a crash, and writes the input to a file. */
+/* PoCL's compiler takes the signals away with which libFuzzer notices a crash, and writes the input to a
+ * file. */
 static void keep_signals(void)
 {
     static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL};

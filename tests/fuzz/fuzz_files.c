@@ -1,7 +1,8 @@
 /*
- * A fuzzer of the files that the library reads: the tuning file, and records of the binary cache. Whatever is in one, it is
- * used when it is as it should be, and else ignored with a line of the log. The first byte of an input says which file it
- * is, and whether head and checksum are put right, so that the fuzzer gets behind them. No device is needed.
+ * A fuzzer of the files that the library reads: the tuning file, and records of the binary cache. Whatever
+ * is in one, it is used when it is as it should be, and else ignored with a line of the log. The first
+ * byte of an input says which file it is, and whether head and checksum are put right, so that the fuzzer
+ * gets behind them. No device is needed.
  */
 #include <dirent.h>
 #include <inttypes.h>

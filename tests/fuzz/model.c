@@ -1,5 +1,5 @@
-/* See model.h. Nothing here looks into the library, but for z, which no public call shows, and for gradients that come into
- * being. */
+/* See model.h. Nothing here looks into the library, but for z, which no public call shows, and for
+ * gradients that come into being. */
 #include "model.h"
 
 #include <math.h>
@@ -300,7 +300,8 @@ static struct result result(int64_t n)
     return r;
 }
 
-/* Exact: want rounded to float. A bound that is not finite makes no claim; NaN, not even that an Inf is one. */
+/* Exact: want rounded to float. A bound that is not finite makes no claim; NaN, not even that an Inf is
+ * one. */
 static int right(float got, double want, double bound, int exact)
 {
     const float rounded = (float)want;

@@ -1,11 +1,12 @@
 /*
- * A model of the library for the fuzzer: what each call must answer and what it must do, after the words of oclin.h.
+ * A model of the library for the fuzzer: what each call must answer and what it must do, after the words
+ * of oclin.h.
  *
- * Memory is modelled element by element, and so is who shares elements with whom. A call is judged in two steps:
- * refusals_...() gives the set of statuses with which it may be refused, after all rules that its arguments break
- * (the header does not say which one of several is reported; none: it must succeed); model_...() follows a call that
- * succeeded: the reference computes what must be in memory, what is there is compared with it and becomes the model's.
- * Whatever is wrong ends the program with a sentence.
+ * Memory is modelled element by element, and so is who shares elements with whom. A call is judged in two
+ * steps: refusals_...() gives the set of statuses with which it may be refused, after all rules that its
+ * arguments break (the header does not say which one of several is reported; none: it must succeed);
+ * model_...() follows a call that succeeded: the reference computes what must be in memory, what is there
+ * is compared with it and becomes the model's. Whatever is wrong ends the program with a sentence.
  */
 #ifndef OCLIN_FUZZ_MODEL_H
 #define OCLIN_FUZZ_MODEL_H
@@ -92,8 +93,8 @@ void world_end(void);
 /* Memory that lives until world_end(), zeroed. */
 void *keep(size_t count, size_t size);
 
-/* The call `what` answered; refusals: the statuses that are right, none: OCLIN_OK. of: the context that must have a
- * sentence, NULL if none can be known. Whether it succeeded. */
+/* The call `what` answered; refusals: the statuses that are right, none: OCLIN_OK. of: the context that
+ * must have a sentence, NULL if none can be known. Whether it succeeded. */
 int judge(const char *what, oclin_context *of, unsigned refusals, oclin_status status);
 /* Everything else must be as it was: in the buffers that the last call has written to, or in all. */
 void check_memories(int all);

@@ -39,10 +39,12 @@ OCLGRIND = {
 OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] + OCLGRIND["plain"] + OCLGRIND["simt"][1:2] +
                    OCLGRIND["simd"][:1] + OCLGRIND["elements"])
 
-LAYER = (["layer_state", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure", "layer_data", "sharing",
+LAYER = (["layer_gradients", "layer_state", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure",
+          "layer_data", "sharing",
           "products simd-8 simd-8/small/*/none/*", "math simd", "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime",
           "fit", "program", "edges", "random", "tensor"] + products("plain", "small/*", "pair/*") +
-         ["tune", "asan layer_state", "asan layer", "asan failure"])
+         ["tune_wrong", "tune", "layer_failure", "layer_strict", "asan layer_state", "asan layer_gradients",
+          "asan layer_failure", "asan layer", "asan failure"])
 
 KILLERS = {
     "cl/common.cl": OF_ALL_PRODUCTS,
@@ -53,7 +55,7 @@ KILLERS = {
     "cl/product_simt.cl": SIMT + ["math simt-16", "golden simt-16", "edges"] + OCLGRIND["simt"],
     "cl/product_simd.cl": SIMD + ["math simd", "golden simd", "edges"] + OCLGRIND["simd"],
     "cl/forward_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
-    "cl/grads_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
+    "cl/one_pass_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
     "cl/loss_common.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_elements.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_l1.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
@@ -67,16 +69,16 @@ KILLERS = {
     "cl/loss_cross_entropy.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/loss_sum.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
     "cl/fill.cl": ["tensor", "layer", "edges"] + OCLGRIND["elements"],
-    "cl/update.cl": ["layer_state", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],
+    "cl/update.cl": ["layer_gradients", "products simt-16 simt-16/edge/*", "layer", "golden simd", "edges"] + OCLGRIND["elements"],
     "src/layer.c": LAYER,
     "src/loss.c": ["loss", "golden simd", "fit", "failure", "edges", "lifetime", "asan loss"],
-    "src/ops/product.c": ["layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
-                      "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune", "cache"],
+    "src/ops/product.c": ["layer_gradients", "layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
+                      "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune_wrong", "tune", "cache"],
     "src/plan/plan.c": (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
-                   products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "fit", "program", "failure"] +
+                   products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "layer_gradients", "fit", "program", "failure"] +
                    products("plain", "edge/*") + products("simt-16", "edge/*") +
                    products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
-                   ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune", "self_check"]),
+                   ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune_file", "tune_wrong", "tune", "self_check"]),
 }
 
 

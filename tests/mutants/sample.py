@@ -12,7 +12,7 @@ from collections import Counter, namedtuple
 
 FILES = (
     "cl/common.cl", "cl/fill.cl", "cl/forward.cl", "cl/forward_skinny.cl", "cl/grad_w.cl", "cl/grad_x.cl",
-    "cl/grads_skinny.cl", "cl/loss_common.cl", "cl/loss_elements.cl", "cl/loss_mse.cl", "cl/softmax.cl", "cl/argmax.cl", "cl/loss_l1.cl", "cl/loss_huber.cl", "cl/loss_bce.cl", "cl/loss_soft_cross_entropy.cl", "cl/loss_total.cl",
+    "cl/one_pass_skinny.cl", "cl/loss_common.cl", "cl/loss_elements.cl", "cl/loss_mse.cl", "cl/softmax.cl", "cl/argmax.cl", "cl/loss_l1.cl", "cl/loss_huber.cl", "cl/loss_bce.cl", "cl/loss_soft_cross_entropy.cl", "cl/loss_total.cl",
     "cl/loss_cross_entropy.cl", "cl/loss_sum.cl", "cl/product_plain.cl", "cl/product_simd.cl", "cl/product_simt.cl", "cl/update.cl",
     "src/layer.c", "src/loss.c", "src/plan/plan.c", "src/ops/product.c",
 )

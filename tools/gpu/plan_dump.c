@@ -62,7 +62,7 @@ static int dump(oclin_context *ctx, const char *folder, int id, int activation, 
     if (!oclin_plan_product(ctx, &p, 0, &plan)) return 0;
     const struct oclin_kernel_request request = oclin_product_request(&p, &plan);
     if (oclin_program_source(ctx, &request, name, &text, options) != OCLIN_OK) return 0;
-    snprintf(path, sizeof path, "%s/%s.cl", folder, name);
+    snprintf(path, sizeof path, "%s/%s-%s.cl", folder, name, activations[activation]);
     const int written = write_text(path, text);
     free(text);
     printf("%s\t%s\t%d\t%s\t%s\t%s\n", products[id], activations[activation], aligned, name, path, options);

@@ -95,12 +95,13 @@ OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const 
     }
 }
 
-/* Sums over samples of four rows, two vectors. By name: an array of them would lie in memory. */
+/* Sums over samples of four rows, two vectors. By name: an array of them would lie in memory. Not returned,
+ * but stored: a result that is a struct promises what OCLIN_NO_PROMISE (epilogue.cl) is about. */
 struct tile_sums {
     real s00, s01, s10, s11, s20, s21, s30, s31;
 };
 
-OCLIN_INLINE struct tile_sums sum_samples(local const float *dz, local const real *x, int samples)
+OCLIN_INLINE void sum_samples(struct tile_sums *t, local const float *dz, local const real *x, int samples)
 {
     real s00 = (real)(0.0f), s01 = s00, s10 = s00, s11 = s00, s20 = s00, s21 = s00, s30 = s00, s31 = s00;
     for (int i = 0; i < samples; i++, x += TILE_VECTORS, dz += OCLIN_TILE_K) {
@@ -118,20 +119,20 @@ OCLIN_INLINE struct tile_sums sum_samples(local const float *dz, local const rea
         s30 = MULTIPLY_ADD(z, x0, s30);
         s31 = MULTIPLY_ADD(z, x1, s31);
     }
-    const struct tile_sums t = {s00, s01, s10, s11, s20, s21, s30, s31};
-    return t;
+    t->s00 = s00, t->s01 = s01, t->s10 = s10, t->s11 = s11;
+    t->s20 = s20, t->s21 = s21, t->s30 = s30, t->s31 = s31;
 }
 
 /* (1), four rows, two vectors. */
 OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global element *dw, long dw_stride,
                                int samples, float scale, struct update u, int flags)
 {
-    struct tile_sums t = sum_samples(dz, x, min(samples, CHUNK));
+    struct tile_sums t, more;
+    sum_samples(&t, dz, x, min(samples, CHUNK));
     for (int i = CHUNK; OCLIN_TILE_M > CHUNK && i < samples; i += CHUNK) {
-        const struct tile_sums u =
-            sum_samples(dz + i * OCLIN_TILE_K, x + i * TILE_VECTORS, min(samples - i, CHUNK));
-        t.s00 += u.s00, t.s01 += u.s01, t.s10 += u.s10, t.s11 += u.s11;
-        t.s20 += u.s20, t.s21 += u.s21, t.s30 += u.s30, t.s31 += u.s31;
+        sum_samples(&more, dz + i * OCLIN_TILE_K, x + i * TILE_VECTORS, min(samples - i, CHUNK));
+        t.s00 += more.s00, t.s01 += more.s01, t.s10 += more.s10, t.s11 += more.s11;
+        t.s20 += more.s20, t.s21 += more.s21, t.s30 += more.s30, t.s31 += more.s31;
     }
     store_gradient(t.s00 * scale, dw, u, flags, OCLIN_VL);
     store_gradient(t.s01 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
@@ -215,8 +216,8 @@ OCLIN_INLINE void store_dx(local const real *dx, global element *c, long c_strid
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-grads_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offset, long x_stride,
-             global element *dw, long dw_offset, long dw_stride)
+one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offset, long x_stride,
+                global element *dw, long dw_offset, long dw_stride)
 {
     local real dx_tile[OCLIN_TILE_M * TILE_VECTORS], x_tile[OCLIN_TILE_M * TILE_VECTORS];
     local real dz_tile[OCLIN_TILE_M * OCLIN_TILE_K / OCLIN_VL];
