@@ -234,7 +234,8 @@ static void test_no_needless_work(void **state)
         assert_ok(ctx, oclin_layer_backward(l, x, NULL));
         assert_ok(ctx, oclin_layer_zero_grad(l));
     }
-    assert_non_null(strstr(context_log(), "built grad"));
+    const char *log = context_log();
+    assert_true(strstr(log, "built grad") || strstr(log, "built one_pass"));
     assert_null(strstr(context_log(), "built fill"));
     if (strcmp(plan_of(state), "simt-16") == 0) assert_non_null(strstr(context_log(), ", aligned"));
     oclin_layer_destroy(l);

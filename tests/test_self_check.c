@@ -76,7 +76,7 @@ static const struct mistake mistakes[] = {
     {"slices of a long sum", "simd-whole", "epilogue.cl",
      "if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);", ";", "backward: dw["},
     {"a rule in the wrong direction", "plain", "rule_sgd.cl", "(real)(-u.lr)", "(real)(u.lr)", "step: w["},
-    {"fused step of half the rate", "plain", "epilogue.cl", "scale, {lr}, flags", "scale, {lr / 2}, flags",
+    {"fused step of half the rate", "plain", "epilogue.cl", "scale, {lr},", "scale, {lr / 2},",
      "backward_step: w["},
     {"step of four elements", "simd", "update.cl", "i += OCLIN_VL", "i += 2 * OCLIN_VL", "step: w["},
     {"db not divided", "plain", "grad_w.cl", "store_gradient(sum * e.scale, e.db", "store_gradient(sum, e.db",
