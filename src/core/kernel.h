@@ -50,7 +50,7 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_ARGMAX
 };
 
-/* Tells what a kernel is built from. The texts are borrowed: they are constants of the rows that know
+/* Everything that a kernel is built from. The texts are borrowed: they are constants of the rows that know
  * them. */
 struct oclin_kernel_request {
     enum oclin_kernel_id id;
