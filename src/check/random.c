@@ -1,5 +1,5 @@
-/* Counter-based random numbers: Philox4x32-10, so that number i of a seed is the same whoever asks, in any
- * order. */
+/* Counter-based random numbers by Philox4x32-10: number i of a seed is the same in whatever order the
+ * numbers are asked for. */
 #include "check/random.h"
 
 #include <math.h>
@@ -27,13 +27,13 @@ void oclin_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint3
     result[3] = c3;
 }
 
-/* In [0, 1), a multiple of 2^-24: every value is a float. */
+/* Returns a number in [0, 1) that is a multiple of 2^-24, so that every value is a float. */
 static double unit(uint32_t word)
 {
     return (word >> 8) * (1.0 / 16777216.0);
 }
 
-/* Two words to two normal numbers (Box and Muller); 1 - u is never 0. */
+/* Turns two words into two normal numbers (Box and Muller); 1 - u is never 0. */
 static void normal_pair(const uint32_t words[2], float out[2])
 {
     const double radius = sqrt(-2.0 * log(1.0 - unit(words[0]))), angle = 6.283185307179586 * unit(words[1]);

@@ -14,8 +14,8 @@
 #include "ops/loss_kind.h"
 #include "tensor/element.h"
 
-/* A caller's case of any age: what it does not have takes its default; an activation that is not known is
- * none. */
+/* Reads a caller's case of any age. Fields that it does not have take their defaults, and an activation
+ * that is not known counts as none. */
 static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
 {
     struct oclin_ref_case c = OCLIN_REF_CASE_INIT(0, 0, 0);
@@ -27,7 +27,7 @@ static struct oclin_ref_case read_case(const struct oclin_ref_case *from)
 
 /* ------------------------------------------------------------------------------------------------ sums */
 
-/* a may be off by a_bound, so the device may be adding products that much larger. */
+/* a may be off by a_bound, so the products that the device adds may be that much larger. */
 static void add_product(struct sum *sum, double a, double a_bound, double b)
 {
     sum->K++;
@@ -35,7 +35,7 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
     const double magnitude = (fabs(a) + a_bound) * fabs(b);
     sum->S += magnitude;
     if (isfinite(magnitude)) sum->finite += magnitude;
-    /* a may be NaN there, or Inf or not; or 0, and 0 Inf is NaN */
+    /* On the device a may be NaN, or may or may not be Inf, or it may be 0, and 0 times Inf is NaN. */
     if (isnan(a_bound) || (isinf(a_bound) && isfinite(a)) || (isinf(b) && fabs(a) <= a_bound))
         sum->finite = INFINITY;
     sum->carried += a_bound * fabs(b);
@@ -44,8 +44,8 @@ static void add_product(struct sum *sum, double a, double a_bound, double b)
 
 static double bound_of(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
 {
-    /* Inf or NaN, on the device too; unless the finite products may overflow there to the other Inf, which
-     * makes NaN, or a factor of the Inf may underflow */
+    /* The device has Inf or NaN as well, with two exceptions: the finite products may overflow to the
+     * other Inf there, which makes NaN, or a factor of the Inf may underflow. */
     if (!isfinite(sum->S)) return sum->finite < NO_OVERFLOW ? 0 : NAN;
     return sum_bound(c, sum, more);
 }
@@ -67,7 +67,7 @@ static double grad_z_bound(const struct oclin_ref_case *c, double dy, double s)
     return row_of(c)->grad_bound(c, dy, s);
 }
 
-/* s may be NULL where there is no activation. */
+/* s may be NULL if there is no activation. */
 static double grad_z_at(const struct oclin_ref_case *c, const float *dy, const float *s, int64_t at)
 {
     return grad_z(c, dy[at], c->activation == OCLIN_NONE ? 0 : s[at]);
@@ -78,8 +78,9 @@ static double grad_z_bound_at(const struct oclin_ref_case *c, const float *dy, c
     return c->activation == OCLIN_NONE ? 0 : grad_z_bound(c, dy[at], s[at]);
 }
 
-/* dz times b joins a sum. Where dz overflows on every device it is Inf, which makes NaN of a b that is 0;
- * where its last rounding decides, it stays as it is, and its bound is Inf. */
+/* Adds dz times b to a sum. If dz overflows on every device, it is Inf here, because Inf makes NaN of a b
+ * that is 0. If only its last rounding decides whether it overflows, it stays as it is, and its bound is
+ * Inf. */
 static void add_grad_z(const struct oclin_ref_case *c, struct sum *sum, const float *dy, const float *s,
                        int64_t at, int bounded, double b)
 {
@@ -123,12 +124,13 @@ void oclin_ref_grad_z(const struct oclin_ref_case *from, const float *dy, const 
     }
 }
 
-/* Stores a sum over the batch as the gradient: itself, or divided by the batch. */
+/* Stores a sum over the batch as the gradient, either as it is or divided by the batch. */
 static void store_gradient(const struct oclin_ref_case *c, const struct sum *sum, double *g, double *bound)
 {
     double e = bound_of(c, sum, 0);
     *g = sum->value;
-    if (c->gradient == OCLIN_GRAD_MEAN && c->batch > 0) { /* the device multiplies by a rounded 1 / batch */
+    /* The device multiplies by a rounded 1 / batch. */
+    if (c->gradient == OCLIN_GRAD_MEAN && c->batch > 0) {
         const double u = unit_of(c), twice = 2 * u + u * u;
         e = (e + twice * (fabs(sum->value) + e)) / (double)c->batch + TINY + (c->no_denormals ? FLUSH : 0);
         *g /= (double)c->batch;
@@ -185,14 +187,14 @@ void oclin_ref_grad_x(const struct oclin_ref_case *from, const float *w, const f
 
 /* ---------------------------------------------------------------------------------------------- updates */
 
-/* A finite addend, known to within e, may be Inf on a device; beside the other Inf that makes NaN, and
+/* A finite addend, known to within e, may be Inf on a device. Added to the other Inf that makes NaN, so
  * nothing is known. */
 static int unknown_beside_inf(float old, double addend, double e)
 {
     return isinf(old) && isfinite(addend) && !(fabs(addend) + e < NO_OVERFLOW);
 }
 
-/* Whatever the case says of denormals, operands and results may each be flushed. */
+/* Operands and results may each be flushed, whatever the case says of denormals. */
 void oclin_ref_accumulate(const struct oclin_ref_case *from, int64_t n, const float *old, const double *dw,
                           const double *dw_bound, double *sum, double *bound)
 {
@@ -211,7 +213,7 @@ static double step_bound(double u, float w, double dw, double e, float lr)
     const double lr_dw = (double)lr * dw, lr_flushed = (double)lr < FLUSH ? lr : 0;
     const double rounding = 2 * u * (fabs(w) + fabs(lr_dw)) + SECOND_ORDER * lr * e;
     if (unknown_beside_inf(w, lr_dw, lr * e) || (isinf(dw) && lr_flushed > 0)) return NAN;
-    /* without fma the product may overflow, and the difference not */
+    /* without fma the product may overflow even if the difference does not */
     if (isfinite(lr_dw) && fabs(lr_dw) + rounding >= OVERFLOWS && fabs(w - lr_dw) < OVERFLOWS)
         return INFINITY;
     return unless_overflow(w - lr_dw,
@@ -231,14 +233,15 @@ void oclin_ref_step(const struct oclin_ref_case *from, int64_t n, const float *w
 
 /* ----------------------------------------------------------------------------------------------- arrays */
 
-/* Where there is no fma, the product is rounded alone. A device without denormals may flush each operand, the
+/* Without fma the product is rounded on its own. A device without denormals may flush each operand, the
  * product and the sum. */
 static double add_bound(const struct oclin_ref_case *c, float dst, float src, float alpha)
 {
     const double u = unit_of(c), product = (double)alpha * src, sum = dst + product;
     const double flush = c->no_denormals ? FLUSH : 0, flushed = fabs(alpha) < flush ? fabs(product) : 0;
     if (unknown_beside_inf(dst, product, 0)) return NAN;
-    if (isinf(src) && alpha != 0 && fabs(alpha) < flush) return NAN; /* Inf, or flushed: 0 Inf */
+    /* On a device alpha src is Inf, or NaN if alpha is flushed, because 0 times Inf is NaN. */
+    if (isinf(src) && alpha != 0 && fabs(alpha) < flush) return NAN;
     const double rounding =
         SECOND_ORDER * u * (fabs(product) + fabs(sum)) + TINY + (3 + fabs(alpha)) * flush + flushed;
     if (isfinite(product) && fabs(product) + rounding >= OVERFLOWS && fabs(sum) < OVERFLOWS) return INFINITY;
@@ -255,7 +258,7 @@ void oclin_ref_add(const struct oclin_ref_case *from, int64_t n, const float *ds
     }
 }
 
-/* Bytes, so that a NaN keeps its bits. */
+/* Copies bytes, so that a NaN keeps its bits. */
 void oclin_ref_gather_rows(oclin_dtype dtype, int64_t rows, int64_t cols, int64_t src_rows, const void *src,
                            const int32_t *indices, void *dst)
 {

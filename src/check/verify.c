@@ -1,7 +1,7 @@
 /*
- * OCLIN_VERIFY and oclin_self_check: operands are read back after an operation, the reference computes it
- * again, and every element must be within its bound. The data of a program are arbitrary, so its bounds are
- * the proven ones, for as many roundings as the kernels that ran really do.
+ * Serves OCLIN_VERIFY and oclin_self_check. After an operation the operands are read back, the reference
+ * computes the operation again, and every element must be within its bound. The data of a program are
+ * arbitrary, so its bounds are the proven ones, for as many roundings as the kernels that ran really do.
  */
 #include "check/verify.h"
 
@@ -21,8 +21,8 @@ static oclin_status no_memory(oclin_context *ctx)
     return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory to verify an operation");
 }
 
-/* One block for a whole check: an element of a y that is added to, the dearest, is copied three times as
- * float, and has three expectations of two doubles. It is kept for the next operation. */
+/* One block serves a whole check and is kept for the next operation. The worst case per element, for a y
+ * that is added to, is three copies as float and three expectations of two doubles each. */
 enum { ROOM_OF_ELEMENT = 64, ROOM_BESIDES = 4096, ROOM_ALIGNMENT = 16 };
 
 struct room {
@@ -59,7 +59,7 @@ static oclin_status make_room(oclin_context *ctx, int64_t elements)
     return OCLIN_OK;
 }
 
-/* A piece of it; NULL when make_room() was asked for too little. */
+/* Takes a piece of the block; returns NULL if make_room() was asked for too little. */
 static void *take(oclin_context *ctx, int64_t count, size_t size)
 {
     struct room *room = ctx->verify_room.data;
@@ -75,7 +75,7 @@ oclin_status oclin_verify_room(const struct oclin_linear *l, int64_t rows)
     return make_room(l->ctx, rows * (l->in + l->out) + l->out * (l->in + 1));
 }
 
-/* From a buffer that the host may not read: through one that it may. */
+/* Reads a buffer that the host may not read, by copying it to one that the host may read. */
 static oclin_status read_hidden(oclin_tensor *t, void *host)
 {
     oclin_context *ctx = oclin_tensor_context(t);
@@ -83,7 +83,7 @@ static oclin_status read_hidden(oclin_tensor *t, void *host)
     if (t->rows == 0) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_settle(t));
     const oclin_status made = oclin_tensor_make(&open, ctx, t->dtype, t->rows, t->cols);
-    /* the operation may have run: no OCLIN_E_MEMORY, which promises that nothing has changed */
+    /* The operation may have run, so OCLIN_E_MEMORY is wrong: it promises that nothing has changed. */
     if (made == OCLIN_E_MEMORY)
         return oclin_fail_run(ctx, CL_MEM_OBJECT_ALLOCATION_FAILURE, "a buffer to verify through");
     OCLIN_TRY(made);
@@ -100,8 +100,8 @@ static oclin_status read_hidden(oclin_tensor *t, void *host)
     return status;
 }
 
-/* The host looks into buffers of every kind: kernels' write-only ones, and those that it may not read itself.
- */
+/* Lets the host look into buffers of every kind, even those that kernels may only write and those that the
+ * host may not read. */
 static oclin_status look(oclin_tensor *t, void *host)
 {
     if (!t->host_readable) return read_hidden(t, host);
@@ -112,7 +112,7 @@ static oclin_status look(oclin_tensor *t, void *host)
     return status;
 }
 
-/* A dense host copy, of whatever the elements are; NULL for a NULL tensor. */
+/* Makes a dense host copy, whatever the type of the elements; *copy is NULL for a NULL tensor. */
 static oclin_status raw_copy_of(oclin_tensor *t, void **copy)
 {
     *copy = NULL;
@@ -144,11 +144,12 @@ double oclin_error_in_bounds(float got, double want, double bound)
 
 struct expectation {
     const char *operation, *name;
-    int64_t n; /* elements, from the tensor's first on: it may have room for more */
+    /* elements to compare, from the tensor's first on; the tensor may have room for more */
+    int64_t n;
     double *want, *bound;
 };
 
-/* As the sentence has it: NaN in one spelling and without a sign, whatever the C library says. */
+/* Writes a value for the sentence: NaN has one spelling and no sign, whatever the C library prints. */
 static const char *text_of(double value, char text[32])
 {
     snprintf(text, 32, "%.9g", value);
@@ -217,7 +218,7 @@ oclin_status oclin_verify_before_forward(const struct oclin_linear *l, int64_t r
     return copy_of(y, &before->sum);
 }
 
-/* A result (e holds it) as it arrives: stored, or added to what was there. */
+/* Checks a result (e holds it) that was either stored or added to what was there. */
 static oclin_status check_sum(const struct oclin_ref_case *c, oclin_tensor *t, struct expectation *e,
                               const float *before)
 {
@@ -259,7 +260,7 @@ oclin_status oclin_verify_before(const struct oclin_linear *l, int64_t rows, ocl
     return OCLIN_OK;
 }
 
-/* The host side of one backward call. */
+/* The operands of one backward call on the host. */
 struct backward_data {
     int64_t batch;
     const struct oclin_roundings *roundings;
@@ -276,8 +277,8 @@ static oclin_status check_dx(const struct oclin_backward_check *call, const stru
     return check_sum(&c, call->dx, &e, before->sum);
 }
 
-/* A gradient of n elements (e holds it) as it arrives: stored, added to what was there, or used for a step.
- */
+/* Checks a gradient of n elements (e holds it) that was stored, added to what was there, or used for a
+ * step. */
 static oclin_status check_arrival(const struct oclin_backward_check *call, struct expectation *e, int64_t n,
                                   const float *gradient_before, const float *parameter_before,
                                   oclin_tensor *gradient, oclin_tensor *parameter)
@@ -384,7 +385,7 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
     int64_t correct = 0;
     struct oclin_ref_case c = case_on(ctx, rows, 0, cols);
     c.additions = call->additions;
-    c.no_denormals = 1; /* losses allow every device to flush them */
+    c.no_denormals = 1; /* losses allow every device to flush denormals */
     OCLIN_TRY(expect(ctx, &loss, operation, "loss", 1));
     OCLIN_TRY(expect(ctx, &dy, operation, "dy", rows * cols));
     OCLIN_TRY(expect(ctx, &of_rows, operation, "row_losses", rows));
@@ -475,14 +476,14 @@ oclin_status oclin_verify_add(const struct oclin_add_check *check)
     return compare(check->dst, &e);
 }
 
-/* src is copied when the rows have moved: it has not changed. */
+/* src is copied only when the rows have moved, because moving does not change it. */
 oclin_status oclin_verify_moved_room(const struct oclin_moved_check *check)
 {
     return make_room(oclin_tensor_context(check->dst),
                      elements_of(check->dst) + elements_of(check->src) + elements_of(check->indices));
 }
 
-/* Bits are equal or wrong: there is no bound. */
+/* Bits are either equal or wrong, so there is no bound. */
 static oclin_status compare_bits(const struct oclin_moved_check *check, const uint32_t *want)
 {
     oclin_tensor *dst = check->dst;

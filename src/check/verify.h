@@ -1,15 +1,16 @@
-/* Operations compared with the reference. */
+/* Comparing operations with the reference. */
 #ifndef OCLIN_CHECK_VERIFY_H
 #define OCLIN_CHECK_VERIFY_H
 
 #include "ops/loss_kind.h"
 #include "tensor/tensor.h"
 
-/* How far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by the same;
- * elsewhere a bound that is not finite makes no claim; NaN makes none about an Inf either. */
+/* Returns how far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by
+ * the same value. For other values a bound that is not finite makes no claim, and a NaN bound makes no
+ * claim about an Inf either. */
 double oclin_error_in_bounds(float got, double want, double bound);
 
-/* What the mathematics knows of a layer. */
+/* The mathematical description of a layer. */
 struct oclin_linear {
     oclin_context *ctx;
     int64_t in, out;
@@ -17,22 +18,22 @@ struct oclin_linear {
     float alpha;
     oclin_gradient gradient;
     int bias;
-    oclin_tensor *w, *b, *dw, *db; /* each may be NULL but w */
+    oclin_tensor *w, *b, *dw, *db; /* each but w may be NULL */
 };
 
-/* Takes all the host memory that checking an operation of the layer with so many rows needs, before the
- * operation: its lack must not be found when something has changed. rows: of x, y, and of z, which may have
- * room for more. */
+/* Takes all the host memory that checking an operation of the layer with so many rows needs. Call it
+ * before the operation, because a lack of memory must not be found when something has changed. rows are
+ * those of x, y and z; z may have room for more. */
 oclin_status oclin_verify_room(const struct oclin_linear *layer, int64_t rows);
 
-/* Copies of what an operation is about to change, in that memory. Each may be NULL. */
+/* Copies, in that memory, of what an operation is about to change. Each may be NULL. */
 struct oclin_before {
     float *w, *b, *dw, *db;
-    float *sum; /* y, or dx, that is added to */
+    float *sum; /* y or dx, if it is added to */
 };
 
-/* A backward that ran. s: what the derivative was taken from, with room for a larger batch, or NULL. x: NULL
- * where only dX was wanted. */
+/* A backward that ran. s is the tensor that the derivative was taken from, with room for a larger batch,
+ * or NULL. x is NULL if only dX was wanted. */
 struct oclin_backward_check {
     struct oclin_linear layer;
     int64_t batch;
@@ -41,17 +42,17 @@ struct oclin_backward_check {
     float lr;
 };
 
-/* How many roundings a term of each sum passed, in the kernels that ran. */
+/* The number of roundings that a term of each sum passed through in the kernels that ran. */
 struct oclin_roundings {
     int64_t y, dx, dw, db;
 };
 
-/* Takes that memory; y, dx: what is added to, or NULL. */
+/* These take that memory. y or dx is the tensor that is added to, or NULL. */
 oclin_status oclin_verify_before_forward(const struct oclin_linear *layer, int64_t rows, oclin_tensor *y,
                                          struct oclin_before *before);
 oclin_status oclin_verify_before(const struct oclin_linear *layer, int64_t rows, oclin_tensor *dx,
                                  struct oclin_before *before);
-/* kept: what backward will read, z or act(z); NULL: nothing that was kept apart. */
+/* kept is the tensor that backward will read, z or act(z); NULL if none was kept apart. */
 oclin_status oclin_verify_forward(const struct oclin_linear *layer, oclin_tensor *x, oclin_tensor *y,
                                   oclin_tensor *kept, int kept_is_z, const struct oclin_before *before,
                                   const struct oclin_roundings *roundings);
@@ -63,19 +64,19 @@ struct oclin_loss_call {
     const struct oclin_loss_kind *kind;
     oclin_tensor *y, *target, *loss, *dy, *correct;
     struct oclin_loss_options options;
-    float loss_before; /* for accumulate */
+    float loss_before; /* used if the loss accumulates */
     int32_t correct_before;
-    int64_t additions; /* in the sum of a row, as it ran */
+    int64_t additions; /* in the sum of a row, as the kernel did it */
 };
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call);
 oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 
-/* Before the two that follow, for so many elements. */
+/* Call this before the two functions that follow, with the number of elements that they need. */
 oclin_status oclin_verify_rows_room(oclin_context *ctx, int64_t elements);
 oclin_status oclin_verify_softmax(oclin_tensor *y, oclin_tensor *p, int64_t additions);
 oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices);
 
-/* dst += alpha src, and what the two held before. */
+/* Describes dst += alpha src, and what the two held before. */
 struct oclin_add_check {
     oclin_tensor *dst, *src;
     float alpha;
@@ -84,7 +85,7 @@ struct oclin_add_check {
 oclin_status oclin_verify_add_before(struct oclin_add_check *check);
 oclin_status oclin_verify_add(const struct oclin_add_check *check);
 
-/* Rows of src that went to dst: those of the indices, or all of them (NULL). */
+/* Describes rows of src that were copied to dst: those of the indices, or all of them (indices NULL). */
 struct oclin_moved_check {
     const char *operation;
     oclin_tensor *dst, *src, *indices;

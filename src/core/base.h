@@ -1,19 +1,20 @@
-/* What every source file of oclin may use: the public header, OpenCL, and arithmetic. */
+/* Includes what every source file of oclin may use: the public header, OpenCL, and arithmetic. */
 #ifndef OCLIN_CORE_BASE_H
 #define OCLIN_CORE_BASE_H
 
 #include "oclin.h"
 #include "core/opencl.h"
 
-/* Returns a failure up unchanged: the sentence is already in the context. */
+/* Returns a failure to the caller unchanged, because its sentence is already in the context. */
 #define OCLIN_TRY(expression)                      \
     do {                                           \
         const oclin_status status_ = (expression); \
         if (status_ != OCLIN_OK) return status_;   \
     } while (0)
 
-/* The compiler compares the arguments with the format. On MinGW it does so in the GNU way: plain "printf"
- * there means Microsoft's, which knows no %zu, but a program in C11 gets MinGW's own, which does. */
+/* Makes the compiler compare the arguments with the format. MinGW needs the name gnu_printf: there plain
+ * "printf" means Microsoft's function, which does not know %zu, whereas a program in C11 gets MinGW's own
+ * function, which does. */
 #if defined(__MINGW32__) && !defined(__clang__)
 #define OCLIN_PRINTF(format_at, first_at) __attribute__((format(gnu_printf, format_at, first_at)))
 #elif defined(__GNUC__)
@@ -37,7 +38,7 @@ static inline int64_t oclin_least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* a * b, or -1 when it overflows or a factor is negative. */
+/* Returns a * b, or -1 if the product overflows or a factor is negative. */
 static inline int64_t oclin_multiply(int64_t a, int64_t b)
 {
     if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) return -1;

@@ -1,16 +1,19 @@
 /*
- * Files in the cache folder: read whole, written so that a reader never sees half of one, and records that
- * know what they belong to and whether they are damaged. Nothing here is an error for the caller: what cannot
- * be read is not there, what cannot be written is left out, and the log says why.
+ * Files in the cache folder. They are read whole and written so that a reader never sees half of one.
+ * Records know which key they belong to and whether they are damaged. Nothing here is an error for the
+ * caller: a file that cannot be read is treated as absent, a file that cannot be written is left out, and
+ * the log says why.
  *
- * A record, numbers being 64 bits, low byte first, so that a machine of the other byte order can tell:
+ * A record has the following layout. Numbers have 64 bits with the low byte first, so that a machine of the
+ * other byte order reads them as well:
  *
  *     "oclinrec"  FORMAT  size of the key  size of the data  checksum  |  key  |  data
  *
  * The checksum is FNV-1a with 64 bits over all the rest. It finds every change of a single byte, and any
- * other with 1 - 2^-64; it guards against damage. Against malice guard the owner and the permissions of
- * folder and file, which are looked at before anything is loaded. The file's name has the same hash of the
- * key: two keys that meet in one name cost rebuilding and no more, since the whole key is compared.
+ * other change with probability 1 - 2^-64. It guards against damage only. Against malice, oclin checks the
+ * owner and the permissions of the folder and the file before it loads anything. The file's name contains
+ * the same hash of the key. If two keys get the same name, that costs rebuilding and no more, because the
+ * whole key is compared.
  */
 #include "core/cache.h"
 
@@ -26,12 +29,12 @@
 enum { FORMAT = 1, HEADER_BYTES = 40, CHECKSUM_AT = 32 };
 static const char magic[8] = {'o', 'c', 'l', 'i', 'n', 'r', 'e', 'c'};
 
-/* A program binary is some hundred kilobytes; a file beyond this is none of ours. */
+/* A program binary has some hundred kilobytes, so a file larger than this is not one of ours. */
 #define LARGEST_RECORD ((size_t)256 << 20)
 
 /* ------------------------------------------------------------------------------------------------ files */
 
-/* folder/name, allocated. */
+/* Returns folder/name, which the caller frees. */
 static char *path_of(const oclin_context *ctx, const char *name)
 {
     const size_t size = strlen(ctx->cache_dir) + strlen(name) + 2;
@@ -55,8 +58,8 @@ static unsigned char *read_stream(FILE *file, size_t most, size_t *size)
     return NULL;
 }
 
-/* Whether the folder is the user's alone; the log says once why not. Its files are run, and those of others
- * are not. */
+/* Tells whether only the user can write to the folder; if not, the log says why, once. Files of other
+ * users are not used, because what is loaded from the folder is run. */
 static int is_trusted(oclin_context *ctx)
 {
     if (!ctx->cache_dir || ctx->cache_refused) return 0;
@@ -81,7 +84,7 @@ unsigned char *oclin_cache_read(oclin_context *ctx, const char *name, size_t mos
     return bytes;
 }
 
-/* Whether a file of this name is one that create_beside(), of whatever version, makes. */
+/* Tells whether a file of this name is one that create_beside(), of any version of oclin, makes. */
 static int is_temporary(const char *name)
 {
     const char *at = strstr(name, ".bin.");
@@ -92,8 +95,8 @@ static int is_temporary(const char *name)
     return digits > 0 && strcmp(at + digits, ".tmp") == 0;
 }
 
-/* Those of writers that were killed. Nobody writes for a day; where one was stopped for so long, and goes
- * on, it finds that its file is gone, which costs it nothing but storing. */
+/* Removes the temporary files of writers that were killed. No write takes a day. A writer that was stopped
+ * for so long and then goes on finds that its file is gone, and merely fails to store it. */
 static void remove_old_temporaries(oclin_context *ctx)
 {
     enum { A_DAY = 24 * 60 * 60 };
@@ -105,7 +108,7 @@ int oclin_cache_ready(oclin_context *ctx)
 {
     if (!is_trusted(ctx) || ctx->cache_read_only) return 0;
     const int writable = oclin_os_make_folder(ctx->cache_dir);
-    if (writable && !is_trusted(ctx)) return 0; /* somebody else has made it just now */
+    if (writable && !is_trusted(ctx)) return 0; /* another user has just made the folder */
     if (writable) {
         remove_old_temporaries(ctx);
         return 1;
@@ -115,8 +118,9 @@ int oclin_cache_ready(oclin_context *ctx)
     return 0;
 }
 
-/* A file beside `path` that nobody else has. Its name is new for each process, context and moment, so that
- * those that a killed writer left behind, which may have had the same process id, are in nobody's way. */
+/* Creates a file beside `path` that no other writer has. Its name is new for each process, context and
+ * moment. So it cannot clash with a file that a killed writer left behind, even if that writer had the
+ * same process id. */
 static FILE *create_beside(const oclin_context *ctx, const char *path, char *temporary, size_t size)
 {
     enum { ATTEMPTS = 16 };
@@ -139,7 +143,8 @@ static FILE *create_beside(const oclin_context *ctx, const char *path, char *tem
     return file;
 }
 
-/* Not flushed to the disk on purpose: what a power cut leaves is found damaged, and made again. */
+/* Does not flush the file to the disk, on purpose: a file that a power cut damaged is recognized and made
+ * again. */
 static int write_at(const oclin_context *ctx, const char *path, char *temporary, size_t size,
                     const void *bytes, size_t count)
 {
@@ -170,7 +175,7 @@ int oclin_cache_write(oclin_context *ctx, const char *name, const void *bytes, s
 
 /* ---------------------------------------------------------------------------------------------- records */
 
-/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv; goes on from `hash`. */
+/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), continued from `hash`. */
 static const uint64_t hash_start = 0xcbf29ce484222325u;
 static uint64_t hash_more(uint64_t hash, const void *bytes, size_t count)
 {
@@ -201,8 +206,8 @@ static uint64_t get_number(const unsigned char *from)
     return number;
 }
 
-/* Why a file is not the record that was looked for; NULL if it is. Sizes are compared so that none overflows.
- */
+/* Returns why a file is not the record that was looked for, or NULL if it is. The sizes are compared in an
+ * order in which no sum overflows. */
 static const char *what_is_wrong(const unsigned char *file, size_t size, const void *key, size_t key_size)
 {
     if (size < HEADER_BYTES || memcmp(file, magic, sizeof magic) != 0) return "is not a record";
@@ -215,7 +220,7 @@ static const char *what_is_wrong(const unsigned char *file, size_t size, const v
     return NULL;
 }
 
-/* Of the file for a key; `what` is for people who look into the folder. */
+/* Makes the name of the file for a key; `what` is for people who look into the folder. */
 enum { NAME_BYTES = 128 };
 static void name_of(char *name, const char *what, const void *key, size_t key_size)
 {

@@ -1,4 +1,4 @@
-/* The life of a context, and what waits for its queue. */
+/* The life of a context, and the calls that wait for its queue. */
 #include "core/context.h"
 
 #include <stdlib.h>
@@ -14,18 +14,18 @@ void oclin_context_retain(oclin_context *ctx)
     ctx->references++;
 }
 
-/* clFinish(), such that it waits. Rusticl (Mesa 22.3) waits in clFinish() for what was not flushed before,
- * and returns at once when that is nothing: a marker is something, and on an in-order queue the last. Should
- * it fail, so will clFinish(). */
+/* A clFinish() that really waits. Rusticl (Mesa 22.3) waits in clFinish() only for commands that were not
+ * flushed before, and returns at once if there are none. A marker is such a command, and on an in-order
+ * queue it is the last one. If enqueueing it fails, so will clFinish(). */
 static cl_int finish(cl_command_queue queue)
 {
     clEnqueueMarkerWithWaitList(queue, 0, NULL, NULL);
     return clFinish(queue);
 }
 
-/* Rusticl (Mesa 22.3) corrupts the heap where a program ends while a queue that was given back still has
- * work: its exit handlers free what the queue's thread uses. So there the work is waited for; nowhere else,
- * since it may never end. */
+/* Rusticl (Mesa 22.3) corrupts the heap if a program ends while a released queue still has work, because
+ * its exit handlers free what the queue's thread uses. So with Rusticl oclin waits for the work. With
+ * other platforms it does not, because the work may never end. */
 static void await_rusticl(const oclin_context *ctx)
 {
     const int is_own = ctx->queue && !ctx->retained;
@@ -35,13 +35,13 @@ static void await_rusticl(const oclin_context *ctx)
 void oclin_context_destroy(oclin_context *ctx)
 {
     if (!ctx || --ctx->references > 0) return;
-    /* In a forked child the runtime's threads are gone: its objects are left alone, only memory is given
-     * back. */
+    /* In a forked child the runtime's threads do not exist. So its objects are left alone, and only memory
+     * is freed. */
     if (ctx->process == oclin_os_process_id()) {
         await_rusticl(ctx);
         oclin_program_free_all(ctx);
-        /* One whose kernels may still run keeps it for good: the next one might meet them, and waiting
-         * might never end. */
+        /* A context whose kernels may still run keeps its number for good: the next owner of the number
+         * might clash with these kernels, and waiting for them might never end. */
         if (!ctx->in_flight) oclin_os_give_number(ctx->number);
         if (ctx->scratch) clReleaseMemObject(ctx->scratch);
         if (ctx->tickets) clReleaseMemObject(ctx->tickets);

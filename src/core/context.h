@@ -1,4 +1,4 @@
-/* The life of a context, and what waits for its queue. */
+/* The life of a context, and the calls that wait for its queue. */
 #ifndef OCLIN_CORE_CONTEXT_H
 #define OCLIN_CORE_CONTEXT_H
 

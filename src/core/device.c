@@ -15,7 +15,7 @@ static void read_text(cl_device_id device, cl_device_info what, char *text, size
 {
     char whole[1024] = "";
     size_t length = 0;
-    /* the call needs room for all of it; a text longer than this comes out empty */
+    /* the call needs room for the whole text, so a text longer than this comes out empty */
     if (clGetDeviceInfo(device, what, sizeof whole, whole, &length) != CL_SUCCESS) whole[0] = 0;
     whole[sizeof whole - 1] = 0;
     const char *first = whole;
@@ -42,7 +42,7 @@ static int64_t read_number(cl_device_id device, cl_device_info what, size_t size
 
 static oclin_device_type type_of(cl_device_type bits)
 {
-    /* bits, not equality: a device may have several (Oclgrind has all) */
+    /* tests bits instead of equality, because a device may have several types (Oclgrind has all) */
     if (bits & CL_DEVICE_TYPE_GPU) return OCLIN_DEVICE_GPU;
     if (bits & CL_DEVICE_TYPE_CPU) return OCLIN_DEVICE_CPU;
     if (bits & CL_DEVICE_TYPE_ACCELERATOR) return OCLIN_DEVICE_ACCELERATOR;
@@ -85,7 +85,7 @@ static int has_extension(cl_device_id device, const char *name)
     return found;
 }
 
-/* Not every set of headers has these. */
+/* Some sets of OpenCL headers lack these constants. */
 enum { WARP_SIZE_NV = 0x4003, WAVEFRONT_WIDTH_AMD = 0x4043, SUB_GROUP_SIZES_INTEL = 0x4108 };
 
 static int64_t read_wave(cl_device_id device)
@@ -108,8 +108,9 @@ static int64_t read_sub_group(cl_device_id device)
     return (int64_t)narrowest;
 }
 
-/* CPUs whose groups run on threads, each to its end, and whose compilers are a clang with its builtins; those
- * that hand kernels on as SPIR-V (Rusticl) or interpret them (Oclgrind) end the build at one. */
+/* Selects CPUs that run each work-group on one thread to its end, and whose compilers are a clang with its
+ * builtins. Compilers that hand kernels on as SPIR-V (Rusticl) or interpret them (Oclgrind) end the build
+ * when they meet such a builtin. */
 static int is_clang_on_threads(const struct oclin_device_info *info)
 {
     return info->type == OCLIN_DEVICE_CPU &&
@@ -117,13 +118,13 @@ static int is_clang_on_threads(const struct oclin_device_info *info)
             strcmp(info->platform_name, "Intel(R) OpenCL") == 0);
 }
 
-/* PoCL before 6.0 keeps the machine code of all contexts in one list, and counts its uses. When a launch
- * ends it looks for its entry by text, options and local size, and takes the first one; but there is one
- * for each width of a launch that was wider than those before, and one for a binary that was asked for. So
- * a count falls below 0, and an assertion (pocl_release_dlhandle_cache) ends the process, where a kernel
- * runs in one context while another context of the process asks for its binary, or launches it with a new
- * width. Commit 9184812d6 of PoCL mended it. program.c gives each context texts of its own; one queue in
- * order meets none of this. */
+/* PoCL before 6.0 keeps the machine code of all contexts in one list and counts its uses. When a launch
+ * ends, PoCL looks for its entry by text, options and local size, and takes the first one that matches.
+ * But there is one entry for each width of a launch that was wider than those before, and one for a binary
+ * that was asked for. So a count can fall below 0, and an assertion (pocl_release_dlhandle_cache) then
+ * ends the process. This happens if a kernel runs in one context while another context of the process asks
+ * for its binary or launches it with a new width. Commit 9184812d6 of PoCL fixed it. As a remedy program.c
+ * gives each context build options of its own. A single in-order queue is not affected. */
 static int mixes_contexts(const struct oclin_device_info *info, const char *platform_version)
 {
     int major = 0;
@@ -149,8 +150,8 @@ void oclin_device_facts_read(cl_device_id device, struct oclin_device_facts *fac
                        sizeof facts->platform_version);
     facts->mixes_contexts = mixes_contexts(&facts->info, facts->platform_version);
     size_t items[16] = {0};
-    /* The limit of the first dimension can be below the limit of the group (Apple's CPU device: 1024 x 1 x
-     * 1). */
+    /* The limit of the first dimension can be below the limit of the group (Apple's CPU device has 1024 x
+     * 1 x 1). */
     facts->max_items = facts->info.max_work_group;
     if (clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) == CL_SUCCESS &&
         items[0] > 0 && (int64_t)items[0] < facts->max_items)
@@ -208,8 +209,7 @@ static int better(const struct oclin_device_info *a, const struct oclin_device_i
     return a->compute_units > b->compute_units;
 }
 
-/* Puts one more device into its place in a sorted, growing list: insertion keeps the runtime's order of
- * equals. */
+/* Inserts one more device into a sorted, growing list. Insertion keeps the runtime's order among equals. */
 static oclin_status insert(struct oclin_device_info **list, size_t *count, cl_device_id device)
 {
     struct oclin_device_info *grown = realloc(*list, (*count + 1) * sizeof **list);
@@ -230,8 +230,7 @@ static oclin_status insert(struct oclin_device_info **list, size_t *count, cl_de
 static oclin_status insert_platform(struct oclin_device_info **list, size_t *count, cl_platform_id platform)
 {
     cl_uint found = 0;
-    /* CL_DEVICE_NOT_FOUND is how an empty platform answers, and any other failure concerns this platform
-     * alone */
+    /* An empty platform answers CL_DEVICE_NOT_FOUND, and any other failure concerns this platform alone. */
     if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &found) != CL_SUCCESS || found == 0)
         return OCLIN_OK;
     cl_device_id *devices = calloc(found, sizeof *devices);
@@ -260,9 +259,9 @@ static oclin_status scan(struct oclin_device_info **list, size_t *count)
     return status;
 }
 
-/* While one thread is in the first call of all, PoCL (3.1) tells others that it has no device
- * (github.com/cogciprocate/ocl/issues/189): contexts made by several threads at once would fail now and then.
- */
+/* While one thread is in the very first call, PoCL (3.1) tells other threads that it has no device
+ * (github.com/cogciprocate/ocl/issues/189). Without this lock, contexts made by several threads at once
+ * would fail now and then. */
 static oclin_status find_all(struct oclin_device_info **list, size_t *count)
 {
     *list = NULL;
@@ -308,7 +307,7 @@ static int matches(const struct oclin_device_info *info, oclin_device_type type,
            contains(info->platform_name, name);
 }
 
-/* OCLIN_DEVICE is an index, a type, or part of a name. */
+/* Reads OCLIN_DEVICE, which is an index, a type, or part of a name. */
 static void read_wish(const char *wish, oclin_device_type *type, int64_t *index, const char **name)
 {
     static const char *const types[] = {"any", "gpu", "cpu", "accelerator"};
@@ -338,7 +337,7 @@ OCLIN_PRINTF(3, 4) static void append(char *text, size_t size, const char *forma
     va_end(arguments);
 }
 
-/* There is no usable device at all: the likely causes, by how far the search came. */
+/* Explains that there is no usable device at all; the likely causes depend on how far the search came. */
 static void say_nothing_there(char *why, size_t size)
 {
     cl_platform_id platforms[4];
@@ -361,7 +360,7 @@ static void say_nothing_there(char *why, size_t size)
            "written), a driver for GPUs none that this user may not open (groups render, video)");
 }
 
-/* What could have been asked for, by the numbers of oclin_device_list(). */
+/* Lists the devices that could have been asked for, with their numbers in oclin_device_list(). */
 static void say_devices(const struct oclin_device_info *all, size_t count, char *why, size_t size)
 {
     for (size_t i = 0; i < count; i++)

@@ -58,8 +58,8 @@ oclin_status oclin_enter(oclin_context *ctx)
     return OCLIN_OK;
 }
 
-/* Paths, names from the environment and what drivers say may hold anything; a line is one line, and moves
- * no cursor. */
+/* Paths, names from the environment and texts of drivers may contain any character. A line of the log must
+ * stay one line and must not move the cursor. */
 static void make_printable(char *text)
 {
     for (; *text; text++)
@@ -77,7 +77,8 @@ oclin_status oclin_fail(oclin_context *ctx, oclin_status status, const char *for
     return status;
 }
 
-/* What drivers answer to everything after a reset; -9999 is NVIDIA's for a kernel that crashed. */
+/* Drivers answer every call with one of these after a reset; -9999 is NVIDIA's code for a kernel that
+ * crashed. */
 static int is_loss(cl_int error)
 {
     return error == CL_DEVICE_NOT_AVAILABLE || error == CL_INVALID_COMMAND_QUEUE ||
@@ -123,8 +124,9 @@ void oclin_log(const oclin_context *ctx, const char *format, ...)
 
 /* --------------------------------------------------------------------------------------------- options */
 
-/* An option struct larger than this was never filled: its size is garbage. So is one that is no multiple of a
- * size_t, which all of them begin with: it might cut a pointer in two. */
+/* An option struct larger than this was never filled in, so its size is garbage. The same holds for a size
+ * that is no multiple of the size of a size_t, with which all option structs begin: such a size might cut
+ * a pointer in two. */
 enum { LARGEST_OPTIONS = 4096 };
 
 oclin_status oclin_options_read(oclin_context *ctx, void *to, size_t known_size, const void *from)

@@ -1,4 +1,4 @@
-/* The inside of a context: what all calls on it share. */
+/* The inside of a context, which all calls on it share. */
 #ifndef OCLIN_CORE_HANDLE_H
 #define OCLIN_CORE_HANDLE_H
 
@@ -12,39 +12,43 @@ struct oclin_shape;
 struct oclin_tuning;
 struct oclin_way;
 
-/* What a floor above keeps in the context, and what frees it: the context knows neither. */
+/* Data that a higher floor keeps in the context, with the function that frees it: the context knows
+ * neither. */
 struct oclin_slot {
     void *data;
     void (*free)(void *data);
 };
 
-/* The plan that options or OCLIN_PLAN ask for, by oclin_plan_choose(). */
+/* The plan that the options or OCLIN_PLAN ask for, as oclin_plan_choose() found it. */
 struct oclin_plan_choice {
-    char name[32];               /* empty: oclin chooses */
-    const struct oclin_way *way; /* of this name; NULL: oclin chooses */
-    enum oclin_family family;    /* of kernels that go over elements one by one, and their lanes */
+    char name[32];               /* empty if oclin chooses */
+    const struct oclin_way *way; /* the way of this name; NULL if oclin chooses */
+    enum oclin_family family;    /* family and lanes of kernels that go over elements one by one */
     int lanes;
 };
 
 struct oclin_context {
-    int64_t references; /* the caller's, and one for every tensor storage, layer and saved state */
-    long process;       /* that made it: a forked child must not use it */
-    int lost;           /* the device is gone: terminal */
-    int number;         /* no other living context has it; -1: none, where contexts are not mixed up */
-    int in_flight;      /* a kernel was launched, and not waited for */
+    int64_t references; /* one of the caller, and one for every tensor storage, layer and saved state */
+    long process;       /* the process that made it; a forked child must not use it */
+    int lost;           /* the device is gone, for good */
+    /* no other living context has this number; -1 if the driver does not mix up contexts */
+    int number;
+    int in_flight; /* a kernel was launched and not waited for */
     cl_context cl;
     cl_command_queue queue;
     cl_device_id retained; /* the caller's device */
     struct oclin_device_facts device;
     struct oclin_plan_choice plan;
-    /* of the floor of plans, where nothing is forced: what oclin_tune() has found, and what it may find */
+    /* Owned by the floor of plans and used where no plan is forced: what oclin_tune() found, and what it
+     * may find. */
     struct oclin_tuning *tuning;
     void (*free_tuning)(struct oclin_tuning *);
     int (*may_be_tuned)(const oclin_context *, enum oclin_kernel_id, struct oclin_shape, const char *plan);
     char *cl_dir;
-    char *cache_dir;     /* NULL: nothing is cached */
-    int cache_refused;   /* others may write to it: it is neither read nor written to */
-    int cache_read_only; /* it could not be written to: not tried again */
+    char *cache_dir; /* NULL if nothing is cached */
+    /* other users may write to the folder, so it is neither read nor written to */
+    int cache_refused;
+    int cache_read_only; /* the folder could not be written to, and no further try is made */
     int cache_tidied;    /* old temporary files were removed */
     oclin_log_fn log;
     void *log_user;
@@ -52,21 +56,25 @@ struct oclin_context {
     cl_int cl_error;
     char *build_log;
     struct oclin_program *programs;
-    int unstored;   /* programs that were built, and are not on the disk yet */
-    cl_mem tickets; /* counters, all 0 between launches; NULL where groups of the device draw none */
+    int unstored; /* number of programs that were built and are not on the disk yet */
+    /* counters, all 0 between launches; NULL if work-groups of the device draw no tickets */
+    cl_mem tickets;
     cl_mem scratch;
     size_t scratch_bytes;
-    struct oclin_intervals storages; /* by the address of the root buffer */
-    /* of the floor of tensors, set with the first storage: everything written since the last good finish
-     * becomes unspecified */
+    struct oclin_intervals storages; /* ordered by the address of the root buffer */
+    /* Owned by the floor of tensors and set with the first storage: declares unspecified
+     * everything that was written since the last finish that succeeded. */
     void (*lose_epoch)(oclin_context *);
-    uint64_t epoch; /* grows with every finish; tells which tensors were written since */
+    uint64_t epoch; /* grows with every finish, so that it tells which tensors were written since */
     uint64_t layers_made;
-    int strict; /* reads of what was never written, and a W that changed before backward, are refused */
+    /* a call is refused if it reads what was never written, or if W changed before backward */
+    int strict;
     int verify;
-    oclin_ref_rule verify_rule;    /* proven; of the self-check, whose data are random: random */
-    double verify_worst;           /* largest error so far in units of its bound */
-    struct oclin_slot verify_room; /* of the floor of checks: host memory of the check that goes on */
+    /* proven; random during the self-check, whose data are random */
+    oclin_ref_rule verify_rule;
+    double verify_worst; /* largest error so far in units of its bound */
+    /* owned by the floor of checks: host memory of the check that is under way */
+    struct oclin_slot verify_room;
 };
 
 #endif

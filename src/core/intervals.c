@@ -1,8 +1,9 @@
 /*
- * Intervals in a tree, so that those which meet a given one are found without looking at all others:
- * ordered by their start (then by address), each node knowing how far its subtree reaches. What keeps the
- * tree flat is a treap's rank, here a hash of the order in which nodes came: a node's rank is at least that
- * of those below it, which makes the depth logarithmic whatever the intervals are.
+ * Intervals in a tree, so that those which meet a given one are found without looking at all the others. The
+ * tree is ordered by their starts (then by address), and each node knows how far its subtree reaches. A
+ * treap's rank keeps the tree flat. The rank is a hash of the order in which the nodes were added, and the
+ * rank of a node is at least that of the nodes below it. So the depth is logarithmic whatever the intervals
+ * are.
  */
 #include "core/intervals.h"
 
@@ -28,7 +29,7 @@ static void update(struct oclin_interval *node)
     if (node->right && node->right->reach > node->reach) node->reach = node->right->reach;
 }
 
-/* All of `node` that lie before `at`, and all others. */
+/* Splits `node` into all that lie before `at`, and all others. */
 static void split(struct oclin_interval *node, const struct oclin_interval *at, struct oclin_interval **low,
                   struct oclin_interval **high)
 {
@@ -43,7 +44,7 @@ static void split(struct oclin_interval *node, const struct oclin_interval *at, 
     }
 }
 
-/* One tree of two, all of `low` lying before all of `high`. */
+/* Makes one tree of two; all of `low` lies before all of `high`. */
 static struct oclin_interval *join(struct oclin_interval *low, struct oclin_interval *high)
 {
     if (!low || !high) return low ? low : high;
@@ -87,8 +88,8 @@ void oclin_intervals_remove(struct oclin_intervals *all, struct oclin_interval *
     take_out(&all->root, node);
 }
 
-/* Subtrees that end too early, and what lies behind `to`, are passed over; only on the way to `after`, and
- * to the answer, is each level looked at. */
+/* Passes over subtrees that end too early and over what lies behind `to`. It visits each level only on the
+ * way to `after` and on the way to the answer. */
 static struct oclin_interval *find(struct oclin_interval *node, int64_t from, int64_t to,
                                    const struct oclin_interval *after)
 {

@@ -1,4 +1,4 @@
-/* Which kernels there are, and the numbers that they are built for. */
+/* Lists the kernels, and the numbers that they are built for. */
 #ifndef OCLIN_CORE_KERNEL_H
 #define OCLIN_CORE_KERNEL_H
 
@@ -7,9 +7,9 @@
 
 enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_SKINNY, OCLIN_FAMILY_COUNT };
 
-/* Kernel parameters: the one set of numbers that becomes the build options of a kernel and the NDRange of its
- * launches; see oclin_tile.h. X(field, NAME of the option OCLIN_NAME) makes the struct, the options and the
- * comparison. */
+/* Kernel parameters: the one set of numbers that becomes the build options of a kernel and the NDRange of
+ * its launches; see oclin_tile.h. X(field, NAME of the option OCLIN_NAME) makes the struct, the options
+ * and the comparison. */
 #define OCLIN_TILE_FIELDS(X)                                                                            \
     X(group, GROUP)   /* work-items in a work-group */                                                  \
     X(vl, VL)         /* lanes of `real` */                                                             \
@@ -43,21 +43,22 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_ADD,
     OCLIN_KERNEL_COPY,
     OCLIN_KERNEL_GATHER_ROWS,
-    OCLIN_KERNEL_LOSS, /* of one row each */
+    OCLIN_KERNEL_LOSS, /* computes the loss of each row */
     OCLIN_KERNEL_LOSS_TOTAL,
     OCLIN_KERNEL_LOSS_SUM,
     OCLIN_KERNEL_SOFTMAX,
     OCLIN_KERNEL_ARGMAX
 };
 
-/* What a kernel is built from. The texts are borrowed: constants of the rows that know them. */
+/* Everything that a kernel is built from. The texts are borrowed: they are constants of the rows that know
+ * them. */
 struct oclin_kernel_request {
     enum oclin_kernel_id id;
     struct oclin_tile tile;
-    const char *way;        /* the end of the name of a product's or loss's kernel; else NULL */
-    const char *files[2];   /* texts behind the kernel's own; or NULL */
-    const char *activation; /* cl/activation_....cl, where it is fused; else NULL */
-    const char *rule;       /* cl/rule_....cl, where it updates; else NULL */
+    const char *way;        /* the end of the name of a kernel for a product or a loss; else NULL */
+    const char *files[2];   /* texts that follow the kernel's own; or NULL */
+    const char *activation; /* cl/activation_....cl if it is fused; else NULL */
+    const char *rule;       /* cl/rule_....cl if the kernel updates; else NULL */
     float alpha;            /* the activation's number */
 };
 

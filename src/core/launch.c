@@ -37,7 +37,7 @@ void oclin_argument_int(struct oclin_arguments *arguments, int value)
 oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arguments, int64_t groups,
                            int group, const char *what)
 {
-    /* not OCLIN_E_MEMORY, which would say that nothing has changed: a launch before this one may have run */
+    /* OCLIN_E_MEMORY would promise that nothing has changed, but a launch before this one may have run. */
     if (arguments->error) return oclin_fail_run(ctx, arguments->error, "clSetKernelArg");
     const size_t local = (size_t)group;
     if ((uint64_t)groups > SIZE_MAX / local)
@@ -46,7 +46,7 @@ oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arg
     const size_t global = (size_t)groups * local;
     const cl_int error =
         clEnqueueNDRangeKernel(ctx->queue, arguments->kernel, 1, NULL, &global, &local, 0, NULL, NULL);
-    ctx->in_flight = 1; /* also where it says that it failed */
+    ctx->in_flight = 1; /* set even if the call reports a failure */
     if (error) return oclin_fail_run(ctx, error, what);
     oclin_program_ran(ctx, arguments->kernel);
     return OCLIN_OK;
@@ -77,7 +77,7 @@ void oclin_elements_plan(const oclin_context *ctx, int64_t rows, int64_t cols, i
     if (t->family == OCLIN_SIMD) {
         t->group = 1;
         t->vl = ctx->plan.lanes;
-        t->item_n = 4096; /* 16 KB: a chunk outweighs the start of its group by far */
+        t->item_n = 4096; /* 16 KB: the work on a chunk outweighs the start of its group by far */
     } else if (t->family == OCLIN_SIMT) {
         t->vl = t->item_n = 4;
         t->aligned = aligned;

@@ -6,14 +6,14 @@
 #include "core/device.h"
 #include "core/program.h"
 
-/* An operand of a kernel in device memory. mem NULL: not used. */
+/* An operand of a kernel in device memory. mem is NULL if it is not used. */
 struct oclin_operand {
     cl_mem mem;
     int64_t offset, stride;
     int aligned, readable;
 };
 
-/* One kernel argument after the other; the first failure is kept. */
+/* Sets one kernel argument after the other and keeps the first failure. */
 struct oclin_arguments {
     cl_kernel kernel;
     cl_uint next;
@@ -24,7 +24,7 @@ void oclin_argument_operand(struct oclin_arguments *arguments, const struct ocli
                             int with_stride);
 void oclin_argument_long(struct oclin_arguments *arguments, int64_t value);
 void oclin_argument_int(struct oclin_arguments *arguments, int value);
-/* groups work-groups of `group` work-items. */
+/* Launches `groups` work-groups of `group` work-items each. */
 oclin_status oclin_enqueue(oclin_context *ctx, const struct oclin_arguments *arguments, int64_t groups,
                            int group, const char *what);
 
@@ -34,17 +34,18 @@ struct oclin_elements {
     int64_t groups;
     cl_kernel kernel;
 };
-/* The tile of a kernel with one result a work-item, and groups of at most max_group. */
+/* Returns the tile of a kernel with one result per work-item and groups of at most max_group work-items. */
 struct oclin_tile oclin_plain_tile(const struct oclin_device_facts *d, int max_group);
-/* Its tile and groups. max_group: work-items, halved until the built kernel fits. */
+/* oclin_elements_plan() works out the tile and the number of groups of at most max_group work-items.
+ * Preparing begins with groups of OCLIN_LARGEST_GROUP and halves them until the built kernel fits. */
 enum { OCLIN_LARGEST_GROUP = 64 };
 void oclin_elements_plan(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_elements *e);
-/* The same with its kernel (rule: of an update, else NULL), which has the largest work-group that it can
- * run with. */
+/* Plans as oclin_elements_plan() does and builds the kernel, with the largest work-group that it can run
+ * with. rule is the update's rule, or NULL if the kernel does not update. */
 oclin_status oclin_elements_prepare(oclin_context *ctx, enum oclin_kernel_id id, const char *rule,
                                     int64_t rows, int64_t cols, int aligned, struct oclin_elements *e);
-/* rows x cols elements of t become these bits. */
+/* Sets rows x cols elements of t to these bits. */
 oclin_status oclin_fill_enqueue(oclin_context *ctx, const struct oclin_operand *t, int64_t rows, int64_t cols,
                                 uint32_t bits);
 

@@ -1,10 +1,11 @@
-/* Device memory, scratch memory, and what the queue has reached. */
+/* Device memory, scratch memory, and events for what the queue has reached. */
 #include "core/memory.h"
 
 #include "core/handle.h"
 #include "core/error.h"
 
-/* Drivers allocate lazily, and would fail later in a kernel: migrating asks for the memory now. */
+/* Drivers allocate lazily, so that a lack of memory would show later, in a kernel. Migrating asks for it
+ * now. */
 oclin_status oclin_device_memory(oclin_context *ctx, cl_command_queue queue, int64_t bytes, const char *what,
                                  cl_mem *mem)
 {

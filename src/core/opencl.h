@@ -1,5 +1,5 @@
-/* OpenCL 1.2, which is all that oclin needs: newer names are not there, and older ones are not deprecated.
- * Whatever version a project around this one wants is for that project's files. */
+/* Selects OpenCL 1.2, which is all that oclin needs: newer names are not declared, and older ones are not
+ * deprecated. If an enclosing project wants another version, that concerns its own files only. */
 #ifndef OCLIN_OPENCL_H
 #define OCLIN_OPENCL_H
 

@@ -1,7 +1,8 @@
-/* The few lines that differ by operating system. Nothing else includes these headers. */
+/* The few lines that differ by operating system. No other file includes these system headers. */
 #ifndef _WIN32
 #if defined(__SIZEOF_POINTER__) && __SIZEOF_POINTER__ == 4
-#define _FILE_OFFSET_BITS 64 /* or stat() fails where a file's number or size takes more than 32 bits */
+/* without it stat() fails if a file's number or size takes more than 32 bits */
+#define _FILE_OFFSET_BITS 64
 #endif
 #define _POSIX_C_SOURCE 200809L /* access, clock_gettime, fdopen, lstat, mkdir, open, opendir */
 #endif
@@ -91,7 +92,7 @@ int oclin_os_is_folder(const char *path)
     return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY);
 }
 
-/* Access control lists guard %LOCALAPPDATA%; who names another folder sees to its list. */
+/* Access control lists guard %LOCALAPPDATA%. A user who names another folder is responsible for its list. */
 const char *oclin_os_distrust(const char *folder)
 {
     (void)folder;
@@ -197,7 +198,8 @@ static void unlock_numbers(void)
     pthread_mutex_unlock(&numbers_lock);
 }
 
-/* For the user alone, as the XDG base directory specification asks: what is loaded from there is run. */
+/* Makes a folder for the user alone, as the XDG base directory specification asks, because what is loaded
+ * from it is run. */
 static void make_one_folder(const char *path)
 {
     mkdir(path, 0700);
@@ -221,11 +223,11 @@ static const char *cache_root(const char **below)
 #else
     const char *xdg = getenv("XDG_CACHE_HOME");
     *below = "/oclin";
-    if (xdg && *xdg == '/') return xdg; /* its specification: a relative path is to be ignored */
+    if (xdg && *xdg == '/') return xdg; /* the XDG specification says that a relative path is to be ignored */
     *below = "/.cache/oclin";
 #endif
-    /* a relative one would be another folder wherever the program starts, one that somebody else may have
-     * filled */
+    /* A relative path would be another folder wherever the program starts, and another user might have
+     * filled it. */
     return home && *home == '/' ? home : NULL;
 }
 
@@ -237,16 +239,18 @@ int oclin_os_is_folder(const char *path)
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
-/* Why what is there may be somebody else's work; NULL: it is the user's own. Whoever is root can do
- * anything anyway. An access control list shows in the bits of the group. */
+/* Returns why another user may have written the file or folder, or NULL if it is the user's own. Root can
+ * do anything anyway, so its files are trusted. The bits of the group also show what an access control
+ * list allows. */
 static const char *distrust(const file_facts *facts)
 {
     if (facts->st_uid != geteuid() && facts->st_uid != 0) return "belongs to another user";
     return facts->st_mode & (S_IWGRP | S_IWOTH) ? "may be written to by others" : NULL;
 }
 
-/* Its parents need not be looked at: who can write to one can put another folder in its place, which is
- * theirs then, or a link to one that is not. */
+/* The parents of the folder need not be checked. Whoever can write to a parent can put another folder in
+ * place of this one, but such a folder belongs to them, which is noticed; or a link to a folder that is
+ * not theirs, which is judged by its own owner and permissions. */
 const char *oclin_os_distrust(const char *folder)
 {
     file_facts facts;
@@ -254,7 +258,7 @@ const char *oclin_os_distrust(const char *folder)
     return errno == ENOENT || errno == ENOTDIR ? NULL : "cannot be looked at";
 }
 
-/* Without O_NONBLOCK the opening of a pipe waits for somebody to write to it. It means nothing for a
+/* Without O_NONBLOCK, opening a pipe waits until somebody writes to it. The flag means nothing for a
  * regular file. */
 static int open_to_read(const char *path)
 {
@@ -309,7 +313,7 @@ void oclin_os_remove_old(const char *folder, int (*is_meant)(const char *name), 
 
 #endif
 
-/* Bit i: number i is taken. */
+/* Bit i is set while number i is taken. */
 static uint64_t numbers;
 
 int oclin_os_take_number(void)
@@ -382,7 +386,7 @@ int oclin_os_make_folder(const char *path)
     char *part = malloc(size);
     if (!part) return 0;
     memcpy(part, path, size);
-    /* those that are there already fail, which is as good */
+    /* making a folder that is there already fails, which is just as good */
     for (char *c = part + 1; *part && *c; c++)
         if (is_separator(*c)) {
             const char separator = *c;

@@ -1,5 +1,5 @@
-/* Kernel text -> cl_kernel: joined, built when first needed, kept for the life of the context, and on the
- * disk. */
+/* Turns kernel text into a cl_kernel. The text is joined from files, built when it is first needed, and
+ * kept for the life of the context and on the disk. */
 #include "core/program.h"
 
 #include <errno.h>
@@ -17,14 +17,14 @@ struct oclin_program {
     char name[OCLIN_KERNEL_NAME_SIZE];
     cl_program program;
     cl_kernel kernel;
-    int failures; /* how often it did not build */
+    int failures; /* number of builds that failed */
     int fits;     /* the built kernel can run with its work-group and local memory on this device */
     int ran;
-    char *key; /* under which the binary is still to be stored */
+    char *key; /* the key under which the binary is still to be stored */
     struct oclin_program *next;
 };
 
-/* Which texts make which kernel: %a stands for the name of its activation, %r for that of its rule. */
+/* Lists the texts of each kernel: %a stands for the name of its activation, %r for that of its rule. */
 enum { FILES = 9 };
 #define BASE "oclin_tile.h", "common.cl", "element_f32.cl"
 #define PRODUCT BASE, "activation_%a.cl", "epilogue.cl"
@@ -55,7 +55,7 @@ static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",
 
 /* ------------------------------------------------------------------------------------------------- text */
 
-/* A growing text. */
+/* A text that grows. */
 struct text {
     char *bytes;
     size_t length;
@@ -74,7 +74,7 @@ static oclin_status append(oclin_context *ctx, struct text *t, const char *bytes
     return OCLIN_OK;
 }
 
-/* So that the compiler's messages name the file that the reader knows. */
+/* Adds a #line mark, so that the compiler's messages name the file that the reader knows. */
 static oclin_status append_line_mark(oclin_context *ctx, struct text *t, const char *path)
 {
     OCLIN_TRY(append(ctx, t, "#line 1 \"", 9));
@@ -95,12 +95,12 @@ static oclin_status append_stream(oclin_context *ctx, struct text *t, FILE *file
     return append(ctx, t, "\n", 1);
 }
 
-/* The replacement of a file in OCLIN_CL_DIR, where there is one; *found tells. */
+/* Appends the replacement of a file from OCLIN_CL_DIR if there is one; *found tells whether there is. */
 static oclin_status append_override(oclin_context *ctx, struct text *t, const char *name, int *found)
 {
     *found = 0;
     if (!ctx->cl_dir || strcmp(name, "oclin_tile.h") == 0)
-        return OCLIN_OK; /* the host has its own copy of that one */
+        return OCLIN_OK; /* the host uses its own copy of oclin_tile.h */
     const size_t size = strlen(ctx->cl_dir) + strlen(name) + 2;
     char *path = malloc(size);
     if (!path) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for %zu bytes", size);
@@ -133,7 +133,7 @@ static oclin_status append_file(oclin_context *ctx, struct text *t, const char *
     return oclin_fail(ctx, OCLIN_E_BUILD, "kernel text %s is not in the library", name);
 }
 
-/* The file of that name, in which %a and %r stand for a fragment. */
+/* Appends the file of that name, in which %a and %r stand for a fragment. */
 static oclin_status append_named(oclin_context *ctx, struct text *t, const struct oclin_kernel_request *r,
                                  const char *pattern)
 {
@@ -158,7 +158,7 @@ oclin_status oclin_program_source(oclin_context *ctx, const struct oclin_kernel_
 {
     const struct oclin_tile *t = &r->tile;
     snprintf(name, OCLIN_KERNEL_NAME_SIZE, r->way ? "%s_%s" : "%s", kernels[r->id].kernel, r->way);
-    /* no fast-math flags: NaN, Inf and the order of sums are promised */
+    /* No fast-math flags are set, because the handling of NaN and Inf and the order of sums are promised. */
 #define FORMAT(field, option) " -DOCLIN_" #option "=%d"
 #define VALUE(field, option) , t->field
     snprintf(options, OCLIN_OPTIONS_SIZE,
@@ -193,7 +193,7 @@ static void keep_build_log(oclin_context *ctx, cl_program program)
     ctx->build_log = log;
 }
 
-/* The first line of the log that speaks of an error, for the sentence. */
+/* Returns the first line of the log that speaks of an error; it becomes part of the sentence. */
 static const char *first_error(const char *log)
 {
     const char *at = log ? strstr(log, "error") : NULL;
@@ -201,7 +201,7 @@ static const char *first_error(const char *log)
     return at ? at : "no message";
 }
 
-/* *call: which one gave the error. */
+/* Sets *call to the OpenCL call that returned the error. */
 static cl_int compile(oclin_context *ctx, struct oclin_program *p, const char *text, const char *options,
                       const char **call)
 {
@@ -234,9 +234,10 @@ static cl_int make_kernel(oclin_context *ctx, struct oclin_program *p, const cha
     if (!error)
         error = clGetKernelWorkGroupInfo(p->kernel, device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE,
                                          sizeof required, required, NULL);
-    /* Rusticl (Mesa 22.3) reports its sub-group size as the kernel's limit, and runs the group that was
-     * required of the compiler: that it compiled for this size counts as well. And it reports twice the local
-     * memory that the kernel declares, which oclin has counted itself (plan.c). */
+    /* Rusticl (Mesa 22.3) reports its sub-group size as the kernel's limit, yet it runs the group that was
+     * required of the compiler. So it also counts as fitting if the kernel was compiled for this size.
+     * Besides, Rusticl reports twice the local memory that the kernel declares; oclin has counted that
+     * itself (plan.c). */
     if (strcmp(ctx->device.info.platform_name, "rusticl") == 0) local /= 2;
     const int group_fits =
         (int64_t)group >= p->request.tile.group || (int64_t)required[0] == p->request.tile.group;
@@ -254,7 +255,7 @@ static void release(struct oclin_program *p)
     p->program = NULL;
 }
 
-/* All that a binary depends on. As snprintf() does, it tells how long that is. */
+/* Writes down all that a binary depends on. Returns the length of the key, as snprintf() does. */
 static int write_key(char *to, size_t size, const struct oclin_device_facts *d, const char *name,
                      const char *options, const char *text)
 {
@@ -265,7 +266,7 @@ static int write_key(char *to, size_t size, const struct oclin_device_facts *d, 
                     d->info.vendor, d->info.version, d->info.driver, name, options, text);
 }
 
-/* NULL: nothing is cached. */
+/* Returns NULL if nothing is cached. */
 static char *key_of(const oclin_context *ctx, const char *name, const char *options, const char *text)
 {
     if (!ctx->cache_dir) return NULL;
@@ -288,7 +289,7 @@ static cl_int take_binary(oclin_context *ctx, struct oclin_program *p, const cha
     return error ? error : make_kernel(ctx, p, &call);
 }
 
-/* Whether the kernel could be had from the disk. */
+/* Returns 1 if the kernel could be loaded from the disk. */
 static int load(oclin_context *ctx, struct oclin_program *p, const char *options, const char *key)
 {
     size_t size;
@@ -302,7 +303,8 @@ static int load(oclin_context *ctx, struct oclin_program *p, const char *options
     return 0;
 }
 
-/* The binary for the context's device, one of all those that a caller's cl_context may have. */
+/* Returns the binary for the context's device, which is one of the devices that a caller's cl_context may
+ * have. */
 static unsigned char *binary_of(const oclin_context *ctx, cl_program program, size_t *size)
 {
     cl_uint count = 0;
@@ -311,7 +313,7 @@ static unsigned char *binary_of(const oclin_context *ctx, cl_program program, si
         return NULL;
     cl_device_id *devices = calloc(count, sizeof *devices);
     size_t *sizes = calloc(count, sizeof *sizes);
-    unsigned char **binaries = calloc(count, sizeof *binaries); /* NULL: not wanted */
+    unsigned char **binaries = calloc(count, sizeof *binaries); /* NULL: this binary is not wanted */
     if (devices && sizes && binaries &&
         !clGetProgramInfo(program, CL_PROGRAM_DEVICES, count * sizeof *devices, devices, NULL) &&
         !clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, count * sizeof *sizes, sizes, NULL)) {
@@ -355,9 +357,9 @@ void oclin_program_ran(oclin_context *ctx, cl_kernel kernel)
         if (p->kernel == kernel) p->ran = 1;
 }
 
-/* After the first run and not after building: PoCL makes the machine code for a work-group when it is first
- * launched, and a binary from before that would have to be compiled again in each process (half a second a
- * kernel). */
+/* Binaries are stored after the first run, not after building. PoCL makes the machine code for a
+ * work-group when it is first launched, so a binary from before that would have to be compiled again in
+ * each process (half a second per kernel). */
 void oclin_program_store_all(oclin_context *ctx)
 {
     for (struct oclin_program *p = ctx->programs; p && ctx->unstored > 0; p = p->next)
@@ -394,9 +396,9 @@ static void log_made(const oclin_context *ctx, const struct oclin_program *p, in
               t->item_n, t->aligned ? ", aligned" : "", p->fits ? "" : "; does not fit the device");
 }
 
-/* For drivers that know a kernel by its text and options alone, whatever context it belongs to: contexts
- * that live at the same time get different options (device.c says what goes wrong otherwise). The first one
- * has those of all other drivers. */
+/* Some drivers know a kernel by its text and options alone, whatever context it belongs to. For them,
+ * contexts that live at the same time get different options (device.c says what goes wrong otherwise). The
+ * first context has the same options as with all other drivers. */
 static void set_apart(const oclin_context *ctx, char options[OCLIN_OPTIONS_SIZE])
 {
     const size_t length = strlen(options);
@@ -416,7 +418,8 @@ static oclin_status build(oclin_context *ctx, struct oclin_program *p)
     if (status == OCLIN_OK) log_made(ctx, p, loaded);
     if (status == OCLIN_OK && !loaded && key && !ctx->cache_read_only) {
         p->key = key;
-        p->ran = !p->fits; /* nobody will launch it: storing it saves finding that out again */
+        /* A kernel that does not fit is never launched, but storing it saves finding that out again. */
+        p->ran = !p->fits;
         ctx->unstored++;
     } else
         free(key);
@@ -447,7 +450,7 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
     return a->family == b->family OCLIN_TILE_FIELDS(SAME);
 }
 
-/* The texts of rows are compared by address: each stands in one place. */
+/* The texts of rows are compared by address, because each stands in one place only. */
 static int same_request(const struct oclin_kernel_request *a, const struct oclin_kernel_request *b)
 {
     return a->id == b->id && a->way == b->way && a->files[0] == b->files[0] && a->files[1] == b->files[1] &&
@@ -472,8 +475,8 @@ static struct oclin_program *add(oclin_context *ctx, const struct oclin_kernel_r
     return p;
 }
 
-/* A driver may fail for a reason that passes; a text that it refuses so often is not tried again, but for
- * those of OCLIN_CL_DIR, which are being worked on. */
+/* A driver may fail for a reason that passes. But a text that it refuses this often is not tried again,
+ * unless OCLIN_CL_DIR is set, because then somebody is working on the kernels. */
 enum { MOST_FAILURES = 3 };
 
 oclin_status oclin_program_kernel(oclin_context *ctx, const struct oclin_kernel_request *request,

@@ -13,8 +13,8 @@
  * checksum is FNV-1a over all that is above it. Whole numbers only: the decimal point is another one in other
  * languages.
  *
- * A file that is not as it should be is not there; neither is a line. Two processes that tune at the same
- * time may lose the entries of one: the file is replaced as a whole.
+ * A malformed file or line is ignored. If two processes tune at the same time, the entries of one of them may
+ * be lost, because the file is replaced as a whole.
  */
 #include "plan/tune_table.h"
 

@@ -26,7 +26,7 @@ static const struct oclin_element elements[] = {
 
 const struct oclin_element *oclin_element_of(oclin_dtype dtype)
 {
-    const size_t row = (size_t)dtype; /* a negative number is a large one */
+    const size_t row = (size_t)dtype; /* a negative number becomes a large one */
     return row < sizeof elements / sizeof *elements ? &elements[row] : NULL;
 }
 

@@ -1,4 +1,4 @@
-/* Rectangles of bytes in one piece of memory: who meets whom. */
+/* Rectangles of bytes in one piece of memory, and which of them share bytes. */
 #include "tensor/rectangle.h"
 
 int64_t oclin_rectangle_end(const struct oclin_rectangle *r)
@@ -13,10 +13,10 @@ int oclin_rectangle_holds(const struct oclin_rectangle *t, int64_t byte)
     return (byte - t->first) % t->stride < t->cols;
 }
 
-/* The smallest k >= 0 with least <= k a mod m <= most, for 0 < least <= most < m and 0 <= a < m; -1: there
- * is none, or it is so large that k a overflows. Where no multiple of a lies between the two, k goes y
- * times around m, and y answers the same question with m mod a: as in Euclid's algorithm, so that the depth
- * is logarithmic. */
+/* Returns the smallest k >= 0 with least <= k a mod m <= most, for 0 < least <= most < m and 0 <= a < m.
+ * Returns -1 if there is none, or if it is so large that k a overflows. If no multiple of a lies between
+ * the two, k a goes y times around m, and y answers the same question with m mod a. This is Euclid's
+ * algorithm, so the depth is logarithmic. */
 static int64_t first_multiple(int64_t a, int64_t m, int64_t least, int64_t most)
 {
     if (a == 0) return -1;
@@ -27,13 +27,14 @@ static int64_t first_multiple(int64_t a, int64_t m, int64_t least, int64_t most)
     return around < 0 || around > INT64_MAX - least ? -1 : (around + least - 1) / a + 1;
 }
 
-/* Whether a row i of t and a row j of u share bytes: these begin at i s and far + j r, so that
+/* Returns 1 if a row i of t and a row j of u share bytes. These rows begin at i s and far + j r, so the
+ * condition is
  *
  *     far - t->cols < i s - j r < far + u->cols
  *
- * Rows of t outside [lowest, highest] lie before the first or behind the last row of u. For those inside,
- * the j that counts is there as soon as it is a whole number: what remains is whether k s + (lowest s -
- * least) mod r <= width for one of them. */
+ * Rows of t outside [lowest, highest] lie before the first or behind the last row of u. For the rows inside,
+ * any whole number j is a row of u. So it remains to find out if k s + (lowest s - least) mod r <= width for
+ * one of them. */
 static int rows_meet(const struct oclin_rectangle *t, const struct oclin_rectangle *u)
 {
     const int64_t s = t->stride, r = u->stride, far = u->first - t->first;

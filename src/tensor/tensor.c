@@ -1,4 +1,4 @@
-/* Device arrays: memory that is counted, windows into it, and who shares elements with whom. */
+/* Device arrays: reference-counted memory, windows into it, and which of them share elements. */
 #include "tensor/tensor.h"
 
 #include <limits.h>
@@ -19,11 +19,11 @@ enum { ALIGNED_BYTES = 16 };
 
 /* One piece of device memory (never a sub-buffer), and every tensor that lives in it. */
 struct oclin_storage {
-    struct oclin_interval place; /* first: in the context's tree */
+    struct oclin_interval place; /* must come first: the context's tree points to it */
     int64_t references;
     oclin_context *ctx;
     cl_mem root; /* NULL for tensors of 0 rows */
-    int wrapped; /* the caller's: it may be wrapped again */
+    int wrapped; /* the buffer is the caller's, so it may be wrapped again */
     struct oclin_written written;
     struct oclin_intervals tensors;
 };
@@ -64,7 +64,8 @@ static int contiguous(const oclin_tensor *t)
     return t->rows <= 1 || t->stride == t->cols;
 }
 
-/* In the root buffer, in bytes: there tensors of different dtypes compare. */
+/* Returns the tensor's place in the root buffer, in bytes, so that tensors of different dtypes can be
+ * compared. */
 static struct oclin_rectangle place_of(const oclin_tensor *t)
 {
     const int64_t bytes = bytes_of(t), first = (t->origin + t->offset) * bytes, cols = t->cols * bytes;
@@ -72,9 +73,9 @@ static struct oclin_rectangle place_of(const oclin_tensor *t)
     return (struct oclin_rectangle){first, t->rows, cols, t->stride * bytes};
 }
 
-/* The next tensor behind `after` (NULL: of all) that shares elements with t, or is t; NULL: there is none.
- * In the order of their first elements, which is all that is searched by: a column of a matrix stands in
- * the way of all its other columns. */
+/* Returns the next tensor behind `after` (NULL: of all) that shares elements with t or is t; NULL if there
+ * is none. The search goes by the order of the first elements alone, so for a column of a matrix it has to
+ * pass all the other columns. */
 static oclin_tensor *next_sharing(const oclin_tensor *t, const oclin_tensor *after)
 {
     const struct oclin_interval *at = after ? &after->place : NULL;
@@ -88,7 +89,7 @@ static oclin_tensor *next_sharing(const oclin_tensor *t, const oclin_tensor *aft
     return u;
 }
 
-/* All of a context's storages, and of a storage's tensors. */
+/* These two go over all storages of a context, and over all tensors of a storage. */
 static struct oclin_storage *next_storage(const oclin_context *ctx, const struct oclin_storage *after)
 {
     const struct oclin_interval *at = after ? &after->place : NULL;
@@ -108,7 +109,7 @@ static int64_t address_of(cl_mem root)
     return (int64_t)(uintptr_t)root;
 }
 
-/* Takes over one reference of root, also when it fails. */
+/* Takes over one reference to root, even if it fails. */
 static oclin_status storage_create(struct oclin_storage **storage, oclin_context *ctx, cl_mem root)
 {
     struct oclin_storage *s = calloc(1, sizeof *s);
@@ -142,14 +143,15 @@ static void storage_release(struct oclin_storage *s)
 
 static void work_out_alignment(oclin_tensor *t, int base_aligned)
 {
-    const int64_t aligned = ALIGNED_BYTES / bytes_of(t); /* elements */
+    const int64_t aligned = ALIGNED_BYTES / bytes_of(t); /* in elements */
     const int start = (t->origin + t->offset) % aligned == 0;
     const int rows = t->rows <= 1 || t->stride % aligned == 0;
     t->base_aligned = base_aligned;
     t->aligned = base_aligned && start && rows;
 }
 
-/* A tensor inside `storage`, whose references it joins. origin: of the buffer that offset counts from. */
+/* Makes a tensor inside `storage` and adds a reference to it. origin belongs to the buffer that offset
+ * counts from. */
 static oclin_tensor *tensor_new(struct oclin_storage *storage, oclin_dtype dtype, int64_t origin,
                                 int64_t offset, int64_t rows, int64_t cols, int64_t stride)
 {
@@ -179,8 +181,9 @@ oclin_tensor *oclin_tensor_retain(oclin_tensor *t)
     return t;
 }
 
-/* Zeros that are only marked would be forgotten with the last handle of t: they reach memory now if anybody
- * else may look there, or these are told that they are lost. */
+/* Before the last handle of t goes, writes pending zeros that others can see (other tensors, or the owner
+ * of a wrapped buffer), because the mark would be lost with t. If that fails, the other tensors become
+ * unspecified. */
 static void leave_zeros(oclin_tensor *t)
 {
     oclin_context *ctx = oclin_tensor_context(t);
@@ -209,7 +212,7 @@ void oclin_tensor_destroy(oclin_tensor *t)
     storage_release(storage);
 }
 
-/* Elements from the first to behind the last; -1 when that overflows. */
+/* Returns the number of elements from the first to the end of the last row, or -1 if it overflows. */
 static int64_t span(int64_t rows, int64_t cols, int64_t stride)
 {
     if (rows <= 0) return 0;
@@ -274,7 +277,8 @@ oclin_status oclin_tensor_create(oclin_tensor **tensor, oclin_context *ctx, ocli
     return oclin_tensor_make(tensor, ctx, dtype, rows, cols);
 }
 
-/* What a new tensor looks at may have been written, or lost, through others. */
+/* The elements of a new tensor may have been written, or lost, through other tensors, so it takes over
+ * their state. */
 static void inherit_state(oclin_tensor *t)
 {
     for (const oclin_tensor *u = next_sharing(t, NULL); u; u = next_sharing(t, u)) {
@@ -295,7 +299,7 @@ static oclin_status check_window(oclin_context *ctx, const oclin_tensor *base, i
                           (long long)rows, (long long)cols, (long long)stride, (long long)offset,
                           (long long)within);
     if (rows == 0 || base->rows <= 1 || base->stride == base->cols) return OCLIN_OK;
-    /* the base has gaps, which belong to others */
+    /* the base has gaps, which belong to other tensors */
     if ((rows > 1 && stride != base->stride) || offset % base->stride + cols > base->cols)
         return oclin_fail(
             ctx, OCLIN_E_SHAPE,
@@ -354,12 +358,12 @@ oclin_status oclin_tensor_view_rows(oclin_tensor **view, oclin_tensor *base, int
 
 /* --------------------------------------------------------------------------------------------- wrapping */
 
-/* What the runtime knows of a caller's buffer. */
+/* Facts that the runtime knows about a caller's buffer. */
 struct buffer_facts {
     cl_mem root;
-    size_t size, origin; /* bytes */
+    size_t size, origin; /* in bytes */
     cl_mem_flags flags;
-    uintptr_t host; /* where it starts in the host's memory, if there; else 0 */
+    uintptr_t host; /* where it starts in the host's memory; 0 if it is not there */
 };
 
 static cl_int read_buffer_facts(cl_mem buffer, struct buffer_facts *f)
@@ -396,8 +400,8 @@ static oclin_status check_buffer(oclin_context *ctx, cl_mem buffer)
     return OCLIN_OK;
 }
 
-/* The storage of this root buffer: buffers that are wrapped twice, and sub-buffers of one parent, share one,
- * so that overlaps and writes are seen. */
+/* Finds or makes the storage of this root buffer. Buffers that are wrapped twice, and sub-buffers of one
+ * parent, share one storage, so that oclin sees their overlaps and writes. */
 static oclin_status storage_of(oclin_context *ctx, cl_mem root, struct oclin_storage **storage)
 {
     const int64_t address = address_of(root);
@@ -407,7 +411,7 @@ static oclin_status storage_of(oclin_context *ctx, cl_mem root, struct oclin_sto
     if (error) return oclin_fail_cl(ctx, error, "clRetainMemObject");
     OCLIN_TRY(storage_create(storage, ctx, root));
     (*storage)->wrapped = 1;
-    (*storage)->written.all = 1; /* by its owner, as far as oclin knows */
+    (*storage)->written.all = 1; /* as far as oclin knows, its owner has written it */
     return OCLIN_OK;
 }
 
@@ -440,7 +444,7 @@ oclin_status oclin_tensor_wrap(oclin_tensor **tensor, oclin_context *ctx, oclin_
             (long long)holds);
     struct oclin_storage *storage = NULL;
     OCLIN_TRY(storage_of(ctx, f.root, &storage));
-    storage->references++; /* held until the tensor holds it */
+    storage->references++; /* held until the tensor holds its own reference */
     oclin_tensor *t = tensor_new(storage, dtype, (int64_t)(f.origin / bytes), offset, rows, cols, row_stride);
     if (t && buffer != f.root) {
         error = clRetainMemObject(buffer);
@@ -478,7 +482,7 @@ int oclin_tensor_same(const oclin_tensor *t, const oclin_tensor *u)
            (t->rows <= 1 || t->stride == u->stride);
 }
 
-/* Whether every element of u is one of t. */
+/* Tells whether every element of u is one of t. */
 static int covers(const oclin_tensor *t, const oclin_tensor *u)
 {
     if (t == u || t->storage != u->storage) return t == u;
@@ -535,7 +539,7 @@ static void note_write(oclin_tensor *u, oclin_status outcome, int covered)
 void oclin_tensor_written(oclin_tensor *t, oclin_status outcome)
 {
     record_write(t);
-    if (t->rows == 0) note_write(t, outcome, 1); /* it meets nothing, not even itself */
+    if (t->rows == 0) note_write(t, outcome, 1); /* it shares elements with nothing, not even itself */
     for (oclin_tensor *u = next_sharing(t, NULL); t->rows > 0 && u; u = next_sharing(t, u))
         note_write(u, outcome, covers(t, u));
 }
@@ -543,7 +547,7 @@ void oclin_tensor_written(oclin_tensor *t, oclin_status outcome)
 oclin_status oclin_tensor_clear(oclin_tensor *t)
 {
     OCLIN_TRY(oclin_tensor_settle_others(t));
-    oclin_tensor_written(t, OCLIN_OK); /* for everybody who shares elements with it */
+    oclin_tensor_written(t, OCLIN_OK); /* informs all tensors that share elements with it */
     t->cleared = t->zero_pending = 1;
     return OCLIN_OK;
 }
@@ -554,7 +558,7 @@ void oclin_tensors_lose_epoch(oclin_context *ctx)
         for (oclin_tensor *t = next_tensor(s, NULL); t; t = next_tensor(s, t)) {
             if (t->epoch != ctx->epoch || t->version == 0) continue;
             if (t->cleared)
-                t->zero_pending = 1; /* its zeros may be lost, the mark is not */
+                t->zero_pending = 1; /* its zeros may be lost, but the mark is not */
             else
                 t->unspecified = 1;
         }
@@ -624,7 +628,7 @@ size_t oclin_tensor_host_bytes(const oclin_tensor *t)
     return (size_t)(t->rows * t->cols * bytes_of(t));
 }
 
-/* A strided tensor as the rectangle that OpenCL copies, in bytes; the host side is dense. */
+/* Describes a strided tensor, in bytes, as the rectangle that OpenCL copies; the host side is dense. */
 struct copied {
     size_t buffer_origin[3], host_origin[3], region[3], stride;
 };
@@ -668,7 +672,7 @@ static oclin_status write_tensor(oclin_tensor *t, const void *host, cl_bool bloc
     if (!t->host_writable)
         return oclin_fail(ctx, OCLIN_E_ARG, "the tensor's buffer was made without host writes");
     if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
-    if (t->rows == 0) return event ? oclin_mark(ctx, event) : OCLIN_OK; /* after what came before */
+    if (t->rows == 0) return event ? oclin_mark(ctx, event) : OCLIN_OK; /* it marks all that came before */
     OCLIN_TRY(oclin_tensor_settle_others(t));
     const cl_int error = copy_in(t, host, blocking, event);
     const oclin_status status = error ? oclin_fail_run(ctx, error, "clEnqueueWriteBuffer") : OCLIN_OK;
@@ -683,10 +687,10 @@ static oclin_status read_tensor(oclin_tensor *t, void *host, cl_bool blocking, c
     if (!t->host_readable)
         return oclin_fail(ctx, OCLIN_E_ARG, "the tensor's buffer was made without host reads");
     if (!host) return oclin_fail(ctx, OCLIN_E_ARG, "the host array is NULL");
-    if (t->rows == 0) return event ? oclin_mark(ctx, event) : OCLIN_OK; /* after what came before */
+    if (t->rows == 0) return event ? oclin_mark(ctx, event) : OCLIN_OK; /* it marks all that came before */
     OCLIN_TRY(oclin_tensor_settle(t));
     const cl_int error = copy_out(t, host, blocking, event);
-    if (error) oclin_tensors_lose_epoch(ctx); /* this may be how an earlier kernel's failure shows */
+    if (error) oclin_tensors_lose_epoch(ctx); /* this may be how the failure of an earlier kernel shows */
     if (error || blocking) ctx->epoch++;      /* a blocking read on an in-order queue is a finish */
     if (!error && blocking) ctx->in_flight = 0;
     if (!error && blocking) oclin_program_store_all(ctx);
@@ -744,7 +748,7 @@ oclin_status oclin_tensor_fill_inside(oclin_tensor *t, uint32_t bits)
     OCLIN_TRY(oclin_tensor_settle_others(t));
     const oclin_status status = fill(t, bits);
     if (status == OCLIN_OK || status == OCLIN_E_CL)
-        oclin_tensor_written(t, status); /* else it was never enqueued */
+        oclin_tensor_written(t, status); /* otherwise it was never enqueued */
     return status;
 }
 
@@ -761,8 +765,8 @@ oclin_status oclin_tensor_fill(oclin_tensor *t, double value)
     return t->rows == 0 ? OCLIN_OK : oclin_tensor_fill_inside(t, bits);
 }
 
-/* Zeros that u has only marked, where they do not meet t. In steps of the smaller one's elements: a byte more
- * or less is never half of an element. */
+/* Writes the zeros that u has only marked, except where u and t share bytes. The steps are elements of the
+ * smaller of the two types, so that no step covers half of an element. */
 static cl_int zero_around(const oclin_tensor *u, const oclin_tensor *t)
 {
     const cl_ulong zero = 0;
@@ -772,7 +776,7 @@ static cl_int zero_around(const oclin_tensor *u, const oclin_tensor *t)
     for (int64_t r = 0; r < u->rows && !error; r++) {
         const int64_t row = (u->offset + r * u->stride) * bytes;
         for (int64_t from = 0, to; from < cols && !error; from = to + unit) {
-            for (to = from; to < cols; to += unit) /* as far as t leaves it */
+            for (to = from; to < cols; to += unit) /* up to the next byte of t */
                 if (oclin_rectangle_holds(&touched, u->origin * bytes + row + to)) break;
             if (to > from)
                 error = clEnqueueFillBuffer(oclin_tensor_context(u)->queue, u->mem, &zero, (size_t)unit,
@@ -790,7 +794,7 @@ oclin_status oclin_tensor_touch(oclin_tensor *t)
     oclin_status status = OCLIN_OK;
     for (oclin_tensor *u = next_sharing(t, NULL); u && status == OCLIN_OK; u = next_sharing(t, u)) {
         if (!u->zero_pending || covers(t, u)) continue;
-        const cl_int error = zero_around(u, t); /* what was written there past oclin stays */
+        const cl_int error = zero_around(u, t); /* keeps what was written to t without oclin */
         if (error) status = oclin_fail_run(ctx, error, "clEnqueueFillBuffer");
     }
     oclin_tensor_written(t, status);

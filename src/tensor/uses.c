@@ -1,4 +1,4 @@
-/* Tables of what a call does with its operands: checked, settled and marked. */
+/* Tables that list the uses of a call's operands; the functions check, settle and mark them. */
 #include "tensor/uses.h"
 
 #include "core/error.h"
@@ -10,7 +10,7 @@ struct oclin_use oclin_use_as_it_is(oclin_tensor *t, const char *name, int flags
     return use;
 }
 
-/* Whether the two must not share elements. */
+/* Returns 1 if the two must not share elements. */
 static int kept_apart(const struct oclin_use *a, const struct oclin_use *b)
 {
     if ((a->flags & b->flags & OCLIN_SAME) && a->tensor && b->tensor)
@@ -18,7 +18,7 @@ static int kept_apart(const struct oclin_use *a, const struct oclin_use *b)
     return ((a->flags | b->flags) & OCLIN_WRITES) || ((a->flags & b->flags) & OCLIN_APART);
 }
 
-/* The sentence says which of the two is written. */
+/* The order of the arguments makes the sentence say which of the two is written. */
 static oclin_status check_apart(oclin_context *ctx, const struct oclin_use *a, const struct oclin_use *b)
 {
     if (!kept_apart(a, b)) return OCLIN_OK;

@@ -1,17 +1,17 @@
 /*
- * Which bytes of a piece of memory were ever written: a sorted list of intervals that do not touch.
- * Written in order or as a whole, as memory nearly always is, it is one interval.
+ * A record of the bytes of a piece of memory that were ever written: a sorted list of intervals that do not
+ * touch. Memory is nearly always written in order or as a whole, and then the list is one interval.
  */
 #include "tensor/written.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The record is given up beyond this: matrices with millions of separate rows would cost more than they
- * are worth. */
+/* The record is given up beyond this number, because matrices with millions of separate rows would cost
+ * more than the record is worth. */
 enum { MOST_PIECES = 10000 };
 
-/* The first interval that ends at `at` or behind it. */
+/* Returns the index of the first interval that ends at `at` or behind it. */
 static int64_t first_behind(const struct oclin_written *w, int64_t at)
 {
     int64_t low = 0, high = w->count;
@@ -31,7 +31,7 @@ static void give_up(struct oclin_written *w)
     w->all = 1;
 }
 
-/* Room for one more at `where`; 0: there is none. */
+/* Makes room for one more interval at `where`; returns 0 if there is none. */
 static int insert(struct oclin_written *w, int64_t where)
 {
     if (w->count == MOST_PIECES) return 0;
@@ -52,7 +52,7 @@ static int insert(struct oclin_written *w, int64_t where)
 static void add_interval(struct oclin_written *w, int64_t from, int64_t to)
 {
     const int64_t first = first_behind(w, from);
-    int64_t end = first; /* behind the intervals that it meets or touches */
+    int64_t end = first; /* the index behind the intervals that it meets or touches */
     while (end < w->count && w->pieces[end].from <= to) end++;
     if (end == first) {
         if (!insert(w, first)) {
@@ -69,14 +69,14 @@ static void add_interval(struct oclin_written *w, int64_t from, int64_t to)
     w->count -= end - first - 1;
 }
 
-/* The first row of t, behind one that the interval p holds, that p does not hold as a whole. */
+/* Returns the first row of t, behind one that the interval p holds, that p does not hold as a whole. */
 static int64_t rows_within(const struct oclin_piece *p, const struct oclin_rectangle *t)
 {
     const int64_t next = (p->to - t->cols - t->first) / t->stride + 1;
     return next < t->rows ? next : t->rows;
 }
 
-/* The interval that holds the byte `at`; NULL: it was never written. */
+/* Returns the interval that holds the byte `at`, or NULL if that byte was never written. */
 static const struct oclin_piece *piece_at(const struct oclin_written *w, int64_t at)
 {
     const int64_t i = first_behind(w, at + 1);
@@ -114,7 +114,7 @@ int oclin_written_any(const struct oclin_written *w, struct oclin_rectangle t)
         if (i == w->count) return 0;
         if (w->pieces[i].from < from + t.cols) return 1;
         const int64_t next =
-            (w->pieces[i].from - t.first) / t.stride; /* the row that it begins in, or behind */
+            (w->pieces[i].from - t.first) / t.stride; /* the row that the interval begins in, or behind */
         r = next > r ? next : r + 1;
     }
     return 0;

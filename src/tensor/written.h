@@ -1,4 +1,4 @@
-/* Which bytes of a piece of memory were ever written. */
+/* A record of the bytes of a piece of memory that were ever written. */
 #ifndef OCLIN_TENSOR_WRITTEN_H
 #define OCLIN_TENSOR_WRITTEN_H
 
@@ -9,7 +9,8 @@ struct oclin_piece {
     int64_t from, to;
 };
 
-/* Which bytes of a piece of memory were ever written. Starts as zeros, and is not moved. */
+/* A record of the bytes of a piece of memory that were ever written. It begins as all zeros and must not
+ * be moved. */
 enum { OCLIN_FEW_PIECES = 4 };
 struct oclin_written {
     int all; /* everything counts as written */
@@ -18,9 +19,9 @@ struct oclin_written {
 };
 
 void oclin_written_add(struct oclin_written *w, struct oclin_rectangle t);
-/* The first byte, counted densely, that was never written; -1: all were. */
+/* Returns the number of the first byte, counted densely, that was never written; -1 if all were. */
 int64_t oclin_written_missing(const struct oclin_written *w, struct oclin_rectangle t);
-/* Whether any was. */
+/* Tells whether any byte was ever written. */
 int oclin_written_any(const struct oclin_written *w, struct oclin_rectangle t);
 void oclin_written_free(struct oclin_written *w);
 

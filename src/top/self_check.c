@@ -1,4 +1,4 @@
-/* oclin_self_check: every operation on small shapes, each checked against the reference as it runs
+/* oclin_self_check: runs every operation on small shapes and checks each against the reference as it runs
  * (verify.c). */
 #include "top/self_check.h"
 
@@ -16,17 +16,18 @@
 #include "tensor/tensor.h"
 
 /*
- * A kernel is built for a product, a tile and an activation. All combinations are too many to compile, so run
- * i of a round has activation i and a plan of its own, and a round has every tile that oclin may choose
- * (plan.c) and every activation.
+ * A kernel is built for a product, a tile and an activation. There are too many combinations to compile them
+ * all. So run i of a round has activation i and a plan of its own, and a round has every tile that oclin may
+ * choose (plan.c) and every activation.
  *
- * The first round is aligned, and its sizes come from the plan's tile: each product has rows of A, and
- * columns of B, of more than one part, and each has a sum of more than one block in its turn. The last part
- * is ragged: MORE is a whole strip of rows, or panel of columns, and some of the next. Fixed sizes would not
- * do: a part of packing is 96 rows with 8 lanes and 192 with 16.
+ * The first round is aligned, and its sizes come from the plan's tile. Each product has rows of A and
+ * columns of B for more than one part, and in some run each has a sum of more than one block. The last part
+ * is ragged: MORE is a whole strip of rows, or panel of columns, and some of the next one. Fixed sizes would
+ * not do, because a part of packing is 96 rows with 8 lanes and 192 with 16.
  *
- * The second round is ragged throughout, with the batches of the kernels for small ones; its fourth run has
- * columns for two groups even on one core. GELU is small: its reference is slow.
+ * The second round is ragged throughout and has batches for the kernels that serve small batches. Its fourth
+ * run has enough columns for two groups even on one core. The run with GELU is small, because GELU's
+ * reference is slow.
  */
 enum { MORE = 20 };
 
@@ -35,8 +36,8 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* The shortest of some lengths at which the plan of the context makes a sum in slices (additions.c); 0: it
- * makes none. */
+/* Returns the shortest of some lengths at which the context's plan makes a sum in slices (additions.c), or
+ * 0 if it makes none. */
 static int64_t sliced_length(const oclin_context *ctx)
 {
     for (int64_t k = 4096 + MORE; k < 1 << 18; k *= 2) {
@@ -63,7 +64,7 @@ struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, i
     return first[run];
 }
 
-/* Everything that one run uses. Destroying NULL is fine, so a half-made bench is, too. */
+/* Everything that one run uses. Destroying NULL is fine, so a half-made bench can be freed as well. */
 struct bench {
     oclin_layer *layer;
     oclin_tensor *x, *y, *dy, *dx, *t, *rows, *labels, *indices, *loss, *correct;
@@ -77,7 +78,7 @@ static void bench_free(struct bench *b)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) oclin_tensor_destroy(all[i]);
 }
 
-/* Host memory for all elements, or a failure. */
+/* Takes host memory for all elements of t; fails if there is none. */
 static oclin_status host_memory(const oclin_tensor *t, void **host)
 {
     *host = malloc(oclin_tensor_host_bytes(t));
@@ -129,18 +130,18 @@ static oclin_status bench_make(struct bench *b, oclin_context *ctx, const struct
     return fill_labels(b->labels, s->out);
 }
 
-/* Outputs hold NaN before: a kernel that reads what it should overwrite shows it. */
+/* Fills outputs with NaN before a run, so that a kernel shows if it reads what it should overwrite. */
 static oclin_status poison(const struct bench *b)
 {
-    OCLIN_TRY(oclin_layer_reserve(b->layer, 0)); /* dw and db, or why there are none */
+    OCLIN_TRY(oclin_layer_reserve(b->layer, 0)); /* makes dw and db, or says why there are none */
     oclin_tensor *const outputs[] = {
         b->y, b->dy, b->dx, b->rows, b->loss, oclin_layer_dw(b->layer), oclin_layer_db(b->layer)};
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
         if (outputs[i]) OCLIN_TRY(oclin_tensor_fill(outputs[i], NAN));
-    return oclin_layer_zero_grad(b->layer); /* a mark: the NaN stays in memory */
+    return oclin_layer_zero_grad(b->layer); /* only a mark: the NaN stays in memory */
 }
 
-/* Where there are more classes than samples, some labels are no rows of t. */
+/* If there are more classes than samples, some labels are not rows of t. */
 static oclin_status run_arrays(const struct bench *b)
 {
     OCLIN_TRY(oclin_tensor_gather_rows(b->rows, b->t, b->labels));
@@ -148,7 +149,7 @@ static oclin_status run_arrays(const struct bench *b)
     return oclin_tensor_add(b->rows, b->y, -0.75f);
 }
 
-/* The operations of training, in the order in which a program uses them. */
+/* Runs the operations of training in the order in which a program uses them. */
 static oclin_status bench_run(const struct bench *b)
 {
     struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT, ignoring = add;
@@ -185,7 +186,7 @@ static oclin_status check_shape(oclin_context *ctx, const struct oclin_shape *s,
     return status;
 }
 
-/* The sentence of verify.c, and where it was: what a report to the driver's maker needs. */
+/* Adds the place of the failure to the sentence of verify.c: a report to the maker of the driver needs it. */
 static oclin_status say_where(oclin_context *ctx, const struct oclin_shape *s, int activation)
 {
     char said[sizeof ctx->error];
@@ -197,19 +198,19 @@ static oclin_status say_where(oclin_context *ctx, const struct oclin_shape *s, i
                       ctx->plan.name[0] ? ctx->plan.name : "by device");
 }
 
-/* On this plan, which the caller's context has for the time being. */
+/* Checks a shape on this plan, which the caller's context has for the time being. */
 static oclin_status check_on(oclin_context *ctx, const char *name, const struct oclin_shape *s,
                              int activation)
 {
     const struct oclin_plan_choice asked = ctx->plan;
     oclin_plan_select(ctx, name);
     oclin_status status = check_shape(ctx, s, (oclin_activation)activation);
-    /* what the driver cannot build is passed over, as it is when oclin chooses; but not while somebody works
-     * on kernels */
+    /* A kernel that the driver cannot build is passed over, as it is when oclin chooses the plan. But it
+     * is a failure while somebody works on kernels (OCLIN_CL_DIR is set). */
     if ((status == OCLIN_E_DEVICE || (status == OCLIN_E_BUILD && !ctx->cl_dir)) &&
         strcmp(name, asked.name) != 0) {
         ctx->plan = asked;
-        oclin_forget_error(ctx); /* the log has it */
+        oclin_forget_error(ctx); /* the log has kept it */
         status = check_shape(ctx, s, (oclin_activation)activation);
     }
     if (status == OCLIN_E_VERIFY) say_where(ctx, s, activation);
@@ -223,7 +224,7 @@ static oclin_status check_run(oclin_context *ctx, int round, int run)
     return check_on(ctx, oclin_plan_to_check(ctx, round, run), &s, run);
 }
 
-/* Activations that the two rounds have no run for: each once, on the shapes of the second. */
+/* Checks each activation that the two rounds have no run for, once, on the shapes of the second round. */
 static oclin_status check_further_activations(oclin_context *ctx)
 {
     for (int a = OCLIN_CHECK_RUNS; oclin_activation_row((oclin_activation)a); a++) {
@@ -233,7 +234,7 @@ static oclin_status check_further_activations(oclin_context *ctx)
     return OCLIN_OK;
 }
 
-/* Each product once with a sum in slices, by the kernels of the very first run. */
+/* Checks each product once with a sum in slices, by the kernels of the very first run. */
 static oclin_status check_slices(oclin_context *ctx)
 {
     const char *name = oclin_plan_to_check(ctx, 0, 0);
@@ -252,8 +253,8 @@ oclin_status oclin_self_check(oclin_context *ctx, double *worst)
     OCLIN_TRY(oclin_enter(ctx));
     const int verify = ctx->verify, strict = ctx->strict;
     ctx->verify = 1;
-    ctx->verify_rule = OCLIN_RANDOM; /* its own data are */
-    ctx->strict = 0;                 /* the sequence of operations uses a W that has moved, on purpose */
+    ctx->verify_rule = OCLIN_RANDOM; /* its own data are random */
+    ctx->strict = 0;                 /* on purpose the sequence of operations uses a W that has changed */
     ctx->verify_worst = 0.0;
     oclin_status status = OCLIN_OK;
     for (int i = 0; i < OCLIN_CHECK_ROUNDS * OCLIN_CHECK_RUNS && status == OCLIN_OK; i++)

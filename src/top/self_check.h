@@ -4,7 +4,7 @@
 
 #include "plan/way.h"
 
-/* The shape of that run of oclin_self_check(), which has the plan oclin_plan_to_check(ctx, round, run). */
+/* Returns the shape of a run of oclin_self_check(), whose plan is oclin_plan_to_check(ctx, round, run). */
 struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, int run);
 
 #endif

@@ -1,10 +1,9 @@
 /*
- * oclin_tune: which plan is the fastest one for each product of a layer, measured on the device that is
- * there.
+ * oclin_tune: measures on the present device which plan is the fastest for each product of a layer.
  *
- * Everything runs in a context of the tuner's own, on the caller's queue: what candidates build, allocate or
- * break is gone with it. A plan is forced there as OCLIN_PLAN would force it, so that one that does not run
- * is noticed and not replaced.
+ * Everything runs in a context of the tuner's own, on the caller's queue, so that whatever candidates build,
+ * allocate or break is gone with it. There a plan is forced as OCLIN_PLAN would force it, so that a plan
+ * that does not run is noticed and not replaced.
  */
 #include "core/context.h"
 
@@ -31,7 +30,7 @@ static const double sample_products = 5e7;   /* multiplications that the referen
 
 /* ------------------------------------------------------------------------------------------------ state */
 
-/* Some rows and columns of a result, and what the reference says. */
+/* Some rows and columns of a result, and the reference's values for them. */
 struct sample {
     const char *name;
     oclin_tensor *result; /* borrowed */
@@ -42,21 +41,21 @@ enum { Y, DX, DW, DB, SAMPLES };
 
 /* A plan of a product, and its timings. */
 struct arm {
-    const char *plan; /* "": the default */
-    int right, out;   /* out: no longer timed */
-    int64_t calls;    /* of one timing */
+    const char *plan; /* "" is the default */
+    int right, out;   /* out: the plan is no longer timed */
+    int64_t calls;    /* calls of one timing */
     int rounds;
-    double seconds[MOST_ROUNDS]; /* of one call */
+    double seconds[MOST_ROUNDS]; /* seconds of one call */
 };
 
 /* A product, and the plans that compete for it. */
 struct contest {
     enum oclin_kernel_id id;
-    const char
-        *names[OCLIN_MOST_CANDIDATES]; /* of all candidates; those that there was time for have an arm */
+    /* names of all candidates; only those that there was time for have an arm */
+    const char *names[OCLIN_MOST_CANDIDATES];
     int candidates, count;
     struct arm arms[OCLIN_MOST_CANDIDATES];
-    oclin_status failed; /* the last one that did, and why */
+    oclin_status failed; /* the last failure, and its reason */
     char why[512];
 };
 
@@ -65,7 +64,8 @@ struct tuner {
     struct oclin_shape shape;
     oclin_tune_progress_fn progress;
     void *user;
-    double start, built, end; /* of the budget; built: no other plan is from here on */
+    /* times of the budget; from built on no other plan is built */
+    double start, built, end;
     oclin_layer *layer;
     oclin_tensor *w, *b, *x, *y, *dy, *dx;
     float *host_w, *host_b, *host_x, *host_dy, *got;
@@ -84,7 +84,7 @@ static oclin_status no_memory(const struct tuner *t)
     return oclin_fail(t->ctx, OCLIN_E_MEMORY, "no host memory for tuning");
 }
 
-/* What failed in the tuner's own context, for the caller's. */
+/* Passes a failure in the tuner's own context on to the caller's context. */
 static oclin_status hand_on(const struct tuner *t, oclin_status status)
 {
     if (status == OCLIN_OK) return status;
@@ -101,7 +101,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* 0 when there is none. */
+/* Returns 0 if there is no timing. */
 static double median(const struct arm *arm)
 {
     double sorted[MOST_ROUNDS];
@@ -143,7 +143,7 @@ static oclin_status report(const struct tuner *t, const struct contest *c, const
 
 /* ----------------------------------------------------------------------------------------------- samples */
 
-/* At most `most` of n places: the first, the last, and one somewhere in each equal part between. */
+/* Picks at most `most` of n places: the first, the last, and one in each equal part between them. */
 static int64_t pick(int64_t n, int64_t most, int64_t *at)
 {
     if (n <= most) {
@@ -159,7 +159,8 @@ static int64_t pick(int64_t n, int64_t most, int64_t *at)
     return most;
 }
 
-/* The rows and columns `row` and `col` (NULL: the first ones) of a dense matrix; NULL: no memory. */
+/* Copies the rows and columns `row` and `col` (NULL: the first ones) out of a dense matrix; returns NULL
+ * if there is no memory. */
 static float *gather(const float *from, int64_t stride, const int64_t *row, int64_t rows, const int64_t *col,
                      int64_t cols)
 {
@@ -170,7 +171,7 @@ static float *gather(const float *from, int64_t stride, const int64_t *row, int6
     return to;
 }
 
-/* Places in a result of rows x cols, each of which is a sum of k products. */
+/* Chooses places in a result of rows x cols, each of which is a sum of k products. */
 static int sample_places(struct sample *s, int64_t k)
 {
     int64_t most_rows = SAMPLE_ROWS, most_cols = SAMPLE_COLS;
@@ -185,11 +186,11 @@ static int sample_places(struct sample *s, int64_t k)
     return s->want && s->bound;
 }
 
-/* A part of a product is the same product of parts of its operands, so that the reference does it. */
+/* A part of a product is the same product of parts of its operands, so the reference can compute it. */
 static int fill_sample(const struct tuner *t, int which, struct sample *s)
 {
     const int64_t batch = t->shape.batch, in = t->shape.in, out = t->shape.out;
-    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(s->rows, s->cols, out); /* DX */
+    struct oclin_ref_case c = OCLIN_REF_CASE_INIT(s->rows, s->cols, out); /* the sizes for DX */
     float *a = NULL, *b = NULL, *bias = NULL;
     int done = 0;
     c.rule = OCLIN_RANDOM;
@@ -235,7 +236,7 @@ static int fill_sample(const struct tuner *t, int which, struct sample *s)
 static oclin_status make_samples(struct tuner *t)
 {
     static const char *const names[] = {"y", "dx", "dw", "db"};
-    OCLIN_TRY(hand_on(t, oclin_layer_reserve(t->layer, 0))); /* dw and db, or why there are none */
+    OCLIN_TRY(hand_on(t, oclin_layer_reserve(t->layer, 0))); /* makes dw and db, or says why there are none */
     oclin_tensor *const results[] = {t->y, t->dx, oclin_layer_dw(t->layer), oclin_layer_db(t->layer)};
     const int64_t k[] = {t->shape.in, t->shape.out, t->shape.batch, t->shape.batch};
     for (int i = 0; i < SAMPLES; i++) {
@@ -247,7 +248,8 @@ static oclin_status make_samples(struct tuner *t)
     return OCLIN_OK;
 }
 
-/* Reads the result. Every element must have been written; those of the sample must be within their bounds. */
+/* Reads the result and checks it. Every element must have been written, and those of the sample must be
+ * within their bounds. */
 static oclin_status check_sample(const struct tuner *t, const struct sample *s)
 {
     const int64_t cols = s->result->cols;
@@ -279,7 +281,7 @@ static oclin_status fill_random(const struct tuner *t, uint32_t stream, oclin_te
     return hand_on(t, oclin_tensor_write_inside(tensor, *host));
 }
 
-/* The device's memory first: it says no earlier than the host's. */
+/* Allocates the device's memory first, because the device refuses memory sooner than the host does. */
 static oclin_status make_operands(struct tuner *t)
 {
     const struct oclin_shape s = t->shape;
@@ -304,13 +306,13 @@ static oclin_status make_operands(struct tuner *t)
 
 /* ---------------------------------------------------------------------------------------------- running */
 
-/* Makes the plan that of the product, in the tuner's own context. */
+/* Makes the product run with this plan in the tuner's own context. */
 static oclin_status select_plan(struct tuner *t, enum oclin_kernel_id id, const char *plan)
 {
     const int whole = id == OCLIN_KERNEL_ONE_PASS;
     struct oclin_tuned backward = {.id = OCLIN_KERNEL_ONE_PASS, .shape = t->shape};
     int complete = 1;
-    /* grad_x and grad_w one by one; backward with what won there */
+    /* grad_x and grad_w run one by one; backward uses the plans that won for them */
     snprintf(backward.plan, sizeof backward.plan, "%s", whole ? plan : "two-products");
     oclin_plan_select(t->own, whole ? "" : plan);
     struct oclin_tuning *tuning = t->own->tuning;
@@ -321,7 +323,7 @@ static oclin_status select_plan(struct tuner *t, enum oclin_kernel_id id, const 
     return complete ? OCLIN_OK : oclin_fail(t->own, OCLIN_E_MEMORY, "no host memory for a plan");
 }
 
-/* One run of the product. */
+/* Runs the product once. */
 static oclin_status enqueue(const struct tuner *t, enum oclin_kernel_id id)
 {
     OCLIN_TRY(oclin_layer_zero_grad(t->layer));
@@ -346,12 +348,13 @@ static oclin_status time_calls(const struct tuner *t, enum oclin_kernel_id id, i
     return OCLIN_OK;
 }
 
-/* One timing; the first one also finds out how many calls are long enough. */
+/* Takes one timing. The first timing also finds out how many calls are long enough. */
 static oclin_status time_arm(struct tuner *t, enum oclin_kernel_id id, struct arm *arm)
 {
     double seconds;
     OCLIN_TRY(select_plan(t, id, arm->plan));
-    if (arm->calls != 1) OCLIN_TRY(time_calls(t, id, 1, &seconds)); /* the plan before it has the caches */
+    /* An untimed call comes first, because the caches still belong to the plan before. */
+    if (arm->calls != 1) OCLIN_TRY(time_calls(t, id, 1, &seconds));
     if (arm->calls == 0) arm->calls = 1;
     for (;;) {
         OCLIN_TRY(time_calls(t, id, arm->calls, &seconds));
@@ -363,14 +366,14 @@ static oclin_status time_arm(struct tuner *t, enum oclin_kernel_id id, struct ar
     return OCLIN_OK;
 }
 
-/* Which samples the product writes: from first to last. */
+/* Gives the samples that the product writes, from first to last. */
 static void results_of(enum oclin_kernel_id id, int *first, int *last)
 {
     *first = id == OCLIN_KERNEL_FORWARD ? Y : id == OCLIN_KERNEL_GRAD_W ? DW : DX;
     *last = id == OCLIN_KERNEL_FORWARD ? Y : id == OCLIN_KERNEL_GRAD_X ? DX : DB;
 }
 
-/* Runs the plan once on results that hold NaN before, and compares. */
+/* Runs the plan once on results that hold NaN before, and compares them. */
 static oclin_status check_plan(struct tuner *t, enum oclin_kernel_id id, const char *plan)
 {
     int first, last;
@@ -385,7 +388,7 @@ static oclin_status check_plan(struct tuner *t, enum oclin_kernel_id id, const c
 
 /* -------------------------------------------------------------------------------------------- a contest */
 
-/* A plan that fails is left out, unless it took the device with it. */
+/* Leaves out a plan that fails, unless the failure took the device with it. */
 static oclin_status skip(const struct tuner *t, struct contest *c, struct arm *arm, oclin_status status)
 {
     if (t->own->lost) return hand_on(t, status);
@@ -417,7 +420,8 @@ static void drop_hopeless(struct contest *c)
         if (median(&c->arms[i]) > hopeless * best) c->arms[i].out = 1;
 }
 
-/* In turn, so that what disturbs the machine disturbs all. A round that is not complete does not count. */
+/* Times the plans in turn, so that a disturbance of the machine affects all of them. An incomplete round
+ * does not count. */
 static oclin_status time_arms(struct tuner *t, struct contest *c, double end)
 {
     for (int round = 0; round < MOST_ROUNDS; round++) {
@@ -438,7 +442,7 @@ static oclin_status time_arms(struct tuner *t, struct contest *c, double end)
     return OCLIN_OK;
 }
 
-/* More than chance: faster in three of four rounds, too. */
+/* A gain must be more than chance, so the plan must also be faster in three of four rounds. */
 static int beats_default(const struct contest *c, const struct arm *arm)
 {
     const struct arm *of_default = &c->arms[0];
@@ -447,7 +451,7 @@ static int beats_default(const struct contest *c, const struct arm *arm)
     return median(of_default) > least_gain * median(arm) && 4 * faster >= 3 * arm->rounds;
 }
 
-/* NULL: too little was measured. A default that is wrong loses to everything. */
+/* Returns NULL if too little was measured. A default that gives wrong results loses to every other plan. */
 static const struct arm *winner(const struct contest *c)
 {
     const struct arm *best = c->arms[0].rounds >= FEWEST_ROUNDS ? &c->arms[0] : NULL;
@@ -464,7 +468,7 @@ static oclin_status choose(struct tuner *t, const struct contest *c)
     for (int i = 0; i < c->count; i++)
         if (c->arms[i].rounds > 0) OCLIN_TRY(report(t, c, &c->arms[i], OCLIN_TUNE_MEASURED));
     const struct arm *best = winner(c);
-    if (!best) return OCLIN_OK; /* say_too_little() */
+    if (!best) return OCLIN_OK; /* say_too_little() reports it */
     struct oclin_tuned tuned = {.id = c->id, .shape = t->shape};
     snprintf(tuned.plan, sizeof tuned.plan, "%s", best->plan);
     tuned.ns = (int64_t)(1e9 * median(&c->arms[0]) + 0.5);
@@ -493,7 +497,7 @@ static oclin_status decide(struct tuner *t, struct contest *c, double end)
 
 /* ------------------------------------------------------------------------------------------------- all */
 
-/* The lines of the tuner's own context. */
+/* Passes the lines of the tuner's own context on to the caller's log. */
 static void pass_line(void *user, const char *line)
 {
     oclin_log(user, "tuning: %s", line);
@@ -513,16 +517,17 @@ static oclin_status make_own_context(struct tuner *t)
     o.log_user = ctx;
     OCLIN_TRY(oclin_context_make(&t->own, &o, ctx));
     t->own->device = ctx->device;
-    /* it works in the caller's turn, and makes kernels that the caller will use */
+    /* the tuner runs in place of the caller, and makes kernels that the caller will use */
     oclin_os_give_number(t->own->number);
     t->own->number = ctx->number;
-    oclin_tuning_free(t->own->tuning); /* what was tuned before is not the default */
+    oclin_tuning_free(t->own->tuning); /* what was tuned before does not count as the default */
     t->own->cache_read_only = ctx->cache_read_only;
     return OCLIN_OK;
 }
 
-/* Products that stay as they were because the budget was used up, or plans that nobody tried, and a budget
- * that would do: as long for each plan as for those that were built so far, and as long again for timing. */
+/* Logs which products stay as they were because the budget was used up, or how many plans were not tried,
+ * and a budget that would do. That budget allows each plan as long as those that were built so far took,
+ * and as long again for timing. */
 static void say_too_little(const struct tuner *t)
 {
     char names[96] = "";
@@ -549,8 +554,8 @@ static void say_too_little(const struct tuner *t)
                   built, all, enough);
 }
 
-/* Compiling may take most of the time. So the defaults of all products come first, then a candidate of each,
- * and so on for half of the budget; the other half is for timing. */
+/* Compiling may take most of the time. So the defaults of all products come first, then one candidate of
+ * each, and so on for half of the budget. The other half is for timing. */
 static oclin_status check_all(struct tuner *t)
 {
     static const enum oclin_kernel_id ids[PRODUCTS] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
@@ -575,9 +580,9 @@ static oclin_status tune_all(struct tuner *t)
     OCLIN_TRY(make_own_context(t));
     OCLIN_TRY(make_operands(t));
     OCLIN_TRY(make_samples(t));
-    OCLIN_TRY(hand_on(t, oclin_layer_forward(t->layer, t->x, t->y))); /* which backward belongs to */
+    OCLIN_TRY(hand_on(t, oclin_layer_forward(t->layer, t->x, t->y))); /* backward needs a forward before it */
     OCLIN_TRY(check_all(t));
-    /* backward last: it takes the winners for its two products */
+    /* Backward comes last, because it takes the winners for its two products. */
     for (int i = 0; i < PRODUCTS; i++) {
         const double now = oclin_os_seconds(), left = t->end > now ? t->end - now : 0.0;
         if (i == 0) t->built = now;
@@ -599,7 +604,7 @@ static void tuner_free(struct tuner *t)
         free(t->samples[i].bound);
     }
     oclin_tuning_free(&t->winners);
-    if (t->own) t->own->number = -1; /* the caller's, who keeps it */
+    if (t->own) t->own->number = -1; /* the number belongs to the caller, who keeps it */
     oclin_context_destroy(t->own);
     free(t);
 }
@@ -633,7 +638,7 @@ oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, int64_t bat
     const double start = oclin_os_seconds();
     OCLIN_TRY(oclin_enter(ctx));
     OCLIN_TRY(check_arguments(ctx, shape, budget_seconds));
-    OCLIN_TRY(oclin_context_finish(ctx)); /* so that what fails from here on is the tuner's */
+    OCLIN_TRY(oclin_context_finish(ctx)); /* so that a failure from here on is the tuner's own */
     struct tuner *t = calloc(1, sizeof *t);
     if (!t) return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for tuning");
     t->ctx = ctx;
