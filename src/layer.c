@@ -188,7 +188,7 @@ static oclin_status need_dw(oclin_layer *l)
 {
     if (l->dw) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_make(&l->dw, l->ctx, OCLIN_F32, l->out, l->in));
-    oclin_log(l->ctx, "dw of %lld x %lld comes into being", (long long)l->out, (long long)l->in);
+    oclin_log(l->ctx, "allocating dw of %lld x %lld", (long long)l->out, (long long)l->in);
     return start_cleared(l->dw, &l->dw_version);
 }
 
