@@ -1,6 +1,6 @@
 /*
- * What oclin_tune() found: a table in the context, which plan.c asks, and a file in the cache folder, one for
- * each platform, device, driver and version of oclin:
+ * Keeps what oclin_tune() found: in a table of the context, which plan.c asks, and in a file in the cache
+ * folder, one for each platform, device, driver and version of oclin:
  *
  *     oclin tuning 1
  *     platform: Portable Computing Language
@@ -10,11 +10,11 @@
  *     checksum 0123456789abcdef
  *
  * The lines up to the one with the names of the columns are the key, and are compared as they stand. The
- * checksum is FNV-1a over all that is above it. Whole numbers only: the decimal point is another one in other
+ * checksum is FNV-1a over all that is above it. Numbers are whole, because the decimal point differs between
  * languages.
  *
- * A file that is not as it should be is not there; neither is a line. Two processes that tune at the same
- * time may lose the entries of one: the file is replaced as a whole.
+ * A malformed file or line is ignored. Two processes that tune at the same time may lose the entries of one,
+ * because the file is replaced as a whole.
  */
 #include "plan/tune_table.h"
 
@@ -30,7 +30,7 @@
 
 enum { MOST_ENTRIES = 1024, LINE_BYTES = 256, KEY_BYTES = 1024, NAME_BYTES = 48, LARGEST_FILE = 1 << 20 };
 
-/* Beyond this a size or a time is none. */
+/* A larger size or time is refused. */
 #define LARGEST_NUMBER ((int64_t)1 << 50)
 
 static const char *const product_names[] = {[OCLIN_KERNEL_FORWARD] = "forward",
@@ -70,7 +70,7 @@ static void forget(struct oclin_tuning *tuning, int i)
             (size_t)(tuning->count - i) * sizeof *tuning->entries);
 }
 
-/* The newest stands last; where there are too many the oldest goes. */
+/* The newest stands last; if there are too many, the oldest is dropped. */
 int oclin_tuning_put(struct oclin_tuning *tuning, const struct oclin_tuned *tuned)
 {
     const struct oclin_tuned copy = *tuned; /* it may lie in the table */
@@ -111,7 +111,8 @@ oclin_status oclin_tuning_start(oclin_context *ctx, int (*may_be)(const oclin_co
 
 static const char first_line[] = "oclin tuning 1\n";
 
-/* Everything above the entries. Texts of a driver stay on their line. */
+/* Writes everything above the entries. Control characters in a driver's texts become blanks, so that each
+ * text stays on its line. */
 static void write_key(const oclin_context *ctx, char key[KEY_BYTES])
 {
     const struct oclin_device_facts *d = &ctx->device;
@@ -142,7 +143,8 @@ static void file_name(const char *key, char name[NAME_BYTES])
     snprintf(name, NAME_BYTES, "tuning-%016" PRIx64 ".txt", oclin_cache_hash(key, strlen(key)));
 }
 
-/* Kernels that are being worked on are not those that others run. */
+/* A context with kernels from a folder has no file, because those kernels are not the ones that others
+ * run. */
 static int has_file(const oclin_context *ctx)
 {
     return ctx->cache_dir && !ctx->cl_dir;
@@ -150,7 +152,7 @@ static int has_file(const oclin_context *ctx)
 
 /* ---------------------------------------------------------------------------------------------- reading */
 
-/* The next word of a line whose words are separated by single blanks; NULL: none. */
+/* Returns the next word of a line whose words are separated by single blanks; NULL if there is none. */
 static char *next_word(char **line)
 {
     char *word = *line;
@@ -182,7 +184,7 @@ static int read_product(char **line, enum oclin_kernel_id *id)
     return 0;
 }
 
-/* What is wrong with the line, which is cut up; NULL: nothing. */
+/* Returns what is wrong with the line, which is cut up; NULL if nothing is. */
 static const char *read_entry(const oclin_context *ctx, char *line, struct oclin_tuned *t)
 {
     memset(t, 0, sizeof *t);
@@ -209,7 +211,7 @@ static void read_line(oclin_context *ctx, char *line, int number, struct oclin_t
     if (wrong) oclin_log(ctx, "tuning: entry %d has %s; it is not used", number, wrong);
 }
 
-/* The checksum line of a text of this length, or NULL. */
+/* Returns the checksum line of a text of this length, or NULL. */
 static char *find_checksum(char *text, size_t length)
 {
     static const char word[] = "\nchecksum ";
@@ -219,7 +221,8 @@ static char *find_checksum(char *text, size_t length)
     return memcmp(at, word, sizeof word - 1) == 0 && text[length - 1] == '\n' ? at + 1 : NULL;
 }
 
-/* What is wrong with the file as a whole; NULL: nothing, and *entries to *end are its entries. */
+/* Returns what is wrong with the file as a whole; NULL if nothing is, and then its entries are *entries to
+ * *end. */
 static const char *check_file(char *text, size_t length, const char *key, char **entries, char **end)
 {
     if (strncmp(text, "oclin tuning ", 13) != 0) return "is not a tuning file";
@@ -290,7 +293,7 @@ static void write_file(oclin_context *ctx, const char *key, const char *name,
     free(text);
 }
 
-/* Read again first: other shapes may have been tuned since the context was made. */
+/* The file is read again first, because other shapes may have been tuned since the context was made. */
 void oclin_tuning_store(oclin_context *ctx, const struct oclin_tuning *fresh)
 {
     char key[KEY_BYTES], name[NAME_BYTES];
