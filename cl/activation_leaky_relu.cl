@@ -1,7 +1,7 @@
 /*
  * leaky_relu:  y = z where z >= 0, else alpha z;  dz = dy where y > 0, else alpha dy;  s = y
  *
- * NaN stays NaN. alpha, OCLIN_ALPHA, is above 0: so y has z's sign.
+ * NaN stays NaN. alpha, OCLIN_ALPHA, is above 0, so that y has z's sign.
  */
 #define GRAD_Z_NEEDS_S 1
 

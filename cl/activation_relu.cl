@@ -1,7 +1,8 @@
 /*
  * relu:  y = max(z, 0),  dz = dy where y > 0, else 0;  s = y
  *
- * NaN stays NaN: fmax(z, 0) would lose it, and so may clamp(). dz is selected: Inf * 0 must not appear.
+ * NaN stays NaN: fmax(z, 0) would lose it, and so may clamp(). dz is selected, because Inf * 0 must not
+ * appear.
  */
 #define GRAD_Z_NEEDS_S 1
 

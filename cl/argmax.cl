@@ -1,7 +1,7 @@
-/* The place of each row's largest element, the first of equals; NaN counts as larger than any number. One
- * work-group a row. */
+/* Finds the place of each row's largest element, the first of equals; NaN counts as larger than any number.
+ * Each row has one work-group. */
 
-/* Whether a, at place i, comes before b, at place j. */
+/* Returns 1 if a, at place i, comes before b, at place j. */
 OCLIN_INLINE int comes_first(float a, int i, float b, int j)
 {
     if (isnan(a) || isnan(b)) return isnan(a) && (!isnan(b) || i < j);

@@ -1,13 +1,13 @@
 /*
- * What tensors do without a layer, element by element:
+ * Operations on tensors without a layer, element by element:
  *
  *   add           dst += alpha src
  *   copy          dst  = src                      bit by bit
  *   gather_rows   dst[i, :] = src[indices[i], :]  bit by bit; a row of `missing` where src has no such row
  *
- * 1-D range. Every row of dst is cut into chunks of OCLIN_ITEM_N elements, as in update.cl, and a work-item
- * takes one chunk. Bits move as integers, because a device may flush a denormal, or quiet a NaN, that it
- * loads as float.
+ * The range is 1-D. Every row of dst is cut into chunks of OCLIN_ITEM_N elements, as in update.cl, and a
+ * work-item takes one chunk. Bits move as integers, because a device may flush a denormal, or quiet a NaN,
+ * that it loads as float.
  */
 #if OCLIN_VL == 1
 typedef uint words;
@@ -15,13 +15,13 @@ typedef uint words;
 typedef OCLIN_JOIN(uint, OCLIN_VL) words;
 #endif
 
-/* Elements first to end - 1 of a row. */
+/* A chunk is the elements first to end - 1 of a row. */
 struct chunk {
     long row, first, end;
 };
 
-/* That of this work-item; 0: it is one too many. (A struct as the result would become an instruction that
- * Oclgrind 21.10 rejects.) */
+/* Finds the chunk of this work-item; returns 0 if the work-item is one too many. (A struct as the result
+ * would become an instruction that Oclgrind 21.10 rejects.) */
 OCLIN_INLINE int find_chunk(long rows, long cols, struct chunk *c)
 {
     const long chunks = (cols + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N, item = get_global_id(0);
@@ -49,7 +49,7 @@ OCLIN_INLINE void store_words(words value, global uint *p)
 #endif
 }
 
-/* Both point to the row's first element. Vectors first, then what is left. */
+/* Copies a chunk, vectors first, then what is left. Both pointers point to the row's first element. */
 OCLIN_INLINE void copy_chunk(global uint *to, global const uint *from, struct chunk c)
 {
     long i = c.first;
@@ -57,8 +57,8 @@ OCLIN_INLINE void copy_chunk(global uint *to, global const uint *from, struct ch
     for (; i < c.end; i++) to[i] = from[i];
 }
 
-/* No `restrict`, because src may be dst: each vector is loaded before it is stored, and nobody else looks at
- * it. */
+/* No `restrict`, because src may be dst: each vector is loaded before it is stored, and no other work-item
+ * reads it. */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 add(global element *dst, long dst_offset, long dst_stride, global const element *src, long src_offset,
     long src_stride, long rows, long cols, float alpha)
@@ -83,8 +83,9 @@ copy(global uint *restrict dst, long dst_offset, long dst_stride, global const u
     copy_chunk(dst + dst_offset + c.row * dst_stride, src + src_offset + c.row * src_stride, c);
 }
 
-/* last: the largest index that src has, or that an int can hold; -1: src has no rows, and is never read. The
- * index is compared as int, because a `long` made from an int is never negative on Rusticl (Mesa 22.3). */
+/* last is the largest index that src has, or that an int can hold; it is -1 if src has no rows, and src is
+ * then never read. The index is compared as int, because a `long` made from an int is never negative on
+ * Rusticl (Mesa 22.3). */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 gather_rows(global uint *restrict dst, long dst_offset, long dst_stride, global const uint *restrict src,
             long src_offset, long src_stride, global const int *restrict indices, long indices_offset,

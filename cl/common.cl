@@ -1,6 +1,6 @@
 /*
- * What all kernels stand on: `real`, a row of OCLIN_VL floats (one float in the plain kernels), in which they
- * compute, and the numbers of an update. Everything is written once for all widths.
+ * The base of all kernels: `real`, the vector of OCLIN_VL floats (one float in the plain kernels) in which
+ * they compute, and the numbers of an update. Everything is written once for all widths.
  */
 #if OCLIN_VL == 1
 typedef float real;
@@ -17,16 +17,16 @@ typedef float16 real;
 #define OCLIN_JOIN_(a, b) a##b
 #define OCLIN_JOIN(a, b) OCLIN_JOIN_(a, b)
 
-/* a * b + c: one rounding where the hardware has it; where it does not, fma() would be a slow function. Every
- * kernel uses this form, so that the same sum gives the same bits wherever it is computed. */
+/* a * b + c is rounded once where the hardware has such an instruction; elsewhere fma() would be a slow
+ * function. Every kernel uses this form, so that the same sum gives the same bits wherever it is computed. */
 #ifdef FP_FAST_FMAF
 #define MULTIPLY_ADD(a, b, c) fma(a, b, c)
 #else
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
 
-/* vload4(), vstore4() and their kin, for any address space. On NVIDIA vload4 becomes four scalar loads; where
- * alignment is known, a dereferenced pointer is one 128-bit load. */
+/* These are vload4(), vstore4() and their kin, for any address space. On NVIDIA vload4 becomes four scalar
+ * loads; where alignment is known, a dereferenced pointer is one 128-bit load. */
 #if OCLIN_VL == 1
 #define LOAD_REAL(p) (*(p))
 #define STORE_REAL(value, p) (*(p) = (value))
@@ -35,29 +35,30 @@ typedef float16 real;
 #define STORE_REAL(value, p) OCLIN_JOIN(vstore, OCLIN_VL)(value, 0, p)
 #endif
 
-/* Any address, as one access: PoCL's vload8() and vstore8() are two of four lanes each. In packing, which is
- * little else, that cost grad_w 3 to 12 %; where results are stored, products of short sums 4 to 20 %. */
+/* A vector at any address, as one access: PoCL's vload8() and vstore8() are two accesses of four lanes each.
+ * In packing, which does little else, that cost grad_w 3 to 12 %; where results are stored, it cost products
+ * of short sums 4 to 20 %. */
 struct any_real {
     real lanes;
 } __attribute__((packed));
 
-/* Asks for the cache line at p, which will be read soon; no harm comes of an address that is not there.
- * OpenCL's own prefetch() does nothing on PoCL, and where this one is not known it fails the build: so only
- * where the plan says so. It asks for the L2: where rows lie a multiple of 4 KB apart, lines that come too
- * early push out each other from the L1. */
+/* Asks for the cache line at p, which will be read soon; an address that does not exist does no harm.
+ * OpenCL's own prefetch() does nothing on PoCL. A compiler that does not know this one fails the build, so it
+ * is used only where the plan says so. It brings the line into the L2, because where rows lie a multiple of 4
+ * KB apart, lines that come too early push each other out of the L1. */
 #if OCLIN_PREFETCH
 #define PREFETCH(p) __builtin_prefetch((const void *)(uintptr_t)(p), 0, 2)
 #else
 #define PREFETCH(p)
 #endif
-/* For a line that will be written; on the compilers that tickets are for (epilogue.cl). */
+/* Does the same for a line that will be written, on the compilers that tickets are for (epilogue.cl). */
 #if OCLIN_TICKETS
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch((const void *)(uintptr_t)(p), 1, 2)
 #else
 #define PREFETCH_TO_WRITE(p)
 #endif
 
-/* The scalars of an update, behind w and its gradient; rule_*.cl. */
+/* The scalars that an update takes besides w and its gradient (rule_*.cl). */
 struct update {
     float lr;
 };

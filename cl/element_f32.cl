@@ -1,6 +1,6 @@
 /*
- * Operands in global memory hold elements of 32 bits: float. Kernels compute in float (real); what another
- * element type needs is a file like this one.
+ * Operands in global memory hold elements of 32 bits: float. Kernels compute in float (real); another element
+ * type needs a file like this one.
  *
  * Vectors at the right edge of a matrix are partial: `lanes` says how many of their elements exist; the
  * others are neither read (they come as 0) nor written.
@@ -27,7 +27,7 @@ OCLIN_INLINE real load_lanes(global const element *p, int lanes)
     return LOAD_REAL(part);
 }
 
-/* load_lanes() where whole vectors are what counts: on CPUs. */
+/* Does what load_lanes() does, for CPUs, where whole vectors are what matters. */
 OCLIN_INLINE real load_part(global const element *p, int lanes)
 {
     return lanes >= OCLIN_VL ? LOAD_ANY(p) : load_lanes(p, lanes);

@@ -1,6 +1,6 @@
 /*
- * The arguments of every product kernel: C = A B and what its epilogue needs. Offsets, strides and sizes in
- * elements.
+ * These are the arguments of every product kernel: those of C = A B, and those of its epilogue. Offsets,
+ * strides and sizes are in elements.
  *
  *            A (m x k)     S             B (k x n)  C (m x n)  bias  db       Z
  *   forward  X             -             W^T        Y          b     -        z or act(z), where it is kept
@@ -12,9 +12,9 @@
  * sums of the slices so far: m x n, and for db a column more, number n. It may be C itself where C is
  * overwritten.
  *
- * Operands that a product has no use for are given as some valid buffer, and not touched. block_m, block_n,
- * block_k: the part of the tile that this launch uses (simd: multiples of its register tile; the narrow and
- * the skinny kernels: see there).
+ * Operands that a product has no use for are given as some valid buffer, and are not touched. block_m,
+ * block_n and block_k are the part of the tile that this launch uses (simd: multiples of its register tile;
+ * the narrow and the skinny kernels say what they mean there).
  */
 #define PRODUCT_ARGUMENTS_(RESTRICT)                                                                         \
     global const element *RESTRICT a, long a_offset, long a_stride, global const element *RESTRICT s,        \
@@ -27,16 +27,16 @@
 #define OCLIN_NO_PROMISE
 #define HELPER_ARGUMENTS PRODUCT_ARGUMENTS_(OCLIN_NO_PROMISE)
 
-/* The same in a call. */
+/* The same arguments, as a caller passes them. */
 #define PRODUCT_VALUES                                                                                  \
     a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, bias,   \
         bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, lr, flags, block_m, block_n, \
         block_k
 
-/* Whether A is read together with S. */
+/* 1 if A is read together with S. */
 #define A_NEEDS_S (A_IS_GRAD_Z * GRAD_Z_NEEDS_S)
 
-/* Where results go, and what becomes of them there. */
+/* The places where results go, and what is done to them there. */
 struct epilogue {
     global element *c, *db, *z;
     global const element *bias;
@@ -46,24 +46,24 @@ struct epilogue {
     int flags;
 };
 
-/* From the arguments of the kernel: for the result (0, 0). */
+/* The epilogue of the result (0, 0), from the arguments of the kernel. */
 #define EPILOGUE                                                                                         \
     {                                                                                                    \
         c + c_offset, db + db_offset, z + z_offset, bias + bias_offset, c_stride, z_stride, scale, {lr}, \
             flags                                                                                        \
     }
 
-/* e with its pointers moved on. An expression, since a function whose result is a struct makes a promise of
- * its own (OCLIN_NO_PROMISE). */
+/* e with its pointers moved on. It is an expression, since a function whose result is a struct also becomes
+ * an instruction that Oclgrind 21.10 rejects. */
 #define MOVED(e, c_by, db_by, z_by, bias_by)                                                                 \
     ((struct epilogue){(e).c + (c_by), (e).db + (db_by), (e).z + (z_by), (e).bias + (bias_by), (e).c_stride, \
                        (e).z_stride, (e).scale, (e).update, (e).flags})
 
-/* For the result in this row and column. */
+/* The epilogue of the result in this row and column. */
 #define at(e, row, column) \
     MOVED(e, (row) * (e).c_stride + (column), 0, (row) * (e).z_stride + (column), column)
 
-/* For the sum of this row of A over k, which stands in Z behind the n columns of C. */
+/* The epilogue of the sum of this row of A over k, which stands in Z behind the n columns of C. */
 #define at_sum(e, row, n) MOVED(e, 0, row, (row) * (e).z_stride + (n), 0)
 
 /* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0
@@ -77,18 +77,18 @@ OCLIN_INLINE int is_last_slice(real *sum, struct epilogue e, int lanes)
 
 #if OCLIN_TICKETS
 /*
- * Tickets (OCLIN_TICKETS): one group a core is launched, and each computes part after part, by numbers
- * that it draws, until there are none. PoCL hands out groups in chunks, half of all to the first core that
- * asks. A core that wakes up late (0.1 ms and more), or that another program slows down, would be waited
- * for, and a second launch for what depends on the first costs 0.1 ms more. (Step of 784-256, batch 128,
- * on two cores: 1.1 to 1.2 times as fast.)
+ * Tickets (OCLIN_TICKETS): one group a core is launched, and each computes part after part, by numbers that
+ * it draws, until there are none. PoCL hands out groups in chunks, half of all to the first core that asks.
+ * The others would then wait for a core that wakes up late (0.1 ms and more), or that another program slows
+ * down; and a second launch for what depends on the first costs 0.1 ms more. (A step of 784-256, batch 128,
+ * on two cores is 1.1 to 1.2 times as fast with tickets.)
  *
  * Each ticket is drawn by a group that runs, and that goes on to the end of its part. So a group that waits
  * for what was packed with earlier tickets only waits for groups that already run: it cannot deadlock,
  * however many groups run at the same time.
  *
- * The counters are 0 between launches: the group that draws the last ticket of all resets them, when nobody
- * else has work any more.
+ * The counters are 0 between launches: the group that draws the last ticket of all resets them, when no other
+ * group has work any more.
  */
 OCLIN_INLINE long next_ticket(volatile global uint *counters, long tickets)
 {
@@ -97,9 +97,9 @@ OCLIN_INLINE long next_ticket(volatile global uint *counters, long tickets)
     return ticket;
 }
 
-/* The i-th of `count` parts. Each group gets a contiguous range as long as it draws in turn, so that cores
- * rarely share cache lines: a line that two cores read at the same time comes more slowly out of the other's
- * cache than out of a common one. */
+/* Returns the part that the i-th ticket of `count` stands for. Each group gets a contiguous range as long as
+ * it draws in turn, so that cores rarely share cache lines: a line that two cores read at the same time comes
+ * more slowly out of the other's cache than out of a common one. */
 OCLIN_INLINE long spread(long i, long count)
 {
     const long groups = get_num_groups(0), each = count / groups, group = i % groups;

@@ -1,6 +1,6 @@
 /*
  * Sets rows x cols elements of 4 bytes to the same bits, float or int alike. Elements between the rows are
- * left alone. 1-D range, chunks of a row as in update.cl.
+ * left alone. The range is 1-D, in chunks of a row as in update.cl.
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 fill(global uint *t, long t_offset, long t_stride, long rows, long cols, uint bits)

@@ -1,17 +1,17 @@
 /*
- * Forward for small batches on CPUs, where packing W would cost as much as multiplying with it: it
- * computes Y^T = W X^T. W takes the place of A, and is read in place, ITEM_M rows side by side, each once;
- * X takes that of B, and every group packs it: a panel holds ITEM_N samples. (Batches of 16, 32, 48, 64:
- * 1.1 to 1.3 times as fast as by product_simd.cl and forward_skinny.cl.)
+ * Forward for small batches on CPUs, where packing W would cost as much as multiplying with it: it computes
+ * Y^T = W X^T. W has the role of A, and is read where it lies, ITEM_M rows side by side, each once; X has the
+ * role of B, and every group packs it: a panel holds ITEM_N samples. (Batches of 16, 32, 48 and 64 are 1.1 to
+ * 1.3 times as fast as with product_simd.cl and forward_skinny.cl.)
  *
- * Block i is columns i * block_n ... of Y, for all samples; block_n is a multiple of ITEM_M. It draws no
- * tickets: with them, LLVM 14 computes addresses of rows in the inner loop (0.7 times as fast).
+ * Block i is the columns of Y from i * block_n on, for all samples; block_n is a multiple of ITEM_M. Groups
+ * draw no tickets: with them, LLVM 14 computes addresses of rows in the inner loop (0.7 times as fast).
  *
  *   x_panels  as b_panels
  *   y_tile    (column, sample) at column * width + sample, width: all samples, rounded up to ITEM_N
  *
- * Of the tile it takes the room of A's block and of C's (width * block_k and block_n * width floats), not
- * their sides.
+ * They take width * block_k floats and width * block_n floats: the room that the tile has for blocks of A and
+ * C, but not the sides of those blocks.
  */
 OCLIN_INLINE void multiply_rows(global const element *w, long w_stride, int rows, local const float *x,
                                 local real *y, int y_step, int depth, int first)

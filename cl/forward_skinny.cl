@@ -3,8 +3,8 @@
  * is a product of a row of X with a row of W, and nothing is packed. The larger of X and W is read once, as
  * fast as memory gives it.
  *
- * 1-D range, local size 1: group i computes block_m rows and block_n columns of C, block (i / blocks_n, i %
- * blocks_n); with tickets (OCLIN_TICKETS, epilogue.cl) each group draws block after block.
+ * The range is 1-D with local size 1: group i computes block_m rows and block_n columns of C, block (i /
+ * blocks_n, i % blocks_n); with tickets (OCLIN_TICKETS, epilogue.cl) each group draws block after block.
  *
  *      for each block_k of k
  *        for each ITEM_N rows of W and ITEM_M rows of X
@@ -12,14 +12,14 @@
  *            ITEM_M x ITEM_N sums, VL lanes each, in registers
  *          the chunks' sums are added, then their lanes, then the blocks' sums
  *
- * A chunk is about sqrt k vectors: so a product passes about sqrt k roundings on its way to the result and
- * not k.
+ * A chunk is about sqrt k vectors, so that a product passes about sqrt k roundings on its way to the result
+ * and not k.
  *
  * Meanwhile memory is asked for the next rows of the larger one, a row with each tile (OCLIN_PREFETCH): the
  * first tile of a row waits for memory and the others do not, so memory would stand still while they compute
  * (4096 x 256 x 10: 1.7 times as fast, 10000 x 784 x 10 1.4 times, a batch of 8 with 4096 x 4096 1.1 times).
  *
- * The register tile is always computed whole; rows past the edges are another row's, and not stored.
+ * The register tile is always computed whole; rows past the edges repeat another row, and are not stored.
  *
  * OCLIN_ITEM_M/N  register tile: 4 x 3 sums, ITEM_N vectors of W and one of X fill 16 registers; 2 x 6 for
  *                 one or two samples
@@ -41,7 +41,7 @@ OCLIN_INLINE float sum_of_lanes(real v)
     return v2.x + v2.y;
 }
 
-/* VL elements of every row: sums += products. */
+/* Multiplies VL elements of every row: sums += products. */
 OCLIN_INLINE void multiply(real *sum, global const element *const *a, global const element *const *b, int k,
                            int lanes)
 {
@@ -54,8 +54,8 @@ OCLIN_INLINE void multiply(real *sum, global const element *const *a, global con
     for (int i = 0; i < SUMS; i++) sum[i] = MULTIPLY_ADD(x[i / OCLIN_ITEM_N], w[i % OCLIN_ITEM_N], sum[i]);
 }
 
-/* A register tile of `depth` products a result: c = sums, or c += sums. chunk: in elements, whole vectors.
- * ahead: a row that is needed soon. */
+/* Computes a register tile of `depth` products for each result: c = sums, or c += sums. chunk counts
+ * elements, in whole vectors; ahead is a row that is needed soon. */
 OCLIN_INLINE void dot_products(local float *c, global const element *a, long a_stride,
                                global const element *b, long b_stride, int rows, int columns, int depth,
                                int chunk, int first, global const element *ahead)
@@ -105,7 +105,8 @@ OCLIN_INLINE void compute_block(long block, local float *c_tile, HELPER_ARGUMENT
     for (long k0 = 0; k0 < k; k0 += block_k) {
         const int depth = (int)min(k - k0, (long)block_k);
         for (int i = 0; i < tiles_m * tiles_n; i++) {
-            /* the shorter side inside: it stays in the cache; the other's next tile comes meanwhile */
+            /* the inner loop takes the shorter side, which stays in the cache; the other's next tile comes
+             * meanwhile */
             const int by_columns = tiles_m < tiles_n;
             const int row = (by_columns ? i % tiles_m : i / tiles_n) * OCLIN_ITEM_M;
             const int column = (by_columns ? i / tiles_m : i % tiles_n) * OCLIN_ITEM_N;

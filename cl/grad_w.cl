@@ -16,14 +16,14 @@
 #define B_ALONG_K 0
 #define SUM_A_OVER_K 1
 
-/* `lanes` results of one row. */
+/* Stores `lanes` results of one row. */
 OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
     if (!is_last_slice(&sum, e, lanes)) return;
     store_gradient(sum * e.scale, e.c, e.update, e.flags, lanes);
 }
 
-/* Equation (2), one element: sum_a is the sum of A's row over k. */
+/* Stores one element of equation (2); sum_a is the sum of A's row over k. */
 OCLIN_INLINE void store_sum_a(float sum_a, struct epilogue e)
 {
     real sum = (real)(sum_a);

@@ -13,7 +13,7 @@
 #define B_ALONG_K 0
 #define SUM_A_OVER_K 0
 
-/* `lanes` results of one row. */
+/* Stores `lanes` results of one row. */
 OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
     if (!is_last_slice(&sum, e, lanes)) return;

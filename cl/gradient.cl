@@ -1,4 +1,4 @@
-/* A finished gradient goes to its place: g is stored, added, or used for the update, once, after the whole
+/* Puts a finished gradient in its place: g is stored, added, or used for the update, once, after the whole
  * sum. */
 OCLIN_INLINE void store_gradient(real g, global element *to, struct update u, int flags, int lanes)
 {

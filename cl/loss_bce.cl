@@ -4,7 +4,7 @@
  *     l = -(p t log s(z) + (1 - t) log s(-z)),   s(z) = 1 / (1 + exp(-z))
  *     l' = (1 - t) s(z) - p t s(-z)
  *
- * With e = exp(-|z|), -log s(-z) is log1p(e), and z more where z is above 0: so nothing overflows, and
+ * With e = exp(-|z|), -log s(-z) is log1p(e), plus z where z is above 0, so that nothing overflows, and
  * nothing is lost where terms of l are small.
  */
 #define OCLIN_LOSS loss_bce

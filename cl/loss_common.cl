@@ -1,9 +1,8 @@
 /*
- * What the losses share. One work-group of OCLIN_GROUP work-items (a power of two) makes a row's loss, and
- * its gradient; one more group then adds the rows (loss_sum.cl). All sums run in a fixed order: item i
- * takes elements i, i + OCLIN_GROUP, ..., in chunks whose sums are then added, so that few roundings
- * follow each other (`chunk`: elements of the row, a multiple of OCLIN_GROUP); the items are added as a
- * tree.
+ * The code that the losses share. One work-group of OCLIN_GROUP work-items (a power of two) makes a row's
+ * loss, and its gradient; one more group then adds the rows (loss_sum.cl). All sums run in a fixed order:
+ * item i takes elements i, i + OCLIN_GROUP, ..., in chunks whose sums are then added, so that few roundings
+ * follow each other (`chunk`: elements of the row, a multiple of OCLIN_GROUP); the items are added as a tree.
  *
  * A scale is a pair, x times y, because it may be beyond a float where its product with a value is not: y is
  * a power of two, and nearly always 1.
@@ -14,7 +13,7 @@ OCLIN_INLINE float scaled(float value, float2 scale)
     return value * scale.x * scale.y;
 }
 
-/* The sum of `mine` over the group, for every item. Uniform control flow. */
+/* Returns the sum of `mine` over the group to every item; all items of the group must call it. */
 OCLIN_INLINE float group_sum(local float *part, float mine)
 {
     const int item = get_local_id(0);
@@ -42,8 +41,8 @@ OCLIN_INLINE float group_max(local float *part, float mine)
 }
 
 /*
- * The arguments of every row kernel. Offsets, strides and sizes in elements. What a call does not have is
- * given as some valid buffer, and not touched.
+ * These are the arguments of every row kernel. Offsets, strides and sizes are in elements. An operand that a
+ * call does not have is given as some valid buffer, and is not touched.
  *
  *   row_loss, row_correct   scratch for loss_sum.cl: a row's loss times its weight, and whether it is right
  *   classes                 a weight for each column (OCLIN_FLAG_CLASSES)

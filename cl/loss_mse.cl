@@ -1,4 +1,4 @@
-/* Mean squared error: l = (y - t)^2, l' = 2 (y - t), of which the 2 is in the gradient's scale. */
+/* Mean squared error: l = (y - t)^2, l' = 2 (y - t), whose factor 2 is part of the gradient's scale. */
 #define OCLIN_LOSS loss_mse
 
 OCLIN_INLINE float add_loss(float sum, float y, float t, float of_class, float number)

@@ -1,6 +1,7 @@
 /* loss (+)= loss_scale * sum of row losses,  correct (+)= sum of row_correct */
 
-/* One group. Sums of many rows are compensated (Kahan): the error does not grow with the number of rows. */
+/* One group runs. Sums of many rows are compensated (Kahan), so that the error does not grow with the number
+ * of rows. */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 loss_sum(global const float *row_loss, global const int *row_correct, long row_correct_offset, long rows,
          global float *loss, long loss_offset, global int *correct, long correct_offset,

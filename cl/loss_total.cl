@@ -1,6 +1,6 @@
 /*
- * total = sum of the weights of the rows that count: those of their labels, or 1; a label that is no class
- * has 1. One group; compensated as loss_sum.cl.
+ * total = sum of the weights of the rows that count: those of their labels, or 1; a label that is not a class
+ * has 1. One group runs, and compensates its sum as loss_sum.cl does.
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 loss_total(global const int *labels, long labels_offset, long labels_stride, global const float *classes,

@@ -1,7 +1,7 @@
 /*
- * What host and kernels must agree on: the flags of a product, the tile parameters, and when a tile is legal.
- * Included by the C sources and pasted in front of every kernel; so: preprocessor only, and only what both
- * understand.
+ * Host and kernels must agree on these: the flags of a product, the tile parameters, and when a tile is
+ * legal. The C sources include this file and it is pasted in front of every kernel, so it has only
+ * preprocessor lines that both understand.
  *
  * A product is C = A B with A (m x k) and B (k x n); forward, grad_x and grad_w are its three uses. The host
  * hands a struct oclin_tile to the compiler as these defines, and takes the NDRange from the same struct:
@@ -12,8 +12,7 @@
  *                    at most
  *   OCLIN_TILE_K     depth of the panels of A and B held in local memory: 8; simd: 256, at most
  *   OCLIN_ITEM_M/N   results of one work-item (simt): 4 x 4, 8 x 8; register tile (simd): 6 x 16, 12 x 32;
- *                    elements
- *                    of a row that an item takes (update, fill): OCLIN_ITEM_N
+ *                    OCLIN_ITEM_N is the elements of a row that an item takes (update, fill)
  *   OCLIN_ALIGNED    1: every row of all operands starts at a multiple of 16 bytes and is a multiple of 4
  *                    elements long (simt)
  *   OCLIN_STAGE      which launch of a product this kernel is (simd); see product_simd.cl
@@ -39,26 +38,26 @@
     4 /* add to what is there; without it outputs are overwritten, and what they held is never read */
 #define OCLIN_FLAG_KEEP_ACT 2048 /* forward: store act(z), which backward needs and Y will not be */
 #define OCLIN_FLAG_UPDATE 8 /* grad_w: C is W and db is b; the rule updates them, and no gradient is stored */
-#define OCLIN_FLAG_DX 128   /* grads: dX is wanted */
-#define OCLIN_FLAG_DW 256   /* grads: dW and db, or the step with them, are wanted */
+#define OCLIN_FLAG_DX 128   /* one pass: dX is wanted */
+#define OCLIN_FLAG_DW 256   /* one pass: dW and db, or the step with them, are wanted */
 #define OCLIN_FLAG_ONTO 512 /* a later slice of k: Z holds the sums of the slices before it */
 #define OCLIN_FLAG_PARTIAL 1024 /* a slice that others follow: its sums go to Z, and no epilogue runs */
 #define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
 #define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
 #define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
 #define OCLIN_FLAG_CLASSES 4096 /* losses: each column has a weight */
-#define OCLIN_FLAG_WEIGHTS 8192 /* losses: so has each row */
+#define OCLIN_FLAG_WEIGHTS 8192 /* losses: each row has a weight */
 #define OCLIN_FLAG_ROWS 16384   /* losses: the row losses are wanted */
 #define OCLIN_FLAG_IGNORE 32768 /* losses: rows with one label do not count */
 #define OCLIN_FLAG_TOTAL 65536  /* losses: the mean divides by the weights of the rows that count */
 
 /* Kernel helpers are inlined by force. PoCL 3.1 gives each thread its own copy of a local array only while no
  * other function names the array; a helper that is left standing, and gets the same array in every call, has
- * it named inside by constant propagation, and groups on two threads then share one array (seen: 72 wrong
- * counts in 20,000). */
+ * it named inside by constant propagation, and groups on two threads then share one array (72 wrong counts in
+ * 20,000 were seen). */
 #define OCLIN_INLINE __attribute__((always_inline)) static inline
 
-/* simt: a group of (tile_m / item_m) * (tile_n / item_n) work-items, 4 lanes at a time. */
+/* simt: a group has (tile_m / item_m) * (tile_n / item_n) work-items, and each takes 4 lanes at a time. */
 #define OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) (((tile_m) / (item_m)) * ((tile_n) / (item_n)))
 #define OCLIN_SIMT_PAD \
     4 /* floats behind each row of a local tile: keeps banks apart and rows 16-byte aligned */
@@ -70,13 +69,13 @@
      ((tile_m) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0 &&       \
      ((tile_n) * (tile_k) / 4) % OCLIN_SIMT_ITEMS(tile_m, tile_n, item_m, item_n) == 0)
 
-/* How db is summed, so that few roundings follow each other: simt adds the sums of so many quads to the rest;
- * simd adds the sums of so many elements of k to their block's, and of so many blocks to the rest. */
+/* db is summed so that few roundings follow each other: simt adds the sums of so many quads to the rest; simd
+ * adds the sums of so many elements of k to their block's, and of so many blocks to the rest. */
 #define OCLIN_SIMT_SUM_STEPS 16
 #define OCLIN_SIMD_SUM_DEPTH 64
 #define OCLIN_SIMD_SUM_BLOCKS 32
 
-/* Counters: tickets drawn, and, a cache line behind, parts that are packed. */
+/* There are two counters: of the tickets drawn and, a cache line behind it, of the parts that are packed. */
 #define OCLIN_TICKETS_PACKED 16
 #define OCLIN_TICKET_COUNTERS 32
 
@@ -89,20 +88,20 @@
  * Y^T) lie in local memory. The last 256 floats are slack: PoCL pads each array, and ends the process by an
  * assertion when they do not fit together. */
 #define OCLIN_SIMD_PANELS 4 /* panels of B that are packed together, at most */
-/* Rows of A, and columns of B, that are packed as one part of the work: about 100 KB with tile_k = 256. */
+/* So many rows of A, or columns of B, are packed as one part of the work: about 100 KB with tile_k = 256. */
 #define OCLIN_SIMD_PACK_M(item_m) (16 * (item_m))
 #define OCLIN_SIMD_PACK_N(item_n) (OCLIN_SIMD_PANELS * (item_n))
 #define OCLIN_SIMD_LOCAL_FLOATS(tile_m, tile_n, tile_k, item_m, item_n, vl)                       \
     ((tile_m) * (tile_k) + (tile_m) / (item_m) * (vl) + OCLIN_SIMD_PANELS * (item_n) * (tile_k) + \
      (tile_m) * (tile_n) + 2 * (tile_m) + 256)
-/* skinny: one work-item a group; sums of a small batch in local memory. In one pass: samples of dW and db
- * that are summed in one go, before they join the rest. */
+/* skinny: one work-item a group, and the sums of a small batch in local memory. In one pass,
+ * OCLIN_SKINNY_CHUNK samples of dW and db are summed in one go, before they join the rest. */
 #define OCLIN_SKINNY_CHUNK 16
 #define OCLIN_SKINNY_PAD 16
 #define OCLIN_SKINNY_LOCAL_FLOATS(tile_m, tile_n, tile_k) \
     ((tile_m) * (2 * ((tile_n) + OCLIN_SKINNY_PAD) + (tile_k)) + 256)
 
-/* Scratch memory of a packed product: for every block of k, strips of A and panels of B. */
+/* Scratch memory of a packed product holds, for every block of k, strips of A and panels of B. */
 #define OCLIN_SIMD_STRIP_FLOATS(tile_k, item_m, vl) ((item_m) * (tile_k) + (vl))
 #define OCLIN_SIMD_PANEL_FLOATS(tile_k, item_n) ((item_n) * (tile_k))
 #define OCLIN_SIMD_TILE_OK(tile_m, tile_n, tile_k, item_m, item_n, vl) \

@@ -6,11 +6,12 @@
  *   (1)  dW = scale * dZ^T X        or  W -= lr * scale * dZ^T X
  *   (2)  db = scale * column sums of dZ,  or  b -= lr * scale * column sums of dZ
  *
- * Roles as in grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX; and dw = dW or W,
- * db = db or b. OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are wanted.
+ * The roles are those of grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX;
+ * besides, dw = dW or W, and db = db or b. OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are
+ * wanted.
  *
- * 1-D range, local size 1: group g computes block_n columns, for all rows of W, so that no sum is shared
- * between groups. The first group also computes (2).
+ * The range is 1-D with local size 1: group g computes block_n columns, for all rows of W, so that no sum is
+ * shared between groups. The first group also computes (2).
  *
  *      x_tile, dx_tile: the group's columns of X and dX, in L2
  *      for each TILE_K rows of W
@@ -21,15 +22,15 @@
  *            dW = dz^T X, two vectors of columns at a time  8 sums in registers
  *        after block_m rows of W: dX += dx_tile, which begins anew
  *
- * block_m is about sqrt k: so a product of (3) passes about 2 sqrt k roundings on its way to dX and not k.
- * Sums of (1) and (2) over more than 16 samples are made of chunks of 16 for the same reason (CHUNK).
+ * block_m is about sqrt k, so that a product of (3) passes about 2 sqrt k roundings on its way to dX and not
+ * k. Sums of (1) and (2) over more than 16 samples are made of chunks of 16 for the same reason (CHUNK).
  *
  * While dW is computed, memory is asked for the rows of W that come next (OCLIN_PREFETCH: steps on a W larger
  * than the cache are 1.1 to 1.2 times as fast).
  *
  * Where rows are multiples of 4 KB apart, as they often are, lines below each other share the few places of
- * an L1 set: hence 4 rows at a time and not 8 (half as fast), a copy of X, and rows of the copies that are
- * PAD apart.
+ * an L1 set. This is why the kernel takes 4 rows at a time and not 8 (half as fast), copies X, and keeps the
+ * rows of the copies PAD apart.
  *
  * OCLIN_TILE_M  largest batch, even
  * OCLIN_TILE_N  most columns of a group
@@ -41,7 +42,7 @@
 #define CHUNK OCLIN_SKINNY_CHUNK
 #define TILE_VECTORS ((OCLIN_TILE_N + OCLIN_SKINNY_PAD) / OCLIN_VL)
 
-/* TILE_K (or fewer) columns of dZ, for all samples; those that do not exist come as 0. */
+/* Loads TILE_K (or fewer) columns of dZ, for all samples; those that do not exist come as 0. */
 OCLIN_INLINE void load_dz(local real *dz, global const element *dy, long dy_stride, global const element *s,
                           long s_stride, int samples, int rows)
 {
@@ -54,8 +55,8 @@ OCLIN_INLINE void load_dz(local real *dz, global const element *dy, long dy_stri
         }
 }
 
-/* (3), two samples, four rows of W, whole vectors; written out, since LLVM 14 leaves nested loops rolled and
- * their sums in memory (ten times slower). Returns the columns done. */
+/* Computes (3) for two samples, four rows of W and whole vectors. It is written out, since LLVM 14 leaves
+ * nested loops rolled and their sums in memory (ten times slower). Returns the columns done. */
 OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global const element *w, long w_stride,
                               int columns, int first)
 {
@@ -83,7 +84,7 @@ OCLIN_INLINE int dx_of_4_rows(local real *dx, local const float *dz, global cons
     return j;
 }
 
-/* The same for one row, and the last columns. */
+/* Does the same for one row, and for the last columns. */
 OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const element *w, int columns,
                             int first)
 {
@@ -95,8 +96,9 @@ OCLIN_INLINE void dx_of_row(local real *dx, local const float *dz, global const 
     }
 }
 
-/* Sums over samples of four rows, two vectors. By name: an array of them would lie in memory. Not returned,
- * but stored: a result that is a struct promises what OCLIN_NO_PROMISE (epilogue.cl) is about. */
+/* Sums over samples of four rows and two vectors. They have names, because an array of them would lie in
+ * memory. sum_samples() stores and does not return them, because a struct as the result would become an
+ * instruction that Oclgrind 21.10 rejects (OCLIN_NO_PROMISE in epilogue.cl). */
 struct tile_sums {
     real s00, s01, s10, s11, s20, s21, s30, s31;
 };
@@ -123,7 +125,7 @@ OCLIN_INLINE void sum_samples(struct tile_sums *t, local const float *dz, local 
     t->s20 = s20, t->s21 = s21, t->s30 = s30, t->s31 = s31;
 }
 
-/* (1), four rows, two vectors. */
+/* Computes (1) for four rows and two vectors. */
 OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global element *dw, long dw_stride,
                                int samples, float scale, struct update u, int flags)
 {
@@ -147,7 +149,7 @@ OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, globa
     store_gradient(t.s31 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
 }
 
-/* One row, one vector of which `lanes` exist. */
+/* Computes (1) for one row and one vector, of which `lanes` exist. */
 OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global element *dw, int samples,
                             float scale, struct update u, int flags, int lanes)
 {
@@ -161,8 +163,8 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global e
     store_gradient(sum * scale, dw, u, flags, lanes);
 }
 
-/* One chunk of columns of up to four rows of W: dX first, it needs the old W. ahead: the chunk that comes
- * next. */
+/* Computes one chunk of columns of up to four rows of W: dX first, because it needs the old W. ahead is the
+ * chunk that comes next. */
 OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const element *w,
                           long w_stride, global element *dw, long dw_stride, int samples, int columns,
                           int rows, float scale, struct update u, int flags, int first,
@@ -188,7 +190,7 @@ OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float
                       columns - done);
 }
 
-/* (2), for `rows` elements. */
+/* Computes (2) for `rows` elements. */
 OCLIN_INLINE void store_db(local const float *dz, global element *db, int samples, int rows, float scale,
                            struct update u, int flags)
 {
@@ -203,7 +205,7 @@ OCLIN_INLINE void store_db(local const float *dz, global element *db, int sample
     }
 }
 
-/* What some rows of W give to dX: the first ones overwrite it, and it is never read before. */
+/* Adds to dX what some rows of W give; the first ones overwrite it, so that it is never read before. */
 OCLIN_INLINE void store_dx(local const real *dx, global element *c, long c_stride, int samples, int columns,
                            int first)
 {
@@ -231,7 +233,8 @@ one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offs
     c += c_offset + column0;
     dw += dw_offset + column0;
     const struct update u = {lr};
-    /* in a step W is read and written: by one pointer, since b promises that nobody else writes there */
+    /* a step reads and writes W through one pointer, since b promises by `restrict` that nobody else writes
+     * there */
     global const element *w = flags & OCLIN_FLAG_UPDATE ? dw : b + b_offset + column0;
     const long w_stride = flags & OCLIN_FLAG_UPDATE ? dw_stride : b_stride;
 

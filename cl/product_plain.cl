@@ -1,11 +1,11 @@
 /*
- * The product C = A B, plain: one result a work-item, written as the equation reads. It is the specification
- * of the other two families, and the fall-back where neither can run.
+ * The plain product C = A B: each work-item computes one result, written as the equation reads. It is the
+ * specification of the other two families, and the fall-back where neither can run.
  *
- * 1-D range, one work-item a result: item = row * n + column. Built with OCLIN_VL 1.
+ * The range is 1-D, one work-item a result: item = row * n + column. It is built with OCLIN_VL 1.
  *
- * Sums are made of chunks of block_k products, about sqrt k: so a product passes about 2 sqrt k roundings on
- * its way to the result and not k.
+ * Sums are made of chunks of block_k products, about sqrt k, so that a product passes about 2 sqrt k
+ * roundings on its way to the result and not k.
  */
 OCLIN_INLINE float load_a(global const element *a, long a_stride, global const element *s, long s_stride,
                           long row, long k)

@@ -1,27 +1,25 @@
 /*
- * The product C = A B for CPUs: one work-item a work-group computes a block of block_m x block_n results,
- * and its local memory is the core's cache. simd_pack.cl packs what it reads. Built in one of these stages
+ * The product C = A B for CPUs: one work-item a work-group computes a block of block_m x block_n results, and
+ * its local memory is the core's cache. simd_pack.cl packs what it reads. It is built in one of these stages
  * (OCLIN_STAGE):
  *
  *   OCLIN_STAGE_WHOLE   one launch; every group packs the rows of A and the columns of B that it needs
- *   OCLIN_STAGE_PACKED  reads what was packed of all of A and B, once, into scratch memory: before, in the
- *                       same
- *                       launch, where groups draw tickets (epilogue.cl), else in the launch before
- *   OCLIN_STAGE_PACK    that launch
+ *   OCLIN_STAGE_PACKED  reads what was packed of all of A and B, once, into scratch memory: earlier in the
+ *                       same launch where groups draw tickets (epilogue.cl), else in the launch before
+ *   OCLIN_STAGE_PACK    is that launch before
  *   OCLIN_STAGE_MIXED   reads what was packed of A, and packs the columns of B that it needs, which pass
- *                       through
- *                       no memory on their way; with tickets only. Batches of 64 to 256 with a large W:
- *                       forward and dX 1.05 to 1.15 times as fast as in the other stages
+ *                       through no memory on their way; it needs tickets. With batches of 64 to 256 and a
+ *                       large W, forward and dX are 1.05 to 1.15 times as fast as in the other stages
  *
- * Packing costs about as much as 20 multiplications an element (plan/simd.c has it by operand). Where
- * every group packs, an element of A is packed n / block_n times, one of B m / block_m times: large
- * products are 10 to 20 % faster where it is done once. (Measured with 1024^3 on a Zen 3 core: 0.75 of the
- * FMA peak, 0.97 if nothing had to be packed.)
+ * Packing costs about as much as 20 multiplications an element (plan/simd.c has it by operand). Where every
+ * group packs, an element of A is packed n / block_n times, and one of B m / block_m times: large products
+ * are 10 to 20 % faster where packing is done once. (Measured with 1024^3 on a Zen 3 core: 0.75 of the FMA
+ * peak, 0.97 if nothing had to be packed.)
  *
- * 1-D range, local size 1. Block i of a product is (i % blocks_m, i / blocks_m), blocks_m = ceil(m /
- * block_m): blocks that follow each other share columns of B, since a panel of B is read at the speed of
+ * The range is 1-D with local size 1. Block i of a product is (i % blocks_m, i / blocks_m), blocks_m = ceil(m
+ * / block_m): blocks that follow each other share columns of B, since a panel of B is read at the speed of
  * the multiplications, and A more slowly. Group i computes block i; with tickets there is a group for each
- * core, and each packs and computes what is next until all is done.
+ * core, and each packs and computes the next part until all is done.
  *
  *      for each block_k of k                       a_block (in L2)              b_panels (in L1)
  *        pack A's block                                    k ->                      ITEM_N
@@ -32,50 +30,49 @@
  *            c_tile += sums; at the last: C              +---------+             +-----------+
  *
  * Short sums (depth <= BY_ROWS) go strip by strip instead, through all panels that are packed together: there
- * storing C is most of the work, and memory likes whole rows (dX of 10000 x 784 x 10: 1.3 times as fast).
+ * storing C is most of the work, and memory is faster on whole rows (dX of 10000 x 784 x 10: 1.3 times as
+ * fast).
  *
  *   a_block   strip by strip, STRIP_FLOATS each
  *   b_panels  PANELS panels, more where depth is small
  *   c_tile    panel by panel, in it strip by strip, in it row by row of ITEM_N. Where k is one block, sums
- *             need no
- *             place of their own: all use the first one's, which stays in the L1 (dW of 1024 x 1024,
- *             batches of 64 to 256: 1.1 to 1.2 times as fast)
+ *             need no place of their own: all use the first one's, which stays in the L1 (dW of
+ *             1024 x 1024 with batches of 64 to 256 is 1.1 to 1.2 times as fast)
  *
  * In scratch memory (`packed`): for each block_k of k all strips of A; then for each block_k all panels of
  * B, or (MIXED) each group's PANELS.
  *
  * The register tile is always computed whole. Rows and columns past the edges of C hold 0 or another row's or
- * column's numbers; their results are not stored. Nothing is added up past k.
+ * column's numbers; their results are not stored. No element past k enters a sum.
  *
  * OCLIN_VL        lanes of `real`: 4, 8, 16
  * OCLIN_ITEM_M    rows of the register tile: 6, 8, 12
  * OCLIN_ITEM_N    its columns: 2 * OCLIN_VL leaves registers for a row of B and an element of A
- * OCLIN_TILE_M/N  largest block of C: multiples of OCLIN_ITEM_M/N, e.g. 192 x 256; a flat one may be wider,
- *                 at that
- *                 size
+ * OCLIN_TILE_M/N  largest block of C: multiples of OCLIN_ITEM_M/N, e.g. 192 x 256; a flat one may be wider
+ *                 if it has no more results
  * OCLIN_TILE_K    largest depth: a multiple of OCLIN_VL, e.g. 256: a panel is then half of a 32 KiB L1
  */
 #define BY_ROWS 64 /* the largest depth of sums that are short */
 #define PACK_M OCLIN_SIMD_PACK_M(OCLIN_ITEM_M)
 #define PACK_N OCLIN_SIMD_PACK_N(OCLIN_ITEM_N)
 
-/* Where in `packed` the panels of B begin. */
+/* Returns the place in `packed` where the panels of B begin. */
 OCLIN_INLINE long packed_b(long m, long k, int block_k)
 {
     return (k + block_k - 1) / block_k * ((m + OCLIN_ITEM_M - 1) / OCLIN_ITEM_M) * STRIP_FLOATS;
 }
 
-/* Whether what is packed of A, and of B, is there for all groups, or packed by each for itself. */
+/* 1 if all groups share what is packed of A, and of B; 0 if each group packs for itself. */
 #define SHARES_A \
     (OCLIN_STAGE == OCLIN_STAGE_PACK || OCLIN_STAGE == OCLIN_STAGE_PACKED || OCLIN_STAGE == OCLIN_STAGE_MIXED)
 #define SHARES_B (OCLIN_STAGE == OCLIN_STAGE_PACK || OCLIN_STAGE == OCLIN_STAGE_PACKED)
 
 /*
- * One register tile: c = strip x panel, added to what earlier k-blocks left in c unless it is the first.
- * Meanwhile memory is asked for what is packed next, `ahead` (OCLIN_PREFETCH: dW of 10000 x 784 x 10 is 1.4
- * times as fast; it costs a product that lies in the cache 5 to 14 %). The sums are one flat array, only ever
- * indexed by constants: so they stay in registers. With a loop left rolled, or an array of two dimensions, a
- * first version spilled: 44 instead of 245 GFLOP/s.
+ * Computes one register tile: c = strip x panel, added to what earlier k-blocks left in c unless it is the
+ * first. Meanwhile memory is asked for what is packed next, `ahead` (OCLIN_PREFETCH: dW of 10000 x 784 x 10
+ * is 1.4 times as fast; it costs a product that lies in the cache 5 to 14 %). The sums are one flat array,
+ * only ever indexed by constants, so that they stay in registers. With a loop left rolled, or an array of two
+ * dimensions, a first version spilled: 44 instead of 245 GFLOP/s.
  */
 OCLIN_INLINE void multiply(PACKED const float *a, PACKED const float *b, local real *c, int depth, int first,
                            global const element *ahead, long ahead_stride)
@@ -102,16 +99,16 @@ OCLIN_INLINE void multiply(PACKED const float *a, PACKED const float *b, local r
     for (int i = 0; i < SUMS; i++) c[i] = sum[i];
 }
 
-/* Asks for where a register tile will be stored, before it is computed: W or dW, which is as large as the
- * product, seldom in the cache, and read before in the step. (Whole steps 1.03 times as fast; the same for Y
- * and dX: 0.97.) */
+/* Asks for the lines where a register tile will be stored, before it is computed. They are W's or dW's, which
+ * is as large as the product, seldom in the cache, and in a step read first. (Whole steps are 1.03 times as
+ * fast; with the same for Y and dX they were 0.97.) */
 OCLIN_INLINE void prefetch_tile(global const element *c, long c_stride)
 {
     for (int row = 0; row < OCLIN_ITEM_M; row++) PREFETCH_TO_WRITE(c + row * c_stride);
 }
 
-/* Stores a register tile, of which rows x columns exist; e stands at its first. With a constant for `lanes`
- * where the tile is whole: dW up to 10 % faster. */
+/* Stores a register tile, of which rows x columns exist; e stands at its first result. A constant for `lanes`
+ * where the tile is whole makes dW up to 10 % faster. */
 OCLIN_INLINE void store_tile(local const real *sums, int rows, int columns, struct epilogue e)
 {
     for (int row = 0; row < min(rows, OCLIN_ITEM_M); row++)
@@ -125,9 +122,10 @@ OCLIN_INLINE void store_tile(local const real *sums, int rows, int columns, stru
 }
 
 #if SUM_A_OVER_K
-/* Adds up a packed strip's rows over block number `block` of k. Four sums at a time: one would wait for
- * itself. They join the block's after SUM_DEPTH elements; blocks' sums meet in `sums`, and these after
- * SUM_BLOCKS blocks in sums[TILE_M ...]: so few roundings follow each other. */
+/* Adds up a packed strip's rows over block number `block` of k. It keeps four sums at a time, because a
+ * single one would wait for itself. They join the block's sum after SUM_DEPTH elements; the blocks' sums meet
+ * in `sums`, and these after SUM_BLOCKS blocks in sums[TILE_M ...], so that few roundings follow each
+ * other. */
 OCLIN_INLINE void sum_strip(PACKED const float *a, local float *sums, int depth, long block)
 {
     for (int i = 0; i < OCLIN_ITEM_M; i += OCLIN_VL) {
@@ -157,8 +155,8 @@ OCLIN_INLINE void sum_strip(PACKED const float *a, local float *sums, int depth,
 #endif
 
 #if SHARES_A
-/* Parts of what is packed: for each block_k of k, one for every PACK_M rows of A; then, for each block_k, one
- * for every PACK_N columns of B. */
+/* Return the parts of what is packed: for each block_k of k, one for every PACK_M rows of A; then, for each
+ * block_k, one for every PACK_N columns of B. */
 OCLIN_INLINE long parts_of_a(long m, long k, int block_k)
 {
     return (m + PACK_M - 1) / PACK_M * ((k + block_k - 1) / block_k);
@@ -260,7 +258,8 @@ OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_p
                 pack_b(b_packed + j * panel_floats, panel_floats, from + column * (B_ALONG_K ? b_stride : 1),
                        b_stride, min(count - j, PANELS), n - column0 - column, depth);
             }
-            /* what B along n has next; asked for only where the plan says so, which is in grad_w */
+            /* the part of a B along n that comes next; it is asked for only where the plan says so, which is
+             * in grad_w */
             ahead = panel0 + together < panels ? from + (panel0 + together) * OCLIN_ITEM_N
                                                : b + (k0 + block_k) * b_stride;
 #endif
@@ -283,7 +282,7 @@ OCLIN_INLINE void compute_block(long block, local real *a_block, local real *b_p
 }
 #endif
 
-/* Vectors of local memory, by what the form keeps there. */
+/* The vectors of local memory that this stage needs for what it packs. */
 #if OCLIN_STAGE == OCLIN_STAGE_WHOLE
 #define A_VECTORS (OCLIN_TILE_M / OCLIN_ITEM_M * STRIP_FLOATS / OCLIN_VL)
 #define B_VECTORS (PANELS * PANEL_FLOATS / OCLIN_VL)

@@ -1,8 +1,8 @@
 /*
  * The product C = A B for devices that run many work-items side by side: GPUs. A work-group computes one tile
  * of C, and each of its work-items a block of results in registers; the panels of A and B that the tile needs
- * go through local memory, OCLIN_TILE_K deep at a time. What A, B and C are, and the equation, stands at the
- * head of forward.cl, grad_x.cl or grad_w.cl.
+ * go through local memory, OCLIN_TILE_K deep at a time. The heads of forward.cl, grad_x.cl and grad_w.cl say
+ * what A, B and C are, and give the equation.
  *
  *                          B (k x n)     TILE_N        a tile in local memory: [k][row or column], padded, so
  *                        +------------+--------+---    that a block's operands are 128-bit reads
@@ -18,12 +18,13 @@
  * Both operands are read from global memory in quads, four neighbours in memory, each by one 128-bit load
  * where OCLIN_ALIGNED. A quad that lies along k is transposed on its way into local memory.
  *
- * Edges: rows of A and columns of B outside the matrix are replaced by ones inside, and their results not
- * stored. Outside along k both operands are 0, or an Inf in one would spoil the sum. It is the *first* tile
- * that is cut short, so that the loop over the others reads without a condition.
+ * Edges: rows of A and columns of B outside the matrix are replaced by ones inside, and their results are not
+ * stored. Outside along k both operands are 0, since otherwise an Inf in one would spoil the sum. It is the
+ * *first* tile that is cut short, so that the loop over the others reads without a condition.
  *
- * 1-D range, ITEMS work-items a group; group g has the tile in column g % groups_n, row g / groups_n, where
- * groups_n = ceil(n / OCLIN_TILE_N). Built with OCLIN_VL 4. block_m, block_n and block_k are not used.
+ * The range is 1-D, with ITEMS work-items a group; group g has the tile in column g % groups_n, row g /
+ * groups_n, where groups_n = ceil(n / OCLIN_TILE_N). It is built with OCLIN_VL 4. block_m, block_n and
+ * block_k are not used.
  */
 #if !OCLIN_SIMT_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N)
 #error "not a legal tile: see OCLIN_SIMT_TILE_OK"
@@ -41,11 +42,11 @@
 #define OF_A OCLIN_TILE_M, A_ALONG_K
 #define OF_B OCLIN_TILE_N, B_ALONG_K
 
-/* Quads of one row that neighbouring work-items read. Two fill a sector of 32 bytes; more would bring their
- * transposed stores, 4 * STRIDE(rows) apart, to the same banks. */
+/* The number of quads of one row that neighbouring work-items read. Two fill a sector of 32 bytes; more would
+ * bring their transposed stores, 4 * STRIDE(rows) apart, to the same banks. */
 #define NEIGHBOURS_ALONG_K (OCLIN_TILE_K % 8 == 0 ? 2 : 1)
 
-/* Quad e of a tile begins at this row (of B: column) and this k of the tile. */
+/* Return the row (of B: the column) and the k of the tile at which its quad e begins. */
 OCLIN_INLINE int quad_row(uint e, int rows, int along_k)
 {
     return along_k ? e / NEIGHBOURS_ALONG_K % rows : e % (rows / 4) * 4;
@@ -57,7 +58,7 @@ OCLIN_INLINE int quad_k(uint e, int rows, int along_k)
     return (e % NEIGHBOURS_ALONG_K + e / (NEIGHBOURS_ALONG_K * rows) * NEIGHBOURS_ALONG_K) * 4;
 }
 
-/* A row of the tile that is inside the matrix: this, or instead the first. */
+/* Returns a row of the tile that is inside the matrix: this one if it is, else the first. */
 OCLIN_INLINE int inside(int row, int rows_inside)
 {
     return row < rows_inside ? row : 0;
@@ -77,7 +78,7 @@ OCLIN_INLINE void aim(global const element **from, global const element *p, long
     }
 }
 
-/* Four neighbours, of which those up to number `last` are inside; it stands in for the others. */
+/* Loads four neighbours, of which those up to number `last` are inside; that one stands in for the others. */
 OCLIN_INLINE float4 load_quad(global const element *p, int last)
 {
 #if OCLIN_ALIGNED
@@ -88,7 +89,7 @@ OCLIN_INLINE float4 load_quad(global const element *p, int last)
 #endif
 }
 
-/* The next tile's quads, into registers: of a tile that ends at `depth` along k, with 0 behind that. In the
+/* Loads the next tile's quads into registers; the tile ends at `depth` along k, with 0 behind that. In the
  * loop depth is OCLIN_TILE_K, a constant, and nothing is left of the conditions. */
 OCLIN_INLINE void load_quads(float4 *quad, global const element **from, long stride, int depth,
                              int rows_inside, int rows, int along_k, uint item)
@@ -107,15 +108,16 @@ OCLIN_INLINE void load_quads(float4 *quad, global const element **from, long str
     }
 }
 
-/* The pointers on to the next tile. Apart from the loads, and done whether or not there is a next tile: moved
- * under the same condition as the loads, they crash Intel's compiler (IGC 1.0.12504, grad_w). */
+/* Moves the pointers on to the next tile. This is done apart from the loads, and whether or not there is a
+ * next tile, because moves under the same condition as the loads crash Intel's compiler (IGC 1.0.12504,
+ * grad_w). */
 OCLIN_INLINE void advance(global const element **from, long stride, int depth, int rows, int along_k)
 {
 #pragma unroll
     for (int q = 0; q < QUADS(rows); q++) from[q] += along_k ? depth : depth * stride;
 }
 
-/* The quads from registers to a tile in local memory. */
+/* Stores the quads from registers in a tile in local memory. */
 OCLIN_INLINE void store_quads(local float *tile, const float4 *quad, int rows, int along_k, uint item)
 {
 #pragma unroll
@@ -133,7 +135,8 @@ OCLIN_INLINE void store_quads(local float *tile, const float4 *quad, int rows, i
     }
 }
 
-/* dY becomes dZ after the arithmetic on the tile before, not when loaded: that would wait for the load. */
+/* Turns dY into dZ, after the arithmetic on the tile before and not when it is loaded, because that would
+ * wait for the load. */
 OCLIN_INLINE void finish_a(float4 *a, const float4 *s)
 {
 #pragma unroll
@@ -168,10 +171,10 @@ OCLIN_INLINE void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const 
     }
 }
 
-/* Takes the first row of results off the block: the others move up. So a loop over rows that always stores
- * sum[0] can stay a loop, with one copy of the epilogue in it (16 of erfc() otherwise), while the block lies
- * in registers. Unrolled, it costs NVIDIA's compiler 10 registers more and half of the groups of a processor.
- */
+/* Takes the first row of results off the block, and moves the others up. So a loop over rows that always
+ * stores sum[0] can stay a loop, with one copy of the epilogue in it (16 of erfc() otherwise), while the
+ * block lies in registers. Unrolled, it costs NVIDIA's compiler 10 registers more and half of the groups of a
+ * processor. */
 OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
 {
 #pragma unroll
@@ -181,15 +184,15 @@ OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
 }
 
 #if SUM_A_OVER_K
-/* Work-items that read the same quad of A's rows, each another part of k. */
+/* The number of work-items that read the same quad of A's rows, each for another part of k. */
 #define SHARES_OF_K (ITEMS * 4 / OCLIN_TILE_M)
 
 /*
- * The sums of A's rows over k, in the groups of the first column of tiles: A is read once more for them, a
- * strip of TILE_M rows, after the loop over tiles. Summed in that loop they took registers and additions of
- * every group, and were one long chain; a branch in it, or a second loop around it, makes AMD's and Intel's
- * compilers spoil it. The sums of SUM_STEPS quads join the rest, so that few roundings follow each other. e
- * stands at the first row's sum.
+ * Stores the sums of A's rows over k, in the groups of the first column of tiles. For them a strip of TILE_M
+ * rows of A is read once more, after the loop over tiles. Summed in that loop they took registers and
+ * additions of every group, and were one long chain; a branch in it, or a second loop around it, makes AMD's
+ * and Intel's compilers spoil it. The sums of SUM_STEPS quads join the rest, so that few roundings follow
+ * each other. e stands at the first row's sum.
  */
 OCLIN_INLINE void store_sums_a(local float *tile, global const element *a, long a_stride,
                                global const element *s, long s_stride, int rows, long k, struct epilogue e,

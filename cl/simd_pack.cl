@@ -1,6 +1,6 @@
 /*
- * Packing for CPUs: elements of A and B are copied from where they lie, each to the place where the
- * multiplication reads it next, in one stream.
+ * Packing for CPUs: elements of A and B are copied into the order in which the multiplication reads them, as
+ * one stream.
  *
  *   a strip of A   (row, k) at k * ITEM_M + row: ITEM_M rows (rows that lie apart are six streams, which
  *                  prefetchers follow badly: forward at 2048^3 ran at 0.6 of grad_w's rate)
@@ -19,15 +19,17 @@
 /* The register tile, in vectors. */
 #define ITEM_VECTORS (OCLIN_ITEM_N / OCLIN_VL)
 #define SUMS (OCLIN_ITEM_M * ITEM_VECTORS)
-/* VL floats more: pack_a()'s last store and sum_strip()'s last load reach past the strip's elements. */
+/* A strip has VL floats more, because pack_a()'s last store and sum_strip()'s last load reach past its
+ * elements. */
 #define STRIP_VECTORS ((OCLIN_ITEM_M + OCLIN_VL - 1) / OCLIN_VL)
 #define STRIP_FLOATS OCLIN_SIMD_STRIP_FLOATS(OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_VL)
 #define PANEL_FLOATS OCLIN_SIMD_PANEL_FLOATS(OCLIN_TILE_K, OCLIN_ITEM_N)
 /* Panels of B that are packed together. Where B lies along n, one panel's row is a cache line or less, far
- * from the next; four in a row: products 4 to 19 % faster. Where it lies along k there is nothing to gain. */
+ * from the next; four panels side by side make products 4 to 19 % faster. Where it lies along k there is
+ * nothing to gain. */
 #define PANELS (B_ALONG_K ? 1 : OCLIN_SIMD_PANELS)
 
-/* Where strips and panels lie. */
+/* The memory in which strips and panels lie. */
 #if OCLIN_STAGE == OCLIN_STAGE_WHOLE
 #define PACKED local
 #else
@@ -35,7 +37,7 @@
 #endif
 #define STORE_ANY(value, p) (((PACKED struct any_real *)(p))->lanes = (value))
 
-/* VL lanes of what is packed of A: where A is a gradient, of dz. */
+/* Loads VL lanes of A as they are packed: where A is a gradient, those of dz. */
 OCLIN_INLINE real load_a(global const element *a, global const element *s, int lanes)
 {
     const real value = load_part(a, lanes);
@@ -44,9 +46,9 @@ OCLIN_INLINE real load_a(global const element *a, global const element *s, int l
 }
 
 #if A_ALONG_K || B_ALONG_K
-/* Shuffles as such: of vector literals, or of shuffle2(), LLVM 14 makes about twice as many instructions.
- * Oclgrind 21.10 calls what comes out of them uninitialised; scripts/oclgrind.sh therefore asks for
- * shuffle2(). */
+/* SHUFFLE is the builtin where there is one, because LLVM 14 makes about twice as many instructions of vector
+ * literals, or of shuffle2(). Oclgrind 21.10 calls the builtin's results uninitialised; scripts/oclgrind.sh
+ * therefore asks for shuffle2(). */
 #ifndef __has_builtin
 #define __has_builtin(name) 0
 #endif
@@ -55,8 +57,8 @@ OCLIN_INLINE real load_a(global const element *a, global const element *s, int l
 #else
 #define SHUFFLE(x, y, ...) shuffle2(x, y, (OCLIN_JOIN(uint, OCLIN_VL))(__VA_ARGS__))
 #endif
-/* Each four lanes of x and y: their even elements, and their odd elements. BLOCKS(r, i): lanes i ... i + 3 of
- * each of r[0] ... r[VL / 4 - 1]. */
+/* These take from each four lanes of x and y their even elements, and their odd elements. BLOCKS(r, i) takes
+ * lanes i ... i + 3 of each of r[0] ... r[VL / 4 - 1]. */
 #if OCLIN_VL == 4
 #define EVEN_OF_4(x, y) SHUFFLE(x, y, 0, 2, 4, 6)
 #define ODD_OF_4(x, y) SHUFFLE(x, y, 1, 3, 5, 7)
@@ -77,15 +79,15 @@ OCLIN_INLINE real load_a(global const element *a, global const element *s, int l
 
 /*
  * Transposes VL rows (of which `last` is the last that exists; it stands in for those behind it) x depth
- * elements, so that element k of all of them stands at to + k * step. VL x VL at a time, in registers: first
- * 4 x 4 in each four lanes,
+ * elements, so that element k of all of them stands at to + k * step. It works on VL x VL at a time, in
+ * registers: first 4 x 4 in each four lanes,
  *
  *   r0  a0 a1 a2 a3      e0  a0 a2 b0 b2      a0 b0 c0 d0
  *   r1  b0 b1 b2 b3      e1  c0 c2 d0 d2      a1 b1 c1 d1
  *   r2  c0 c1 c2 c3      o0  a1 a3 b1 b3      a2 b2 c2 d2
  *   r3  d0 d1 d2 d3      o1  c1 c3 d1 d3      a3 b3 c3 d3
  *
- * then blocks of four lanes. of_a: the rows are A's, else B's.
+ * then blocks of four lanes. of_a is 1 if the rows are A's, 0 if they are B's.
  */
 OCLIN_INLINE void transpose(PACKED float *to, const int step, global const element *from, long stride,
                             global const element *s, long s_stride, int last, int depth, const int of_a)
@@ -138,9 +140,11 @@ OCLIN_INLINE void transpose(PACKED float *to, const int step, global const eleme
 }
 #endif
 
-/* Packs strips of `depth` elements of A; a and s point at the first. m_left: rows of A from there on. */
+/* Packs strips of `depth` elements of A; a and s point at the first. m_left is the number of rows of A from
+ * there on. */
 #if A_ALONG_K
-/* The last vector of a strip first: the lanes that it has too many lie where the next k's first ones go. */
+/* The last vector of a strip is stored first, because its surplus lanes lie where the first ones of the next
+ * k go. */
 OCLIN_INLINE void pack_a(PACKED float *to, global const element *a, long a_stride, global const element *s,
                          long s_stride, int strips, long m_left, int depth)
 {
@@ -154,8 +158,9 @@ OCLIN_INLINE void pack_a(PACKED float *to, global const element *a, long a_strid
 }
 #else
 /*
- * Four k at a time, over all strips: a strip needs only part of each cache line, its neighbour the rest.
- * Where VL does not divide ITEM_M the stores overlap: lanes too many are overwritten by the next k.
+ * Four k are packed at a time, over all strips, because a strip needs only part of each cache line, and its
+ * neighbour the rest. Where VL does not divide ITEM_M the stores overlap: the surplus lanes are overwritten
+ * by the next k.
  */
 OCLIN_INLINE void pack_a(PACKED float *to, global const element *a, long a_stride, global const element *s,
                          long s_stride, int strips, long m_left, int depth)
@@ -186,7 +191,8 @@ OCLIN_INLINE void pack_a(PACKED float *to, global const element *a, long a_strid
 #endif
 
 #if B_ALONG_K
-/* Packs some panels x depth elements of B; b points at the first. n_left: columns of B from there on. */
+/* Packs some panels x depth elements of B; b points at the first. n_left is the number of columns of B from
+ * there on. */
 OCLIN_INLINE void pack_b(PACKED float *to, int panel_floats, global const element *b, long b_stride,
                          int panels, long n_left, int depth)
 {
@@ -201,7 +207,7 @@ OCLIN_INLINE void pack_b(PACKED float *to, int panel_floats, global const elemen
 OCLIN_INLINE void pack_b(PACKED float *to, int panel_floats, global const element *b, long b_stride,
                          int panels, long n_left, int depth)
 {
-    /* Whole panels, without a branch between the loads. */
+    /* Whole panels are packed without a branch between the loads. */
     if (n_left >= PANELS * OCLIN_ITEM_N) {
         for (int k = 0; k < depth; k++, b += b_stride, to += OCLIN_ITEM_N) {
             real row[PANELS * ITEM_VECTORS];

@@ -1,6 +1,6 @@
 /*
- * P = softmax of each row of Y: exp(y - max) / sum of exp(y - max), by one work-group a row, with the sums of
- * loss_common.cl.
+ * P = softmax of each row of Y: exp(y - max) / sum of exp(y - max), made by one work-group a row, with the
+ * sums of loss_common.cl.
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 softmax(global const float *y, long y_offset, long y_stride, global float *p, long p_offset, long p_stride,

@@ -1,10 +1,10 @@
 /*
  * step:  w = the rule's update of w by dw (rule_*.cl), element by element
  *
- * 1-D range. Every row of w is cut into chunks of OCLIN_ITEM_N elements, a multiple of OCLIN_VL; a work-item
- * takes one chunk: item = row * chunks + chunk. On a GPU a chunk is one vector, so that neighbours read
- * neighbours; on a CPU it is long, so that a core streams. The fused update
- * of grad_w.cl is the same rule, so that backward + step and backward_step give the same bits.
+ * The range is 1-D. Every row of w is cut into chunks of OCLIN_ITEM_N elements, a multiple of OCLIN_VL; a
+ * work-item takes one chunk: item = row * chunks + chunk. On a GPU a chunk is one vector, so that neighbours
+ * read neighbours; on a CPU it is long, so that a core streams. The fused update of grad_w.cl is the same
+ * rule, so that backward + step and backward_step give the same bits.
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 update(global element *w, long w_offset, long w_stride, global const element *dw, long dw_offset,

@@ -1,4 +1,4 @@
-/* Tensors without a layer: they are added, copied, and gathered row by row, on the device. */
+/* Operations on tensors without a layer: they are added, copied, and gathered row by row, on the device. */
 #include <math.h>
 
 #include "check/verify.h"
@@ -7,7 +7,7 @@
 #include "tensor/element.h"
 #include "tensor/uses.h"
 
-/* Begins a call. A NULL operand is refused on the context of one that is there. */
+/* Begins a call. A NULL operand is reported on the context of one that is not NULL. */
 static oclin_status enter(oclin_context **ctx, const oclin_tensor *const *operands, int n)
 {
     static const char *const names[] = {"dst", "src", "indices"};
@@ -21,7 +21,7 @@ static oclin_status enter(oclin_context **ctx, const oclin_tensor *const *operan
     return OCLIN_OK;
 }
 
-/* A kernel that goes over the elements of uses[0], which is written, and its first arguments: dst and src. */
+/* A kernel that goes over the elements of uses[0], which it writes; its first arguments are dst and src. */
 struct launch {
     struct oclin_elements elements;
     struct oclin_arguments arguments;
@@ -34,8 +34,8 @@ static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, const s
     OCLIN_TRY(oclin_elements_prepare(ctx, id, NULL, dst->rows, dst->cols, dst->aligned && src->aligned,
                                      &l->elements));
     OCLIN_TRY(oclin_uses_settle(uses, n));
-    /* what is the same matrix is given as one buffer, not as a buffer and a part of it; and a src without
-     * memory is not read, but not every driver takes NULL */
+    /* the same matrix is given as one buffer, not as a buffer and a part of it; a src without memory is not
+     * read, but not every driver takes NULL */
     const int one = !src->mem || oclin_tensor_same(dst, src);
     const struct oclin_operand to = oclin_operand_of(dst), from = oclin_operand_of(one ? dst : src);
     l->arguments = (struct oclin_arguments){l->elements.kernel, 0, CL_SUCCESS};

@@ -16,11 +16,11 @@
 #include "tensor/element.h"
 #include "tensor/uses.h"
 
-/* A forward, or an infer: z NULL. */
+/* A forward, or an infer, for which z is NULL. */
 struct forward_call {
     oclin_layer *layer;
     oclin_tensor *x, *y, *z;
-    int adds;                         /* to what y holds */
+    int adds;                         /* the result is added to what y holds */
     struct oclin_roundings roundings; /* as it ran */
     struct oclin_use uses[5];
 };
@@ -39,7 +39,7 @@ struct backward_call {
     struct oclin_use uses[BACKWARD_USES];
 };
 
-/* What a check needs to know of it. */
+/* Returns what a check needs to know of the layer. */
 static struct oclin_linear linear_of(const oclin_layer *l)
 {
     return (struct oclin_linear){.ctx = l->ctx,
@@ -117,7 +117,7 @@ static oclin_status initialise(oclin_layer *l, cl_command_queue queue, oclin_ten
     return OCLIN_OK;
 }
 
-/* w or b, new and initialised. */
+/* Makes a new w or b, and initialises it. */
 static oclin_status make_parameter(oclin_layer *l, cl_command_queue queue, oclin_tensor **slot, int64_t rows,
                                    int64_t cols, uint32_t stream, const struct oclin_layer_options *o)
 {
@@ -132,8 +132,9 @@ static oclin_status make_missing(oclin_layer *l, cl_command_queue queue, const s
     return OCLIN_OK;
 }
 
-/* The caller's, or new ones. These are written through a queue of their own: the context's may stand behind
- * an event that this very thread will set, and whoever waited for a write there would wait for ever. */
+/* Takes the caller's parameters, or makes new ones. New ones are written through a queue of their own: the
+ * context's queue may wait for an event that this very thread will set, and a blocking write there would then
+ * wait for ever. */
 static oclin_status take_parameters(oclin_layer *l, const struct oclin_layer_options *o)
 {
     l->w = oclin_tensor_retain(o->w);
@@ -147,8 +148,8 @@ static oclin_status take_parameters(oclin_layer *l, const struct oclin_layer_opt
     return status;
 }
 
-/* Clears a gradient. `version` is what it counted when it came into being: unless somebody has written it
- * since, it stays unwritten. */
+/* Clears a gradient. *version is its version when it was made: unless somebody has written it since, it still
+ * counts as unwritten. */
 static oclin_status clear_gradient(oclin_tensor *gradient, uint64_t *version)
 {
     const int unwritten = gradient->version == *version;
@@ -157,7 +158,7 @@ static oclin_status clear_gradient(oclin_tensor *gradient, uint64_t *version)
     return OCLIN_OK;
 }
 
-/* Memory that holds nothing yet becomes a cleared gradient, and nobody's result. */
+/* Makes memory that holds nothing yet a cleared gradient, which is nobody's result. */
 static oclin_status start_cleared(oclin_tensor *gradient, uint64_t *version)
 {
     *version = gradient->version;
@@ -176,19 +177,19 @@ static oclin_status take_gradient(oclin_layer *l, oclin_tensor **slot, oclin_ten
     return OCLIN_OK;
 }
 
-/* All that can fail when both gradients are cleared: it is both or none. */
+/* Does all that can fail before the gradients are cleared, so that either both are cleared or none. */
 static oclin_status before_clearing(oclin_layer *l)
 {
     if (l->dw) OCLIN_TRY(oclin_tensor_settle_others(l->dw));
     return l->db ? oclin_tensor_settle_others(l->db) : OCLIN_OK;
 }
 
-/* dw and db come into being, cleared, when they are first needed. */
+/* dw and db are made, cleared, when they are first needed. */
 static oclin_status need_dw(oclin_layer *l)
 {
     if (l->dw) return OCLIN_OK;
     OCLIN_TRY(oclin_tensor_make(&l->dw, l->ctx, OCLIN_F32, l->out, l->in));
-    oclin_log(l->ctx, "dw of %lld x %lld comes into being", (long long)l->out, (long long)l->in);
+    oclin_log(l->ctx, "allocating dw of %lld x %lld", (long long)l->out, (long long)l->in);
     return start_cleared(l->dw, &l->dw_version);
 }
 
@@ -282,13 +283,13 @@ void oclin_saved_destroy(oclin_saved *s)
     free(s);
 }
 
-/* Where the derivative is taken from z. */
+/* Returns 1 if the derivative is computed from z. */
 static int keeps_z(const oclin_layer *l)
 {
     return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Z;
 }
 
-/* The pre-activation is not needed where the derivative can be had from y. */
+/* Returns 1 if the derivative is computed from y; the pre-activation is then not needed. */
 static int needs_y(const oclin_layer *l)
 {
     return oclin_activation_row(l->activation)->keeps == OCLIN_KEEPS_Y;
@@ -299,21 +300,21 @@ static int holds(const oclin_tensor *z, const oclin_layer *l, int64_t batch)
     return z && z->rows >= batch && z->cols == l->out;
 }
 
-/* Whether a forward keeps memory of its own for the derivative: z, or, where y becomes a sum with
+/* Returns 1 if a forward keeps memory of its own for the derivative: z, or, where y becomes a sum with
  * something else, act(z). */
 static int keeps_apart(const oclin_layer *l, int adds)
 {
     return keeps_z(l) || (adds && needs_y(l));
 }
 
-/* What the derivative is taken from; NULL: nothing. */
+/* Returns the tensor that the derivative is computed from; NULL if it needs none. */
 static oclin_tensor *stored(const oclin_layer *l, const oclin_saved *s)
 {
     return keeps_apart(l, s->apart) ? s->z : s->y;
 }
 
-/* Room for z of a batch, or for act(z). What a saved state has there stays until a forward replaces it: a
- * larger one waits beside it. */
+/* Makes room for z of a batch, or for act(z). What a saved state holds stays until a forward replaces it: a
+ * larger tensor waits beside it. */
 static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch, int adds)
 {
     if (!keeps_apart(l, adds) || batch == 0) return OCLIN_OK;
@@ -326,14 +327,14 @@ static oclin_status need_z(const oclin_layer *l, oclin_saved *s, int64_t batch, 
     return OCLIN_OK;
 }
 
-/* The z that a forward with this batch writes; NULL if it keeps none. */
+/* Returns the z that a forward with this batch writes; NULL if it keeps none. */
 static oclin_tensor *z_for(const oclin_layer *l, const oclin_saved *s, int64_t batch, int adds)
 {
     if (!keeps_apart(l, adds) || batch == 0) return NULL;
     return holds(s->z, l, batch) ? s->z : s->larger_z;
 }
 
-/* After the forward that wrote it. */
+/* Puts the larger z in the place of the old one, after the forward that wrote it. */
 static void adopt_z(oclin_saved *s, const oclin_tensor *z)
 {
     if (!z || z != s->larger_z) return;
@@ -357,7 +358,7 @@ static void remember(const oclin_layer *l, oclin_saved *s, oclin_tensor *x, ocli
     oclin_tensor_destroy(old_y);
 }
 
-/* needs_x: dX alone does not. */
+/* needs_x is 0 for dX alone, which does not read x. */
 static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s, int needs_x)
 {
     oclin_context *ctx = l->ctx;
@@ -432,7 +433,7 @@ static oclin_status run_forward(struct forward_call *call)
     return status;
 }
 
-/* A forward whose operands are right, and its check. */
+/* Runs a forward whose operands have been checked, and verifies its results if the context asks for it. */
 static oclin_status verified_forward(struct forward_call *call)
 {
     const struct oclin_linear linear = linear_of(call->layer);
@@ -560,7 +561,8 @@ static oclin_status check_backward(struct backward_call *call)
     return oclin_uses_check(ctx, call->uses, BACKWARD_USES);
 }
 
-/* The operand of both products that carries dZ: dY with what its derivative is taken from. */
+/* Sets the operand of both products that carries dZ: dY with the tensor that its derivative is computed
+ * from. */
 static void set_grad_z(struct oclin_product *p, const struct backward_call *call)
 {
     const oclin_saved *s = call->saved;
@@ -578,7 +580,7 @@ static struct oclin_product product_dx(const struct backward_call *call)
         .id = OCLIN_KERNEL_GRAD_X, .m = call->saved->batch, .n = l->in, .k = l->out, .scale = 1.0f};
     set_grad_z(&p, call);
     p.b = oclin_operand_of(l->w);
-    p.c = oclin_operand_of(call->dx); /* NULL for grads that want none */
+    p.c = oclin_operand_of(call->dx); /* NULL for one pass without dX */
     p.flags = call->adds ? OCLIN_FLAG_ACCUMULATE : 0;
     return p;
 }
@@ -602,7 +604,7 @@ static struct oclin_product product_dw(const struct backward_call *call)
     return p;
 }
 
-/* All three in one pass over W. */
+/* Returns the product that makes all three in one pass over W. */
 static struct oclin_product product_one_pass(const struct backward_call *call, const struct oclin_product *dw)
 {
     struct oclin_product p = product_dx(call);
@@ -623,13 +625,13 @@ static void dx_written(const struct backward_call *call, oclin_status status)
     oclin_uses_written(&call->uses[USE_DX], 1, status);
 }
 
-/* The gradients, or the parameters. */
+/* Marks the gradients, or the parameters, as written. */
 static void dw_written(const struct backward_call *call, oclin_status status)
 {
     oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W, status);
 }
 
-/* What a prepared dW, or one pass, does to the sums of dW and db. */
+/* Notes the roundings that a prepared dW, or one pass, has in the sums of dW and db. */
 static void note_dw(struct oclin_roundings *roundings, const struct oclin_product *p)
 {
     roundings->db = oclin_additions(p, &p->plan, OCLIN_SUM_OF_A);
@@ -637,7 +639,7 @@ static void note_dw(struct oclin_roundings *roundings, const struct oclin_produc
         p->id == OCLIN_KERNEL_ONE_PASS ? roundings->db : oclin_additions(p, &p->plan, OCLIN_SUM_OF_PRODUCTS);
 }
 
-/* dX first: it needs the old W. */
+/* dX comes first, because it needs the old W. */
 static oclin_status run_two_products(const struct backward_call *call, struct oclin_product *dw,
                                      struct oclin_roundings *roundings)
 {
@@ -658,7 +660,7 @@ static oclin_status run_two_products(const struct backward_call *call, struct oc
     if (status != OCLIN_OK || call->x_alone) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
-    /* who tries again would add to it once more */
+    /* a caller who tries again would add to dx once more */
     if (status != OCLIN_OK && call->adds) dx_written(call, status);
     return status;
 }
@@ -672,8 +674,8 @@ static oclin_status run_backward(const struct backward_call *call, struct oclin_
     if (!oclin_plan_one_pass(ctx, &grads) || (call->dx && (!call->dx->readable || call->adds)))
         return run_two_products(call, &dw, roundings);
     const oclin_status prepared = oclin_product_prepare(ctx, &grads);
-    /* what cannot be had in one pass is done in two; but not behind the back of who works on the kernel or
-     * asks for it */
+    /* where one pass cannot be had, two products are run; but a caller who names the plan, or a folder of
+     * kernels, gets the failure to build it, or to get its memory */
     if (prepared == OCLIN_E_DEVICE ||
         ((prepared == OCLIN_E_BUILD || prepared == OCLIN_E_MEMORY) && !ctx->plan.name[0] && !ctx->cl_dir)) {
         oclin_forget_error(ctx); /* the log has it */
@@ -719,7 +721,7 @@ static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
     OCLIN_TRY(check_backward(&call));
     OCLIN_TRY(need_dw(l));
     OCLIN_TRY(need_db(l));
-    call.uses[USE_DW].tensor = l->dw; /* a new one is cleared, as none was */
+    call.uses[USE_DW].tensor = l->dw; /* a new one is cleared, which NULL counted as */
     call.uses[USE_DB].tensor = l->db;
     if (s->batch > 0) OCLIN_TRY(verified_backward(&call));
     l->computed = 1;
@@ -831,7 +833,8 @@ static int has_gradient(const oclin_layer *l)
            (l->db && l->db->version != l->db_version);
 }
 
-/* The steps of n / 2 parameters: a parameter, and its gradient. All are prepared before one is enqueued. */
+/* Runs the steps of n / 2 parameters: uses has each parameter, and then its gradient. All are prepared before
+ * one is enqueued. */
 static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, int n, float lr)
 {
     struct oclin_step steps[2];
@@ -844,12 +847,12 @@ static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, i
     oclin_status status = OCLIN_OK;
     for (; enqueued < n && status == OCLIN_OK; enqueued += 2)
         status = oclin_step_enqueue(ctx, &steps[enqueued / 2]);
-    /* where the second one failed, nobody knows whether the first has moved its parameter already */
+    /* if the second one failed, it is not known whether the first has changed its parameter already */
     oclin_uses_written(uses, enqueued, status);
     return status;
 }
 
-/* A gradient that is cleared, or is not there, changes nothing: of the pairs the others stay. */
+/* Drops the pairs whose gradient is cleared or missing, because such a gradient changes nothing. */
 static int drop_cleared(struct oclin_use *uses, int n)
 {
     int left = 0;
@@ -913,7 +916,8 @@ int64_t oclin_layer_out(const oclin_layer *l)
     return l ? l->out : 0;
 }
 
-/* Scratch memory of the context that the first `products` (1: forward; 3: all) of a batch may ask for. */
+/* Returns the scratch memory of the context that the first `products` (1: forward; 3: all) of a batch may ask
+ * for. */
 static int64_t products_scratch(const oclin_layer *l, int64_t batch, int products)
 {
     static const enum oclin_kernel_id ids[] = {OCLIN_KERNEL_FORWARD, OCLIN_KERNEL_GRAD_X,
@@ -959,7 +963,7 @@ oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t 
     return OCLIN_OK;
 }
 
-/* Counts them for the kernel that is tried first. */
+/* Counts the additions of the kernel that is tried first. */
 static int64_t additions_of(const oclin_layer *l, enum oclin_kernel_id id, struct oclin_shape shape,
                             enum oclin_sum sum)
 {

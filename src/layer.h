@@ -12,7 +12,7 @@ struct oclin_saved {
     oclin_tensor *z;     /* its own memory, of batch rows or more: z, or act(z) where y was added to */
     int apart;           /* y was added to */
     oclin_tensor
-        *larger_z; /* reserved for a batch that z is too small for; takes its place with that forward */
+        *larger_z; /* reserved for a batch that z is too small for; that batch's forward makes it z */
     uint64_t x_version, y_version, w_version;
 };
 
@@ -25,9 +25,8 @@ struct oclin_layer {
     oclin_gradient gradient;
     int bias;
     int computed; /* a backward has computed gradients, or one was handed in that is not cleared */
-    oclin_tensor *w, *b, *dw, *db; /* dw, db NULL until needed */
-    uint64_t dw_version,
-        db_version; /* when they came into being: a difference tells that they were written */
+    oclin_tensor *w, *b, *dw, *db;   /* dw, db NULL until needed */
+    uint64_t dw_version, db_version; /* when they were made: a difference tells that they were written */
     oclin_saved *saved;
 };
 

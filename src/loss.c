@@ -1,4 +1,4 @@
-/* The losses: checks, and their two launches: rows, then the sum over rows. */
+/* The losses: their checks, and their two launches, one for the rows and one for the sum over rows. */
 #include "check/verify.h"
 
 #include <float.h>
@@ -13,7 +13,8 @@
 #include "tensor/element.h"
 #include "tensor/uses.h"
 
-/* Scratch: a float (row loss) and an int (row correct) for every row, and a float for the weights of all. */
+/* Scratch memory holds a float (row loss) and an int (row correct) for every row, and a float for the weights
+ * of all. */
 static int64_t scratch_bytes(int64_t batch)
 {
     const int64_t rows = oclin_multiply(batch, (int64_t)(sizeof(cl_float) + sizeof(cl_int)));
@@ -73,7 +74,8 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
     return OCLIN_OK;
 }
 
-/* The operands of a call. What the row kernels write is two rows, and what the sum of the rows writes. */
+/* The operands of a call. The row kernels write USE_DY and USE_ROWS; the sum over the rows writes USE_LOSS
+ * and USE_CORRECT. */
 enum { USE_Y, USE_TARGET, USE_CLASSES, USE_WEIGHTS, USE_DY, USE_ROWS, USE_LOSS, USE_CORRECT, LOSS_USES };
 
 static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c,
@@ -108,10 +110,10 @@ static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call 
 /* --------------------------------------------------------------------------------------------- launches */
 
 /*
- * A scale as two floats whose product it is; a kernel multiplies by the first, then by the second. One float
- * would not do: 2 * scale may be beyond the largest where y - t is small, and scale / D below the smallest
- * where y - t is large. The first has the digits, and an exponent with which nothing overflows or underflows
- * that does not in the end; the second is a power of two.
+ * Splits a scale into two floats whose product it is; a kernel multiplies by the first, then by the second.
+ * One float would not do: 2 * scale may be beyond the largest float where y - t is small, and scale / D below
+ * the smallest where y - t is large. The first has the digits, and an exponent with which nothing overflows
+ * or underflows that does not in the end; the second is a power of two.
  */
 static cl_float2 in_two(double scale)
 {
@@ -128,7 +130,7 @@ static oclin_status prepare_rows(oclin_context *ctx, const struct oclin_loss_cal
     return oclin_rows_prepare(ctx, request, c->y->rows, c->y->cols, l);
 }
 
-/* Of one group that goes over the rows. */
+/* Prepares a kernel of one group that goes over the rows. */
 static oclin_status prepare_over_rows(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows,
                                       struct oclin_rows *l)
 {
@@ -151,13 +153,13 @@ static int flags_of(const struct oclin_loss_call *c)
            (c->options.ignore_index == (int32_t)c->options.ignore_index ? OCLIN_FLAG_IGNORE : 0);
 }
 
-/* An output that is not wanted is given y's buffer, which its flag keeps untouched. */
+/* An output that is not wanted is given y's buffer, which stays untouched because the flag is not set. */
 static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tensor *y)
 {
     return oclin_operand_of(t ? t : y);
 }
 
-/* In scratch memory, behind what the rows have there; in elements. */
+/* The total lies in scratch memory, behind what the rows have there; the offset is in elements. */
 static int64_t total_offset(const struct oclin_loss_call *c)
 {
     return 2 * c->y->rows;

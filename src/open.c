@@ -1,4 +1,4 @@
-/* How a context comes into being: its options, the environment, a device, and its plan. */
+/* Creates a context from its options and the environment: it finds a device, and chooses its plan. */
 #include "open.h"
 
 #include <ctype.h>
@@ -81,7 +81,7 @@ static oclin_status make_tickets(oclin_context *ctx)
     return error ? oclin_fail_cl(ctx, error, "clCreateBuffer") : OCLIN_OK;
 }
 
-/* An environment variable, unless it is unset, empty, or not to be looked at. */
+/* Returns an environment variable; `otherwise` if it is unset, empty, or not to be looked at. */
 static const char *environment(const struct oclin_context_options *o, const char *name, const char *otherwise)
 {
     const char *value = o->ignore_environment ? NULL : getenv(name);
@@ -98,8 +98,8 @@ static oclin_status copy_text(oclin_context *ctx, char **to, const char *from)
     return OCLIN_OK;
 }
 
-/* Here an empty variable is not an unset one: it switches the cache off. So does a home folder that nobody
- * knows. */
+/* Here an empty variable differs from an unset one: it switches the cache off. So does an unknown home
+ * folder. */
 static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_options *o)
 {
     const char *set = o->ignore_environment ? NULL : getenv("OCLIN_CACHE_DIR");
@@ -109,8 +109,7 @@ static oclin_status choose_cache(oclin_context *ctx, const struct oclin_context_
     return OCLIN_OK;
 }
 
-/* A folder that is named and not there is a mistake: its kernels would not be looked at, and nobody would
- * know. */
+/* A folder that is named but missing is an error, because its kernels would silently not be used. */
 static oclin_status choose_cl_dir(oclin_context *ctx, const struct oclin_context_options *o)
 {
     OCLIN_TRY(copy_text(ctx, &ctx->cl_dir, environment(o, "OCLIN_CL_DIR", o->cl_dir)));
@@ -129,7 +128,7 @@ static int is_one_of(const char *value, const char *const *words)
     return 0;
 }
 
-/* A switch that the environment may put on, too. */
+/* Reads a switch that the environment may switch on as well. */
 static oclin_status choose_switch(oclin_context *ctx, const struct oclin_context_options *o, const char *name,
                                   int option, int *chosen)
 {
@@ -181,7 +180,8 @@ static oclin_status hand_on(oclin_context *caller, const oclin_context *made, oc
     return oclin_fail(caller, status, "%s", made->error);
 }
 
-/* The options and what is reported while there is no context yet: `draft` becomes it, or is forgotten. */
+/* Reads the options, and prepares for reports while there is no context yet: `draft` becomes the context, or
+ * is dropped. */
 static oclin_status begin(oclin_context *draft, struct oclin_context_options *o,
                           const struct oclin_context_options *from)
 {
@@ -191,7 +191,7 @@ static oclin_status begin(oclin_context *draft, struct oclin_context_options *o,
     const oclin_status status = oclin_options_read(draft, o, sizeof *o, from);
     draft->log = o->log;
     draft->log_user = o->log_user;
-    /* oclin_fail() had nobody to tell it to */
+    /* oclin_fail() had no log to write to */
     if (status != OCLIN_OK) oclin_log(draft, "%s: %s", oclin_status_name(status), draft->error);
     return status;
 }

@@ -1,11 +1,11 @@
-/* Contexts that come into being. */
+/* Creating contexts. */
 #ifndef OCLIN_OPEN_H
 #define OCLIN_OPEN_H
 
 #include "core/context.h"
 
-/* oclin_context_create() for a call on the context `caller`, whose failure it then is, with its sentence;
- * NULL: nobody's. */
+/* Does what oclin_context_create() does, for a call on the context `caller`, which gets the status and
+ * sentence of a failure; NULL: none does. */
 oclin_status oclin_context_make(oclin_context **ctx, const struct oclin_context_options *options,
                                 oclin_context *caller);
 

@@ -1,14 +1,14 @@
-/* What is made of each row of a tensor: softmax, and the place of the largest element. */
+/* Operations on each row of a tensor: softmax, and the place of the largest element. */
 #include "check/verify.h"
 #include "core/error.h"
 #include "ops/rows.h"
 #include "plan/additions.h"
 #include "tensor/uses.h"
 
-/* In the order of the kernels' arguments. */
+/* The operands, in the order of the kernels' arguments. */
 enum { FROM, TO, ROW_USES };
 
-/* Checks, and begins the call; *done: there is nothing to be done. */
+/* Checks the operands, and begins the call; *done is 1 if there is nothing to do. */
 static oclin_status begin(oclin_tensor *any, const struct oclin_use uses[ROW_USES], int *done)
 {
     oclin_context *ctx = oclin_tensor_context(any);

@@ -17,12 +17,13 @@ static double flushed(const struct oclin_ref_case *c)
     return c->no_denormals ? FLUSH : 0;
 }
 
-/* Of dy times act', whose own error is `own` from roundings, and `tiny` smallest denormals from underflow. */
+/* Returns the bound of dy times act', where act' is off by `own` from roundings, and by `tiny` smallest
+ * denormals from underflow. */
 static double product_bound(const struct oclin_ref_case *c, double dy, double derivative, double own,
                             double tiny)
 {
     const double smallest = TINY + flushed(c), product = dy * derivative;
-    /* act' may be 0 on the device: 0 Inf is NaN */
+    /* act' may be 0 on the device, and 0 times Inf is NaN */
     if (isinf(dy) && fabs(derivative) <= SECOND_ORDER * own + tiny * smallest) return NAN;
     return unless_overflow(product, SECOND_ORDER * own * fabs(dy) + tiny * smallest * fabs(dy) + smallest);
 }
@@ -67,7 +68,7 @@ static double relu_bound(const struct oclin_ref_case *c, double z, double e)
     return z + e < 0 ? 0 : e;
 }
 
-/* It selects: Inf * 0 must not appear, and a NaN in s is no zero. */
+/* It selects, because Inf * 0 must not appear, and a NaN in s is not zero. */
 static double relu_grad(const struct oclin_ref_case *c, double dy, double s)
 {
     (void)c;
@@ -88,10 +89,11 @@ static double sigmoid(const struct oclin_ref_case *c, double z)
     return 1 / (1 + exp(-z));
 }
 
-/* exp counts by its share of 1 + exp, which is 1 - y; the sum 1, the division 5. */
+/* In units of u, exp has 6, which count with its share of 1 + exp, which is 1 - y; the sum has 1, the
+ * division 5. */
 static double sigmoid_bound(const struct oclin_ref_case *c, double z, double e)
 {
-    const double nearest = fmax(0, fabs(z) - e); /* to 0, where it is steepest */
+    const double nearest = fmax(0, fabs(z) - e); /* the point nearest to 0, where the slope is largest */
     const double carried = e / (2 + exp(nearest) + exp(-nearest)), value = sigmoid(c, z);
     const double y = value + carried;
     double own = (6 * (1 - value + carried) + 6) * unit_of(c) * y;
@@ -151,13 +153,13 @@ static double normal_cdf(double z)
     return 0.5 * erfc(-z * SQRT_HALF);
 }
 
-/* 0 at both ends, where it would be Inf * 0. */
+/* Returns 0 at both ends, where the product would be Inf * 0. */
 static double z_normal_pdf(double z)
 {
     return isinf(z) ? 0 : z * normal_pdf(z);
 }
 
-/* Beyond it the kernels take GELU as if z were this far: to a float it is at its limits there. */
+/* Beyond this the kernels compute GELU as if z were here, where, as a float, it has reached its limits. */
 #define GELU_FAR 30.0
 
 static double gelu(const struct oclin_ref_case *c, double z)
@@ -166,8 +168,9 @@ static double gelu(const struct oclin_ref_case *c, double z)
     return z == -INFINITY ? 0 : z * normal_cdf(z);
 }
 
-/* erfc 32, its product 1; its argument 2, magnified by z erfc'(z). The largest |act'| near z: left of 0,
- * cdf + |z| pdf grows with z and is above it; 1.1290 is its maximum. */
+/* In units of u, erfc has 32, its product 1, and its argument 2, magnified by z erfc'(z). `steepest` is above
+ * the largest |act'| near z: left of 0, cdf + |z| pdf grows with z and is above |act'|, whose maximum is
+ * 1.1290. */
 static double gelu_bound(const struct oclin_ref_case *c, double z, double e)
 {
     const double steepest = z + e < 0 ? normal_cdf(z + e) - z_normal_pdf(z + e) : 1.13;
@@ -189,8 +192,9 @@ static double gelu_grad(const struct oclin_ref_case *c, double dy, double s)
     return dy * gelu_derivative(s);
 }
 
-/* cdf: erfc 32, its argument 2 (times s pdf). s pdf: exp 6, constant 1, products 2, and the argument of
- * exp 1, magnified by s^2 / 2. Their sum 1 and dy 1, after cancellation. */
+/* In units of u, cdf has 32 for erfc, and 2 for its argument (times s pdf). s pdf has 6 for exp, 1 for the
+ * constant, 2 for the products, and 1 for the argument of exp, magnified by s^2 / 2. Their sum has 1 and dy
+ * 1, after cancellation. */
 static double gelu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
 {
     const double cdf = normal_cdf(s), s_pdf = fabs(z_normal_pdf(s)), reach = fmin(fabs(s), GELU_FAR);
@@ -201,7 +205,7 @@ static double gelu_grad_bound(const struct oclin_ref_case *c, double dy, double 
 
 /* ------------------------------------------------------------------------------------------------- silu */
 
-/* 1 / (1 + exp(-z)) and what is left of 1, each with all its digits. */
+/* Returns 1 / (1 + exp(-z)) with all its digits; below(-z) is what is left of 1, with all of its own. */
 static double below(double z)
 {
     return z < 0 ? exp(z) / (1 + exp(z)) : 1 / (1 + exp(-z));
@@ -213,9 +217,9 @@ static double silu(const struct oclin_ref_case *c, double z)
     return z == -INFINITY ? 0 : z * below(z);
 }
 
-/* The roundings, in units of u, of z sigmoid(z) by exp(-|z|), of which the share p is in 1 + exp. Right of
- * 0 exp counts by that share, 6 p, the sum, which is below 2, by 1 - p, the division 5; left of it exp is
- * a factor, too, so that it counts by 6 (1 - p), and its product 1. */
+/* Returns the roundings, in units of u, of z sigmoid(z) computed with exp(-|z|), whose share in 1 + exp is p.
+ * Right of 0 exp counts with that share, 6 p, the sum, which is below 2, with 1 - p, and the division with 5.
+ * Left of 0 exp is also a factor, so that it counts with 6 (1 - p), and its product with 1. */
 static double sigmoid_roundings(double z, double e)
 {
     return z < e ? 13 - 7 * below(-fabs(z) - e) : 6 + 5 * below(-fmax(0, fabs(z) - e));
@@ -242,9 +246,9 @@ static double silu_grad(const struct oclin_ref_case *c, double dy, double s)
     return dy * silu_derivative(s);
 }
 
-/* act' = p (1 + s q), p = sigmoid(s), q = 1 - p, t = s q. exp moves p and q against each other: 6 p q (1 +
- * s (q - p)). The sum with 1 and the division, 6, are a factor of both: p (1 + 2 t). The product with exp
- * 1, of p left of 0, else of q. s q 1, 1 + t 1, p times it 1, dy 1. */
+/* act' = p (1 + s q), p = sigmoid(s), q = 1 - p, t = s q. exp moves p and q against each other: 6 p q (1 + s
+ * (q - p)). The sum with 1 and the division have 6, and are a factor of both: p (1 + 2 t). The product with
+ * exp has 1, in p left of 0, else in q. s q has 1, 1 + t has 1, p times that has 1, and dy has 1. */
 static double sigmoid_grad_roundings(double s, double p, double q)
 {
     const double t = s * q, d = fabs(p * (1 + t));
@@ -264,14 +268,14 @@ static double silu_grad_bound(const struct oclin_ref_case *c, double dy, double 
 #define SQRT_8_OVER_PI 1.59576912160573071176
 #define CUBIC 0.044715
 
-/* Twice the argument of tanh: a sigmoid's. */
+/* Returns twice the argument of tanh, which is the argument of the sigmoid. */
 static double inner(double z)
 {
     return SQRT_8_OVER_PI * z * (1 + CUBIC * z * z);
 }
 
-/* Its roundings: the first factor 0.5 (of the constant, as a float), two products and the sum 3; and 3
- * that count by the share of the cube. */
+/* Returns its roundings: the first factor has 0.5 (of the constant, as a float), two products and the sum
+ * have 3, and 3 more count with the share of the cube. */
 static double inner_roundings(double z)
 {
     const double cube = CUBIC * z * z;
@@ -309,8 +313,8 @@ static double gelu_tanh_grad(const struct oclin_ref_case *c, double dy, double s
     return dy * gelu_tanh_derivative(s);
 }
 
-/* As silu's, with slope s v' in the place of s, which itself has 8 roundings; and v's move p and q as exp
- * does. */
+/* This is silu's bound, with the slope s v' in the place of s, which itself has 8 roundings; and the
+ * roundings of v move p and q as exp does. */
 static double gelu_tanh_grad_bound(const struct oclin_ref_case *c, double dy, double s)
 {
     const double at = copysign(fmin(fabs(s), 30), s), v = inner(at), p = below(v), q = below(-v);
@@ -356,7 +360,8 @@ static double softplus(const struct oclin_ref_case *c, double z)
     return fmax(z, 0) + log1p(exp(-fabs(z))) + 0 * (isnan(z) ? z : 0);
 }
 
-/* exp 6, by the share of exp in 1 + exp; log1p 4; the sum 1, unless it is with 0. */
+/* In units of u, exp has 6, which count with its share in 1 + exp; log1p has 4; the sum has 1, unless it is
+ * with 0. */
 static double softplus_bound(const struct oclin_ref_case *c, double z, double e)
 {
     if (isinf(z)) return z > 0 ? e : TINY;
@@ -372,7 +377,7 @@ static double softplus_grad(const struct oclin_ref_case *c, double dy, double s)
     return dy * -expm1(-s);
 }
 
-/* expm1 6, dy 1. */
+/* In units of u, expm1 has 6, dy 1. */
 static double softplus_grad_bound(const struct oclin_ref_case *c, double dy, double s)
 {
     const double derivative = -expm1(-s);
@@ -386,7 +391,7 @@ static double elu(const struct oclin_ref_case *c, double z)
     return z <= 0 ? (double)c->alpha * expm1(z) : z;
 }
 
-/* expm1 6, alpha 1. */
+/* In units of u, expm1 has 6, alpha 1. */
 static double elu_bound(const struct oclin_ref_case *c, double z, double e)
 {
     const double alpha = (double)c->alpha, y = elu(c, z);
@@ -403,7 +408,7 @@ static double elu_grad(const struct oclin_ref_case *c, double dy, double s)
     return s <= 0 ? dy * ((double)c->alpha * exp(s)) : dy;
 }
 
-/* exp 6, alpha 1, dy 1. */
+/* In units of u, exp has 6, alpha 1, dy 1. */
 static double elu_grad_bound(const struct oclin_ref_case *c, double dy, double s)
 {
     const double alpha = (double)c->alpha, derivative = alpha * exp(s);

@@ -1,4 +1,4 @@
-/* What the bounds of all formulas are made of. */
+/* The parts that the bounds of all formulas are made of. */
 #ifndef OCLIN_OPS_BOUNDS_H
 #define OCLIN_OPS_BOUNDS_H
 
@@ -13,14 +13,15 @@
 #define OVERFLOWS 0x1.ffffffp127     /* a single result rounds to Inf from here on */
 #define SECOND_ORDER (1.0 + 0x1p-10) /* for the terms in u^2 that the bounds leave out */
 
-/* One rounding of the device, relative. Where it truncates, also those of its functions are taken for twice
- * as large. */
+/* Returns one rounding of the device, relative. Where the device truncates, the roundings of its functions
+ * are also taken to be twice as large. */
 static inline double unit_of(const struct oclin_ref_case *c)
 {
     return c->truncates ? 2 * U : U;
 }
 
-/* The bound e of a single result; INFINITY, which claims nothing, where e decides whether it overflows. */
+/* Returns the bound e of a single result; or INFINITY, which claims nothing, where e decides whether the
+ * result overflows. */
 static inline double unless_overflow(double value, double e)
 {
     return isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e;
@@ -31,37 +32,37 @@ struct sum {
     int64_t K;
     double value;
     double S;       /* of magnitudes */
-    double finite;  /* the part of S that is not from an Inf or NaN; Inf: nothing is known */
+    double finite;  /* the part of S that is not from an Inf or NaN; Inf if nothing is known */
     double carried; /* E: errors that the operands bring along */
     double largest; /* operand */
 };
 
-/* Not fmax(), which is a function call for each operand; of NaN neither takes notice. */
+/* Returns the larger of both. It replaces fmax(), which is a function call for each operand; both ignore
+ * NaN. */
 static inline double larger(double largest, double of)
 {
     return of > largest ? of : largest;
 }
 
-/* n u / (1 - n u): how far n roundings may change a number, relative (Higham, Accuracy and Stability of
- * Numerical Algorithms, chapter 3). No claim where they may double it. */
+/* Returns n u / (1 - n u), by which n roundings may change a number, relative (Higham, Accuracy and Stability
+ * of Numerical Algorithms, chapter 3). It claims nothing where they may double it. */
 static inline double gamma_of(double n, double u)
 {
     return n * u < 0.5 ? n * u / (1 - n * u) : INFINITY;
 }
 
 /*
- * How far a sum of K products in float32 may be from the exact one; `more` counts the roundings that follow
- * the sum, as of a bias. S is the sum of the magnitudes (with |b|, if one is added), E the errors of the
- * operands carried through.
+ * Returns how far a sum of K products in float32 may be from the exact one; `more` counts the roundings that
+ * follow the sum, as of a bias. S is the sum of the magnitudes (with |b|, if one is added), E the errors of
+ * the operands carried through.
  *
- *   proven   gamma(n) (S + E) + E, n the roundings that a term passes: for any data. And what may underflow:
- *            each product by half of the
- *            smallest denormal, or, on a device without them, each operation by 2^-126 of its largest
- *            operand; and the sums in double of the reference.
- *   random   the smaller of gamma and (8 + 2 sqrt K) u, which is what right sums of random numbers were seen
- *            to stay below;
- *            16 u where the products have mean zero. They see what gamma does not, as a last term left out of
- *            a long sum.
+ *   proven   gamma(n) (S + E) + E, where n is the roundings that a term passes; it holds for any data. It
+ *            includes what may underflow (each product by half of the smallest denormal, or, on a device
+ *            without denormals, each operation by 2^-126 of its largest operand), and the errors of the
+ *            reference's sums in double.
+ *   random   the smaller of gamma and (8 + 2 sqrt K) u, below which correct sums of random numbers were seen
+ *            to stay; 16 u where the products have mean zero. These bounds detect errors that gamma does
+ *            not, such as a last term left out of a long sum.
  */
 static inline double sum_bound(const struct oclin_ref_case *c, const struct sum *sum, int64_t more)
 {

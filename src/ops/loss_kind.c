@@ -41,8 +41,7 @@ const struct oclin_loss_kind oclin_mse = {.name = "mse",
                                           .row = mse_row,
                                           .gradient = difference_of};
 
-/* -------------------------------------------------------------------------------------------- L1 and
- * Huber */
+/* ---------------------------------------------------------------------------------------- L1 and Huber */
 
 static void l1_row(struct oclin_loss_row *row)
 {
@@ -111,7 +110,7 @@ const struct oclin_loss_kind oclin_huber = {.name = "huber",
 
 /* ----------------------------------------------------------------------------------- binary cross-entropy */
 
-/* 1 - t and p t, what their terms have as factors. */
+/* Sets the factors of the two terms, 1 - t and p t. */
 static void factors_of(const struct oclin_loss_row *row, int64_t j, double *negative, double *positive)
 {
     const float *t = row->target;
@@ -142,7 +141,8 @@ static void bce_row(struct oclin_loss_row *row)
     row->error = sum_bound(row->c, &sum, 0);
 }
 
-/* s(z): exp 6, the sum 1 + e 4, the quotient 5; then a factor 1, the product 1, and the difference 1. */
+/* In units of u, s(z) has 6 for exp, 4 for the sum 1 + e, and 5 for the quotient; then the factor has 1, the
+ * product 1, and the difference 1. */
 static double bce_gradient(const struct oclin_loss_row *row, int64_t j, double *error)
 {
     const double u = unit_of(row->c), z = row->y[j], e = exp(-fabs(z));
@@ -169,14 +169,16 @@ const struct oclin_loss_kind oclin_bce = {.name = "bce",
 
 /* ------------------------------------------------------------------------------------------ cross-entropy */
 
-/* exp(y_j - m): 6 for exp, and the rounding of the difference v. 0 where exp is 0, for v may be -Inf. */
+/* Returns the error of exp(y_j - m): 6 for exp, and the rounding of the difference v. Both are 0 where exp is
+ * 0, because v may be -Inf. */
 static double exp_error(double u, double v)
 {
     const double value = exp(v);
     return value > 0 ? value * (6 + fabs(v)) * u + FLUSH : FLUSH;
 }
 
-/* Sets m, s and s_error; the place of the largest score, the first of equals, or -1 if there is a NaN. */
+/* Sets m, s and s_error. Returns the place of the largest score, the first of equals, or -1 if there is a
+ * NaN. */
 static int64_t set_softmax(struct oclin_loss_row *row)
 {
     const struct oclin_ref_case *c = row->c;
@@ -199,13 +201,13 @@ static int64_t set_softmax(struct oclin_loss_row *row)
     }
     row->s = sum.S;
     row->s_error = sum_bound(c, &sum, 0) / row->s;
-    /* of 1 / s and log s; the other rules keep to the first order */
+    /* the error of 1 / s and log s; the other rules keep to the first order */
     if (c->rule == OCLIN_PROVEN)
         row->s_error = row->s_error < 1 ? row->s_error / (1 - row->s_error) : INFINITY;
     return has_nan ? -1 : best;
 }
 
-/* p_j, and its error: exp and s as said, and 5 for the quotient. */
+/* Returns p_j, and sets its error: those of exp and s, and 5 for the quotient. */
 static double softmax_at(const struct oclin_loss_row *row, int64_t j, double *error)
 {
     const double u = unit_of(row->c), v = row->y[j] - row->m, p = exp(v) / row->s;
@@ -236,8 +238,8 @@ static int is_class(const struct oclin_loss_row *row, int32_t label)
     return label >= 0 && label < row->c->out;
 }
 
-/* The loss of a row as sum of q_j (log s - v_j), v_j = y_j - m. A q has at most 10 roundings (a quotient
- * 5); sums of q and of q v are made apart, and then 3 more follow. */
+/* Sets the loss of a row to the sum of q_j (log s - v_j), v_j = y_j - m. A q has at most 10 roundings (a
+ * quotient has 5); the sums of q and of q v are made apart, and then 3 more roundings follow. */
 static void weigh_terms(struct oclin_loss_row *row, double (*q)(const struct oclin_loss_row *row, int64_t j))
 {
     const struct oclin_ref_case *c = row->c;
@@ -280,7 +282,7 @@ static double soft_weight(const struct oclin_loss_row *row, int64_t j)
     return class_weight(row, j) * ((1 - row->number) * (double)t[j] + row->number / (double)row->c->out);
 }
 
-/* p Q - q, where p has its error, and the products and the difference one rounding each. */
+/* Returns p Q - q, where p has its error, and the products and the difference have one rounding each. */
 static double weighted_gradient(const struct oclin_loss_row *row, int64_t j, double q, double *error)
 {
     const double u = unit_of(row->c), p = softmax_at(row, j, error), g = p * row->Q - q;
@@ -361,8 +363,7 @@ const struct oclin_loss_kind oclin_soft_cross_entropy = {
     .row = soft_cross_entropy_row,
     .gradient = soft_cross_entropy_gradient};
 
-/* --------------------------------------------------------------------------------------------- all of
- * them */
+/* ------------------------------------------------------------------------------------------ all losses */
 
 /* scale / D is rounded once (to a float times a power of two, so that it never underflows), and the product
  * with it once. */
@@ -388,12 +389,13 @@ double oclin_loss_count(const struct oclin_loss_kind *kind, oclin_reduction redu
     return kind->by_elements ? (double)rows * (double)cols : (double)rows;
 }
 
-/* What results are multiplied by: its error, relative, and what is flushed besides. */
+/* The factor that results are multiplied by, its relative error, and what is flushed besides. */
 struct factor {
     double value, error, flushed;
 };
 
-/* Where the mean divides by weights of labels: their sum, compensated as that of rows, and a quotient (5). */
+/* Returns the factor where the mean divides by the weights of labels: their sum is compensated like that of
+ * rows, and a quotient (5) follows. */
 static struct factor total_of(const struct oclin_ref_case *c, const struct oclin_loss_data *data)
 {
     const double u = unit_of(c), rows = (double)c->batch;
@@ -421,9 +423,9 @@ static struct factor factor_of(const struct oclin_ref_case *c, const struct ocli
     return (struct factor){count > 0 ? data->scale / count : 0, FACTOR_ROUNDINGS * unit_of(c), 0};
 }
 
-/* Of factor * (sum of the row losses), which may together be off by e. They are added by compensated
- * summation (2 u, and a little for their number) in the items of a work-group, and these as a tree of at most
- * 10 levels. */
+/* Returns the bound of factor * (sum of the row losses), which may together be off by e. They are added by
+ * compensated summation (2 u, and a little for their number) in the items of a work-group, and these as a
+ * tree of at most 10 levels. */
 static double loss_bound_of(const struct oclin_ref_case *c, const struct factor *f, double sum,
                             double magnitude, double e)
 {
@@ -434,7 +436,7 @@ static double loss_bound_of(const struct oclin_ref_case *c, const struct factor 
     return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * rows) * FLUSH + f->flushed);
 }
 
-/* Of factor * g, where the kernel's g is off by e. */
+/* Returns the bound of factor * g, where the kernel's g is off by e. */
 static double gradient_bound(const struct factor *f, double g, double e)
 {
     if (isinf(e)) return INFINITY;
@@ -442,7 +444,7 @@ static double gradient_bound(const struct factor *f, double g, double e)
     return unless_overflow(f->value * g, rounding + 2 * FLUSH + f->flushed);
 }
 
-/* The weight of a row: one rounding, or a product that is flushed. */
+/* Multiplies by the weight of a row, which adds one rounding, or a product that is flushed. */
 static void weigh(const struct oclin_ref_case *c, double w, double *value, double *error)
 {
     *value *= w;

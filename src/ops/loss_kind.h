@@ -6,7 +6,7 @@
 
 #include "oclin.h"
 
-/* One row of y as the reference sees it, and what it makes of it. */
+/* One row of y as the reference sees it, and the row's results. */
 struct oclin_loss_row {
     const struct oclin_ref_case *c; /* of c->out columns */
     const float *y;
@@ -22,8 +22,8 @@ struct oclin_loss_row {
     double m, s, s_error; /* softmax: p_j = exp(y_j - m) / s, and the relative error of s */
 };
 
-/* The kernel of a loss is loss_<name>, in cl/loss_common.cl and these files. In double, with bounds for a
- * device that computes their formulas in float: */
+/* The kernel of a loss is loss_<name>, in cl/loss_common.cl and these files. The functions compute in double,
+ * with bounds for a device that computes the formulas of the files in float. */
 struct oclin_loss_kind {
     const char *name;
     const char *files[2]; /* the second may be NULL */
@@ -35,9 +35,10 @@ struct oclin_loss_kind {
     size_t number;     /* its number, in the options; 0: it has none */
     int by_elements;   /* the mean is over batch * out elements, else over rows */
     double slope;      /* dY is scale / D times slope times what the kernel computes */
-    /* Sets what a row makes. */
+    /* Sets the results of a row. */
     void (*row)(struct oclin_loss_row *row);
-    /* Element j of that row's dY without scale, D and slope; *error: how far the kernel's may be off. */
+    /* Returns element j of that row's dY without scale, D and slope; sets *error to how far the kernel's may
+     * be off. */
     double (*gradient)(const struct oclin_loss_row *row, int64_t j, double *error);
 };
 extern const struct oclin_loss_kind oclin_mse, oclin_l1, oclin_huber, oclin_bce, oclin_cross_entropy,
@@ -53,24 +54,25 @@ struct oclin_loss_data {
     int64_t ignored;
 };
 
-/* Each may be NULL but loss. */
+/* Each of these but loss may be NULL. */
 struct oclin_loss_results {
     double *loss, *loss_bound, *dy, *bound, *rows, *rows_bound;
     int64_t *correct;
 };
 
-/* The loss's number in the options, or 0. */
+/* Returns the loss's number in the options, or 0. */
 float oclin_loss_number(const struct oclin_loss_kind *kind, const struct oclin_loss_options *options);
-/* Whether the mean divides by the weights of the labels. */
+/* Returns 1 if the mean divides by the weights of the labels. */
 int oclin_loss_totals(const struct oclin_loss_kind *kind, oclin_reduction reduction, int has_classes,
                       int has_ignored);
-/* D of the equations, where it does not: what a sum over rows is divided by. */
+/* Returns D of the equations, by which a sum over rows is divided, where the mean does not divide by
+ * weights. */
 double oclin_loss_count(const struct oclin_loss_kind *kind, oclin_reduction reduction, int64_t rows,
                         int64_t cols);
-/* The loss of c->batch rows and c->out columns, and its gradient. */
+/* Computes the loss of c->batch rows and c->out columns, and its gradient. */
 void oclin_loss_reference(const struct oclin_loss_kind *kind, const struct oclin_ref_case *c,
                           const struct oclin_loss_data *data, const struct oclin_loss_results *results);
-/* softmax of c->batch rows of c->out columns; bound may be NULL. */
+/* Computes softmax of c->batch rows of c->out columns; bound may be NULL. */
 void oclin_softmax_reference(const struct oclin_ref_case *c, const float *y, double *p, double *bound);
 
 #endif

@@ -11,8 +11,8 @@
 
 /* -------------------------------------------------------------------------------------------- products */
 
-/* Of the two launches of a packed product only one has the activation in it: forward's second, which stores
- * Y, and the gradients' first, which packs dZ. The other one is the same kernel for all. */
+/* Only one of the two launches of a packed product has the activation in it: forward's second, which stores
+ * Y, and the gradients' first, which packs dZ. The other one is the same kernel for all activations. */
 static int has_activation(const struct oclin_product *p, const struct oclin_tile *t)
 {
     if (t->tickets || (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PACKED)) return 1;
@@ -35,9 +35,9 @@ struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
                                          .rule = updates ? oclin_sgd.name : NULL};
 }
 
-/* Kernels and scratch memory for p->plan; p->kernel NULL: the device cannot run them. *next: after a failure
- * another plan may do, because the driver refused this tile where the plan leaves a choice, or there is no
- * scratch memory. */
+/* Makes kernels and scratch memory for p->plan; p->kernel is NULL if the device cannot run them. *next is 1
+ * if another plan may do after a failure, because the driver refused this tile where the plan leaves a
+ * choice, or there is no scratch memory. */
 static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, int *next)
 {
     *next = !ctx->plan.name[0] && !ctx->cl_dir;
@@ -55,7 +55,7 @@ static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, in
             return OCLIN_OK;
         }
     }
-    *next = 1; /* whatever keeps the memory away, there may be a way without it */
+    *next = 1; /* whatever the reason that there is no memory, another way may need none */
     return oclin_scratch(ctx, scratch, "packed operands or the sums of slices");
 }
 
@@ -79,7 +79,7 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
                       ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
-/* What the way's kernels take besides. */
+/* Adds the arguments that only this way's kernels take. */
 static void argument_extras(struct oclin_arguments *arguments, const oclin_context *ctx,
                             const struct oclin_product *p, const struct oclin_way *way)
 {
@@ -122,7 +122,7 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
                          "clEnqueueNDRangeKernel for a product");
 }
 
-/* Where the sums of the slices so far stand. */
+/* Returns the place where the sums of the slices so far stand. */
 static struct oclin_operand place_of_slices(const oclin_context *ctx, const struct oclin_product *p)
 {
     if (!oclin_slices_need_scratch(p))
@@ -132,7 +132,7 @@ static struct oclin_operand place_of_slices(const oclin_context *ctx, const stru
     return scratch;
 }
 
-/* The part of the product from k0 on that one launch computes. */
+/* Returns the part of the product from k0 on that one launch computes. */
 static struct oclin_product slice_of(const oclin_context *ctx, const struct oclin_product *p, int64_t k0)
 {
     struct oclin_product slice = *p;

@@ -1,14 +1,15 @@
-/* Launching a product, or a step, by its plan. */
+/* Launches a product, or a step, by its plan. */
 #ifndef OCLIN_OPS_PRODUCT_H
 #define OCLIN_OPS_PRODUCT_H
 
 #include "plan/way.h"
 #include "tensor/tensor.h"
 
-/* What the kernel of this plan is built from. */
+/* Returns the request that describes the kernel of this plan. */
 struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
                                                   const struct oclin_plan *plan);
-/* Decides and builds, so that what can fail before the first launch fails there; then launches. */
+/* The first decides and builds, so that all that can fail before the first launch fails there; the second
+ * launches. */
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p);
 oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p);
 

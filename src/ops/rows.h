@@ -9,8 +9,8 @@ struct oclin_rows {
     cl_kernel kernel;
 };
 
-/* The kernel of the request, but its tile, for so many rows of so many elements, in the largest work-group
- * that it can run with. */
+/* Builds the kernel of the request for so many rows of so many elements, in the largest work-group that it
+ * can run with. The tile of the request is replaced. */
 oclin_status oclin_rows_prepare(oclin_context *ctx, struct oclin_kernel_request request, int64_t rows,
                                 int64_t cols, struct oclin_rows *l);
 

@@ -2,7 +2,8 @@
 #ifndef OCLIN_OPS_RULE_H
 #define OCLIN_OPS_RULE_H
 
-/* name: of its fragment of kernel text, cl/rule_<name>.cl, which the update alone and the fused one share. */
+/* The name is that of its fragment of kernel text, cl/rule_<name>.cl, which the separate and the fused update
+ * share. */
 struct oclin_rule_row {
     const char *name;
 };

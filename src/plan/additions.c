@@ -1,22 +1,22 @@
 /*
- * How a long sum is cut, and how many roundings a term passes on its way to the result.
+ * Cuts long sums into parts, and counts the roundings that a term passes on its way to the result.
  *
- * A chain of L additions rounds its first term L times, and like numbers drift to one side all the way. So
- * sums are made of parts: chunks inside a kernel, and slices of k, one launch each, where a kernel has no
- * room for sums of sums. The numbers here are those of the kernels; tests hold them against sums that come
- * close to them.
+ * A chain of L additions rounds its first term L times, and a sum of like numbers drifts to one side all the
+ * way. So sums are made of parts: chunks inside a kernel, and slices of k, one launch each, where a kernel
+ * has no room for sums of sums. The numbers here are those of the kernels; tests compare them with sums that
+ * come close to them.
  */
 #include "plan/additions.h"
 
 #include <math.h>
 
 enum {
-    SIMT_SLICE = 4096, /* registers hold one sum a result, and no second one */
-    SIMD_MOST = 516,   /* roundings of a long sum, without those of its epilogue ... */
+    SIMT_SLICE = 4096, /* registers hold one sum for each result, and not two */
+    SIMD_MOST = 516,   /* the most roundings of a long sum, without those of its epilogue ... */
     SIMD_LEAST = 260   /* ... and of a short one: a block of 256, and then one for each block */
 };
 
-/* The root of n, rounded up. Chunks of that many terms leave as many sums to be added. */
+/* Returns the square root of n, rounded up. Chunks of that many terms leave as many sums to be added. */
 static int64_t root(int64_t n)
 {
     int64_t r = (int64_t)sqrt((double)n);
@@ -25,7 +25,8 @@ static int64_t root(int64_t n)
     return r;
 }
 
-/* Terms that reach their sum in chunks of `chunk`, one chain each, one after the other. */
+/* Counts the roundings of terms that are added in chunks of `chunk`, one chain each; the chunks' sums are
+ * then added one after the other. */
 static int64_t chunked(int64_t terms, int64_t chunk)
 {
     return oclin_least(terms, chunk) + oclin_ceil_divide(terms, chunk) - 1;
@@ -40,8 +41,9 @@ static int64_t levels_of_tree(int64_t leaves)
 
 /* ------------------------------------------------------------------------------------------------ slices */
 
-/* As few as keep the roundings low: blocks of a slice are added in turn, then the slices. In 256ths, so that
- * more blocks never make fewer slices: memory for a batch must be enough for all smaller ones. */
+/* Returns the fewest slices that keep the roundings low: the blocks of a slice are added in turn, then the
+ * slices. It counts in 256ths, so that more blocks never make fewer slices, because memory for a batch must
+ * be enough for all smaller ones. */
 static int64_t simd_slices(int64_t blocks, int64_t depth)
 {
     const int64_t most = oclin_least(SIMD_LEAST * 256 + blocks * depth, SIMD_MOST * 256);
@@ -86,8 +88,9 @@ void oclin_cut_skinny(struct oclin_plan *plan, int64_t k, int64_t depth)
     plan->chunk = root(k) * vl;
 }
 
-/* As many rows as keep to 8 + 2 sqrt k: what they give to dX is added to it as seldom as possible, since that
- * goes through the L2 (16 x 4096 x 1024: 1.2 times as fast as with sqrt k rows). */
+/* Takes as many rows as keep the roundings within 8 + 2 sqrt k. What they give to dX is then added to it as
+ * seldom as possible, since each such addition goes through the L2 (16 x 4096 x 1024: 1.2 times as fast as
+ * with sqrt k rows). */
 void oclin_cut_grads(struct oclin_plan *plan, int64_t k)
 {
     const int64_t step = plan->tile.tile_k, most = 8 + 2 * (root(k + 1) - 1);
@@ -149,7 +152,8 @@ int64_t oclin_roundings_in_blocks(const struct oclin_plan *plan, int64_t k)
     return chunked(k, plan->block_k);
 }
 
-/* Chunks of vectors, then their lanes, then blocks; elements that fill no vector go after the chunks. */
+/* Chunks of vectors are added first, then their lanes, then blocks; elements that do not fill a vector are
+ * added after the chunks. */
 int64_t oclin_roundings_in_lanes(const struct oclin_plan *plan, int64_t k)
 {
     const int64_t vl = plan->tile.vl, block = oclin_least(k, plan->block_k);
@@ -162,20 +166,20 @@ int64_t oclin_roundings_of_one_pass(const struct oclin_plan *plan, int64_t k)
     return chunked(k, plan->block_m);
 }
 
-/* The sums of A beside dW: additions, the first of which is onto 0, and no products. */
+/* The sums of A beside dW are additions without products, and the first one, to 0, rounds nothing. */
 int64_t oclin_sum_roundings_in_blocks(const struct oclin_plan *plan, int64_t k)
 {
     return chunked(k, plan->block_k) - 1;
 }
 
-/* By so many work-items, whose sums are added last. */
+/* Several work-items share each sum; their sums are added last. */
 int64_t oclin_sum_roundings_in_shares(const struct oclin_plan *plan, int64_t k)
 {
     const int64_t shares = (int64_t)plan->tile.group * 4 / plan->tile.tile_m;
     return chunked(oclin_ceil_divide(k, shares), OCLIN_SIMT_SUM_STEPS) - 1 + shares - 1;
 }
 
-/* Four sums side by side, and up to three terms that fill no four. */
+/* The kernel adds to four sums side by side; up to three terms that do not fill a group of four follow. */
 int64_t oclin_sum_roundings_in_quads(const struct oclin_plan *plan, int64_t k)
 {
     const int64_t block = oclin_least(k, plan->block_k), part = oclin_least(block, OCLIN_SIMD_SUM_DEPTH);
@@ -183,7 +187,7 @@ int64_t oclin_sum_roundings_in_quads(const struct oclin_plan *plan, int64_t k)
            chunked(oclin_ceil_divide(k, plan->block_k), OCLIN_SIMD_SUM_BLOCKS) - 1;
 }
 
-/* A whole batch in one launch, and dW by the same chunks. */
+/* One launch sums the whole batch, and dW is summed in the same chunks. */
 int64_t oclin_sum_roundings_of_one_pass(const struct oclin_plan *plan, int64_t batch)
 {
     (void)plan;

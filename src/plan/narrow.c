@@ -1,14 +1,14 @@
-/* Forward for small batches on CPUs: X is packed, and W read in place. */
+/* Forward for small batches on CPUs: X is packed, and W is read in place. */
 #include "plan/additions.h"
 #include "plan/simd.h"
 #include "plan/skinny.h"
 
-/* Batches up to which this beats packing W; the columns of a group that outweigh its packing of X; the depth
- * at which a panel of X is half as large as a 32 KB L1 (512 and 2048 were no faster, and the longer a block,
- * the more roundings). */
+/* NARROW_MOST is the largest batch for which this beats packing W. NARROW_LEAST is the number of columns of a
+ * group that outweighs its packing of X. At NARROW_DEPTH a panel of X is half as large as a 32 KB L1 (512 and
+ * 2048 were no faster, and a longer block has more roundings). */
 enum { NARROW_MOST = 64, NARROW_LEAST = 96, NARROW_DEPTH = 256 };
 
-/* Whether the tile's memory takes the samples at all. */
+/* Returns 1 if the batch is small enough, and fits in the tile's memory. */
 static int can(const struct oclin_device_facts *d, const struct oclin_way *way, const struct oclin_product *p,
                struct oclin_tile *t)
 {
@@ -18,7 +18,7 @@ static int can(const struct oclin_device_facts *d, const struct oclin_way *way, 
            width * t->item_m <= t->tile_m * t->tile_n;
 }
 
-/* Where its panels are nearly full, since it computes whole ones, and where there are columns for all
+/* Returns 1 if its panels are nearly full, since it computes whole ones, and if there are columns for all
  * cores. */
 static int suits(const struct oclin_device_facts *d, const struct oclin_product *p,
                  const struct oclin_tile *t)
@@ -33,7 +33,7 @@ static double place(const struct oclin_device_facts *d, const struct oclin_produ
     const struct oclin_tile *t = &plan->tile;
     const int64_t width = oclin_round_up(p->m, t->item_n);
     const int64_t most = (int64_t)t->tile_m * t->tile_n / width / t->item_m * t->item_m;
-    /* as many for each core, so that all finish together */
+    /* each core gets as many parts as the others, so that all finish together */
     const int64_t units = d->info.compute_units, rounds = oclin_least(4, p->n / NARROW_LEAST / units);
     int64_t parts = rounds > 0 ? rounds * units : oclin_ceil_divide(p->n, NARROW_LEAST);
     if (parts < oclin_ceil_divide(p->n, most)) parts = oclin_ceil_divide(p->n, most);

@@ -1,4 +1,5 @@
-/* One result a work-item: the specification of all other ways, and the last resort of every device. */
+/* Each work-item computes one result. This is the specification of all other ways, and the last resort of
+ * every device. */
 #include "plan/additions.h"
 #include "plan/way.h"
 
@@ -46,7 +47,7 @@ static int64_t no_scratch(const struct oclin_device_facts *d, const struct oclin
     return 0;
 }
 
-/* A group's results. */
+/* The part is the results of one group. */
 static struct oclin_part part(const struct oclin_device_facts *d, const struct oclin_way *named)
 {
     (void)d, (void)named;

@@ -1,6 +1,7 @@
 /*
- * (device facts, product, shape) -> the way it is made, with tile and groups. The rooms of way.h say what
- * each way can do and what it costs; here they are named, ranked, and fallen back from.
+ * Chooses from device facts, product and shape the way in which the product is made, with its tile and
+ * groups. The rooms of way.h say what each way can do and what it costs; this file finds ways by name, ranks
+ * them, and falls back to others.
  */
 #include "plan/plan.h"
 
@@ -12,14 +13,14 @@
 #include "plan/skinny.h"
 #include "plan/tune_table.h"
 
-/* The order in which ways are listed, tuned and, where costs are equal, tried. */
+/* Ways are listed, tuned and, where costs are equal, tried in this order. */
 static const struct oclin_room *const rooms[] = {&oclin_simt_room, &oclin_simd_room, &oclin_skinny_room,
                                                  &oclin_narrow_room, &oclin_plain_room};
 enum { ROOMS = sizeof rooms / sizeof *rooms, MOST_CHOICES = 16 };
 
 /* ------------------------------------------------------------------------------------------------ names */
 
-/* Number `at` of all ways. */
+/* Returns number `at` of all ways; NULL behind the last. */
 static const struct oclin_way *way_at(int at, const struct oclin_room **room)
 {
     for (int i = 0; i < ROOMS; at -= rooms[i++]->count)
@@ -30,7 +31,7 @@ static const struct oclin_way *way_at(int at, const struct oclin_room **room)
     return NULL;
 }
 
-/* One pass over W is no plan for a forward. */
+/* One pass over W is not a plan that can be named, because it cannot make a forward. */
 static int is_a_plan(const struct oclin_way *way)
 {
     return way->makes != OCLIN_MAKES_ONE_PASS;
@@ -52,14 +53,14 @@ static const struct oclin_way *way_named(const char *name)
     return NULL;
 }
 
-/* NULL: oclin's choice for the device. */
+/* Returns the family of the named way; for NULL, the one that oclin chooses for the device. */
 static enum oclin_family family_of(const struct oclin_device_facts *d, const struct oclin_way *named)
 {
     if (named) return named->family;
     return d->info.type == OCLIN_DEVICE_CPU ? OCLIN_SIMD : OCLIN_SIMT;
 }
 
-/* The room that speaks for a family. */
+/* Returns the room that speaks for a family. */
 static const struct oclin_room *room_of(enum oclin_family family)
 {
     int i = 0;
@@ -80,7 +81,8 @@ void oclin_plan_select(oclin_context *ctx, const char *name)
     struct oclin_plan_choice *c = &ctx->plan;
     snprintf(c->name, sizeof c->name, "%s", name);
     c->way = named;
-    /* element by element a device works as it does on products, with as many lanes as the plan names */
+    /* kernels that work element by element use the family of the products, and as many lanes as the plan
+     * names */
     c->family = family_of(&ctx->device, named);
     c->lanes = c->family == OCLIN_SIMD ? room_of(c->family)->tile(&ctx->device, named).vl : 1;
 }
@@ -113,10 +115,10 @@ oclin_status oclin_plan_choose(oclin_context *ctx, const char *name)
 
 /* ----------------------------------------------------------------------------------------------- ranking */
 
-/* A product of this shape, without operands; and back. */
+/* Turns a shape into a product without operands; shape_of() turns it back. */
 struct oclin_product oclin_plan_shaped(enum oclin_kernel_id id, struct oclin_shape s)
 {
-    struct oclin_product p = {.id = id, .m = s.batch, .n = s.in, .k = s.out}; /* grad_x and grads */
+    struct oclin_product p = {.id = id, .m = s.batch, .n = s.in, .k = s.out}; /* grad_x and one pass */
     if (id == OCLIN_KERNEL_FORWARD) p.n = s.out, p.k = s.in;
     if (id == OCLIN_KERNEL_GRAD_W) p.m = s.out, p.k = s.batch;
     return p;
@@ -130,12 +132,12 @@ static struct oclin_shape shape_of(const struct oclin_product *p)
     return s;
 }
 
-/* What is asked of the ranking. */
+/* A question to the ranking. */
 struct question {
     const struct oclin_device_facts *d;
     const struct oclin_way *named; /* NULL: oclin chooses */
     const struct oclin_product *p;
-    struct oclin_tile tile; /* that the family's ways start from */
+    struct oclin_tile tile; /* the family's ways start from it */
 };
 
 static int is_for(const struct oclin_way *way, const struct oclin_product *p)
@@ -143,8 +145,8 @@ static int is_for(const struct oclin_way *way, const struct oclin_product *p)
     return (way->makes >> p->id & 1) && way->can;
 }
 
-/* A way that leads does so where all of the family are asked for, or itself, or the one beside it in its room
- * that cannot make this product. */
+/* A way may lead if the whole family is asked for, or the way itself, or a way beside it in its room that
+ * cannot make this product. */
 static int may_lead(const struct question *q, const struct oclin_room *room, const struct oclin_way *way)
 {
     const struct oclin_way *named = q->named;
@@ -152,8 +154,8 @@ static int may_lead(const struct question *q, const struct oclin_room *room, con
     return named >= room->ways && named < room->ways + room->count && !is_for(named, q->p);
 }
 
-/* Whether the way is a choice at all; then *plan has its tile. Where a single way is named only this one is,
- * if it can; what it cannot make is made in the family's usual ways. */
+/* Returns 1 if the way is a choice at all; *plan then has its tile. Where a single way is named and can make
+ * the product, it is the only choice; what it cannot make is made in the family's usual ways. */
 static int is_choice(const struct question *q, const struct oclin_room *room, const struct oclin_way *way,
                      struct oclin_plan *plan)
 {
@@ -167,8 +169,9 @@ static int is_choice(const struct question *q, const struct oclin_room *room, co
     return way == named || (way->suits && way->suits(q->d, q->p, &plan->tile));
 }
 
-/* Those of a family, the best one first; at most MOST_CHOICES. Where one leads, the others are not compared
- * before they are wanted: `wanted` is the number of choices that somebody looks at. */
+/* Ranks the choices of a family, the best one first, at most MOST_CHOICES, and returns their number. Where
+ * one leads, the others are not compared before they are wanted: `wanted` is the number of choices that the
+ * caller looks at. */
 static int rank(const struct question *q, enum oclin_family family, int wanted,
                 struct oclin_plan plans[MOST_CHOICES])
 {
@@ -193,9 +196,9 @@ static int rank(const struct question *q, enum oclin_family family, int wanted,
     return count;
 }
 
-/* The attempt-th choice where `named` is asked for (NULL: nothing). *count: how many there are; 0 is returned
- * where there are no more. Behind oclin's own choices, and where a device can do nothing else, stands
- * plain. */
+/* Finds the attempt-th choice where `named` is asked for (NULL: nothing is); returns 0 if there are no more.
+ * *count is how many there are. The plain ways follow behind oclin's own choices, and where a device can do
+ * nothing else. */
 static int choose(const struct oclin_device_facts *d, const struct oclin_way *named,
                   const struct oclin_product *p, int attempt, struct oclin_plan *plan, int *count)
 {
@@ -211,10 +214,10 @@ static int choose(const struct oclin_device_facts *d, const struct oclin_way *na
     return 1;
 }
 
-/* What a tuned backward may be. */
+/* A tuned backward is one of these. */
 static const char one_pass[] = "one-pass", two_products[] = "two-products";
 
-/* The way of one pass for p, with its tile; NULL: there is none here. */
+/* Returns the way of one pass for p, with its tile; NULL if there is none here. */
 static const struct oclin_way *way_of_one_pass(const oclin_context *ctx, const struct oclin_product *p,
                                                struct oclin_tile *tile)
 {
@@ -243,7 +246,8 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
     return way->suits(&ctx->device, &grads, &tile);
 }
 
-/* A forced plan is the only one; behind a tuned one stand oclin's own choices, should it not build here. */
+/* A forced plan is the only one; oclin's own choices follow behind a tuned one, in case it does not build
+ * here. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan)
 {
@@ -269,7 +273,7 @@ void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int m
     plan->tile.family = ctx->plan.family;
     if (plan->tile.family == OCLIN_SIMD) plan->tile.group = 1;
     while (plan->tile.group & (plan->tile.group - 1))
-        plan->tile.group--; /* the largest power of two, which its tree wants */
+        plan->tile.group--; /* the largest power of two, which the tree of sums needs */
     plan->groups = rows;
     oclin_cut_row(plan, cols);
 }
@@ -282,7 +286,7 @@ static int64_t scratch_of(const struct oclin_device_facts *d, const struct oclin
     return room_of(family_of(d, named))->scratch(d, named, p);
 }
 
-/* Smaller products are the same layer's with smaller batches, each of which may be tuned. */
+/* The smaller products are those of the same layer with smaller batches, each of which may be tuned. */
 int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p)
 {
     int64_t most = scratch_of(&ctx->device, ctx->plan.way, p);
@@ -299,8 +303,7 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
     return most;
 }
 
-/* --------------------------------------------------------------------------------------- what may be
- * tuned */
+/* ------------------------------------------------------------------------- the plans that may be tuned */
 
 int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                        const char *name)
@@ -314,8 +317,8 @@ int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct
     return named && runs(&ctx->device, named, &tile);
 }
 
-/* Skips candidates that cannot win: vectors that no register holds, and the specification for products that
- * keep it busy for long. */
+/* Skips candidates that cannot win: vectors that no register holds, and the plain ways where the product
+ * would keep them busy for long. */
 static int is_worth_trying(const struct oclin_device_facts *d, const struct oclin_product *p,
                            const struct oclin_way *way)
 {
@@ -330,7 +333,7 @@ static int same_plan(const struct oclin_plan *a, const struct oclin_plan *b)
            a->block_k == b->block_k && a->groups == b->groups;
 }
 
-/* Whether the first choice of a name is that of one before it. */
+/* Returns 1 if the first choice of this name is the same as that of a name before it, or if it has none. */
 static int is_double(const oclin_context *ctx, const struct oclin_product *p, const char *name,
                      const char *const *names, int count)
 {
@@ -362,9 +365,9 @@ int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, str
     return count;
 }
 
-/* --------------------------------------------------------------------------------------- what is checked */
+/* -------------------------------------------------------------------------- the plans that are checked */
 
-/* The ways of a family that the self-check runs, those that lead or the others. */
+/* Lists the ways of a family that the self-check runs: those that lead, or the others. */
 static int ways_to_check(const struct oclin_device_facts *d, enum oclin_family family, int leads,
                          const char *names[MOST_CHOICES])
 {
@@ -389,8 +392,8 @@ const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run)
     if (named && (named->makes || named->lanes)) return ctx->plan.name;
     int count = ways_to_check(&ctx->device, family, round == 1, names);
     if (count == 0) count = ways_to_check(&ctx->device, family, 0, names);
-    return count ? names[(run + 2 * round) % count]
-                 : ctx->plan.name; /* another activation in the second round */
+    /* 2 * round: in the second round a plan meets another activation */
+    return count ? names[(run + 2 * round) % count] : ctx->plan.name;
 }
 
 struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name)

@@ -1,44 +1,46 @@
-/* Which kernel runs, with which numbers. */
+/* Decides which kernel runs, and with which numbers. */
 #ifndef OCLIN_PLAN_PLAN_H
 #define OCLIN_PLAN_PLAN_H
 
 #include "plan/way.h"
 
-/* Whether `name` is a plan, and whether the device can run it. */
+/* Selects the plan `name`; fails if it is not a plan, or if the device cannot run it. */
 oclin_status oclin_plan_choose(oclin_context *ctx, const char *name);
-/* The same for a name that is known to be one, or "". */
+/* Selects the plan of a name that is known to be one, or "", without a check. */
 void oclin_plan_select(oclin_context *ctx, const char *name);
-/* Number `at` of the names that plans have, in the order in which they are tried; NULL behind the last. */
+/* Returns number `at` of the names that plans have, in the order in which they are tried; NULL behind the
+ * last. */
 const char *oclin_plan_name(int at);
-/* The attempt-th choice for a product, best first; 0 when there is none left. */
+/* Finds the attempt-th choice for a product, the best first; returns 0 if there is none left. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan);
-/* Whether grad_x and grad_w run as one kernel; p has the sizes of grad_x. */
+/* Returns 1 if grad_x and grad_w run as one kernel; p has the sizes of grad_x. */
 int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p);
-/* Bytes of scratch memory that the product, or one of smaller m, n and k, may ask for. */
+/* Returns the bytes of scratch memory that the product, or one of smaller m, n and k, may ask for. */
 int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p);
-/* For kernels with one work-group a row (losses). */
+/* Plans kernels with one work-group a row (losses). */
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
                      struct oclin_plan *plan);
 
-/* A product of this shape, without operands. */
+/* Returns a product of this shape, without operands. */
 struct oclin_product oclin_plan_shaped(enum oclin_kernel_id id, struct oclin_shape shape);
-/* The plans that oclin_tune() compares, the default "" first; their number, 0: there is no choice.
- * OCLIN_KERNEL_ONE_PASS stands for backward as a whole: one pass or two products. */
+/* Lists the plans that oclin_tune() compares, the default "" first, and returns their number; 0 if there is
+ * no choice. OCLIN_KERNEL_ONE_PASS stands for backward as a whole: one pass or two products. */
 enum { OCLIN_MOST_CANDIDATES = 16 };
 int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                           const char *names[OCLIN_MOST_CANDIDATES]);
-/* The plan for each run of oclin_self_check(): OCLIN_CHECK_RUNS in each of two rounds. Those of a round use
- * every tile that oclin, or the plan that is asked for, may choose for it, but for one that differs only in
- * asking memory ahead (a dW whose X no cache holds). Borrowed. */
+/* Returns the plan for one run of oclin_self_check(), which makes OCLIN_CHECK_RUNS in each of two rounds. The
+ * runs of a round use every tile that oclin, or the plan that is asked for, may choose for it, except one
+ * that differs only in prefetching (a dW whose X no cache holds). The name is borrowed. */
 enum { OCLIN_CHECK_ROUNDS = 2, OCLIN_CHECK_RUNS = 5 };
 const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run);
-/* Of the plan of this name. */
+/* Returns the largest part that the plan of this name handles at once. */
 struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name);
-/* Whether a tuning file may name this plan: it is known, and the device can run it. */
+/* Returns 1 if a tuning file may name this plan: it is known, and the device can run it. */
 int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                        const char *name);
-/* The context's table of what oclin_tune() found, from the file of its device, where there is one. */
+/* Gives the context its table of what oclin_tune() found, read from the file of its device if there is
+ * one. */
 oclin_status oclin_plan_load_tuning(oclin_context *ctx);
 
 #endif

@@ -11,10 +11,10 @@ static int64_t local_floats(const struct oclin_tile *t)
 }
 
 /*
- * The register tile and the largest blocks; vl: 4, 8 or 16 lanes, 0 for the device's native width.
- * They depend on the device alone, so that one program serves all shapes. Where k = 256 fits, a panel of B (k
- * x item_n) is half of a 32 KB L1; the block of A (m x k) and the sums (m x n) share local memory, which on a
- * CPU is its L2.
+ * Returns the register tile and the largest blocks; vl is 4, 8 or 16 lanes, or 0 for the device's native
+ * width. They depend on the device alone, so that one program serves all shapes. Where k = 256 fits, a panel
+ * of B (k x item_n) is half of a 32 KB L1; the block of A (m x k) and the sums (m x n) share local memory,
+ * which on a CPU is its L2.
  */
 struct oclin_tile oclin_simd_tile(const struct oclin_device_facts *d, int vl)
 {
@@ -26,7 +26,8 @@ struct oclin_tile oclin_simd_tile(const struct oclin_device_facts *d, int vl)
     t.item_n = 2 * vl;
     for (t.tile_k = 256; t.tile_k >= vl; t.tile_k /= 2) {
         t.tile_n = (int)oclin_round_up(t.tile_k, t.item_n);
-        /* the largest block of up to 192 rows; a flat one packs B too often, a shallower k is better */
+        /* take the largest block of up to 192 rows; a flat one packs B too often, so a smaller depth is
+         * better */
         for (t.tile_m = 192; t.tile_m >= t.item_m; t.tile_m -= t.item_m)
             if (oclin_way_fits(d, &t, local_floats(&t))) break;
         if (t.tile_m >= t.tile_n / 3 && t.tile_m >= t.item_m) return t;
@@ -37,21 +38,21 @@ struct oclin_tile oclin_simd_tile(const struct oclin_device_facts *d, int vl)
     return t;
 }
 
-/* Costs on a CPU, in multiplications of one core. Measured on Zen 3; only their ratios matter, and those
- * roughly. */
+/* Costs on a CPU, in multiplications of one core. They were measured on Zen 3; only their ratios matter, and
+ * only roughly. */
 #define COST_PACKED 20.0  /* to pack an element, from memory into a cache */
 #define COST_COPIED 10.0  /* the same where B lies along n: no transposing */
 #define COST_ACROSS 20.0  /* besides, where A lies across k: its strips are parts of cache lines */
-#define COST_READ 4.0     /* to read a packed one once more */
+#define COST_READ 4.0     /* to read a packed element once more */
 #define COST_SPILLED 25.0 /* besides, where no cache holds all that is packed: it goes through memory */
-#define COST_WRITTEN 10.0 /* besides, for one of B that all groups share */
+#define COST_WRITTEN 10.0 /* besides, to write an element of B that all groups share */
 #define COST_WAIT 2e5     /* until all that is packed is there: 4 us */
-#define COST_LAUNCH 2.5e6 /* a launch, with the waking of sleeping cores: 50 us */
+#define COST_LAUNCH 2.5e6 /* to launch, and to wake sleeping cores: 50 us */
 
-/* What a launch in blocks of m x n costs, for each k: the blocks are computed, and for each its rows of A and
- * columns of B are packed or read. Cores do not start together (one that slept is woken in up to 0.1 ms), nor
- * run equally fast: the others take its blocks meanwhile, and the last block of all is waited for. So not one
- * block a core, but some more. */
+/* Returns what a launch in blocks of m x n costs, for each k: the blocks are computed, and for each its rows
+ * of A and columns of B are packed or read. Cores do not start together (one that slept is woken in up to 0.1
+ * ms), nor do they run equally fast: the others take the blocks of a late core meanwhile, and all wait for
+ * the last block. So use several blocks per core, so that a late core delays only one. */
 static double cost_of(const struct oclin_product *p, const struct oclin_tile *t, int64_t units, int64_t m,
                       int64_t n, double each_a, double each_b)
 {
@@ -62,8 +63,8 @@ static double cost_of(const struct oclin_product *p, const struct oclin_tile *t,
     return (all + (double)(units - 1) * last) / (double)units;
 }
 
-/* What the width of a block is a multiple of: where a group packs a B that lies along n, as much as it packs
- * together. */
+/* Returns the granularity of block_n: PANELS panels where the group itself packs a B that lies along n, and
+ * has room for them, else one. */
 static int64_t step_n(const struct oclin_product *p, const struct oclin_tile *t, int64_t room)
 {
     const int64_t together = (int64_t)OCLIN_SIMD_PANELS * t->item_n;
@@ -71,8 +72,9 @@ static int64_t step_n(const struct oclin_product *p, const struct oclin_tile *t,
     return packs && together <= room ? together : t->item_n;
 }
 
-/* Even blocks, in a number that lets all cores finish together: a few splits of m, and for each the splits of
- * n that give up to 12 blocks a core. each_a, each_b: the cost of an element of A or B in a block. */
+/* Chooses even blocks, in a number that lets all cores finish together: it tries a few splits of m, and for
+ * each the splits of n that give up to 12 blocks a core. each_a and each_b are the cost of an element of A
+ * and of B in a block. Returns the cost of all. */
 static double place_blocks(const struct oclin_device_facts *d, const struct oclin_product *p, double each_a,
                            double each_b, struct oclin_plan *plan)
 {
@@ -101,27 +103,28 @@ static double place_blocks(const struct oclin_device_facts *d, const struct ocli
     return best * (double)p->k;
 }
 
-/* Whether so many floats pass through the device's caches and back to memory. */
+/* Returns 1 if so many floats exceed the device's caches, and pass through them and back to memory. */
 static int exceeds_caches(const struct oclin_device_facts *d, int64_t floats)
 {
-    const int64_t some_have = 8 << 20; /* a driver that tells of less may mean the L2 */
+    const int64_t some_have = 8 << 20; /* a driver that reports less may mean the L2 */
     return floats > (d->cache > some_have ? d->cache : some_have) / (int64_t)sizeof(float);
 }
 
-/* Few rows of A, for each of which B is as much work to pack as to multiply with. */
+/* Returns 1 if A has so few rows that B is as much work to pack as to multiply with. */
 static int is_flat(const struct oclin_product *p, const struct oclin_tile *t)
 {
     return p->m <= 2 * t->item_m;
 }
 
-/* A long B that few rows of A are multiplied with is read once, and waited for: the deep dW. */
+/* Returns 1 for the deep dW: few rows of A are multiplied with its long B, so B is read once, and cores wait
+ * for it. */
 static int is_stream(const struct oclin_device_facts *d, const struct oclin_product *p,
                      const struct oclin_tile *t)
 {
     return p->id == OCLIN_KERNEL_GRAD_W && is_flat(p, t) && exceeds_caches(d, 2 * p->k * p->n);
 }
 
-/* To pack an element. */
+/* Return the cost to pack an element of A, and of B. */
 static double cost_of_a(const struct oclin_product *p)
 {
     return p->id == OCLIN_KERNEL_GRAD_W ? COST_PACKED + COST_ACROSS : COST_PACKED;
@@ -151,7 +154,7 @@ static int64_t blocks_of_slice(const struct oclin_product *p, const struct oclin
     return oclin_ceil_divide(oclin_least(p->k, plan->slice_k), plan->block_k);
 }
 
-/* Parts of the work of packing, and floats of scratch memory, for a slice of A, and of B. */
+/* Return the parts of the work of packing, and the floats of scratch memory, for a slice of A, and of B. */
 static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     return blocks_of_slice(p, plan) * oclin_ceil_divide(p->m, OCLIN_SIMD_PACK_M((int64_t)plan->tile.item_m));
@@ -176,9 +179,9 @@ static int64_t floats_of_b(const struct oclin_product *p, const struct oclin_pla
            OCLIN_SIMD_PANEL_FLOATS((int64_t)t->tile_k, t->item_n);
 }
 
-/* Packed once, before: first in the same launch where groups draw tickets, else in a launch of its own.
- * Blocks of half the height: what is packed no longer depends on it, and A's block and the sums then leave
- * room in the cache for what streams through. */
+/* A and B are packed once, before the product: first in the same launch where groups draw tickets, else in a
+ * launch of its own. Blocks have half the height: what is packed no longer depends on it, and A's block and
+ * the sums then leave room in the cache for what streams through. */
 static double place_packed(const struct oclin_device_facts *d, const struct oclin_product *p,
                            struct oclin_plan *plan)
 {
@@ -190,7 +193,7 @@ static double place_packed(const struct oclin_device_facts *d, const struct ocli
     plan->packed_b = floats_of_b(p, plan);
     oclin_way_set_groups(
         d, plan, oclin_way_blocks(p, plan) + (t->tickets ? parts_of_a(p, plan) + parts_of_b(p, plan) : 0));
-    const int64_t packed = plan->packed_a + plan->packed_b; /* and as much is read for it */
+    const int64_t packed = plan->packed_a + plan->packed_b; /* as much again is read to pack it */
     const double spilled = exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0;
     const double packing =
         (cost_of_a(p) + spilled) * (double)p->m + (cost_of_b(p) + COST_WRITTEN + spilled) * (double)p->n;
@@ -198,14 +201,14 @@ static double place_packed(const struct oclin_device_facts *d, const struct ocli
            packing * (double)p->k / (double)d->info.compute_units;
 }
 
-/* A is packed once, first in the same launch, and B by each block as it goes: where A is small, and B too
- * large for what it is multiplied with to go through memory once more. Each group has its own place for
- * panels of B behind A. */
+/* A is packed once, first in the same launch, and each block packs its part of B as it goes. This is for a
+ * small A, and a B so large, for the little that it is multiplied with, that it should not go through memory
+ * once more. Each group has its own place for panels of B, behind A. */
 static double place_mixed(const struct oclin_device_facts *d, const struct oclin_product *p,
                           struct oclin_plan *plan)
 {
     struct oclin_tile *t = &plan->tile;
-    if (!t->tickets) return place_packed(d, p, plan); /* nobody could wait for what is packed */
+    if (!t->tickets) return place_packed(d, p, plan); /* no group could wait for what is packed */
     t->stage = OCLIN_STAGE_MIXED;
     t->prefetch = d->prefetches && is_stream(d, p, t);
     const double cost = place_blocks(d, p, COST_READ, cost_of_b(p), plan);
@@ -226,7 +229,7 @@ void oclin_plan_packing(const struct oclin_product *p, const struct oclin_plan *
     plan->groups = parts_of_a(p, product) + parts_of_b(p, product);
 }
 
-/* The bytes that a packed or mixed plan takes, or one of a smaller k if that takes more. */
+/* Returns the bytes that a packed or mixed plan takes, or that one of a smaller k takes if they are more. */
 static int64_t most_scratch(const struct oclin_product *p, struct oclin_plan *plan)
 {
     const int64_t slices = oclin_slices_floats(p, plan), now = plan->packed_a + plan->packed_b;
@@ -236,8 +239,7 @@ static int64_t most_scratch(const struct oclin_product *p, struct oclin_plan *pl
     return (oclin_round_up(packed > now ? packed : now, 16) + slices) * (int64_t)sizeof(float);
 }
 
-/* ------------------------------------------------------------------------------------------------ the
- * rows */
+/* -------------------------------------------------------------------------------------------- the rows */
 
 static int can_whole(const struct oclin_device_facts *d, const struct oclin_way *way,
                      const struct oclin_product *p, struct oclin_tile *t)
@@ -252,7 +254,7 @@ static int can_static(const struct oclin_device_facts *d, const struct oclin_way
 {
     (void)way, (void)p;
     t->tickets = 0;
-    return d->tickets; /* elsewhere it is simd-whole */
+    return d->tickets; /* without tickets it is the same as simd-whole */
 }
 
 static int can_staged(const struct oclin_device_facts *d, const struct oclin_way *way,
@@ -270,9 +272,9 @@ static int suits_always(const struct oclin_device_facts *d, const struct oclin_p
     return 1;
 }
 
-/* Whether packing first may be worth its launch: grows with each dimension, so that memory for a batch is
- * enough for all smaller ones. Strips and panels are tile_k deep, also where k is not: half of one at
- * least. */
+/* Returns 1 if packing first may be worth its launch. The condition grows with each dimension, so that memory
+ * for a batch is enough for all smaller ones. Strips and panels take the room of tile_k even where k is less,
+ * so k must be at least half of it. */
 static int suits_packed(const struct oclin_device_facts *d, const struct oclin_product *p,
                         const struct oclin_tile *t)
 {
@@ -286,7 +288,7 @@ static int suits_mixed(const struct oclin_device_facts *d, const struct oclin_pr
     return t->tickets && suits_packed(d, p, t) && !is_flat(p, t);
 }
 
-/* The last resort, where the compiler refuses what tickets need after all. */
+/* This is the last resort, for a compiler that refuses what tickets need after all. */
 static double place_static(const struct oclin_device_facts *d, const struct oclin_product *p,
                            struct oclin_plan *plan)
 {
@@ -320,7 +322,8 @@ static struct oclin_tile simd_tile(const struct oclin_device_facts *d, const str
     return oclin_simd_tile(d, named ? named->lanes : 0);
 }
 
-/* Whether A or B is packed for all groups by the way that was named; no name: it may be. */
+/* Returns 1 if the named way packs A or B for all groups; without a name, if oclin may choose one that
+ * does. */
 static int packs(const struct oclin_device_facts *d, const struct oclin_way *named,
                  const struct oclin_product *p, const struct oclin_tile *t)
 {
@@ -342,11 +345,12 @@ static int64_t scratch(const struct oclin_device_facts *d, const struct oclin_wa
     place_packed(d, p, &plan);
     if (plan.tile.tickets) place_mixed(d, p, &mixed);
     const int64_t bytes = plan.tile.tickets ? most_scratch(p, &mixed) : 0, packed = most_scratch(p, &plan);
-    /* a product that needs more does without, one of a smaller batch may not */
+    /* a product that needs more does without packing, but one of a smaller batch may pack */
     return oclin_least(packed > bytes ? packed : bytes, allowed);
 }
 
-/* Of the packing that all groups share, or of a group's block, whose columns come panel by panel. */
+/* Returns the part of the packing that all groups share, or else a group's block, whose columns come panel by
+ * panel. */
 static struct oclin_part part(const struct oclin_device_facts *d, const struct oclin_way *named)
 {
     const struct oclin_tile t = simd_tile(d, named);

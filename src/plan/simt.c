@@ -19,7 +19,7 @@ static int is_intel(const struct oclin_device_facts *d)
     return d->info.type == OCLIN_DEVICE_GPU && is_of(d, "Intel");
 }
 
-/* Whether 128-bit accesses are possible along every row that the product touches. */
+/* Returns 1 if 128-bit accesses are possible along every row that the product touches. */
 static int is_aligned(const struct oclin_product *p)
 {
     const int64_t a_row = p->id == OCLIN_KERNEL_GRAD_W ? p->m : p->k;
@@ -29,18 +29,20 @@ static int is_aligned(const struct oclin_product *p)
     return a_row % 4 == 0 && p->n % 4 == 0;
 }
 
-/* Whether the device's registers hold 8 x 8 results of each work-item beside all else that the product needs.
- * Intel's has 128, half of NVIDIA's, and keeps them as long as quads are loaded whole, A needs no activation
- * to become dZ, and no erfc() follows; beyond that it spills, or falls to half the rate (docs/gpus.md). */
+/* Returns 1 if the device's registers hold 8 x 8 results of each work-item beside all else that the product
+ * needs. Intel's GPUs have 128 registers, half of NVIDIA's. They hold the results as long as quads are loaded
+ * whole, A needs no activation to become dZ, and no erfc() follows; beyond that they spill, or fall to half
+ * the rate (docs/gpus.md). */
 static int holds_large_items(const struct oclin_device_facts *d, const struct oclin_product *p)
 {
     if (is_intel(d))
         return d->sub_group && is_aligned(p) &&
                (p->activation == OCLIN_NONE ||
                 (p->id == OCLIN_KERNEL_FORWARD &&
-                 p->activation <= OCLIN_TANH)); /* GELU and later: not counted */
-    /* 32 KB of local memory, the least that OpenCL allows: a small GPU (Apple, ARM, Qualcomm), with few
-     * registers and best at groups of 64 to 128. Old AMD drivers say 32 KB as well, with 256 registers. */
+                 p->activation <= OCLIN_TANH)); /* GELU and later were not counted */
+    /* 32 KB of local memory, the least that OpenCL allows, means a small GPU (Apple, ARM, Qualcomm), which
+     * has few registers and is best at groups of 64 to 128. Old AMD drivers report 32 KB as well, for GPUs
+     * with 256 registers. */
     return d->info.local_bytes > 32 * 1024 || is_of(d, "NVIDIA") || is_of(d, "Advanced Micro Devices");
 }
 
@@ -51,12 +53,12 @@ static int suits(const struct oclin_device_facts *d, const struct oclin_product 
     return t->group >= d->wave && (t->item_m * t->item_n <= 32 || holds_large_items(d, p));
 }
 
-/* What the compiler is told besides, by what it then makes (docs/gpus.md). The loop over a tile's depth is
- * unrolled whole for Intel's, which keeps results in memory otherwise, and for NVIDIA's in grad_w; for the
- * other two products that costs it more than 128 registers, and half of the groups, and AMD's the same.
- * Peeling takes 2 to 4 percent of the instructions out of the loop; in grad_x it makes Intel's spill, so that
- * it is left to those whose drivers tell a wave (NVIDIA, AMD). The narrowest sub-group gives each lane the
- * most registers. */
+/* Chooses what else the compiler is told, by the code that it then makes (docs/gpus.md). The loop over a
+ * tile's depth is unrolled whole for Intel's compiler, which keeps results in memory otherwise, and for
+ * NVIDIA's in grad_w; in the other two products unrolling costs NVIDIA's more than 128 registers, and half of
+ * the groups, and it costs AMD's the same. Peeling takes 2 to 4 percent of the instructions out of the loop;
+ * in grad_x it makes Intel's compiler spill, so that there only devices whose drivers tell a wave (NVIDIA,
+ * AMD) use it. The narrowest sub-group gives each lane the most registers. */
 static int can(const struct oclin_device_facts *d, const struct oclin_way *way, const struct oclin_product *p,
                struct oclin_tile *t)
 {
@@ -67,8 +69,8 @@ static int can(const struct oclin_device_facts *d, const struct oclin_way *way, 
     return oclin_way_fits(d, t, local_floats(t));
 }
 
-/* The largest tile that still gives every compute unit something to do, then the smaller ones; where none
- * does, the smallest comes closest. */
+/* Prefers the largest tile that still gives every compute unit something to do, then the smaller ones; where
+ * none does, it prefers the smallest, which comes closest. */
 static double place(const struct oclin_device_facts *d, const struct oclin_product *p,
                     struct oclin_plan *plan)
 {

@@ -4,9 +4,10 @@
 #include "plan/additions.h"
 #include "plan/simd.h"
 
-/* Largest batches, measured: above them packing pays, or the narrow form (SKINNY_NAMED: where forward is
- * asked for by name, a whole tile); and largest outs, where the sum is long. Small products take the one
- * launch of grads up to OCLIN_TINY_ONE_PASS. */
+/* SKINNY_FORWARD and SKINNY_GRADS are the largest batches, as measured: above them packing pays, or the
+ * narrow way. SKINNY_NAMED, a whole tile, is the largest batch where forward is asked for by name. SKINNY_OUT
+ * is the largest out, where the sum is long. Small products are made in one pass up to
+ * OCLIN_TINY_ONE_PASS. */
 enum { SKINNY_FORWARD = 32, SKINNY_NAMED = 64, SKINNY_OUT = 48, SKINNY_GRADS = 16 };
 
 int oclin_few_columns(const struct oclin_product *p)
@@ -32,7 +33,7 @@ static int can_forward(const struct oclin_device_facts *d, const struct oclin_wa
                              .tile_n = 192,
                              .prefetch = d->prefetches,
                              .tickets = d->tickets};
-    /* more rows of W side by side where X leaves room: rows a multiple of 4 KB apart share the places of
+    /* take more rows of W side by side where X leaves room; rows a multiple of 4 KB apart share the places of
      * an L1 set */
     t->item_m = p->m <= 2 ? 2 : 4;
     t->item_n = p->m <= 2 ? 6 : 3;
@@ -51,7 +52,7 @@ static double place_forward(const struct oclin_device_facts *d, const struct ocl
                             struct oclin_plan *plan)
 {
     const struct oclin_tile *t = &plan->tile;
-    const int64_t parts = 4 * d->info.compute_units; /* groups, so that all cores finish together */
+    const int64_t parts = 4 * d->info.compute_units; /* several groups a core, so that all finish together */
     const int by_rows = oclin_few_columns(p) && p->m >= d->info.compute_units * t->item_m;
     const int64_t m = by_rows ? oclin_way_part(p->m, parts, t->item_m) : p->m;
     const int64_t n = by_rows ? p->n : oclin_way_part(p->n, parts, t->item_n);
@@ -63,8 +64,7 @@ static double place_forward(const struct oclin_device_facts *d, const struct ocl
     return 1; /* behind the narrow way, where that one suits */
 }
 
-/* ---------------------------------------------------------------------------------- all gradients in one
- * pass */
+/* --------------------------------------------------------------------------- all gradients in one pass */
 
 static int can_grads(const struct oclin_device_facts *d, const struct oclin_way *way,
                      const struct oclin_product *p, struct oclin_tile *t)
@@ -87,15 +87,15 @@ static int can_grads(const struct oclin_device_facts *d, const struct oclin_way 
 static int suits_grads(const struct oclin_device_facts *d, const struct oclin_product *p,
                        const struct oclin_tile *t)
 {
-    /* groups are columns alone: a narrow W leaves many cores without work */
+    /* each group is a range of columns, so a narrow W leaves many cores without work */
     const double work = (double)p->m * (double)p->n * (double)p->k;
     (void)t;
     if (oclin_ceil_divide(p->n, 64) < d->info.compute_units / 4 && work > 1e6) return 0;
     return p->m <= SKINNY_GRADS || work < 4e5;
 }
 
-/* Long rows are what memory likes: as wide as the cores leave it, and as the group's X and dX fit into 128 KB
- * of L2. */
+/* Memory is fastest on long rows: a group is as wide as the number of cores allows, and as its X and dX fit
+ * into 128 KB of L2. */
 static double place_grads(const struct oclin_device_facts *d, const struct oclin_product *p,
                           struct oclin_plan *plan)
 {

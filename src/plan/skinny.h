@@ -4,9 +4,10 @@
 
 #include "plan/way.h"
 
-/* Few results a row of W: its lanes' sums outweigh a short product. */
+/* Returns 1 if C has few columns; the limit is lower for a short k, because adding the lanes of each result
+ * outweighs a short product. */
 int oclin_few_columns(const struct oclin_product *p);
-/* Batches up to which one pass over W may be faster than two products. */
+/* The largest batch for which one pass over W may be faster than two products. */
 enum { OCLIN_TINY_ONE_PASS = 64 };
 
 #endif

@@ -1,4 +1,4 @@
-/* What the rooms of all families share. */
+/* Functions that the rooms of all families share. */
 #include "plan/way.h"
 
 int oclin_way_fits(const struct oclin_device_facts *d, const struct oclin_tile *t, int64_t local_floats)

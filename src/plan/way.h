@@ -1,5 +1,5 @@
 /*
- * Ways to make a product: one row each, in the room of its family (plain.c, simt.c, simd.c, narrow.c,
+ * Each way to make a product is one row, in the room of its family (plain.c, simt.c, simd.c, narrow.c,
  * skinny.c). Everything that goes over all ways goes over these rows: what a name means, what oclin chooses,
  * what it tunes, checks and tests, and which kernel text is built.
  */
@@ -18,22 +18,22 @@ struct oclin_plan {
     int64_t groups;
     int64_t packed_a,
         packed_b;    /* simd: floats of scratch memory for A and B, where groups share them packed */
-    int64_t slice_k; /* of k: what one launch adds up */
-    int64_t chunk;   /* forward_skinny, losses: elements whose sum joins the others */
+    int64_t slice_k; /* the part of k that one launch adds up */
+    int64_t chunk;   /* forward_skinny, losses: elements that are summed apart, before they join the others */
 };
 
-/* Of a layer and its batch. */
+/* The sizes of a layer and its batch. */
 struct oclin_shape {
     int64_t batch, in, out;
 };
 
-/* C = A B with its epilogue; the roles are listed in cl/common.cl. */
+/* C = A B with its epilogue; cl/epilogue.cl lists the roles of the operands. */
 struct oclin_product {
     enum oclin_kernel_id id;
     oclin_activation activation;
     float alpha; /* the activation's number */
     struct oclin_operand a, s, b, c, bias, db, z;
-    struct oclin_operand x, dw; /* of grads, beside dX and db */
+    struct oclin_operand x, dw; /* of one pass, beside dX and db */
     int64_t m, n, k;
     float scale, lr;
     int flags;
@@ -51,32 +51,33 @@ enum {
     OCLIN_MAKES_PRODUCTS = OCLIN_MAKES_FORWARD | OCLIN_MAKES_GRAD_X | OCLIN_MAKES_GRAD_W
 };
 
-/* What a kernel takes behind the arguments that all have. */
+/* The arguments that a kernel takes behind those that all have. */
 enum { OCLIN_TAKES_X = 1, OCLIN_TAKES_TICKETS = 2, OCLIN_TAKES_SCRATCH = 4, OCLIN_TAKES_CHUNK = 8 };
 
 struct oclin_way {
-    const char *name; /* as plans are named */
+    const char *name; /* the name of its plan */
     enum oclin_family family;
-    int lanes;      /* that the name asks for; 0: as the device likes it */
+    int lanes;      /* those that the name asks for; 0: the device's own choice */
     unsigned makes; /* 0: the name stands for all ways of the family */
-    int leads;      /* where it suits, no other is compared with it: it was measured to be the best */
+    int leads;      /* where it suits, no other is compared with it, because it was measured to be the best */
     int tuned;      /* oclin_tune() may try it */
     int checked;    /* oclin_self_check() runs it */
-    const char *kernel, *files[2]; /* the end of the kernel's name, and the texts behind the product's own */
+    const char *kernel, *files[2]; /* the end of the kernel's name, and the files behind the product's own */
     unsigned takes;
     struct oclin_tile tile; /* its numbers, where they do not come from the device */
 
-    /* Whether it can make p here; *tile, the family's own at first, becomes the way's. */
+    /* Returns 1 if it can make p here; *tile, at first the family's own, becomes the way's. */
     int (*can)(const struct oclin_device_facts *d, const struct oclin_way *way, const struct oclin_product *p,
                struct oclin_tile *tile);
-    /* Whether oclin would make p in this way, unasked. NULL: it is for those who name it. */
+    /* Returns 1 if oclin would make p in this way unasked. NULL: the way is only for those who name it. */
     int (*suits)(const struct oclin_device_facts *d, const struct oclin_product *p,
                  const struct oclin_tile *tile);
-    /* Fills in the plan, whose tile is set, and tells what it costs; of those that do not lead, the
-     * cheapest of a family is the first choice. */
+    /* Fills in the plan, whose tile is set, and returns what it costs; among the ways of a family that do not
+     * lead, the cheapest is the first choice. */
     double (*place)(const struct oclin_device_facts *d, const struct oclin_product *p,
                     struct oclin_plan *plan);
-    /* The most roundings that a term of C, and of the sums of A, passes in a slice of k; additions.c. */
+    /* Return the most roundings that a term of C, and of the sums of A, passes in a slice of k
+     * (additions.c). */
     int64_t (*of_products)(const struct oclin_plan *plan, int64_t k);
     int64_t (*of_sum_of_a)(const struct oclin_plan *plan, int64_t k);
 };
@@ -87,16 +88,16 @@ struct oclin_part {
     int64_t m, n, k;
 };
 
-/* The ways of one file. Of the rooms of a family the one that has the functions speaks for it. */
+/* The ways of one file. Among the rooms of a family, the one that has the functions speaks for it. */
 struct oclin_room {
     enum oclin_family family;
     const struct oclin_way *ways;
     int count;
-    /* The tile that all its ways start from; it must fit for a way to be named. */
+    /* Returns the tile that all its ways start from; a way can only be named if that tile fits. */
     struct oclin_tile (*tile)(const struct oclin_device_facts *d, const struct oclin_way *named);
     int64_t (*local_floats)(const struct oclin_tile *tile);
-    /* Bytes of scratch memory that p, or one of smaller m, n and k, may ask for. named NULL: oclin
-     * chooses. */
+    /* Returns the bytes of scratch memory that p, or one of smaller m, n and k, may ask for. If named is
+     * NULL, oclin chooses. */
     int64_t (*scratch)(const struct oclin_device_facts *d, const struct oclin_way *named,
                        const struct oclin_product *p);
     struct oclin_part (*part)(const struct oclin_device_facts *d, const struct oclin_way *named);
@@ -104,16 +105,17 @@ struct oclin_room {
 extern const struct oclin_room oclin_plain_room, oclin_simt_room, oclin_narrow_room, oclin_skinny_room,
     oclin_simd_room;
 
-/* Whether the device has room for a group of this tile, with so much local memory. */
+/* Returns 1 if the device has room for a group of this tile, with so much local memory. */
 int oclin_way_fits(const struct oclin_device_facts *d, const struct oclin_tile *tile, int64_t local_floats);
-/* `parts` blocks of x, as even as multiples of an item allow. */
+/* Returns the size of `parts` blocks of x, as even as multiples of an item allow. */
 static inline int64_t oclin_way_part(int64_t x, int64_t parts, int64_t item)
 {
     return oclin_round_up(oclin_ceil_divide(x, parts), item);
 }
-/* Blocks of a plan. */
+/* Returns the number of blocks of a plan. */
 int64_t oclin_way_blocks(const struct oclin_product *p, const struct oclin_plan *plan);
-/* The parts of a launch: each is a group, or as many groups as there are cores draw them by tickets. */
+/* Sets the groups of a launch of so many parts: each part is a group, or as many groups as there are cores
+ * draw the parts by tickets. */
 void oclin_way_set_groups(const struct oclin_device_facts *d, struct oclin_plan *plan, int64_t parts);
 
 #endif
