@@ -1,10 +1,15 @@
-/* The device against PyTorch's numbers (golden/golden.h). The plan is argv[1]. */
+/*
+ * The device against PyTorch's numbers (golden/golden.h), and for losses with options, softmax and argmax the
+ * reference as well. The plan is argv[1].
+ */
 #include "support.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "oclin_internal.h"
+#include "ops/loss_kind.h"
 
 #include "golden/golden.h"
 
@@ -157,6 +162,234 @@ static void test_loss(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* ---------------------------------------------------------------------- losses with options, and rows */
+
+/* Both are in double. What is left of p - 1 has its errors relative to 1. */
+static void check_double(const char *name, const double *got, const double *want, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (isnan(want[i]) ? !isnan(got[i]) : !(fabs(got[i] - want[i]) <= 1e-12 * fabs(want[i]) + 1e-15))
+            fail_msg("%s[%lld] of the reference is %.17g, must be %.17g", name, (long long)i, got[i],
+                     want[i]);
+}
+
+/* Of one golden loss and one reduction: what the reference makes of it, with the bounds for the device. */
+struct reference {
+    double loss, loss_bound, *dy, *bound, *rows, *rows_bound;
+    int64_t correct;
+};
+
+static struct reference new_reference(int64_t rows, int64_t cols)
+{
+    return (struct reference){.dy = new_array(double, rows *cols),
+                              .bound = new_array(double, rows *cols),
+                              .rows = new_array(double, rows),
+                              .rows_bound = new_array(double, rows)};
+}
+
+static void free_reference(struct reference *r)
+{
+    free(r->dy);
+    free(r->bound);
+    free(r->rows);
+    free(r->rows_bound);
+}
+
+/* All options; oclin.h has functions for losses without weights of rows and losses of rows. */
+static void fill_reference(const struct golden_option_loss *g, oclin_reduction reduction, struct reference *r)
+{
+    static const struct oclin_loss_kind *const kinds[] = {[GOLDEN_MSE] = &oclin_mse,
+                                                          [GOLDEN_L1] = &oclin_l1,
+                                                          [GOLDEN_HUBER] = &oclin_huber,
+                                                          [GOLDEN_BCE] = &oclin_bce,
+                                                          [GOLDEN_CROSS_ENTROPY] = &oclin_cross_entropy,
+                                                          [GOLDEN_SOFT_CROSS_ENTROPY] =
+                                                              &oclin_soft_cross_entropy};
+    const struct oclin_loss_data data = {.y = g->y,
+                                         .target = g->target,
+                                         .reduction = reduction,
+                                         .scale = 1,
+                                         .number = g->kind == GOLDEN_HUBER ? g->delta : g->label_smoothing,
+                                         .classes = g->class_weights,
+                                         .weights = g->row_weights,
+                                         .has_ignored = g->ignore_index != INT64_MIN,
+                                         .ignored = g->ignore_index};
+    struct oclin_ref_case c = RANDOM_CASE(g->rows, 0, g->cols);
+    c.no_denormals = 1;
+    oclin_loss_reference(kinds[g->kind], &c, &data,
+                         &(struct oclin_loss_results){&r->loss, &r->loss_bound, r->dy, r->bound, r->rows,
+                                                      r->rows_bound, &r->correct});
+}
+
+/* The same by oclin.h; rows have no weights. */
+static void fill_by_header(const struct golden_option_loss *g, oclin_reduction reduction, struct reference *r)
+{
+    const struct oclin_ref_case c = RANDOM_CASE(g->rows, 0, g->cols);
+    switch (g->kind) {
+    case GOLDEN_MSE:
+        oclin_ref_mse(&c, g->y, g->target, reduction, 1, &r->loss, &r->loss_bound, r->dy, r->bound);
+        break;
+    case GOLDEN_L1:
+        oclin_ref_l1(&c, g->y, g->target, reduction, 1, &r->loss, &r->loss_bound, r->dy, r->bound);
+        break;
+    case GOLDEN_HUBER:
+        oclin_ref_huber(&c, g->y, g->target, g->delta, reduction, 1, &r->loss, &r->loss_bound, r->dy,
+                        r->bound);
+        break;
+    case GOLDEN_BCE:
+        oclin_ref_bce(&c, g->y, g->target, g->class_weights, reduction, 1, &r->loss, &r->loss_bound, r->dy,
+                      r->bound);
+        break;
+    case GOLDEN_CROSS_ENTROPY:
+        oclin_ref_weighted_cross_entropy(&c, g->y, g->target, g->class_weights, g->label_smoothing,
+                                         g->ignore_index, reduction, 1, &r->loss, &r->loss_bound, r->dy,
+                                         r->bound, &r->correct);
+        break;
+    case GOLDEN_SOFT_CROSS_ENTROPY:
+        oclin_ref_soft_cross_entropy(&c, g->y, g->target, g->class_weights, g->label_smoothing, reduction, 1,
+                                     &r->loss, &r->loss_bound, r->dy, r->bound);
+        break;
+    }
+}
+
+static void check_reference(const struct golden_option_loss *g, oclin_reduction reduction,
+                            const struct reference *r)
+{
+    const int mean = reduction == OCLIN_MEAN;
+    check_double(mean ? "mean" : "sum", &r->loss, mean ? &g->mean : &g->sum, 1);
+    check_double(mean ? "mean dy" : "sum dy", r->dy, mean ? g->mean_dy : g->sum_dy,
+                 (int64_t)g->rows * g->cols);
+    assert_int_equal(r->correct, g->correct);
+}
+
+static void test_option_reference(void **state)
+{
+    const struct golden_option_loss *g = *state;
+    for (int reduction = OCLIN_MEAN; reduction <= OCLIN_SUM; reduction++) {
+        struct reference r = new_reference(g->rows, g->cols), by_header = new_reference(g->rows, g->cols);
+        fill_reference(g, (oclin_reduction)reduction, &r);
+        check_reference(g, (oclin_reduction)reduction, &r);
+        check_double("row losses", r.rows, g->row_losses, g->rows);
+        if (!g->row_weights) {
+            fill_by_header(g, (oclin_reduction)reduction, &by_header);
+            check_reference(g, (oclin_reduction)reduction, &by_header);
+        }
+        free_reference(&r);
+        free_reference(&by_header);
+    }
+}
+
+/* The operands of one golden loss on the device; those that it has not are NULL. */
+struct operands {
+    oclin_tensor *y, *target, *class_weights, *row_weights, *loss, *dy, *row_losses, *correct;
+};
+
+static struct operands make_operands(oclin_context *ctx, const struct golden_option_loss *g)
+{
+    const int labels = g->kind == GOLDEN_CROSS_ENTROPY;
+    struct operands o = {.y = tensor_of(ctx, OCLIN_F32, g->rows, g->cols, g->y),
+                         .target = labels ? tensor_of(ctx, OCLIN_I32, g->rows, 1, g->target)
+                                          : tensor_of(ctx, OCLIN_F32, g->rows, g->cols, g->target),
+                         .loss = tensor_of(ctx, OCLIN_F32, 1, 1, NULL),
+                         .dy = tensor_of(ctx, OCLIN_F32, g->rows, g->cols, NULL),
+                         .row_losses = tensor_of(ctx, OCLIN_F32, g->rows, 1, NULL),
+                         .correct = tensor_of(ctx, OCLIN_I32, 1, 1, NULL)};
+    if (g->class_weights) o.class_weights = tensor_of(ctx, OCLIN_F32, 1, g->cols, g->class_weights);
+    if (g->row_weights) o.row_weights = tensor_of(ctx, OCLIN_F32, g->rows, 1, g->row_weights);
+    return o;
+}
+
+static void destroy_operands(const struct operands *o)
+{
+    oclin_tensor *const tensors[] = {o->y,    o->target, o->class_weights, o->row_weights,
+                                     o->loss, o->dy,     o->row_losses,    o->correct};
+    for (size_t i = 0; i < COUNT_OF(tensors); i++) oclin_tensor_destroy(tensors[i]);
+}
+
+static oclin_status option_loss(const struct golden_option_loss *g, oclin_reduction reduction,
+                                const struct operands *o)
+{
+    static oclin_status (*const functions[])(oclin_tensor *, oclin_tensor *, oclin_tensor *, oclin_tensor *,
+                                             const struct oclin_loss_options *) = {
+        [GOLDEN_MSE] = oclin_loss_mse,
+        [GOLDEN_L1] = oclin_loss_l1,
+        [GOLDEN_HUBER] = oclin_loss_huber,
+        [GOLDEN_BCE] = oclin_loss_bce,
+        [GOLDEN_SOFT_CROSS_ENTROPY] = oclin_loss_soft_cross_entropy};
+    struct oclin_loss_options options = OCLIN_LOSS_OPTIONS_INIT;
+    options.reduction = reduction;
+    options.delta = g->delta;
+    options.class_weights = o->class_weights;
+    options.row_weights = o->row_weights;
+    options.row_losses = o->row_losses;
+    options.label_smoothing = g->label_smoothing;
+    options.ignore_index = g->ignore_index;
+    if (g->kind == GOLDEN_CROSS_ENTROPY)
+        return oclin_loss_cross_entropy(o->y, o->target, o->loss, o->dy, o->correct, &options);
+    return functions[g->kind](o->y, o->target, o->loss, o->dy, &options);
+}
+
+static void test_option_loss(void **state)
+{
+    const struct golden_option_loss *g = *state;
+    oclin_context *ctx = make_context(plan_name);
+    const struct operands o = make_operands(ctx, g);
+    for (int reduction = OCLIN_MEAN; reduction <= OCLIN_SUM; reduction++) {
+        const int mean = reduction == OCLIN_MEAN;
+        struct reference bounds = new_reference(g->rows, g->cols);
+        fill_reference(g, (oclin_reduction)reduction, &bounds);
+        assert_ok(ctx, option_loss(g, (oclin_reduction)reduction, &o));
+        check("row losses", ctx, o.row_losses, g->row_losses, bounds.rows_bound);
+        check("dy", ctx, o.dy, mean ? g->mean_dy : g->sum_dy, bounds.bound);
+        check("loss", ctx, o.loss, mean ? &g->mean : &g->sum, &bounds.loss_bound);
+        if (g->kind == GOLDEN_CROSS_ENTROPY) {
+            int32_t correct;
+            assert_ok(ctx, oclin_tensor_read(o.correct, &correct));
+            assert_int_equal(correct, g->correct);
+        }
+        free_reference(&bounds);
+    }
+    destroy_operands(&o);
+    oclin_context_destroy(ctx);
+}
+
+static void check_indices(const char *name, const int32_t *got, const int32_t *want, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (got[i] != want[i])
+            fail_msg("%s[%lld] is %d, must be %d", name, (long long)i, (int)got[i], (int)want[i]);
+}
+
+static void test_rows(void **state)
+{
+    const struct golden_rows *g = *state;
+    const int64_t size = (int64_t)g->rows * g->cols;
+    const struct oclin_ref_case c = RANDOM_CASE(g->rows, 0, g->cols);
+    double *p = new_array(double, size), *bound = new_array(double, size);
+    int32_t *indices = new_array(int32_t, g->rows);
+    oclin_ref_softmax(&c, g->y, p, bound);
+    check_double("softmax", p, g->softmax, size);
+    oclin_ref_argmax(&c, g->y, indices);
+    check_indices("argmax of the reference", indices, g->argmax, g->rows);
+
+    oclin_context *ctx = make_context(plan_name);
+    oclin_tensor *y = tensor_of(ctx, OCLIN_F32, g->rows, g->cols, g->y),
+                 *softmax = tensor_of(ctx, OCLIN_F32, g->rows, g->cols, NULL),
+                 *argmax = tensor_of(ctx, OCLIN_I32, g->rows, 1, NULL);
+    assert_ok(ctx, oclin_softmax(y, softmax));
+    check("softmax", ctx, softmax, g->softmax, bound);
+    assert_ok(ctx, oclin_tensor_argmax(y, argmax));
+    assert_ok(ctx, oclin_tensor_read(argmax, indices));
+    check_indices("argmax", indices, g->argmax, g->rows);
+
+    oclin_tensor *const tensors[] = {y, softmax, argmax};
+    for (size_t i = 0; i < COUNT_OF(tensors); i++) oclin_tensor_destroy(tensors[i]);
+    oclin_context_destroy(ctx);
+    free(p);
+    free(bound);
+    free(indices);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -172,5 +405,14 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(golden_losses); i++)
         add_test(&list, test_loss, (void *)(uintptr_t)&golden_losses[i], "%s/loss/%s", plan_name,
                  golden_losses[i].name);
+    for (size_t i = 0; i < COUNT_OF(golden_option_losses); i++) {
+        void *row = (void *)(uintptr_t)&golden_option_losses[i];
+        add_test(&list, test_option_reference, row, "%s/reference/%s", plan_name,
+                 golden_option_losses[i].name);
+        add_test(&list, test_option_loss, row, "%s/loss/%s", plan_name, golden_option_losses[i].name);
+    }
+    for (size_t i = 0; i < COUNT_OF(golden_rows); i++)
+        add_test(&list, test_rows, (void *)(uintptr_t)&golden_rows[i], "%s/rows/%s", plan_name,
+                 golden_rows[i].name);
     return run_list(plan_name, &list, argc - 1, argv + 1);
 }

@@ -58,7 +58,7 @@ static void l1_row(struct oclin_loss_row *row)
 static double l1_gradient(const struct oclin_loss_row *row, int64_t j, double *error)
 {
     const double d = difference_of(row, j, error);
-    *error = fabs(d) < 2 * FLUSH ? 1 : 0; /* it may be flushed */
+    *error = d != 0 && fabs(d) < 2 * FLUSH ? 1 : 0; /* it may be flushed; equal numbers stay equal */
     return d > 0 ? 1 : d < 0 ? -1 : d;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes golden.h: what PyTorch makes of small layers and losses, in float64.
+"""Writes golden.h: what PyTorch makes of small layers, losses, softmax and argmax, in float64.
 
     python3 tests/golden/make_golden.py > tests/golden/golden.h
 
@@ -7,6 +7,7 @@ Every input is a float32. x, w and b have so few bits that z = x w^T + b is one 
 activations are taken, as oclin takes them, from y rounded to float32 (z for GELU), by PyTorch's own backward
 functions; main() asserts that autograd, which keeps y in float64, agrees but for that rounding.
 """
+import math
 import textwrap
 
 import torch
@@ -54,6 +55,7 @@ HEAD = """/*
 #ifndef OCLIN_TESTS_GOLDEN_H
 #define OCLIN_TESTS_GOLDEN_H
 
+#include <math.h>
 #include <stdint.h>
 
 #include "oclin.h"
@@ -81,11 +83,45 @@ struct golden_loss {
 };
 """
 
+# Behind all that is above, with random numbers of its own, so that the numbers above keep their bits.
+MORE = """
+/* Losses with options, by the functions of that name. row_losses are those of reduction 'none', summed over
+ * the row; row_weights multiply them, and the mean divides by what it divides without. */
+enum golden_kind {
+    GOLDEN_MSE, GOLDEN_L1, GOLDEN_HUBER, GOLDEN_BCE, GOLDEN_CROSS_ENTROPY, GOLDEN_SOFT_CROSS_ENTROPY
+};
+
+struct golden_option_loss {
+    const char *name;
+    enum golden_kind kind;
+    int rows, cols;
+    const float *y;
+    const void *target; /* float; int32_t for GOLDEN_CROSS_ENTROPY */
+    const float *class_weights, *row_weights;
+    float delta, label_smoothing;
+    int64_t ignore_index;
+    double mean, sum;
+    const double *mean_dy, *sum_dy, *row_losses;
+    int correct; /* of GOLDEN_CROSS_ENTROPY: rows that count, with the largest score at the label */
+};
+
+/* softmax and argmax of the rows of y. */
+struct golden_rows {
+    const char *name;
+    int rows, cols;
+    const float *y;
+    const double *softmax;
+    const int32_t *argmax;
+};
+"""
+
 
 def c_number(c_type, value):
     """With the digits that give back every bit."""
     if c_type == "int32_t":
         return str(value)
+    if math.isnan(value) or math.isinf(value):
+        return "NAN" if math.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
     digits = f"{value:.9g}" if c_type == "float" else f"{value:.17g}"
     if "." not in digits and "e" not in digits:
         digits += ".0"
@@ -157,6 +193,155 @@ def make_losses(name, y, t, labels):
     return numbers + gradients
 
 
+# Name, function, and options; weights (True) are those of the data. -100 is a label in no_class alone.
+OPTION_LOSSES = [
+    ("row weights", "mse", {"row_weights": True}),
+    ("", "l1", {}),
+    ("row weights", "l1", {"row_weights": True}),
+    ("", "huber", {}),
+    ("delta", "huber", {"delta": 0.75}),
+    ("row weights", "huber", {"delta": 2.5, "row_weights": True}),
+    ("", "bce", {}),
+    ("pos_weight", "bce", {"class_weights": True}),
+    ("row weights", "bce", {"class_weights": True, "row_weights": True}),
+    ("class weights", "cross_entropy", {"class_weights": True}),
+    ("smoothing", "cross_entropy", {"label_smoothing": 0.1}),
+    ("ignored", "cross_entropy", {"ignore_index": 2}),
+    ("ignored, no class", "cross_entropy", {"ignore_index": -100, "labels": "no_class"}),
+    ("class weights, ignored", "cross_entropy", {"class_weights": True, "ignore_index": 2}),
+    ("class weights, smoothing", "cross_entropy", {"class_weights": True, "label_smoothing": 0.1}),
+    ("smoothing, ignored", "cross_entropy", {"label_smoothing": 0.1, "ignore_index": 2}),
+    ("class weights, smoothing, ignored", "cross_entropy",
+     {"class_weights": True, "label_smoothing": 0.3, "ignore_index": -100, "labels": "no_class"}),
+    ("smoothing of 1", "cross_entropy", {"label_smoothing": 1}),
+    ("all ignored", "cross_entropy", {"ignore_index": 1, "labels": "all_ignored"}),
+    ("class weights, all ignored", "cross_entropy",
+     {"class_weights": True, "ignore_index": 1, "labels": "all_ignored"}),
+    ("row weights", "cross_entropy", {"row_weights": True}),
+    ("class weights, ignored, row weights", "cross_entropy",
+     {"class_weights": True, "ignore_index": 2, "row_weights": True}),
+    ("", "soft_cross_entropy", {}),
+    ("class weights", "soft_cross_entropy", {"class_weights": True}),
+    ("smoothing", "soft_cross_entropy", {"label_smoothing": 0.1}),
+    ("class weights, smoothing", "soft_cross_entropy", {"class_weights": True, "label_smoothing": 0.3}),
+    ("row weights", "soft_cross_entropy", {"class_weights": True, "row_weights": True}),
+]
+FUNCTIONS = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss,
+             "bce": F.binary_cross_entropy_with_logits, "cross_entropy": F.cross_entropy,
+             "soft_cross_entropy": F.cross_entropy}
+TARGETS = {"bce": "probabilities", "soft_cross_entropy": "probabilities", "cross_entropy": "labels"}
+
+
+def rounded(number):
+    """The float32 that oclin is given."""
+    return torch.tensor(number, dtype=torch.float32).double().item()
+
+
+def option_loss(kind, o, y, target, reduction):
+    """PyTorch's own reduction; where rows have weights, 'none' with them, by PyTorch's own divisor."""
+    options = {}
+    if kind == "huber":
+        options["delta"] = o["delta"]
+    if kind == "bce":
+        options["pos_weight"] = o["class_weights"]
+    if "cross" in kind:
+        options.update(weight=o["class_weights"], label_smoothing=o["label_smoothing"])
+    if kind == "cross_entropy":
+        options["ignore_index"] = o["ignore_index"]
+    if reduction != "none" and o["row_weights"] is None:
+        return FUNCTIONS[kind](y, target, reduction=reduction, **options)
+    losses = FUNCTIONS[kind](y, target, reduction="none", **options).reshape(y.shape[0], -1).sum(1)
+    if o["row_weights"] is not None:
+        losses = losses * o["row_weights"]
+    if reduction == "none":
+        return losses
+    if kind == "cross_entropy":
+        weights = torch.ones(y.shape[1]).double() if o["class_weights"] is None else o["class_weights"]
+        counts = weights[target[target != o["ignore_index"]]].sum()
+    else:
+        counts = y.shape[0] if kind == "soft_cross_entropy" else y.numel()
+    return losses.sum() / (counts if reduction == "mean" else 1)
+
+
+def make_option_loss(name, kind, data, given):
+    """Prints its results; returns a row of the table."""
+    o = {"delta": 1, "label_smoothing": 0, "ignore_index": -100, **given}
+    o["label_smoothing"] = rounded(o["label_smoothing"])
+    for key in ("class_weights", "row_weights"):
+        o[key] = data[key] if key in given else None
+    target = given.get("labels", TARGETS.get(kind, "t"))
+    y, t = data["y"], data[target]
+    symbol = f"{data['name']}_{kind}_{name}".replace(",", "").replace(" ", "_").rstrip("_")
+    array("double", f"{symbol}_row_losses", option_loss(kind, o, y, t, "none"))
+    numbers, gradients = [], []
+    for reduction in ("mean", "sum"):
+        leaf = y.clone().requires_grad_()
+        value = option_loss(kind, o, leaf, t, reduction)
+        value.backward()
+        array("double", f"{symbol}_{reduction}_dy", leaf.grad)
+        numbers.append(c_number("double", value.item()))
+        gradients.append(f"{symbol}_{reduction}_dy")
+    correct = 0
+    if kind == "cross_entropy":
+        correct = int(((y.argmax(1) == t) & (t != o["ignore_index"])).sum())
+    weights = [f"{data['name']}_{key}" if key in given else "NULL"
+               for key in ("class_weights", "row_weights")]
+    ignored = given.get("ignore_index", "INT64_MIN")
+    title = f"{kind} {data['name'][1:]}" + (f", {name}" if name else "")
+    return row(title, f"GOLDEN_{kind.upper()}", *y.shape, f"{data['name']}_y", f"{data['name']}_{target}",
+               *weights, c_number("float", o["delta"]), c_number("float", o["label_smoothing"]), ignored,
+               *numbers, *gradients, f"{symbol}_row_losses", correct)
+
+
+def option_data(generator, rows, cols):
+    """y and t by which Huber's |d| is delta, and L1's 0, in one element each; labels with 2 among them."""
+    y, t = (3 * torch.randn(rows, cols, generator=generator) for _ in "yt")
+    y[0, 0], t[0, 0] = 1.5, 0.75
+    y[1, 1] = t[1, 1]
+    y[1, 2], t[1, 2] = -0.25, 0.75
+    labels = torch.randint(0, cols, (rows,), generator=generator)
+    labels[0], labels[1], labels[-1] = y[0].argmax(), 2, y[-1].argmax()
+    no_class = torch.where(labels == 2, -100, labels)
+    probabilities = torch.rand(rows, cols, generator=generator)
+    probabilities[0, 0], probabilities[1, 1] = 0, 1
+    data = {"y": y, "t": t, "probabilities": probabilities,
+            "class_weights": 0.25 + 2 * torch.rand(cols, generator=generator),
+            "row_weights": 2 * torch.rand(rows, generator=generator) - 0.5,
+            "labels": labels, "no_class": no_class, "all_ignored": torch.ones_like(labels)}
+    return {key: value.double() if value.is_floating_point() else value for key, value in data.items()}
+
+
+def make_options():
+    """Losses with options; softmax and argmax."""
+    generator = torch.Generator().manual_seed(43)
+    print(MORE)
+    losses, of_rows = [], []
+    for rows, cols in ((3, 5), (5, 19)):
+        data = option_data(generator, rows, cols)
+        name = data["name"] = f"o{rows}x{cols}"
+        for key, value in data.items():
+            if key != "name":
+                array("float" if value.is_floating_point() else "int32_t", f"{name}_{key}", value)
+        for title, kind, given in OPTION_LOSSES:
+            losses.append(make_option_loss(title, kind, data, given))
+    nan, inf = math.nan, math.inf
+    for name, y in (
+            ("random", torch.randn(4, 19, generator=generator)),
+            ("one column", torch.randn(3, 1, generator=generator)),
+            ("far apart", 300 * torch.randn(4, 6, generator=generator)),
+            ("ties", torch.tensor([[2.0, 5, 5], [5, 5, 5], [7, 1, 7], [-0.0, 0, -1], [0, -0.0, 0]])),
+            ("NaN", torch.tensor([[1, nan, 2], [nan, 1, nan], [1, 2, nan], [3, nan, inf]])),
+            ("Inf", torch.tensor([[1, -inf, 2], [-inf] * 3, [inf, 1, 2], [-inf, inf, inf],
+                                  [-inf, 0, -inf]]))):
+        symbol = "r_" + name.replace(" ", "_")
+        array("float", f"{symbol}_y", y)
+        array("double", f"{symbol}_softmax", F.softmax(y.double(), 1))
+        array("int32_t", f"{symbol}_argmax", y.double().argmax(1))
+        of_rows.append(row(name, *y.shape, *(f"{symbol}_{key}" for key in ("y", "softmax", "argmax"))))
+    print("\nstatic const struct golden_option_loss golden_option_losses[] = {", *losses, "};", sep="\n")
+    print("\nstatic const struct golden_rows golden_rows[] = {", *of_rows, "};", sep="\n")
+
+
 def main():
     generator = torch.Generator().manual_seed(42)
     layers, losses = [], []
@@ -187,6 +372,7 @@ def main():
                           *fields, correct))
     print("\nstatic const struct golden_case golden_cases[] = {", *layers, "};", sep="\n")
     print("\nstatic const struct golden_loss golden_losses[] = {", *losses, "};", sep="\n")
+    make_options()
     print("\n#endif")
 
 
