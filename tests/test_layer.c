@@ -118,6 +118,26 @@ static void test_option_sizes(void **state)
     oclin_layer_destroy(l);
 }
 
+/* Below 0 it is the activation's own; NaN, Inf and 0 are none. */
+static void test_alpha(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context();
+    static const float none[] = {0.0f, -0.0f, NAN, INFINITY, -INFINITY};
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *l = NULL;
+    options.activation = OCLIN_LEAKY_RELU;
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        options.alpha = none[i];
+        assert_refused(ctx, OCLIN_E_ARG, "alpha is", oclin_layer_create(&l, ctx, 1, 1, &options));
+        assert_null(l);
+    }
+    options.alpha = -1.0f;
+    l = make_layer(1, 1, &options);
+    assert_true(l->alpha == 0.01f);
+    oclin_layer_destroy(l);
+}
+
 static void test_getters(void **state)
 {
     (void)state;
@@ -690,6 +710,7 @@ int main(int argc, char **argv)
         add_test(&list, test_create, &create_cases[i], "create/%s", create_cases[i].what);
     add_test(&list, test_create_arguments, NULL, "create/arguments");
     add_test(&list, test_option_sizes, NULL, "create/size of the options");
+    add_test(&list, test_alpha, NULL, "create/alpha");
     add_test(&list, test_getters, NULL, "getters");
     for (size_t i = 0; i < COUNT_OF(inits); i++)
         add_test(&list, test_init, &inits[i], "init/%s", init_names[i]);
