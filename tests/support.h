@@ -213,6 +213,7 @@ void add_test(struct test_list *list, CMUnitTestFunction test, void *state, cons
  * and ?. Leaves out, and says so, those that match one of the patterns in OCLIN_TEST_WITHOUT, which have ';'
  * between them: for scripts/matrix.sh, where a case brings a whole runtime down. The last line is for scripts
  * that count, since versions of cmocka word theirs differently: "tally GROUP: 12 run, 0 failed, 3 skipped".
+ * With --list in the pattern's place it prints the names of all and runs none.
  * Frees the list. Returns the exit code: 0 only if some ran and all passed. */
 int run_list(const char *group, struct test_list *list, int argc, char **argv);
 
