@@ -71,8 +71,9 @@ part_lanes() {
 
 # Kernels through the compiler's checks.
 part_kernels() {
+    tests_built
     needs check
-    scripts/lint_kernels.sh
+    scripts/lint_kernels.sh build
 }
 
 part_format() {

@@ -42,7 +42,8 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_FILL,
     OCLIN_KERNEL_MSE,
     OCLIN_KERNEL_CROSS_ENTROPY,
-    OCLIN_KERNEL_SUM_ROWS
+    OCLIN_KERNEL_SUM_ROWS,
+    OCLIN_KERNEL_COUNT
 };
 
 /* What a kernel is built from. The texts are borrowed: constants of the rows that know them. */
