@@ -338,6 +338,11 @@ static oclin_status create(oclin_context **ctx, const struct oclin_context_optio
     return status;
 }
 
+const char *every_plan(int at)
+{
+    return at == 0 ? "" : oclin_plan_name(at - 1);
+}
+
 int plan_too_large(const char *plan)
 {
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;

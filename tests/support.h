@@ -123,6 +123,9 @@ void assert_status_at(const oclin_context *ctx, oclin_status expected, oclin_sta
 void assert_refused_at(const oclin_context *ctx, oclin_status expected, const char *part, oclin_status status,
                        const char *expr, const char *file, int line);
 
+/* Every plan: number 0 is oclin's choice, "", then all that have a name; NULL behind the last. */
+const char *every_plan(int at);
+
 /* A context with this plan (NULL: oclin's choice) on the device that OCLIN_DEVICE says. Never NULL: fails
  * the test. Its log lines go to context_log(). */
 oclin_context *make_context(const char *plan);

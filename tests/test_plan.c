@@ -60,11 +60,6 @@ static const char *const product_names[] = {[OCLIN_KERNEL_FORWARD] = "forward",
                                             [OCLIN_KERNEL_GRAD_W] = "grad_w",
                                             [OCLIN_KERNEL_ONE_PASS] = "backward"};
 
-static const char *const plans[] = {
-    "",           "plain",       "simd",       "simd-4",      "simd-8",      "simd-16",
-    "simd-whole", "simd-packed", "simd-mixed", "simd-staged", "simd-skinny", "simd-narrow",
-    "simt",       "simt-16",     "simt-32",    "simt-64x32",  "simt-64",     "simt-128"};
-
 static const int64_t sizes[] = {1, 2, 3, 7, 16, 17, 33, 48, 64, 65, 200, 257, 784, 2048, 10001};
 
 /* Without an OpenCL context: plans ask for facts alone. */
@@ -323,9 +318,10 @@ static void test_every_device(void **state)
 {
     const struct made_up *d = *state;
     struct rng rng = {42};
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
         oclin_context *ctx = context_of(d, "");
-        if (oclin_plan_choose(ctx, plans[name]) == OCLIN_OK)
+        if (oclin_plan_choose(ctx, name) == OCLIN_OK)
             for (int i = 0; i < 150; i++) {
                 const int64_t batch = sizes[rng_below(&rng, COUNT_OF(sizes))],
                               in = sizes[rng_below(&rng, COUNT_OF(sizes))],
@@ -394,9 +390,10 @@ static void test_additions(void **state)
 {
     static const int64_t others[] = {1, 5, 40, 64};
     const struct made_up *d = *state;
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
         oclin_context *ctx = context_of(d, "");
-        for (size_t i = 0; oclin_plan_choose(ctx, plans[name]) == OCLIN_OK && i < COUNT_OF(terms); i++)
+        for (size_t i = 0; oclin_plan_choose(ctx, name) == OCLIN_OK && i < COUNT_OF(terms); i++)
             for (size_t j = 0; j < COUNT_OF(others); j++) {
                 const int64_t k = terms[i], n = others[j];
                 const struct oclin_product products[] = {
@@ -447,8 +444,9 @@ static void test_places_of_slices(void **state)
 static void test_scratch_grows(void **state)
 {
     const struct made_up *d = *state;
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
-        oclin_context *ctx = context_of(d, plans[name]);
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
+        oclin_context *ctx = context_of(d, name);
         for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++)
             for (size_t i = 0; i < COUNT_OF(sizes); i += 2)
                 for (size_t o = 1; o < COUNT_OF(sizes); o += 2) {
@@ -458,8 +456,8 @@ static void test_scratch_grows(void **state)
                             product_of((enum oclin_kernel_id)id, batch, sizes[i], sizes[o]);
                         const int64_t bytes = oclin_plan_scratch(ctx, &p);
                         snprintf(looked_at, sizeof looked_at,
-                                 "%s, plan '%s', %s of batch %lld, %lld to %lld features", d->name,
-                                 plans[name], product_names[id], (long long)batch, (long long)sizes[i],
+                                 "%s, plan '%s', %s of batch %lld, %lld to %lld features", d->name, name,
+                                 product_names[id], (long long)batch, (long long)sizes[i],
                                  (long long)sizes[o]);
                         must(bytes >= most);
                         must(bytes <= d->max_allocation);
@@ -474,14 +472,15 @@ static void test_scratch_grows(void **state)
 static void test_elements_and_rows(void **state)
 {
     const struct made_up *d = *state;
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
-        oclin_context *ctx = context_of(d, plans[name]);
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
+        oclin_context *ctx = context_of(d, name);
         for (int most = OCLIN_LARGEST_GROUP; most > 0; most /= 2)
             for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(sizes); i++) {
                 const int64_t rows = sizes[i / COUNT_OF(sizes)], cols = sizes[i % COUNT_OF(sizes)];
                 struct oclin_plan plan;
                 snprintf(looked_at, sizeof looked_at, "%s, plan '%s', %lld x %lld elements, groups of %d",
-                         d->name, plans[name], (long long)rows, (long long)cols, most);
+                         d->name, name, (long long)rows, (long long)cols, most);
                 struct oclin_elements elements;
                 oclin_elements_plan(ctx, rows, cols, 0, most, &elements);
                 const struct oclin_tile *t = &elements.tile;
