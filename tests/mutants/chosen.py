@@ -138,7 +138,7 @@ m("narrow: the last columns of a group are the first again", "what stands in for
   [(NARROW, "sums[min(column + j, columns - 1) * width", "sums[min(j, columns - 1) * width")], BLOCK_NARROW, ON_NARROW)
 m("plan: narrow for half a panel", "most of what it computes is not wanted", [(PLAN_NARROW, "10 * p->m >= 9 * oclin_round_up", "10 * p->m >= 5 * oclin_round_up")], "plan")
 m("plan: narrow blocks of more columns than there is room for", "the sums overwrite what lies behind",
-  [(PLAN_NARROW, "(int)oclin_least(oclin_way_part(p->n, parts, t->item_m), most)", "(int)oclin_way_part(p->n, parts, t->item_m)")], "plan")
+  [(PLAN_NARROW, "if (parts < oclin_ceil_divide(p->n, most)) parts", "if (0) parts")], "plan")
 m("plan: packs what no cache holds as if one did", "large packed operands go through memory",
   [(PLAN_SIMD, "exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0", "exceeds_caches(d, 2 * packed) ? 0.0 : 0.0")], "plan")
 m("plan: asks ahead where the compiler cannot", "__builtin_prefetch() ends the build on other compilers",
@@ -284,7 +284,7 @@ m("gelu: the tanh approximation", "its value is not the erf form's",
 m("gelu: derivative without z pdf(z)", "", [(GELU, "dy * (cdf + s * pdf)", "dy * cdf")], "products plain plain/small_gelu/*")
 m("gelu: derivative from y", "the layer hands out y instead of z", 
   [(ACTIVATION, 'ROW("gelu", gelu, OCLIN_KEEPS_Z, 0)', 'ROW("gelu", gelu, OCLIN_KEEPS_Y, 0)')],
-  "products plain plain/small_gelu/*")
+  "math plain plain/edges/gelu/*")
 m("activation: value in the wrong place", "z is stored after the activation",
   [(FORWARD, "store_lanes(e.z, sum, lanes);", "store_lanes(e.z, activate(sum), lanes);")],
   "products plain plain/small_gelu/*")
@@ -300,7 +300,7 @@ def z_rows(activation):
 
 m("silu: derivative without z (1 - p)", "", [(SILU, "dy * (below * (1.0f + s * above))", "dy * below")], z_rows("silu"))
 m("silu: derivative from y", "the layer hands out y instead of z",
-  [(ACTIVATION, 'ROW("silu", silu, OCLIN_KEEPS_Z, 0)', 'ROW("silu", silu, OCLIN_KEEPS_Y, 0)')], z_rows("silu"))
+  [(ACTIVATION, 'ROW("silu", silu, OCLIN_KEEPS_Z, 0)', 'ROW("silu", silu, OCLIN_KEEPS_Y, 0)')], edges("silu"))
 m("silu: p and 1 - p change places below 0", "a wrong branch",
   [(SILU, "below = select(near_1, near_0,", "below = select(near_0, near_1,")], z_rows("silu"))
 m("silu: the other branch of the value", "", [(SILU, "e, isless(z, (real)(0.0f))) / (1.0f + e)", "e, isgreater(z, (real)(0.0f))) / (1.0f + e)")],
@@ -343,7 +343,7 @@ m("softplus: the other branch", "min(z, 0)", [(SOFTPLUS, "isless(z, (real)(0.0f)
 m("softplus: derivative by a difference from 1", "digits on the left are lost", [(SOFTPLUS, "-expm1(-s)", "(1.0f - exp(-s))")],
   edges("softplus"), on("plain", "softplus"))
 m("softplus: derivative from z", "the layer hands out z instead of y",
-  [(ACTIVATION, 'ROW("softplus", softplus, OCLIN_KEEPS_Y, 0)', 'ROW("softplus", softplus, OCLIN_KEEPS_Z, 0)')], on("plain", "softplus"))
+  [(ACTIVATION, 'ROW("softplus", softplus, OCLIN_KEEPS_Y, 0)', 'ROW("softplus", softplus, OCLIN_KEEPS_Z, 0)')], edges("softplus"))
 m("elu: the alpha of PyTorch whatever is asked for", "a wrong constant", [(ELU, "OCLIN_ALPHA * expm1(z)", "expm1(z)")], "layer_data plain/alpha")
 m("elu: derivative with the alpha of PyTorch", "a wrong constant", [(ELU, "OCLIN_ALPHA * exp(s)", "exp(s)")], "layer_data plain/alpha")
 m("elu: derivative 1 at 0", "which only another alpha than 1 shows", [(ELU, "islessequal(s", "isless(s")], "layer_data plain/alpha")
@@ -352,7 +352,7 @@ m("elu: NaN becomes 0", "fmax and fmin lose it",
   [(ELU, "select(z, OCLIN_ALPHA * expm1(z), islessequal(z, (real)(0.0f)))", "fmax(z, (real)(0.0f)) + OCLIN_ALPHA * expm1(fmin(z, (real)(0.0f)))")],
   edges("elu"))
 m("elu: derivative from y", "the layer hands out y instead of z",
-  [(ACTIVATION, 'ROW("elu", elu, OCLIN_KEEPS_Z, 1)', 'ROW("elu", elu, OCLIN_KEEPS_Y, 1)')], z_rows("elu"))
+  [(ACTIVATION, 'ROW("elu", elu, OCLIN_KEEPS_Z, 1)', 'ROW("elu", elu, OCLIN_KEEPS_Y, 1)')], edges("elu"))
 m("layer: forward forgets alpha", "", [(LAYER, ".activation = l->activation, .alpha = l->alpha, .scale", ".activation = l->activation, .scale")],
   "layer_data plain/alpha")
 m("layer: backward forgets alpha", "", [(LAYER, "p->alpha = call->layer->alpha;", "")], "layer_data plain/alpha")
@@ -619,7 +619,7 @@ m("tuning: a plan of any name is believed", "", [(TABLE, "if (!ctx->may_be_tuned
 m("program: a kernel of another activation", "the list of built kernels forgets it",
   [(PROGRAM, "a->activation == b->activation && ", "")], "products plain plain/small/*")
 m("program: a kernel of another tile", "the list of built kernels forgets it",
-  [(PROGRAM, "a->alpha == b->alpha &&\n           oclin_same_tile(&a->tile, &b->tile);", "a->alpha == b->alpha;")], "products simd-packed simd-packed/small/*/none/*")
+  [(PROGRAM, "a->alpha == b->alpha &&\n           oclin_same_tile(&a->tile, &b->tile);", "a->alpha == b->alpha;")], "products simd-staged simd-staged/small/*/none/*")
 
 # ---------------------------------------------------------------------------------------------------------- the rest
 
