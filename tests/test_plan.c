@@ -299,10 +299,13 @@ static void check_plan(const oclin_context *ctx, const struct oclin_product *p, 
 static void check_choices(const oclin_context *ctx, const struct oclin_product *p)
 {
     struct oclin_plan plan;
-    int attempts = 0;
+    int attempts = 0, without_tickets = 0;
     for (; attempts < 20 && oclin_plan_product(ctx, p, attempts, &plan); attempts++) {
         look_at(ctx, p, attempts);
         check_plan(ctx, p, &plan);
+        const char *way = plan.way->name;
+        if (strcmp(way, "simd-static") == 0 || strcmp(way, "simd-staged") == 0) must(!plan.tile.tickets);
+        without_tickets += plan.tile.family != OCLIN_PLAIN && !plan.tile.tickets;
     }
     must(attempts > 0 && attempts < 20);
     const char *name = ctx->plan.name;
@@ -310,7 +313,9 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
         strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-mixed") == 0 ||
         strcmp(name, "simd-staged") == 0)
         must(attempts == 1 && plan.tile.family != OCLIN_PLAIN); /* it, or nothing */
-    if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
+    if (ctx->plan.name[0]) return;
+    must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
+    must(!ctx->device.tickets || without_tickets > 0); /* where the compiler refuses what they need */
 }
 
 /* Every plan on every device, for shapes by chance. */
@@ -828,6 +833,36 @@ static void test_comparison(void **state)
     free(ctx);
 }
 
+/* A tuned plan comes first, for its shape alone, and oclin's own choices stand behind it. One pass is made
+ * where it was tuned, also where oclin would not choose it. */
+static void test_tuned(void **state)
+{
+    const struct oclin_shape shape = {64, 784, 256};
+    const struct oclin_tuned tuned[] = {{OCLIN_KERNEL_FORWARD, shape, "simd-staged", 2, 1},
+                                        {OCLIN_KERNEL_ONE_PASS, shape, "one-pass", 2, 1}};
+    const struct oclin_product forward = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, shape),
+                               backward = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape),
+                               other = product_of(OCLIN_KERNEL_ONE_PASS, 65, 784, 256);
+    struct oclin_plan own, plan;
+    (void)state;
+    oclin_context *ctx = context_of(device_named("two cores"), "");
+    assert_true(oclin_plan_product(ctx, &forward, 0, &own));
+    assert_false(oclin_plan_one_pass(ctx, &backward));
+    ctx->tuning = new_array(struct oclin_tuning, 1);
+    for (size_t i = 0; i < COUNT_OF(tuned); i++) assert_true(oclin_tuning_put(ctx->tuning, &tuned[i]));
+    assert_true(oclin_plan_product(ctx, &forward, 0, &plan));
+    assert_string_equal(plan.way->name, "simd-staged");
+    assert_true(oclin_plan_product(ctx, &forward, 1, &plan));
+    assert_ptr_equal(plan.way, own.way);
+    assert_true(oclin_plan_one_pass(ctx, &backward));
+    assert_true(oclin_plan_product(ctx, &backward, 0, &plan));
+    assert_int_equal(plan.way->makes, OCLIN_MAKES_ONE_PASS);
+    assert_false(oclin_plan_one_pass(ctx, &other));
+    oclin_tuning_free(ctx->tuning);
+    free(ctx->tuning);
+    free(ctx);
+}
+
 /* Which plans oclin_self_check() runs: all that may be chosen, and where one is asked for that one. */
 static const struct check {
     const char *device, *plan, *rounds[OCLIN_CHECK_ROUNDS][OCLIN_CHECK_RUNS];
@@ -955,6 +990,7 @@ int main(int argc, char **argv)
     add_choices(&list);
     add_test(&list, test_queue_counts, NULL, "queue/no more parts than it can count");
     add_test(&list, test_narrow_groups, NULL, "narrow/as many groups for each core");
+    add_test(&list, test_tuned, NULL, "tuned/first, and oclin's own behind it");
     add_test(&list, test_refused, NULL, "names/refused: none such, or too large for the device");
     add_test(&list, test_aligned, NULL, "aligned/one operand alone spoils it");
     return run_list("plan", &list, argc, argv);

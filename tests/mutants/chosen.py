@@ -729,17 +729,17 @@ m("plan: plain stands behind every plan", "also behind one that is named",
   [(PLAN, "if ((!named || own == 0) && family != OCLIN_PLAIN)", "if (family != OCLIN_PLAIN)")], "plan", "program", "fit")
 m("plan: plain stands behind no plan", "", [(PLAN, "if ((!named || own == 0) && family != OCLIN_PLAIN)", "if (0)")], "plan", "program", "fit")
 m("plan: tuned for one pass is tuned for two products", "", [(PLAN, "return strcmp(t->plan, one_pass) == 0;", "return strcmp(t->plan, two_products) == 0;")],
-  "tune", "tune_file", "plan")
+  "plan tuned/*")
 m("plan: one pass is no plan of its own", "a tuned one that would not be chosen is not made",
   [(PLAN, "return way && choose(&ctx->device, way, p, attempt, plan, &count);", "return way && choose(&ctx->device, ctx->plan.way, p, attempt, plan, &count);")],
-  "tune", "plan", "tune_file")
-m("plan: what was tuned is not asked", "", [(PLAN, "if (!t || !t->plan[0]) return choose(", "if (1) return choose(")], "tune used/*")
-m("plan: behind what was tuned stands nothing", "", [(PLAN, " ||\n           choose(&ctx->device, NULL, p, attempt - count, plan, &count);", ";")], "tune_wrong", "tune", "program")
+  "plan tuned/*")
+m("plan: what was tuned is not asked", "", [(PLAN, "if (!t || !t->plan[0]) return choose(", "if (1) return choose(")], "plan tuned/*")
+m("plan: behind what was tuned stands nothing", "", [(PLAN, " ||\n           choose(&ctx->device, NULL, p, attempt - count, plan, &count);", ";")], "plan tuned/*")
 m("tickets: packed in one launch, without a derivative", "dY stands for dZ",
   [(PRODUCT, "if (t->tickets || (t->stage", "if ((t->stage")], "products simd-packed simd-packed/small/*/tanh/*")
 m("tickets: forward_skinny draws them where the compiler has no fence", "", [(PLAN_SKINNY, ".tickets = d->tickets};", ".tickets = 1};")], "plan")
-m("tickets: simd-static draws them", "where the compiler refuses them there is no last resort", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 0)], "plan", "program")
-m("tickets: simd-staged draws them", "", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 1)], "plan", "queue")
+m("tickets: simd-static draws them", "where the compiler refuses them there is no last resort", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 0)], "plan invariants/*")
+m("tickets: simd-staged draws them", "", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 1)], "plan invariants/*")
 m("tickets: a group for each part", "where one a core draws them", [(WAY, "plan->tile.tickets ? oclin_least(parts, d->info.compute_units) : parts", "parts")], "plan")
 m("tickets: a group for each core where none are drawn", "parts are not computed", [(WAY, "plan->tile.tickets ? oclin_least(parts, d->info.compute_units) : parts", "oclin_least(parts, d->info.compute_units)")],
   "plan", "products simd-staged simd-staged/edge/*")
@@ -861,7 +861,8 @@ m("slices: s stays where it is", "later slices take the derivative of the first"
   [(PRODUCT, "slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);", "")], "sums slices/simt-16/*")
 m("slices: db's sums have no column of their own", "db of slices lies in dW's place",
   [(ADDITIONS, "return oclin_round_up(n + 1, 4);", "return oclin_round_up(n, 4);")], "sums slices/*")
-m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "of_products(plan, slice) + behind;", "of_products(plan, slice);")],
+m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "of_products(plan, slice) + behind;", "of_products(plan, slice);"),
+   (ADDITIONS, "p->m : slice) + behind;", "p->m : slice);")],
   "sums one?side/simt-16/*")
 m("additions: a chain has half of its roundings", "VERIFY calls a right device wrong",
   [(ADDITIONS, "return oclin_least(terms, chunk) +", "return oclin_least(terms, chunk) / 2 +")], "sums one?side/default/*")
