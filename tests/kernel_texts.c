@@ -53,7 +53,7 @@ static const struct oclin_shape shapes[] = {{1, 64, 64},  {8, 784, 256},   {64, 
                                             {64, 24, 16}, {128, 784, 512}, {1024, 1024, 1024}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-/* --------------------------------------------------------------------------------------------- what is written */
+/* --------------------------------------------------------------------------------------- what is written */
 
 struct texts {
     const char *folder;
@@ -114,7 +114,7 @@ static void write_request(struct texts *t, oclin_context *ctx, const struct ocli
     free(text);
 }
 
-/* --------------------------------------------------------------------------------------------- what there is */
+/* ----------------------------------------------------------------------------------------- what there is */
 
 /* The first `most` choices for a product. */
 static void write_choices(struct texts *t, oclin_context *ctx, const struct oclin_product *p, int most)

@@ -1,6 +1,6 @@
 /*
  * Long sums of like numbers, on every plan: they stay within the proven bound, for as many roundings as
- * the plan says that a term passes (src/additions.c), and numbers that are chosen to be rounded to one
+ * the plan says that a term passes (plan/additions.c), and numbers that are chosen to be rounded to one
  * side each time come close to it: so the plan says neither too few nor too many. OCLIN_VERIFY compares;
  * here is the data.
  */

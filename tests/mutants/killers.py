@@ -6,8 +6,9 @@ A command is [TOOL] PROGRAM [PLAN] [PATTERN], for tests/test_PROGRAM; TOOL is
   asan            built with AddressSanitizer, LeakSanitizer and UBSan
 """
 
-# Functions of src/plan/ that estimate time, to choose between plans each of which gives right results: a mistake in
-# them costs speed and nothing else, which benchmarks see and tests do not. All others there are in the sample.
+# Functions of src/plan/ that estimate time, to choose between plans each of which gives right results: a
+# mistake in them costs speed and nothing else, which benchmarks see and tests do not. All others there are in
+# the sample.
 SPEED_ONLY = {"cost_of", "cost_of_a", "cost_of_b"}
 
 
@@ -47,18 +48,20 @@ def activation(name):
             products("simd-8", "%s/*/%s/*" % (small, name)) + ["layer_data plain/*", "math plain", "golden plain"])
 
 
-OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + ["accumulate"] + MATH + ["edges"] + OCLGRIND["plain"] + OCLGRIND["simt"][1:2] +
+OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + ["accumulate"] + MATH + ["edges"] +
+                   OCLGRIND["plain"] + OCLGRIND["simt"][1:2] +
                    OCLGRIND["simd"][:1] + OCLGRIND["elements"])
 
-LAYER = (["layer_gradients", "layer_state", "accumulate", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure",
-          "layer_data", "sharing",
+LAYER = (["layer_gradients", "layer_state", "accumulate", "products simd-skinny simd-skinny/small/*/none/*",
+          "layer_args", "layer", "failure", "layer_data", "sharing",
           "products simd-8 simd-8/small/*/none/*", "math simd", "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime",
           "fit", "program", "edges", "random", "tensor"] + products("plain", "small/*", "pair/*") +
          ["tune_wrong", "tune", "layer_failure", "layer_strict", "asan layer_state", "asan layer_gradients",
           "asan layer_failure", "asan layer", "asan failure"])
 
 PLAN = (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
-        products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "layer_gradients", "fit", "program", "failure"] +
+        products("simd-skinny", "small/*/none/*", "block/*") +
+        ["layer_state", "layer_gradients", "fit", "program", "failure"] +
         products("plain", "edge/*") + products("simt-16", "edge/*") +
         products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
         ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune_file", "tune_wrong", "tune", "self_check"])

@@ -5,7 +5,7 @@
     run.py --sample 160 --seed 1 mechanical ones (sample.py), until so many have compiled
     run.py --only PATTERN        chosen or mechanical ones by name, * and ? allowed
     run.py --ci                  a few of chosen.py: under a minute
-    run.py --check build         tries none: whether each still fits the sources, and each command a test of that build
+    run.py --check build         does each still fit the sources, and each command a test of that build?
     run.py ... --with COMMAND    asks this one first
     run.py ... --first 4         only with the first four commands of each: a quick look
     run.py ... --report FILE     writes the table
@@ -122,7 +122,7 @@ TAKE_A_PLAN = ("products", "math", "golden")
 
 
 def parts_of(command):
-    """Of [oclgrind | oclgrind-data | asan] PROGRAM [PLAN] [PATTERN]: the tool or "", the program, the rest."""
+    """Of [oclgrind | oclgrind-data | asan] PROGRAM [PLAN] [PATTERN]: tool or "", program, the rest."""
     words = command.split()
     tool = words.pop(0) if words[0] in ("oclgrind", "oclgrind-data", "asan") else ""
     return tool, "test_" + words[0], words[1:]
@@ -167,7 +167,7 @@ class Tests:
 
 
 def check(build):
-    """Whether every edit has its place, and every command a test: what a move of the sources leaves behind."""
+    """Whether every edit has its place, and every command a test: moves of the sources leave them behind."""
     wrong, asked, tests = [], {}, Tests(build)
     for m in MUTANTS:
         try:
