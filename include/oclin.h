@@ -193,9 +193,10 @@ struct oclin_context_options {
     struct _cl_context *cl_context_handle;
     struct _cl_device_id *cl_device;
     struct _cl_command_queue *cl_queue;
-    /* The plan: a family of kernels, or one of its tiles or methods. "plain"; "simt", "simt-128", "simt-64",
-     * "simt-64x32", "simt-32", "simt-16"; "simd", "simd-4", "simd-8", "simd-16" (lanes), "simd-whole",
-     * "simd-packed", "simd-mixed", "simd-staged", "simd-skinny", "simd-narrow". NULL or "": oclin chooses.
+    /* The plan: a family of kernels, or one of its tiles or methods. "plain", "plain-group", "plain-single";
+     * "simt", "simt-128", "simt-64", "simt-64x32", "simt-32", "simt-16"; "simd", "simd-4", "simd-8",
+     * "simd-16" (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged", "simd-static",
+     * "simd-skinny", "simd-narrow". NULL or "": oclin chooses.
      * The environment variable OCLIN_PLAN overrides this option. A named plan holds for all products, whether
      * they were tuned or not. */
     const char *plan;

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-core='suite sanitized lanes kernels format lines warnings symbols floors demo'
+core='suite sanitized lanes kernels format lines warnings symbols floors planted demo'
 turns=(
     'runtimes'
     'oclgrind threads'
@@ -71,8 +71,9 @@ part_lanes() {
 
 # Kernels through the compiler's checks.
 part_kernels() {
+    tests_built
     needs check
-    scripts/lint_kernels.sh
+    scripts/lint_kernels.sh build
 }
 
 part_format() {
@@ -126,6 +127,12 @@ part_symbols() {
 part_floors() {
     tests_built
     scripts/floors.py build --list
+}
+
+# Every planted mistake still fits the sources, and every command that is to notice it has a test.
+part_planted() {
+    tests_built
+    tests/mutants/run.py --check build
 }
 
 # The README's other command, with one epoch, and the small examples.

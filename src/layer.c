@@ -71,7 +71,7 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
         return oclin_fail(ctx, OCLIN_E_ARG, "gradient %d is not known", (int)o->gradient);
     if (o->bias != 0 && o->bias != 1)
         return oclin_fail(ctx, OCLIN_E_ARG, "bias is %d, 0 or 1 is needed", o->bias);
-    if (!(o->alpha < 0 || o->alpha > 0) || isinf(o->alpha))
+    if (o->alpha == 0 || !isfinite(o->alpha))
         return oclin_fail(ctx, OCLIN_E_ARG, "alpha is %g, a finite number that is not 0 is needed",
                           (double)o->alpha);
     if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);

@@ -338,6 +338,11 @@ static oclin_status create(oclin_context **ctx, const struct oclin_context_optio
     return status;
 }
 
+const char *every_plan(int at)
+{
+    return at == 0 ? "" : oclin_plan_name(at - 1);
+}
+
 int plan_too_large(const char *plan)
 {
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
@@ -620,6 +625,12 @@ static int matches_one(const char *patterns, const char *name)
     return 0;
 }
 
+/* For those who have patterns: they ask whether there still is what they match. */
+static void print_names(const struct test_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) puts(list->tests[i].name);
+}
+
 /* Chosen here and not by cmocka's own filter: cmocka reports success when nothing is left. */
 int run_list(const char *group, struct test_list *list, int argc, char **argv)
 {
@@ -635,7 +646,9 @@ int run_list(const char *group, struct test_list *list, int argc, char **argv)
     }
 
     int failed = 1;
-    if (count > 0)
+    if (pattern && strcmp(pattern, "--list") == 0)
+        print_names(list), failed = 0;
+    else if (count > 0)
         failed = run_group(group, chosen, count);
     else
         fprintf(stderr, "%s: no test matches %s\n", group, pattern ? pattern : "");

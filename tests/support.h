@@ -123,6 +123,9 @@ void assert_status_at(const oclin_context *ctx, oclin_status expected, oclin_sta
 void assert_refused_at(const oclin_context *ctx, oclin_status expected, const char *part, oclin_status status,
                        const char *expr, const char *file, int line);
 
+/* Every plan: number 0 is oclin's choice, "", then all that have a name; NULL behind the last. */
+const char *every_plan(int at);
+
 /* A context with this plan (NULL: oclin's choice) on the device that OCLIN_DEVICE says. Never NULL: fails
  * the test. Its log lines go to context_log(). */
 oclin_context *make_context(const char *plan);
@@ -213,6 +216,7 @@ void add_test(struct test_list *list, CMUnitTestFunction test, void *state, cons
  * and ?. Leaves out, and says so, those that match one of the patterns in OCLIN_TEST_WITHOUT, which have ';'
  * between them: for scripts/matrix.sh, where a case brings a whole runtime down. The last line is for scripts
  * that count, since versions of cmocka word theirs differently: "tally GROUP: 12 run, 0 failed, 3 skipped".
+ * With --list in the pattern's place it prints the names of all and runs none.
  * Frees the list. Returns the exit code: 0 only if some ran and all passed. */
 int run_list(const char *group, struct test_list *list, int argc, char **argv);
 

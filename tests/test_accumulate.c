@@ -161,6 +161,7 @@ static void test_others(void **state)
     assert_ok(b.ctx, oclin_layer_forward_with(b.layer, b.x, b.y, &add));
     float *y = read_all(&b, b.y, b.n_y);
     check_same_bits("y of infer", inferred, y, b.n_y);
+    assert_refused(b.ctx, OCLIN_E_STATE, "before forward", oclin_layer_backward(b.layer, b.dy, NULL));
     assert_ok(b.ctx, oclin_layer_backward_with(b.layer, b.dy, b.dx, &add));
     float *dx = read_all(&b, b.dx, b.n_x);
     assert_ok(b.ctx, oclin_tensor_write(b.dx, b.in[BASE_X]));

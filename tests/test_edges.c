@@ -470,10 +470,9 @@ static void test_alone(void **state)
 
 static void add_numbers(struct test_list *list)
 {
-    static const char *const all[] = {"plain",      "simd",        "simd-whole", "simd-packed",
-                                      "simd-mixed", "simd-narrow", "simt-16"};
-    for (size_t i = 0; i < COUNT_OF(all); i++)
-        add_test(list, test_denormals, (void *)(uintptr_t)&all[i], "denormals/%s", all[i]);
+    static const char *all[40];
+    for (int i = 0; (all[i] = oclin_plan_name(i)) && i + 1 < (int)COUNT_OF(all); i++)
+        add_test(list, test_denormals, &all[i], "denormals/%s", all[i]);
     for (size_t i = 0; i < COUNT_OF(alone_cases); i++)
         add_test(list, test_alone, (void *)(uintptr_t)&alone_cases[i], "alone/%s, activation %d",
                  a_names[alone_cases[i].operand], (int)alone_cases[i].activation);

@@ -739,7 +739,7 @@ static void test_alpha(void **state)
 
 static void test_alpha_refused(void **state)
 {
-    static const float wrong[] = {0, NAN, INFINITY, -INFINITY};
+    static const float wrong[] = {0, -0.0f, NAN, INFINITY, -INFINITY};
     oclin_context *ctx = context();
     oclin_layer *l = NULL;
     (void)state;

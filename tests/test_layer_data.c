@@ -281,6 +281,52 @@ static void test_nothing_stays(void **state)
     oclin_layer_destroy(l);
 }
 
+/* leaky_relu or elu with this number, of one feature with w = 1: y and dx are the activation and its
+ * derivative. */
+static void check_alpha(oclin_context *ctx, oclin_activation activation, double alpha)
+{
+    enum { VALUES = 7 };
+    static const float z[VALUES] = {-3, -1, -0.25f, 0, 0.25f, 1, 3};
+    static const float ones[VALUES] = {1, 1, 1, 1, 1, 1, 1};
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    options.activation = activation;
+    options.bias = 0;
+    options.alpha = (float)alpha;
+    oclin_layer *l;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, &options));
+    assert_ok(ctx, oclin_tensor_fill(oclin_layer_w(l), 1.0));
+    oclin_tensor *const all[] = {
+        make_tensor(ctx, OCLIN_F32, VALUES, 1, z), make_tensor(ctx, OCLIN_F32, VALUES, 1, NULL),
+        make_tensor(ctx, OCLIN_F32, VALUES, 1, ones), make_tensor(ctx, OCLIN_F32, VALUES, 1, NULL)};
+    assert_ok(ctx, oclin_layer_forward(l, all[0], all[1]));
+    assert_ok(ctx, oclin_layer_backward(l, all[2], all[3]));
+    float y[VALUES], dx[VALUES];
+    assert_ok(ctx, oclin_tensor_read(all[1], y));
+    assert_ok(ctx, oclin_tensor_read(all[3], dx));
+    const int is_elu = activation == OCLIN_ELU;
+    double got[2 * VALUES], want[2 * VALUES];
+    for (int i = 0; i < VALUES; i++) {
+        got[i] = (double)y[i];
+        got[VALUES + i] = (double)dx[i];
+        want[i] = z[i] > 0 ? (double)z[i] : alpha * (is_elu ? exp((double)z[i]) - 1 : (double)z[i]);
+        want[VALUES + i] = z[i] > 0 ? 1 : alpha * (is_elu ? exp((double)z[i]) : 1);
+    }
+    check_close(activation_name(activation), got, want, 2 * VALUES, 1e-6);
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    oclin_layer_destroy(l);
+}
+
+/* One after the other in one context, which keeps the kernels that it has built. */
+static void test_alpha(void **state)
+{
+    static const oclin_activation with_a_number[] = {OCLIN_LEAKY_RELU, OCLIN_ELU};
+    oclin_context *ctx = context(*(int *)*state);
+    for (size_t i = 0; i < COUNT_OF(with_a_number); i++) {
+        check_alpha(ctx, with_a_number[i], 0.25);
+        check_alpha(ctx, with_a_number[i], 3);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static int numbers[PLANS];
@@ -293,6 +339,7 @@ int main(int argc, char **argv)
         add_test(&list, test_samples_are_apart, &numbers[i], "%s/samples are apart", plans[i]);
         add_test(&list, test_nothing_stays, &numbers[i], "%s/nothing stays in local memory", plans[i]);
         add_test(&list, test_step_with_nan, &numbers[i], "%s/step with NaN", plans[i]);
+        add_test(&list, test_alpha, &numbers[i], "%s/alpha", plans[i]);
     }
     for (int i = 0; i < 2; i++) {
         static char skinny[] = "simd-skinny", whole[] = "simd-8";

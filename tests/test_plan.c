@@ -60,11 +60,6 @@ static const char *const product_names[] = {[OCLIN_KERNEL_FORWARD] = "forward",
                                             [OCLIN_KERNEL_GRAD_W] = "grad_w",
                                             [OCLIN_KERNEL_ONE_PASS] = "backward"};
 
-static const char *const plans[] = {
-    "",           "plain",       "simd",       "simd-4",      "simd-8",      "simd-16",
-    "simd-whole", "simd-packed", "simd-mixed", "simd-staged", "simd-skinny", "simd-narrow",
-    "simt",       "simt-16",     "simt-32",    "simt-64x32",  "simt-64",     "simt-128"};
-
 static const int64_t sizes[] = {1, 2, 3, 7, 16, 17, 33, 48, 64, 65, 200, 257, 784, 2048, 10001};
 
 /* Without an OpenCL context: plans ask for facts alone. */
@@ -304,10 +299,13 @@ static void check_plan(const oclin_context *ctx, const struct oclin_product *p, 
 static void check_choices(const oclin_context *ctx, const struct oclin_product *p)
 {
     struct oclin_plan plan;
-    int attempts = 0;
+    int attempts = 0, without_tickets = 0;
     for (; attempts < 20 && oclin_plan_product(ctx, p, attempts, &plan); attempts++) {
         look_at(ctx, p, attempts);
         check_plan(ctx, p, &plan);
+        const char *way = plan.way->name;
+        if (strcmp(way, "simd-static") == 0 || strcmp(way, "simd-staged") == 0) must(!plan.tile.tickets);
+        without_tickets += plan.tile.family != OCLIN_PLAIN && !plan.tile.tickets;
     }
     must(attempts > 0 && attempts < 20);
     const char *name = ctx->plan.name;
@@ -315,7 +313,9 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
         strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-mixed") == 0 ||
         strcmp(name, "simd-staged") == 0)
         must(attempts == 1 && plan.tile.family != OCLIN_PLAIN); /* it, or nothing */
-    if (!ctx->plan.name[0]) must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
+    if (ctx->plan.name[0]) return;
+    must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
+    must(!ctx->device.tickets || without_tickets > 0); /* where the compiler refuses what they need */
 }
 
 /* Every plan on every device, for shapes by chance. */
@@ -323,9 +323,10 @@ static void test_every_device(void **state)
 {
     const struct made_up *d = *state;
     struct rng rng = {42};
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
         oclin_context *ctx = context_of(d, "");
-        if (oclin_plan_choose(ctx, plans[name]) == OCLIN_OK)
+        if (oclin_plan_choose(ctx, name) == OCLIN_OK)
             for (int i = 0; i < 150; i++) {
                 const int64_t batch = sizes[rng_below(&rng, COUNT_OF(sizes))],
                               in = sizes[rng_below(&rng, COUNT_OF(sizes))],
@@ -394,9 +395,10 @@ static void test_additions(void **state)
 {
     static const int64_t others[] = {1, 5, 40, 64};
     const struct made_up *d = *state;
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
         oclin_context *ctx = context_of(d, "");
-        for (size_t i = 0; oclin_plan_choose(ctx, plans[name]) == OCLIN_OK && i < COUNT_OF(terms); i++)
+        for (size_t i = 0; oclin_plan_choose(ctx, name) == OCLIN_OK && i < COUNT_OF(terms); i++)
             for (size_t j = 0; j < COUNT_OF(others); j++) {
                 const int64_t k = terms[i], n = others[j];
                 const struct oclin_product products[] = {
@@ -447,8 +449,9 @@ static void test_places_of_slices(void **state)
 static void test_scratch_grows(void **state)
 {
     const struct made_up *d = *state;
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
-        oclin_context *ctx = context_of(d, plans[name]);
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
+        oclin_context *ctx = context_of(d, name);
         for (int id = OCLIN_KERNEL_FORWARD; id <= OCLIN_KERNEL_GRAD_W; id++)
             for (size_t i = 0; i < COUNT_OF(sizes); i += 2)
                 for (size_t o = 1; o < COUNT_OF(sizes); o += 2) {
@@ -458,8 +461,8 @@ static void test_scratch_grows(void **state)
                             product_of((enum oclin_kernel_id)id, batch, sizes[i], sizes[o]);
                         const int64_t bytes = oclin_plan_scratch(ctx, &p);
                         snprintf(looked_at, sizeof looked_at,
-                                 "%s, plan '%s', %s of batch %lld, %lld to %lld features", d->name,
-                                 plans[name], product_names[id], (long long)batch, (long long)sizes[i],
+                                 "%s, plan '%s', %s of batch %lld, %lld to %lld features", d->name, name,
+                                 product_names[id], (long long)batch, (long long)sizes[i],
                                  (long long)sizes[o]);
                         must(bytes >= most);
                         must(bytes <= d->max_allocation);
@@ -474,14 +477,15 @@ static void test_scratch_grows(void **state)
 static void test_elements_and_rows(void **state)
 {
     const struct made_up *d = *state;
-    for (size_t name = 0; name < COUNT_OF(plans); name++) {
-        oclin_context *ctx = context_of(d, plans[name]);
+    const char *name;
+    for (int number = 0; (name = every_plan(number)); number++) {
+        oclin_context *ctx = context_of(d, name);
         for (int most = OCLIN_LARGEST_GROUP; most > 0; most /= 2)
             for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(sizes); i++) {
                 const int64_t rows = sizes[i / COUNT_OF(sizes)], cols = sizes[i % COUNT_OF(sizes)];
                 struct oclin_plan plan;
                 snprintf(looked_at, sizeof looked_at, "%s, plan '%s', %lld x %lld elements, groups of %d",
-                         d->name, plans[name], (long long)rows, (long long)cols, most);
+                         d->name, name, (long long)rows, (long long)cols, most);
                 struct oclin_elements elements;
                 oclin_elements_plan(ctx, rows, cols, 0, most, &elements);
                 const struct oclin_tile *t = &elements.tile;
@@ -829,6 +833,36 @@ static void test_comparison(void **state)
     free(ctx);
 }
 
+/* A tuned plan comes first, for its shape alone, and oclin's own choices stand behind it. One pass is made
+ * where it was tuned, also where oclin would not choose it. */
+static void test_tuned(void **state)
+{
+    const struct oclin_shape shape = {64, 784, 256};
+    const struct oclin_tuned tuned[] = {{OCLIN_KERNEL_FORWARD, shape, "simd-staged", 2, 1},
+                                        {OCLIN_KERNEL_ONE_PASS, shape, "one-pass", 2, 1}};
+    const struct oclin_product forward = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, shape),
+                               backward = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape),
+                               other = product_of(OCLIN_KERNEL_ONE_PASS, 65, 784, 256);
+    struct oclin_plan own, plan;
+    (void)state;
+    oclin_context *ctx = context_of(device_named("two cores"), "");
+    assert_true(oclin_plan_product(ctx, &forward, 0, &own));
+    assert_false(oclin_plan_one_pass(ctx, &backward));
+    ctx->tuning = new_array(struct oclin_tuning, 1);
+    for (size_t i = 0; i < COUNT_OF(tuned); i++) assert_true(oclin_tuning_put(ctx->tuning, &tuned[i]));
+    assert_true(oclin_plan_product(ctx, &forward, 0, &plan));
+    assert_string_equal(plan.way->name, "simd-staged");
+    assert_true(oclin_plan_product(ctx, &forward, 1, &plan));
+    assert_ptr_equal(plan.way, own.way);
+    assert_true(oclin_plan_one_pass(ctx, &backward));
+    assert_true(oclin_plan_product(ctx, &backward, 0, &plan));
+    assert_int_equal(plan.way->makes, OCLIN_MAKES_ONE_PASS);
+    assert_false(oclin_plan_one_pass(ctx, &other));
+    oclin_tuning_free(ctx->tuning);
+    free(ctx->tuning);
+    free(ctx);
+}
+
 /* Which plans oclin_self_check() runs: all that may be chosen, and where one is asked for that one. */
 static const struct check {
     const char *device, *plan, *rounds[OCLIN_CHECK_ROUNDS][OCLIN_CHECK_RUNS];
@@ -956,6 +990,7 @@ int main(int argc, char **argv)
     add_choices(&list);
     add_test(&list, test_queue_counts, NULL, "queue/no more parts than it can count");
     add_test(&list, test_narrow_groups, NULL, "narrow/as many groups for each core");
+    add_test(&list, test_tuned, NULL, "tuned/first, and oclin's own behind it");
     add_test(&list, test_refused, NULL, "names/refused: none such, or too large for the device");
     add_test(&list, test_aligned, NULL, "aligned/one operand alone spoils it");
     return run_list("plan", &list, argc, argv);

@@ -150,14 +150,20 @@ static void test_who_queues(void **state)
     oclin_context_destroy(ctx);
 }
 
+/* Of all plans those for CPUs, where groups may draw tickets. */
+static void add_counters(struct test_list *list)
+{
+    const char *plan;
+    for (int i = 0; (plan = every_plan(i)); i++)
+        if (!*plan || strncmp(plan, "simd", 4) == 0)
+            add_test(list, test_counters, (void *)(uintptr_t)plan, "counters/%s", *plan ? plan : "by device");
+}
+
 int main(int argc, char **argv)
 {
-    static char *const plans[] = {"",           "simd",        "simd-whole", "simd-packed",
-                                  "simd-mixed", "simd-staged", "simd-skinny"};
     struct test_list list = {0};
     add_test(&list, test_who_queues, NULL, "who queues");
-    for (size_t i = 0; i < COUNT_OF(plans); i++)
-        add_test(&list, test_counters, plans[i], "counters/%s", plans[i][0] ? plans[i] : "by device");
+    add_counters(&list);
     add_test(&list, test_slow_packing, NULL, "slow packing");
     return run_list("queue", &list, argc, argv);
 }

@@ -47,7 +47,8 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_LOSS_TOTAL,
     OCLIN_KERNEL_LOSS_SUM,
     OCLIN_KERNEL_SOFTMAX,
-    OCLIN_KERNEL_ARGMAX
+    OCLIN_KERNEL_ARGMAX,
+    OCLIN_KERNEL_COUNT
 };
 
 /* Everything that a kernel is built from. The texts are borrowed: they are constants of the rows that know

@@ -39,7 +39,7 @@ static double place(const struct oclin_device_facts *d, const struct oclin_produ
     if (parts < oclin_ceil_divide(p->n, most)) parts = oclin_ceil_divide(p->n, most);
     const int64_t depth = oclin_least(NARROW_DEPTH, (int64_t)t->tile_m * t->tile_k / width / t->vl * t->vl);
     plan->block_m = (int)width;
-    plan->block_n = (int)oclin_least(oclin_way_part(p->n, parts, t->item_m), most);
+    plan->block_n = (int)oclin_way_part(p->n, parts, t->item_m); /* most is a multiple of it, too */
     oclin_cut_simd(plan, p->k, depth);
     plan->groups = oclin_ceil_divide(p->n, plan->block_n);
     return 0;

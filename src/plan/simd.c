@@ -327,6 +327,7 @@ static struct oclin_tile simd_tile(const struct oclin_device_facts *d, const str
 static int packs(const struct oclin_device_facts *d, const struct oclin_way *named,
                  const struct oclin_product *p, const struct oclin_tile *t)
 {
+    if (named && named->place == place_static && !d->tickets) named = NULL; /* the usual ways stand in */
     if (named && (named->place == place_packed || named->place == place_mixed)) return 1;
     return !(named && (named->place == place_whole || named->place == place_static)) && suits_packed(d, p, t);
 }

@@ -14,6 +14,14 @@ COMMON, FORWARD, GRAD_X, GRAD_W = "cl/common.cl", "cl/forward.cl", "cl/grad_x.cl
 PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_simd.cl"
 SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/one_pass_skinny.cl", "cl/loss_cross_entropy.cl", "cl/update.cl",
                                         "cl/fill.cl")
+ELEMENT, EPILOGUE, GRADIENT, RULE = "cl/element_f32.cl", "cl/epilogue.cl", "cl/gradient.cl", "cl/rule_sgd.cl"
+SIMD_PACK, NARROW = "cl/simd_pack.cl", "cl/forward_narrow.cl"
+RELU, SIGMOID, TANH, GELU, SILU, GELU_TANH, LEAKY_RELU, SOFTPLUS, ELU = (
+    "cl/activation_%s.cl" % name
+    for name in ("relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu"))
+WAY, PLAN_PLAIN, PLAN_SIMT, PLAN_SIMD, PLAN_NARROW, PLAN_SKINNY = (
+    "src/plan/%s.c" % name for name in ("way", "plain", "simt", "simd", "narrow", "skinny"))
+ACTIVATION = "src/ops/activation.c"
 LAYER, PLAN, PRODUCT, LOSS, PROGRAM = "src/layer.c", "src/plan/plan.c", "src/ops/product.c", "src/loss.c", "src/core/program.c"
 LOSS_MSE, LOSS_SUM, LOSS_COMMON, LOSS_KIND, BOUNDS = ("cl/loss_mse.cl", "cl/loss_sum.cl", "cl/loss_common.cl", "src/ops/loss_kind.c",
     "src/ops/bounds.h")
@@ -74,22 +82,23 @@ m("one_pass_skinny: dW drops the last sample", "the sum over samples ends one ea
 
 # --------------------------------------------------------------------------------------------------- indexes, bounds
 
-m("plain: B transposed", "B is read along the wrong index", [(PLAIN, "#if B_ALONG_K", "#if !B_ALONG_K")], ON_PLAIN)
+m("plain: B transposed", "B is read along the wrong index", [(PLAIN, "B_ALONG_K ? column", "!B_ALONG_K ? column")], ON_PLAIN)
 m("plain: one result too many", "the last work-item has no result", [(PLAIN, "item >= m * n", "item > m * n")],
   ON_PLAIN, EDGE_PLAIN, "oclgrind products plain plain/small/*/none/*")
 m("plain: stride of s taken for that of dy", "the derivative's operand is read with dY's stride",
-  [(PLAIN, "s[k * s_stride + row]", "s[k * a_stride + row]")], on("plain", "tanh"), "products plain plain/pair/*/tanh/*")
-m("plain: c has no stride", "rows of C lie close", [(PLAIN, "c + c_offset + row * c_stride", "c + c_offset + row * n")], ON_PLAIN, ci=True)
+  [(PLAIN, ": k * s_stride + row", ": k * a_stride + row")], on("plain", "tanh"), "products plain plain/pair/*/tanh/*")
+m("plain: c has no stride", "rows of C lie close", 
+  [(PLAIN, "at(e, row, column)", "MOVED(e, row * n + column, 0, row * e.z_stride + column, column)")], ON_PLAIN, ci=True)
 m("simt: two rows of a quad swapped", "a transposed store goes to the wrong k",
   [(SIMT, "to[1 * STRIDE(rows)] = quad[q].y", "to[1 * STRIDE(rows)] = quad[q].z"),
    (SIMT, "to[2 * STRIDE(rows)] = quad[q].z", "to[2 * STRIDE(rows)] = quad[q].y")], ON_SIMT)
-m("simt: stores a row too many", "the row behind the matrix is written", [(SIMT, "r < rows && at", "r <= rows && at")], ON_SIMT, EDGE_SIMT)
+m("simt: stores a row too many", "the row behind the matrix is written", [(SIMT, "r < rows && from", "r <= rows && from")], ON_SIMT, EDGE_SIMT)
 m("simt: db in every column of tiles", "the fused step of b happens more than once",
   [(SIMT, "if (column == 0 &&", "if (")], ON_SIMT, EDGE_SIMT)
 m("simt: reads rows outside the matrix", "no row inside stands in for those outside",
   [(SIMT, "return row < rows_inside ? row : 0;", "return row;")], ON_SIMT, EDGE_SIMT, "oclgrind-data edges tight_end/simt-16")
 m("simd: stores a row too many", "the row behind the block is written",
-  [(SIMD, "row < min(rows, OCLIN_ITEM_M); row++, c", "row < min(rows + 1, OCLIN_ITEM_M); row++, c")], ON_SIMD)
+  [(SIMD, "row < min(rows, OCLIN_ITEM_M); row++", "row < min(rows + 1, OCLIN_ITEM_M); row++")], ON_SIMD)
 m("simd: multiplies with the neighbour's panel", "of the panels that are packed together the next one",
   [(SIMD, "b_packed + j * panel_floats, sums", "b_packed + (j + 1) % count * panel_floats, sums")],
   ON_SIMD, BLOCK_SIMD, "products simd-packed simd-packed/block/*")
@@ -108,36 +117,36 @@ m("simd: the second panels that are packed together are the first", "a step of t
   [(SIMD, "const int column = (panel0 + j) * OCLIN_ITEM_N;\n                pack_b(", "const int column = panel0 * OCLIN_ITEM_N;\n                pack_b(")],
   ON_SIMD, EDGE_SIMD, BLOCK_SIMD)
 m("simd: dX's first rows again for all", "where a block's rows begin is left out",
-  [(SIMD, "c += c_offset + row0 * c_stride + column0;\n    v", "c += c_offset + column0;\n    v")], ON_SIMD, BLOCK_SIMD)
+  [(SIMD, "e = at(all, row0, column0)", "e = at(all, 0, column0)")], ON_SIMD, BLOCK_SIMD)
 m("simd: db of a later block of rows goes to the first", "where the block's rows begin is left out",
-  [(SIMD, "sums_to = v + v_offset + row0,", "sums_to = v + v_offset,")], ON_SIMD, BLOCK_SIMD)
+  [(SIMD, "at_sum(all, row0 + row, n)", "at_sum(all, row, n)")], ON_SIMD, BLOCK_SIMD)
 ON_NARROW, BLOCK_NARROW = ("products simd-narrow simd-narrow/%s" % rows for rows in ("small/*/none/*", "block/*"))
 m("narrow: drops the last k of a block", "the multiplication ends one early",
-  [(SIMD, "k < depth; k++, x += OCLIN_ITEM_N", "k < depth - 1; k++, x += OCLIN_ITEM_N")], ON_NARROW)
+  [(NARROW, "k < depth; k++, x += OCLIN_ITEM_N", "k < depth - 1; k++, x += OCLIN_ITEM_N")], ON_NARROW)
 m("narrow: only the last block of k counts", "earlier sums are overwritten",
-  [(SIMD, "*to = first ? sum[i] : *to + sum[i];", "*to = sum[i];")], ON_NARROW, BLOCK_NARROW)
+  [(NARROW, "*to = first ? sum[i] : *to + sum[i];", "*to = sum[i];")], ON_NARROW, BLOCK_NARROW)
 m("narrow: the first row of W for all", "the rows of a strip are not told apart",
-  [(SIMD, "w_row[i] = w + min(i, rows - 1) * w_stride", "w_row[i] = w")], ON_NARROW)
+  [(NARROW, "w_row[i] = w + min(i, rows - 1) * w_stride", "w_row[i] = w")], ON_NARROW)
 m("narrow: reads behind the last row of W", "no row inside stands in for those outside",
-  [(SIMD, "w_row[i] = w + min(i, rows - 1) * w_stride", "w_row[i] = w + i * w_stride")],
+  [(NARROW, "w_row[i] = w + min(i, rows - 1) * w_stride", "w_row[i] = w + i * w_stride")],
   "oclgrind-data edges tight_end/simd-narrow")
 m("narrow: later panels multiply the first one's samples", "the panel is left out",
-  [(SIMD, "x + panel * panel_floats", "x")], ON_NARROW, BLOCK_NARROW)
+  [(NARROW, "x + panel * panel_floats", "x")], ON_NARROW, BLOCK_NARROW)
 m("narrow: later groups read the first one's rows of W", "where a group's columns begin is left out",
-  [(SIMD, "b += b_offset + column0 * b_stride;\n\n", "b += b_offset;\n\n")], ON_NARROW, BLOCK_NARROW)
-m("narrow: a sample's neighbour is stored", "sums of the sample beside it", [(SIMD, "* width + sample]", "* width + (sample + 1) % samples]")],
+  [(NARROW, "b += b_offset + column0 * b_stride;\n\n", "b += b_offset;\n\n")], ON_NARROW, BLOCK_NARROW)
+m("narrow: a sample's neighbour is stored", "sums of the sample beside it", [(NARROW, "* width + sample]", "* width + (sample + 1) % samples]")],
   ON_NARROW)
 m("narrow: the last columns of a group are the first again", "what stands in for columns outside the group",
-  [(SIMD, "sums[min(column + j, columns - 1) * width", "sums[min(j, columns - 1) * width")], BLOCK_NARROW, ON_NARROW)
-m("plan: narrow for half a panel", "most of what it computes is not wanted", [(PLAN, "10 * p->m >= 9 * oclin_round_up", "10 * p->m >= 5 * oclin_round_up")], "plan")
+  [(NARROW, "sums[min(column + j, columns - 1) * width", "sums[min(j, columns - 1) * width")], BLOCK_NARROW, ON_NARROW)
+m("plan: narrow for half a panel", "most of what it computes is not wanted", [(PLAN_NARROW, "10 * p->m >= 9 * oclin_round_up", "10 * p->m >= 5 * oclin_round_up")], "plan")
 m("plan: narrow blocks of more columns than there is room for", "the sums overwrite what lies behind",
-  [(PLAN, "(int)oclin_least(part(p->n, parts, t->item_m), most)", "(int)part(p->n, parts, t->item_m)")], "plan")
+  [(PLAN_NARROW, "if (parts < oclin_ceil_divide(p->n, most)) parts", "if (0) parts")], "plan")
 m("plan: packs what no cache holds as if one did", "large packed operands go through memory",
-  [(PLAN, "exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0", "exceeds_caches(d, 2 * packed) ? 0.0 : 0.0")], "plan")
+  [(PLAN_SIMD, "exceeds_caches(d, 2 * packed) ? COST_SPILLED : 0.0", "exceeds_caches(d, 2 * packed) ? 0.0 : 0.0")], "plan")
 m("plan: asks ahead where the compiler cannot", "__builtin_prefetch() ends the build on other compilers",
-  [(PLAN, "tile.prefetch = d->prefetches &&", "tile.prefetch =")], "plan")
+  [(PLAN_SIMD, "tile.prefetch = d->prefetches &&", "tile.prefetch =")], "plan")
 m("simd: shuffle takes the wrong half", "two rows of a transposed 4 x 4 are swapped",
-  [(SIMD, "t[1][j] = EVEN_OF_4(o0, o1);\n            t[2][j] = ODD_OF_4(e0, e1);",
+  [(SIMD_PACK, "t[1][j] = EVEN_OF_4(o0, o1);\n            t[2][j] = ODD_OF_4(e0, e1);",
     "t[1][j] = ODD_OF_4(e0, e1);\n            t[2][j] = EVEN_OF_4(o0, o1);")], ON_SIMD)
 m("simd: packs of B's neighbour", "a panel in scratch memory is one too far",
   [(SIMD, "panels_from + k0 / block_k * all_panels * PANEL_FLOATS", "panels_from + (k0 / block_k * all_panels + 1) * PANEL_FLOATS")],
@@ -146,9 +155,9 @@ m("simd: pack ends one block of A early", "the last strips stay as they were in 
   [(SIMD, "if (part < of_a) {", "if (part < of_a - 1) {")], "products simd-packed simd-packed/small/*/none/*",
   "products simd-packed simd-packed/edge/*")
 m("load: one lane too many", "the element behind the row is read",
-  [(COMMON, "part[i] = i < lanes ? p[i]", "part[i] = i <= lanes ? p[i]")], ON_SIMT, EDGE_SIMT,
+  [(ELEMENT, "part[i] = i < lanes ? p[i]", "part[i] = i <= lanes ? p[i]")], ON_SIMT, EDGE_SIMT,
   "oclgrind products simt-16 simt-16/edge/?x1*x9*", "oclgrind products simd-8 simd-8/edge/7x1*")
-m("store: one lane too many", "the element behind the row is written", [(COMMON, "if (i < lanes) p[i]", "if (i <= lanes) p[i]")],
+m("store: one lane too many", "the element behind the row is written", [(ELEMENT, "if (i < lanes) p[i]", "if (i <= lanes) p[i]")],
   ON_SIMT, ON_SIMD, ci=True)
 m("forward_skinny: last row twice", "a row past the edge is not another row's but the next",
   [(SKINNY, "min(i, rows - 1)", "i")], "oclgrind-data edges tight_end/simd")
@@ -158,7 +167,7 @@ m("forward_skinny: rows and columns of blocks exchanged", "the group's row is it
 m("one_pass_skinny: a sum of dX goes on where one ended", "the rows that come next begin with the last ones' sum",
   [(GRADS, "k0 % block_m == 0 && r == 0, ahead", "k0 == 0 && r == 0, ahead")], "products simd-skinny simd-skinny/*", "sums like/simd-skinny/dx*")
 m("step: one element too many", "update.cl writes behind the row",
-  [(UPDATE, "load_lanes(w + i, lanes)),\n                    lanes);", "load_lanes(w + i, lanes)),\n                    lanes + 1);")],
+  [(UPDATE, "load_lanes(dw + i, lanes), u), lanes);", "load_lanes(dw + i, lanes), u), lanes + 1);")],
   ON_PLAIN, ON_SIMT, ON_SIMD)
 m("fill: one element too many", "fill.cl writes behind the row",
   [(FILL, "min(first + OCLIN_ITEM_N, cols)", "min(first + OCLIN_ITEM_N, cols + 1)")], "edges fill/*")
@@ -189,7 +198,7 @@ m("simt: stale tile", "the same buffer is read again instead of the other", [(SI
 m("one_pass_skinny: chunks of 16 samples always", "those that are not there are what local memory held before",
   [(GRADS, "x + i * TILE_VECTORS, min(samples - i, CHUNK));", "x + i * TILE_VECTORS, CHUNK);")], "layer_data simd/nothing*")
 m("load: tail uninitialised", "lanes that do not exist are not set to 0",
-  [(COMMON, "part[i] = i < lanes ? p[i] : 0.0f", "if (i < lanes) part[i] = p[i]")], "oclgrind products simt-16 simt-16/edge/?x1*x9*")
+  [(ELEMENT, "part[i] = i < lanes ? p[i] : 0.0f", "if (i < lanes) part[i] = p[i]")], "oclgrind products simt-16 simt-16/edge/?x1*x9*")
 m("simd: sums start with what was there", "the sums of a register tile are not set to 0",
   [(SIMD, "for (int i = 0; i < SUMS; i++) sum[i] = (real)(0.0f);", "for (int i = 0; i < SUMS; i++) sum[i] = c[i];", 0)], ON_SIMD, EDGE_SIMD)
 m("one_pass_skinny: dX starts with what was there", "no row of W begins a sum",
@@ -198,48 +207,48 @@ m("one_pass_skinny: dX starts with what was there", "no row of W begins a sum",
 
 # -------------------------------------------------------------------------- tiles larger and smaller than the NDRange
 
-SIMT_GROUPS = "oclin_ceil_divide(p->m, plan->tile.tile_m) * oclin_ceil_divide(p->n, plan->tile.tile_n);"
+SIMT_GROUPS = "oclin_ceil_divide(p->m, t->tile_m) * oclin_ceil_divide(p->n, t->tile_n);"
 m("simt: groups for a tile twice as wide", "half of the columns are not computed",
-  [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "(2 * plan->tile.tile_n)"))], EDGE_SIMT)
+  [(PLAN_SIMT, SIMT_GROUPS, SIMT_GROUPS.replace("t->tile_n", "(2 * t->tile_n)"))], EDGE_SIMT)
 m("simt: groups for a tile half as wide", "groups beyond the matrix read there",
-  [(PLAN, SIMT_GROUPS, SIMT_GROUPS.replace("plan->tile.tile_n", "plan->tile.tile_n / 2"))],
+  [(PLAN_SIMT, SIMT_GROUPS, SIMT_GROUPS.replace("t->tile_n", "t->tile_n / 2"))],
   EDGE_SIMT, "plan", "oclgrind-data edges tight_end/simt-16")
 SIMD_BLOCKS = "return oclin_ceil_divide(p->m, plan->block_m) * oclin_ceil_divide(p->n, plan->block_n);"
 m("simd: groups for the largest block", "blocks are smaller: some are not computed",
-  [(PLAN, SIMD_BLOCKS, SIMD_BLOCKS.replace("plan->block_n", "plan->tile.tile_n"))], "plan", "products simd-staged simd-staged/edge/*")
+  [(WAY, SIMD_BLOCKS, SIMD_BLOCKS.replace("plan->block_n", "plan->tile.tile_n"))], "plan", "products simd-staged simd-staged/edge/*")
 QUEUED = "blocks = (m + block_m - 1) / block_m * ((n + block_n - 1) / block_n)"
 m("simd: a queue of blocks of the largest size", "blocks are smaller: some are not computed",
   [(SIMD, QUEUED, QUEUED.replace("block_n", "OCLIN_TILE_N"))], EDGE_SIMD, BLOCK_SIMD)
 m("forward_skinny: a queue of blocks of the largest size", "blocks are smaller: some are not computed",
   [(SKINNY, QUEUED, QUEUED.replace("block_n", "OCLIN_TILE_N"))], BLOCK_SKINNY)
 m("queue: nobody clears the counters", "the next launch finds no work left",
-  [(COMMON, "if (ticket == tickets + (long)get_num_groups(0) - 1) queue", "if (0) queue")], "queue", ON_SIMD)
+  [(EPILOGUE, "if (ticket == tickets + (long)get_num_groups(0) - 1) counters", "if (0) counters")], "queue", ON_SIMD)
 m("queue: the first who finds no work clears the counters", "others may still take tickets",
-  [(COMMON, "if (ticket == tickets + (long)get_num_groups(0) - 1) queue", "if (ticket == tickets) queue")], ON_SIMD, BLOCK_SIMD)
+  [(EPILOGUE, "if (ticket == tickets + (long)get_num_groups(0) - 1) counters", "if (ticket == tickets) counters")], ON_SIMD, BLOCK_SIMD)
 m("queue: what was packed stays counted", "the next launch waits for nothing",
-  [(COMMON, "queue[0] = queue[OCLIN_TICKETS_PACKED] = 0", "queue[0] = 0")], "queue", ci=True)
+  [(EPILOGUE, "counters[0] = counters[OCLIN_TICKETS_PACKED] = 0", "counters[0] = 0")], "queue", ci=True)
 m("queue: nobody waits for what is packed", "blocks are computed from what an earlier launch has packed",
-  [(SIMD, "        await_packed(queue, parts);\n", "")], "queue")
-m("queue: waits for all parts but one", "the slowest is not waited for", [(COMMON, "< parts) {", "< parts - 1) {")], "queue")
+  [(SIMD, "        await_packed(counters, parts);\n", "")], "queue")
+m("queue: waits for all parts but one", "the slowest is not waited for", [(EPILOGUE, "< parts) {", "< parts - 1) {")], "queue")
 m("queue: parts that groups share out unevenly", "some parts are done twice and others never",
-  [(COMMON, "min(group, count % groups)", "0 * min(group, count % groups)")], EDGE_SIMD, BLOCK_SIMD,
+  [(EPILOGUE, "min(group, count % groups)", "0 * min(group, count % groups)")], EDGE_SIMD, BLOCK_SIMD,
   "products simd-packed simd-packed/edge/*")
 m("mixed: one place for the panels of all groups", "two threads pack over each other",
   [(SIMD, "get_group_id(0) * PANELS * PANEL_FLOATS", "0 * PANELS * PANEL_FLOATS")], "products simd-mixed simd-mixed/block/*")
 m("plan: mixed without room for all panels", "a group's panels lie behind the memory",
-  [(PLAN, "d->info.compute_units * OCLIN_SIMD_PANELS *", "OCLIN_SIMD_PANELS *")], "plan")
+  [(PLAN_SIMD, "d->info.compute_units * OCLIN_SIMD_PANELS *", "OCLIN_SIMD_PANELS *")], "plan")
 m("plan: reserves for packing alone", "a mixed product of the same layer may need more",
-  [(PLAN, "packed > bytes ? packed : bytes", "packed")], "plan")
-m("plan: a queue of more parts than it can count", "", [(PLAN, "plan->tile.queue && parts <= most", "plan->tile.queue")], "plan")
+  [(PLAN_SIMD, "packed > bytes ? packed : bytes", "packed")], "plan")
+m("plan: a queue of more parts than it can count", "", [(WAY, "plan->tile.tickets && parts <= most", "plan->tile.tickets")], "plan")
 m("plan: a queue where the compiler has no fence", "__sync_synchronize() ends the build on other compilers",
-  [(PLAN, "return ctx->device.queues &&", "return")], "plan")
+  [(PLAN_SIMD, "t->tickets = d->tickets;", "t->tickets = 1;")], "plan")
 m("plan: a block as wide as the tile whatever its height", "the sums overwrite what lies behind",
-  [(PLAN, "t->tile_m * t->tile_n / m, step", "t->tile_m * t->tile_n / t->item_m, step")], "plan", BLOCK_SIMD)
+  [(PLAN_SIMD, "t->tile_m * t->tile_n / m, step", "t->tile_m * t->tile_n / t->item_m, step")], "plan", BLOCK_SIMD)
 m("simt: kernel built for a smaller tile than planned", "the NDRange is that of the larger",
-  [(PROGRAM, "t->group, t->vl, t->tile_m, t->tile_n,", "t->group, t->vl, t->tile_m, t->family == OCLIN_SIMT ? t->tile_n / 2 : t->tile_n,")],
+  [(PROGRAM, "    const struct oclin_tile *t = &r->tile;\n", "    struct oclin_tile half = r->tile, *t = &half;\n    if (half.family == OCLIN_SIMT) half.tile_n /= 2;\n")],
   EDGE_SIMT)
 m("plain: one group too few", "the remainder is not computed", [
-    (PLAN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n / plan->tile.group + (p->m * p->n < plan->tile.group)")],
+    (PLAN_PLAIN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n / plan->tile.group + (p->m * p->n < plan->tile.group)")],
   ON_PLAIN, EDGE_PLAIN)
 m("elements: one group too few", "a step or fill ends early",
   [(LAUNCH, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)", "rows * oclin_ceil_divide(cols, t->item_n) / t->group + (rows * oclin_ceil_divide(cols, t->item_n) < t->group)")],
@@ -247,48 +256,127 @@ m("elements: one group too few", "a step or fill ends early",
 
 # ------------------------------------------------------------------------------------------------------- bias, scale
 
-m("forward: no bias", "b is not added", [(FORWARD, "if (flags & OCLIN_FLAG_BIAS) sum += load_lanes(v, lanes);", "")], ON_PLAIN, ci=True)
-m("forward: always a bias", "b is added to layers that have none", [(FORWARD, "if (flags & OCLIN_FLAG_BIAS) sum", "sum")],
+m("forward: no bias", "b is not added", [(FORWARD, "if (e.flags & OCLIN_FLAG_BIAS) sum += load_lanes(e.bias, lanes);", "")], ON_PLAIN, ci=True)
+m("forward: always a bias", "b is added to layers that have none", [(FORWARD, "if (e.flags & OCLIN_FLAG_BIAS) sum", "sum")],
   "products plain plain/pair/*/none/no_bias/*", "products simt-16 simt-16/pair/*/none/no_bias/*")
 m("grad_w: db never summed", "(plain)", [(PLAIN, "(flags & OCLIN_FLAG_BIAS)", "0")], ON_PLAIN)
 m("one_pass_skinny: db by every group", "the fused step of b happens more than once", [(GRADS, "if (column0 == 0 && flags", "if (flags")],
   ON_SKINNY, BLOCK_SKINNY)
-m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, v", "store_gradient(sum, v")], ON_PLAIN)
-m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * scale, c", "store_gradient(sum, c")], ON_PLAIN)
+m("grad_w: db not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * e.scale, e.db", "store_gradient(sum, e.db")], ON_PLAIN)
+m("grad_w: dW not divided by the batch", "scale is left out", [(GRAD_W, "store_gradient(sum * e.scale, e.c", "store_gradient(sum, e.c")], ON_PLAIN)
 m("one_pass_skinny: dX divided by the batch", "the mean is of parameters' gradients alone",
   [(GRADS, "const real sum = dx[j / OCLIN_VL];", "const real sum = dx[j / OCLIN_VL] / samples;")], ON_SKINNY)
 m("loss: gradient of mse without its 2", "", [(LOSS_KIND, ".slope = 2,", ".slope = 1,")], "loss plain/*", "golden plain")
-m("loss: mean of mse over rows alone", "", [(LOSS_KIND, ".by_elements = 1", ".by_elements = 0")], "loss plain/*", "golden plain")
-m("relu: derivative 1 at 0", "", [(COMMON, "islessequal(s", "isless(s")], on("plain", "relu"), "products plain plain/pair/*/relu/*",
+m("loss: mean of mse over rows alone", "", [(LOSS_KIND, ".by_elements = 1", ".by_elements = 0", 0)], "loss plain/*", "golden plain")
+
+# ------------------------------------------------------------------------------------------------ activations
+
+m("relu: derivative 1 at 0", "", [(RELU, "islessequal(s", "isless(s")], on("plain", "relu"), "products plain plain/pair/*/relu/*",
   "layer_data", "golden plain")
-m("relu: NaN becomes 0", "fmax loses it", [(COMMON, "select(z, (real)(0.0f), isless(z, (real)(0.0f)))", "fmax(z, (real)(0.0f))")], "layer_data",
+m("relu: NaN becomes 0", "fmax loses it", [(RELU, "select(z, (real)(0.0f), isless(z, (real)(0.0f)))", "fmax(z, (real)(0.0f))")], "layer_data",
   "math plain")
 m("relu: derivative by multiplication", "Inf * 0 appears",
-  [(COMMON, "select(dy, (real)(0.0f), islessequal(s, (real)(0.0f)))", "dy * select((real)(1.0f), (real)(0.0f), islessequal(s, (real)(0.0f)))")],
+  [(RELU, "select(dy, (real)(0.0f), islessequal(s, (real)(0.0f)))", "dy * select((real)(1.0f), (real)(0.0f), islessequal(s, (real)(0.0f)))")],
   "layer_data", "math plain")
-m("sigmoid: derivative from z", "s is y, not z", [(COMMON, "dy * (s * (1.0f - s))", "dy * (1.0f / (2.0f + exp(-s) + exp(s)))")], on("plain", "sigmoid"))
-m("tanh: derivative without the square", "", [(COMMON, "dy * (1.0f - s * s)", "dy * (1.0f - s)")], on("plain", "tanh"))
+m("sigmoid: derivative from z", "s is y, not z", [(SIGMOID, "dy * (s * (1.0f - s))", "dy * (1.0f / (2.0f + exp(-s) + exp(s)))")], on("plain", "sigmoid"))
+m("tanh: derivative without the square", "", [(TANH, "dy * (1.0f - s * s)", "dy * (1.0f - s)")], on("plain", "tanh"))
 m("gelu: the tanh approximation", "its value is not the erf form's",
-  [(COMMON, "0.5f * z * erfc(z * -0.70710678118654752f)", "0.5f * z * (1.0f + tanh(0.79788456080286536f * (z + 0.044715f * z * z * z)))")],
+  [(GELU, "0.5f * z * erfc(z * -0.70710678118654752f)", "0.5f * z * (1.0f + tanh(0.79788456080286536f * (z + 0.044715f * z * z * z)))")],
   "products plain plain/small_gelu/*")
-m("gelu: derivative without z pdf(z)", "", [(COMMON, "dy * (cdf + s * pdf)", "dy * cdf")], "products plain plain/small_gelu/*")
-m("gelu: derivative from y", "the layer hands out y instead of z", [(LAYER, "p->activation == OCLIN_GELU ? s->z : s->y", "s->y")],
-  "products plain plain/small_gelu/*")
+m("gelu: derivative without z pdf(z)", "", [(GELU, "dy * (cdf + s * pdf)", "dy * cdf")], "products plain plain/small_gelu/*")
+m("gelu: derivative from y", "the layer hands out y instead of z", 
+  [(ACTIVATION, 'ROW("gelu", gelu, OCLIN_KEEPS_Z, 0)', 'ROW("gelu", gelu, OCLIN_KEEPS_Y, 0)')],
+  "math plain plain/edges/gelu/*")
 m("activation: value in the wrong place", "z is stored after the activation",
-  [(FORWARD, "if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, sum, lanes);\n    store_lanes(c, activate(sum), lanes);",
-    "store_lanes(c, activate(sum), lanes);\n    if (flags & OCLIN_FLAG_KEEP_Z) store_lanes(z, activate(sum), lanes);")],
+  [(FORWARD, "store_lanes(e.z, sum, lanes);", "store_lanes(e.z, activate(sum), lanes);")],
   "products plain plain/small_gelu/*")
 
+# Those with a number, and those whose derivative takes two branches. z_rows: the products of those that keep z.
+def edges(activation):
+    return "math plain plain/edges/%s/*" % activation
+
+
+def z_rows(activation):
+    return "products plain plain/small_gelu/*/%s/*" % activation
+
+
+m("silu: derivative without z (1 - p)", "", [(SILU, "dy * (below * (1.0f + s * above))", "dy * below")], z_rows("silu"))
+m("silu: derivative from y", "the layer hands out y instead of z",
+  [(ACTIVATION, 'ROW("silu", silu, OCLIN_KEEPS_Z, 0)', 'ROW("silu", silu, OCLIN_KEEPS_Y, 0)')], edges("silu"))
+m("silu: p and 1 - p change places below 0", "a wrong branch",
+  [(SILU, "below = select(near_1, near_0,", "below = select(near_0, near_1,")], z_rows("silu"))
+m("silu: the other branch of the value", "", [(SILU, "e, isless(z, (real)(0.0f))) / (1.0f + e)", "e, isgreater(z, (real)(0.0f))) / (1.0f + e)")],
+  z_rows("silu"))
+m("silu: NaN at -Inf", "the value is not bounded on the left", [(SILU, "z = select(z, (real)(-200.0f), isless(z, (real)(-200.0f)));", "")], edges("silu"))
+m("silu: bounded where there still are digits", "left of -20 it is not 0 yet",
+  [(SILU, "z = select(z, (real)(-200.0f), isless(z, (real)(-200.0f)));", "z = select(z, (real)(-20.0f), isless(z, (real)(-20.0f)));")], edges("silu"))
+m("silu: derivative NaN at Inf", "the value is not bounded on both sides",
+  [(SILU, "s = select(s, copysign((real)(200.0f), s), isgreater(fabs(s), (real)(200.0f)));", "")], edges("silu"))
+m("silu: NaN becomes a number", "fmax loses it", [(SILU, "select(z, (real)(-200.0f), isless(z, (real)(-200.0f)))", "fmax(z, (real)(-200.0f))")],
+  edges("silu"))
+m("silu: derivative 1 far on the left", "the sign is left out", [(SILU, "copysign((real)(200.0f), s)", "(real)(200.0f)")], edges("silu"))
+m("gelu_tanh: a digit of 0.044715 is lost", "a wrong constant", [(GELU_TANH, "(real)(0.044715f)", "(real)(0.04715f)")], z_rows("gelu_tanh"))
+m("gelu_tanh: sqrt(2 / pi) twice rounded", "a wrong constant",
+  [(GELU_TANH, "1.5957691216057308f * z", "1.5957f * z")], z_rows("gelu_tanh"), edges("gelu_tanh"))
+m("gelu_tanh: the slope without its 3", "a wrong constant", [(GELU_TANH, "(real)(0.134145f)", "(real)(0.044715f)")], z_rows("gelu_tanh"))
+m("gelu_tanh: the other branch of the value", "", [(GELU_TANH, "e, isless(v, (real)(0.0f))) / (1.0f + e)", "e, isgreater(v, (real)(0.0f))) / (1.0f + e)")],
+  z_rows("gelu_tanh"))
+m("gelu_tanh: p and 1 - p change places below 0", "a wrong branch",
+  [(GELU_TANH, "above = select(near_0, near_1,", "above = select(near_1, near_0,")], z_rows("gelu_tanh"))
+m("gelu_tanh: 1 + tanh", "digits on the left cancel",
+  [(GELU_TANH, "return z * select((real)(1.0f), e, isless(v, (real)(0.0f))) / (1.0f + e);", "return 0.5f * z * (1.0f + tanh(0.5f * v));")],
+  z_rows("gelu_tanh"), edges("gelu_tanh"))
+m("gelu_tanh: NaN becomes a number", "fmax loses it", [(GELU_TANH, "select(z, (real)(-30.0f), isless(z, (real)(-30.0f)))", "fmax(z, (real)(-30.0f))")],
+  edges("gelu_tanh"))
+m("gelu_tanh: NaN at -Inf", "the value is not bounded on the left", [(GELU_TANH, "z = select(z, (real)(-30.0f), isless(z, (real)(-30.0f)));", "")],
+  edges("gelu_tanh"))
+m("gelu_tanh: derivative NaN at Inf", "the value is not bounded on both sides",
+  [(GELU_TANH, "s = select(s, copysign((real)(30.0f), s), isgreater(fabs(s), (real)(30.0f)));", "")], edges("gelu_tanh"))
+m("leaky_relu: the alpha of PyTorch whatever is asked for", "a wrong constant", [(LEAKY_RELU, "OCLIN_ALPHA * z", "0.01f * z")], "layer_data plain/alpha")
+m("leaky_relu: derivative with the alpha of PyTorch", "a wrong constant", [(LEAKY_RELU, "OCLIN_ALPHA * dy", "0.01f * dy")], "layer_data plain/alpha")
+m("leaky_relu: derivative 1 at 0", "", [(LEAKY_RELU, "isgreater(s", "isgreaterequal(s")], edges("leaky_relu"), on("plain", "leaky_relu"))
+m("leaky_relu: NaN becomes 0", "fmax and fmin lose it",
+  [(LEAKY_RELU, "select(z, OCLIN_ALPHA * z, isless(z, (real)(0.0f)))", "fmax(z, (real)(0.0f)) + OCLIN_ALPHA * fmin(z, (real)(0.0f))")],
+  edges("leaky_relu"))
+m("softplus: log(1 + exp(z)) as it is written", "exp overflows", [(SOFTPLUS, "+ log1p(exp(-fabs(z)));", "* 0.0f + log1p(exp(z));")], edges("softplus"))
+m("softplus: log of a sum with 1", "digits on the left are lost", [(SOFTPLUS, "log1p(exp(-fabs(z)))", "log(1.0f + exp(-fabs(z)))")],
+  edges("softplus"), on("plain", "softplus"))
+m("softplus: the other branch", "min(z, 0)", [(SOFTPLUS, "isless(z, (real)(0.0f))", "isgreater(z, (real)(0.0f))")], on("plain", "softplus"))
+m("softplus: derivative by a difference from 1", "digits on the left are lost", [(SOFTPLUS, "-expm1(-s)", "(1.0f - exp(-s))")],
+  edges("softplus"), on("plain", "softplus"))
+m("softplus: derivative from z", "the layer hands out z instead of y",
+  [(ACTIVATION, 'ROW("softplus", softplus, OCLIN_KEEPS_Y, 0)', 'ROW("softplus", softplus, OCLIN_KEEPS_Z, 0)')], edges("softplus"))
+m("elu: the alpha of PyTorch whatever is asked for", "a wrong constant", [(ELU, "OCLIN_ALPHA * expm1(z)", "expm1(z)")], "layer_data plain/alpha")
+m("elu: derivative with the alpha of PyTorch", "a wrong constant", [(ELU, "OCLIN_ALPHA * exp(s)", "exp(s)")], "layer_data plain/alpha")
+m("elu: derivative 1 at 0", "which only another alpha than 1 shows", [(ELU, "islessequal(s", "isless(s")], "layer_data plain/alpha")
+m("elu: exp - 1", "digits near 0 are lost", [(ELU, "expm1(z)", "(exp(z) - 1.0f)")], edges("elu"), z_rows("elu"))
+m("elu: NaN becomes 0", "fmax and fmin lose it",
+  [(ELU, "select(z, OCLIN_ALPHA * expm1(z), islessequal(z, (real)(0.0f)))", "fmax(z, (real)(0.0f)) + OCLIN_ALPHA * expm1(fmin(z, (real)(0.0f)))")],
+  edges("elu"))
+m("elu: derivative from y", "the layer hands out y instead of z",
+  [(ACTIVATION, 'ROW("elu", elu, OCLIN_KEEPS_Z, 1)', 'ROW("elu", elu, OCLIN_KEEPS_Y, 1)')], edges("elu"))
+m("layer: forward forgets alpha", "", [(LAYER, ".activation = l->activation, .alpha = l->alpha, .scale", ".activation = l->activation, .scale")],
+  "layer_data plain/alpha")
+m("layer: backward forgets alpha", "", [(LAYER, "p->alpha = call->layer->alpha;", "")], "layer_data plain/alpha")
+ALPHA = "if (o->alpha == 0 || !isfinite(o->alpha))"
+m("layer: alpha 0 accepted", "", [(LAYER, ALPHA, "if (!isfinite(o->alpha))")], "layer alpha/refused")
+m("layer: alpha NaN accepted", "", [(LAYER, ALPHA, "if (o->alpha == 0 || isinf(o->alpha))")], "layer alpha/refused", ci=True)
+m("layer: alpha Inf accepted", "", [(LAYER, ALPHA, "if (o->alpha == 0 || isnan(o->alpha))")], "layer alpha/refused")
+m("activation: a number below 0 is taken as it is", "", [(ACTIVATION, "return alpha < 0 ? rows[activation].alpha : alpha;", "(void)activation;\n    return alpha;")],
+  on("plain", "leaky_relu"))
+m("program: a kernel of another alpha", "the list of built kernels forgets it", [(PROGRAM, "a->rule == b->rule && a->alpha == b->alpha &&", "a->rule == b->rule &&")],
+  "layer_data plain/alpha")
+
 # At the ends of the range, where an Inf meets a 0 and a factor leaves the floats.
-m("gelu: NaN at -Inf", "the value is not bounded on the left", [(COMMON, "z = select(z, (real)(-30.0f), isless(z, (real)(-30.0f)));", "")],
+m("gelu: NaN at -Inf", "the value is not bounded on the left", [(GELU, "z = select(z, (real)(-30.0f), isless(z, (real)(-30.0f)));", "")],
   "math plain plain/edges/gelu/*")
 m("gelu: derivative NaN at Inf", "the value is not bounded on both sides",
-  [(COMMON, "s = select(s, copysign((real)(30.0f), s), isgreater(fabs(s), (real)(30.0f)));", "")], "math plain plain/edges/gelu/*")
-m("gelu: NaN becomes a number", "fmax loses it", [(COMMON, "select(z, (real)(-30.0f), isless(z, (real)(-30.0f)))", "fmax(z, (real)(-30.0f))")],
+  [(GELU, "s = select(s, copysign((real)(30.0f), s), isgreater(fabs(s), (real)(30.0f)));", "")], "math plain plain/edges/gelu/*")
+m("gelu: NaN becomes a number", "fmax loses it", [(GELU, "select(z, (real)(-30.0f), isless(z, (real)(-30.0f)))", "fmax(z, (real)(-30.0f))")],
   "math plain plain/edges/gelu/*")
-m("gelu: derivative 1 far on the left", "the sign is left out", [(COMMON, "copysign((real)(30.0f), s)", "(real)(30.0f)")],
+m("gelu: derivative 1 far on the left", "the sign is left out", [(GELU, "copysign((real)(30.0f), s)", "(real)(30.0f)")],
   "math plain plain/edges/gelu/*")
-m("sigmoid: exp(z) / (1 + exp(z))", "Inf / Inf for large z", [(COMMON, "1.0f / (1.0f + exp(-z))", "exp(z) / (1.0f + exp(z))")],
+m("sigmoid: exp(z) / (1 + exp(z))", "Inf / Inf for large z", [(SIGMOID, "1.0f / (1.0f + exp(-z))", "exp(z) / (1.0f + exp(z))")],
   "math plain plain/edges/sigmoid/*")
 m("loss: scale in one float", "2 scale overflows, scale / D underflows",
   [(LOSS, "const double digits = frexp(scale, &exponent);", "const double digits = (exponent = 0, scale);")], "loss plain/edges/*")
@@ -298,8 +386,8 @@ m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", 
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
   [(LOSS_CL, "log(sum) - (score - largest)", "log(sum) - score + largest")], "loss plain/edges/*")
-m("reference: gelu's derivative NaN at Inf", "", [("src/check/reference.c", "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference_edges")
-m("reference: gelu NaN at -Inf", "", [("src/check/reference.c", "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference_edges")
+m("reference: gelu's derivative NaN at Inf", "", [(ACTIVATION, "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference_edges")
+m("reference: gelu NaN at -Inf", "", [(ACTIVATION, "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference_edges")
 m("reference: a step of 0 does nothing", "beside an infinite gradient, too",
   [("src/check/reference.c", "w_new[i] = w[i] - (double)lr * dw[i]", "w_new[i] = lr == 0 ? w[i] : w[i] - (double)lr * dw[i]")], "reference_edges")
 m("self-check: leaves its bounds behind", "like numbers are beyond those of random ones",
@@ -307,7 +395,7 @@ m("self-check: leaves its bounds behind", "like numbers are beyond those of rand
 m("verify: what it looks through is not given back", "device memory, and a hold on the context",
   [("src/check/verify.c", "    oclin_tensor_destroy(open);\n    return status;", "    return status;")], "context verify/*")
 m("reference: claims what rounding decides", "a result that may overflow has a bound",
-  [(BOUNDS, "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference_edges")
+  [("src/ops/bounds.h", "isfinite(value) && fabs(fabs(value) - OVERFLOWS) <= e ? INFINITY : e", "e")], "reference_edges")
 
 # ------------------------------------------------------------------------------------------------ 32 bits too few
 
@@ -319,26 +407,26 @@ def int_of(name, file, old, narrow, *tests):
 
 
 int_of("plain, offset of A", PLAIN, "a += a_offset;", "a_offset", "large plain/layer/*")
-int_of("plain, row of B", PLAIN, "b[column * b_stride + k]", "column * b_stride", "large plain/layer/*")
-int_of("plain, row of C", PLAIN, "c + c_offset + row * c_stride", "row * c_stride", "large plain/layer/*")
-int_of("plain, row of Z", PLAIN, "z + z_offset + row * z_stride + column", "row * z_stride", "large plain/z/*")
+int_of("plain, row of B", PLAIN, "? column * b_stride + k :", "column * b_stride", "large plain/layer/*")
+# One line for all families: each one's rows must show it.
+for family in ("plain", "simt-16", "simd-8"):
+    int_of("%s, row of C" % family, EPILOGUE, "(row) * (e).c_stride", "(row) * (e).c_stride", "large %s/layer/*" % family)
+for family in ("plain", "simt-16"):
+    int_of("%s, row of Z" % family, EPILOGUE, "(row) * (e).z_stride + (column)", "(row) * (e).z_stride", "large %s/z/*" % family)
 int_of("plain, the result's number", PLAIN, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/outputs/plain")
 int_of("simt, offset of B", SIMT, "aim(b_from, b + b_offset,", "b_offset", "large simt-16/layer/*")
 int_of("simt, row of an operand", SIMT, "along_k ? row * stride + k", "row * stride", "large simt-16/layer/*")
 int_of("simt, k of a transposed operand", SIMT, ": k * stride + row", "k * stride", "large simt-16/layer/*")
 int_of("simt, the next tile", SIMT, "along_k ? depth : depth * stride", "depth * stride", "large simt-16/layer/*")
-int_of("simt, row of C", SIMT, "c + c_offset + (row + r) * c_stride", "(row + r) * c_stride", "large simt-16/layer/*")
-int_of("simt, row of Z", SIMT, "z + z_offset + (row + r) * z_stride", "(row + r) * z_stride", "large simt-16/z/*")
 int_of("simd, row of B", SIMD, "b += b_offset + column0 * (B_ALONG_K ? b_stride : 1);", "column0 * (B_ALONG_K ? b_stride : 1)",
        "large simd-8/layer/*")
 int_of("simd, block of k of A", SIMD, "pack_a(a_strips, a + k0 * (A_ALONG_K ? 1 : a_stride),", "k0 * (A_ALONG_K ? 1 : a_stride)",
        "large simd-8/layer/*", "large simd-whole/layer/*")
-int_of("simd, row of C", SIMD, "c += c_offset + row0 * c_stride + column0;", "row0 * c_stride", "large simd-8/layer/*")
-int_of("narrow, row of W", SIMD, "w + min(i, rows - 1) * w_stride", "min(i, rows - 1) * w_stride", "large simd-narrow/layer/*")
+int_of("narrow, row of W", NARROW, "w + min(i, rows - 1) * w_stride", "min(i, rows - 1) * w_stride", "large simd-narrow/layer/*")
 int_of("forward_skinny, row of W", SKINNY, "b + min(j, columns - 1) * b_stride", "min(j, columns - 1) * b_stride", "large simd-skinny/layer/*")
 int_of("forward_skinny, offset of W", SKINNY, "b += b_offset + column0 * b_stride;", "b_offset", "large simd-skinny/layer/*")
 int_of("one_pass_skinny, row of W", GRADS, "w_rows = w + k0 * w_stride;", "k0 * w_stride", "large simd-skinny/layer/*")
-int_of("one_pass_skinny, row of dW", GRADS, "dw + (k0 + r) * z_stride + j", "(k0 + r) * z_stride", "large simd-skinny/layer/*")
+int_of("one_pass_skinny, row of dW", GRADS, "dw + (k0 + r) * dw_stride + j", "(k0 + r) * dw_stride", "large simd-skinny/layer/*")
 int_of("step, row of dW", UPDATE, "dw += dw_offset + row * dw_stride;", "row * dw_stride", "large plain/layer/*")
 int_of("step, the chunk's number", UPDATE, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/step/simd")
 int_of("fill, row", FILL, "t += t_offset + row * t_stride;", "row * t_stride", "large plain/tensors/*")
@@ -359,32 +447,69 @@ m("int: pitch of a copy to verify", "beyond 2^31 it goes elsewhere",
   [("src/check/verify.c", "? (size_t)t->stride * bytes", "? (size_t)(int)t->stride * bytes")], "large plain/verified/*")
 int_of("groups of a step or fill", LAUNCH, "oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group)",
        "rows * oclin_ceil_divide(cols, t->item_n)", "large */plans")
-int_of("groups of a plain product", PLAN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
+int_of("groups of a plain product", PLAN_PLAIN, "oclin_ceil_divide(p->m * p->n, plan->tile.group)", "p->m * p->n", "large */plans")
 int_of("groups of a loss", PLAN, "plan->groups = rows;", "rows", "large */plans")
 
 # ------------------------------------------------------------------------------- accumulate, overwrite, order, step
 
-m("gradient: overwritten instead of added to", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)")], ON_PLAIN)
-m("gradient: added to instead of overwritten", "in the kernel", [(COMMON, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else")], ON_PLAIN)
+m("gradient: overwritten instead of added to", "in the kernel", [(GRADIENT, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else if (0)")], ON_PLAIN)
+m("gradient: added to instead of overwritten", "in the kernel", [(GRADIENT, "else if (flags & OCLIN_FLAG_ACCUMULATE)", "else")], ON_PLAIN)
 m("layer: never accumulates", "", [(LAYER, "p.flags |= OCLIN_FLAG_ACCUMULATE;", ";")], "layer_gradients", ci=True)
 m("layer: accumulates only if both hold something", "",
   [(LAYER, "!is_cleared(l->dw) || (l->bias && !is_cleared(l->db))", "!is_cleared(l->dw) && (l->bias && !is_cleared(l->db))")], "layer_state", "layer")
 m("layer: marked zeros are not written before they are added to", "",
   [(USES, "if (u->flags & OCLIN_READS)\n            OCLIN_TRY(oclin_tensor_settle(u->tensor));", "if ((u->flags & OCLIN_ADDS) == OCLIN_READS)\n            OCLIN_TRY(oclin_tensor_settle(u->tensor));")], "layer_gradients", "layer", "layer_data")
-m("forward: adds to y", "", [(FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, load_lanes(c, lanes) + activate(sum), lanes)")],
+m("forward: adds to y", "", [(FORWARD, "if (e.flags & OCLIN_FLAG_ACCUMULATE) y +=", "y +=")],
   ON_PLAIN)
-m("dX: adds to what was there", "", [(GRAD_X, "store_lanes(c, sum, lanes)", "store_lanes(c, load_lanes(c, lanes) + sum, lanes)")], ON_PLAIN)
+m("dX: adds to what was there", "", [(GRAD_X, "if (e.flags & OCLIN_FLAG_ACCUMULATE) sum +=", "sum +=")], ON_PLAIN)
+ACCUMULATE = "accumulate residual/plain/*"
+m("forward: never adds to y", "", [(FORWARD, "if (e.flags & OCLIN_FLAG_ACCUMULATE) y += load_lanes(e.c, lanes);", "")], ACCUMULATE, ci=True)
+m("dX: never adds to what was there", "", [(GRAD_X, "if (e.flags & OCLIN_FLAG_ACCUMULATE) sum += load_lanes(e.c, lanes);", "")], ACCUMULATE)
+m("forward: act of the sum with y", "y is added before the activation",
+  [(FORWARD, "    real y = activate(sum);", "    if (e.flags & OCLIN_FLAG_ACCUMULATE) sum += load_lanes(e.c, lanes);\n    real y = activate(sum);"),
+   (FORWARD, "    if (e.flags & OCLIN_FLAG_ACCUMULATE) y += load_lanes(e.c, lanes);\n", "")], ACCUMULATE, "accumulate")
+KEPT, ADDED = ("    if (e.flags & OCLIN_FLAG_KEEP_ACT) store_lanes(e.z, y, lanes);\n",
+               "    if (e.flags & OCLIN_FLAG_ACCUMULATE) y += load_lanes(e.c, lanes);\n")
+m("forward: keeps the sum with y for backward", "act(z) is stored too late", [(FORWARD, KEPT + ADDED, ADDED + KEPT)], ACCUMULATE, "accumulate")
+m("forward: keeps act(z) nowhere", "", [(FORWARD, KEPT, "")], ACCUMULATE, "accumulate")
+m("layer: forward does not ask for the sum with y", "", [(LAYER, "(call->adds ? OCLIN_FLAG_ACCUMULATE : 0)", "0")], ACCUMULATE)
+m("layer: dX does not ask for the sum with dx", "", [(LAYER, "p.flags = call->adds ? OCLIN_FLAG_ACCUMULATE : 0;", "p.flags = 0;")], ACCUMULATE)
+m("layer: keeps the sum with y for the derivative", "y is remembered although it is a sum",
+  [(LAYER, "needs_y(l) && !adds ? oclin_tensor_retain(y)", "needs_y(l) ? oclin_tensor_retain(y)")], "accumulate")
+m("layer: derivative from no y", "act(z) is kept, and not handed out",
+  [(LAYER, "keeps_apart(l, s->apart) ? s->z : s->y", "keeps_z(l) ? s->z : s->y")], ACCUMULATE, "accumulate")
+m("layer: forgets that the forward added", "the next backward takes y for what is not there", [(LAYER, "s->apart = adds;", "s->apart = 0;")],
+  ACCUMULATE, "accumulate")
+m("layer: adds to an unspecified y", "", [(LAYER, "call->adds ? OCLIN_ADDS : OCLIN_WRITES},\n        {l->w", "OCLIN_WRITES},\n        {l->w")], "accumulate")
+m("layer: adds to an unspecified dx", "", [(LAYER, 's->batch, l->in, call->adds ? OCLIN_ADDS : OCLIN_WRITES', "s->batch, l->in, OCLIN_WRITES")], "accumulate")
+m("layer: one pass although dx is added to", "what dx held is rounded with each sum, or lost",
+  [(LAYER, "(!call->dx->readable || call->adds)", "!call->dx->readable")], "accumulate")
+m("layer: infer_with overwrites y", "", [(LAYER, "return infer(l, x, y, o.accumulate);", "return infer(l, x, y, 0);")], "accumulate")
+m("layer: accumulate 2 accepted", "", [(LAYER, "if (o->accumulate != 0 && o->accumulate != 1)", "if (o->accumulate < 0)")], "accumulate refused")
+m("layer: reserved of a call is ignored", "", [(LAYER, 'if (o->reserved != 0) return oclin_fail(l->ctx', 'if (0) return oclin_fail(l->ctx')], "accumulate refused")
+m("layer: no state of its own for a call with options", "the one that is given is not used",
+  [(LAYER, "if (!o->saved) o->saved = l->saved;", "o->saved = l->saved;")], "accumulate")
+m("verify: what y held is left out", "VERIFY calls a right sum wrong", [(LAYER, "call->adds ? call->y : NULL, &before)", "NULL, &before)")], "accumulate")
+m("verify: what dx held is left out", "VERIFY calls a right sum wrong", [(LAYER, "call->adds ? call->dx : NULL, &before)", "NULL, &before)")], "accumulate")
+m("slices: those of a product that adds meet in C", "what C held is lost",
+  [("src/plan/additions.c", "return (p->flags & OCLIN_FLAG_ACCUMULATE) || (p->c.mem && !p->c.readable);", "return p->c.mem && !p->c.readable;")],
+  "accumulate residual/simt-16/*", "plan slices/*")
+m("slices: act(z) is no place for them", "", [("src/plan/additions.c", "if (p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT)) return 0;", "if (p->flags & OCLIN_FLAG_KEEP_Z) return 0;")],
+  "plan slices/*", "accumulate residual/simt-16/*")
 m("loss: overwritten although it accumulates", "", [(LOSS_SUM, "if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];", "")], "loss options/*",
   "loss")
 m("loss: count overwritten although it accumulates", "",
   [(LOSS_SUM, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
-m("step: wrong sign", "", [(UPDATE, "(real)(-lr)", "(real)(lr)")], "layer_gradients")
-m("fused step: wrong sign", "", [(COMMON, "MULTIPLY_ADD((real)(-lr), g", "MULTIPLY_ADD((real)(lr), g")], ON_PLAIN)
+# One text for both: each must show it.
+m("step: wrong sign", "", [(RULE, "(real)(-u.lr)", "(real)(u.lr)")], "layer_gradients")
+m("fused step: wrong sign", "", [(RULE, "(real)(-u.lr)", "(real)(u.lr)")], ON_PLAIN)
 DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
     if (status != OCLIN_OK || call->x_alone) return status;
     status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
+    /* a caller who tries again would add to dx once more */
+    if (status != OCLIN_OK && call->adds) dx_written(call, status);
     return status;"""
 DW_FIRST = """    oclin_status status = !call->x_alone ? oclin_product_enqueue(ctx, dw) : OCLIN_OK;
     dw_written(call, status);
@@ -396,6 +521,14 @@ m("backward_x: the gradients come along", "in one pass", [(LAYER, "if (!call->x_
   "faults one*backward_x:*", "layer_state")
 m("backward_x: x must be as it was", "", [(LAYER, "if (needs_x && s->x->version", "if (s->x->version")], "layer_state backward_x*")
 m("backward_x: b must be readable", "", [(LAYER, "x_alone ? 0 : parameters", "parameters")], "layer_state backward_x*")
+m("backward_x: the gradients come along in two products", "", [(LAYER, "if (status != OCLIN_OK || call->x_alone) return status;", "if (status != OCLIN_OK) return status;")],
+  "layer_state backward_x*")
+m("backward_x: dx may be NULL", "", [(LAYER, 'if (!dx) return oclin_fail(l->ctx, OCLIN_E_ARG, "dx is NULL");', "")], "layer_args", "layer_state backward_x*")
+X_ALONE = ".x_alone = 1, .adds = adds};\n    OCLIN_TRY(check_backward(&call));\n"
+m("backward_x: dw comes into being", "memory that nobody asked for", [(LAYER, X_ALONE, X_ALONE + "    OCLIN_TRY(need_dw(l));\n")],
+  "layer_state backward_x*", "layer_state")
+m("backward_x: counts as gradients", "a step without any is not refused", [(LAYER, X_ALONE, X_ALONE + "    l->computed = 1;\n")],
+  "layer_state backward_x*", "layer_state")
 m("fused step: dX from the new W", "the step is enqueued first", [(LAYER, DX_FIRST, DW_FIRST)], ON_PLAIN, ci=True)
 OLD_W = "    for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {\n        local real *dx_i"
 m("one_pass_skinny: dX from the new W", "the rows are updated first", [
@@ -403,17 +536,17 @@ m("one_pass_skinny: dX from the new W", "the rows are updated first", [
     int done = 0;
     for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
         for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
-        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, lr, flags);
+        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, u, flags);
     }
     for (; done < columns; done += OCLIN_VL)
         for (int r = 0; r < rows; r++)
-            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, lr, flags,
+            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, u, flags,
                       columns - done);
 """, ""),
     (GRADS, OLD_W, """    if (flags & OCLIN_FLAG_DW)
         for (int j = 0; j < columns; j += OCLIN_VL)
             for (int r = 0; r < rows; r++)
-                dw_of_row(dz + r, x + j / OCLIN_VL, dw + r * dw_stride + j, samples, scale, lr, flags, columns - j);
+                dw_of_row(dz + r, x + j / OCLIN_VL, dw + r * dw_stride + j, samples, scale, u, flags, columns - j);
 """ + OLD_W)], ON_SKINNY)
 m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "    oclin_uses_written(uses, enqueued, status);\n",
                                                              "    if (n > 2) oclin_step_enqueue(ctx, &steps[1]);\n    oclin_uses_written(uses, enqueued, status);\n")], ON_PLAIN)
@@ -428,7 +561,7 @@ m("layer: saved x of the wrong forward", "remember() keeps the first x",
   [(LAYER, "s->x = oclin_tensor_retain(x);", "s->x = old_x ? oclin_tensor_retain(old_x) : oclin_tensor_retain(x);")], "layer_state saved/*",
   "layer_state")
 m("layer: infer counts as forward", "the saved state follows infer",
-  [(LAYER, "OCLIN_TRY(run_forward(&call));\n", "OCLIN_TRY(run_forward(&call));\n    remember(l, l->saved, x, y);\n")], "layer_state", "layer")
+  [(LAYER, "    return verified_forward(&call);\n", "    const oclin_status status = verified_forward(&call);\n    remember(l, l->saved, x, y, adds);\n    return status;\n")], "layer_state", "layer")
 m("layer: version of x not checked", "", [(LAYER, "if (needs_x && s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
 m("layer: version of y not checked", "", [(LAYER, "if (s->y && s->y->version != s->y_version)", "if (0)")], "layer_state meanwhile/*")
 m("layer: saved of another layer accepted", "", [(LAYER, "if (s->layer != l->id) return", "if (0) return")], "layer_state saved/*", "layer_state")
@@ -488,9 +621,9 @@ m("tuning: checksum not compared", "", [(TABLE, 'if (strncmp(checksum + strlen("
 m("tuning: key without the driver", "", [(TABLE, '{"driver", d->info.driver},', '{"driver", ""},')], "tune_file file/*key")
 m("tuning: a plan of any name is believed", "", [(TABLE, "if (!ctx->may_be_tuned(ctx, t->id, t->shape, t->plan))", "if (0)")], "tune_file file/*")
 m("program: a kernel of another activation", "the list of built kernels forgets it",
-  [(PROGRAM, "p->id != id || p->activation != activation ||", "p->id != id ||")], "products plain plain/small/*")
+  [(PROGRAM, "a->activation == b->activation && ", "")], "products plain plain/small/*")
 m("program: a kernel of another tile", "the list of built kernels forgets it",
-  [(PROGRAM, "a->stage == b->stage", "1")], "products simd-packed simd-packed/small/*/none/*")
+  [(PROGRAM, "a->alpha == b->alpha &&\n           oclin_same_tile(&a->tile, &b->tile);", "a->alpha == b->alpha;")], "products simd-staged simd-staged/small/*/none/*")
 
 # ---------------------------------------------------------------------------------------------------------- the rest
 
@@ -507,7 +640,7 @@ m("product: operands in 11 bits", "TF32", [(PLAIN, "load_b(b, b_stride, i, colum
                                            "as_float(as_uint(load_b(b, b_stride, i, column)) & 0xFFFFE000u), part)")], ON_PLAIN, "products plain plain/pair/*")
 m("product: a launch is left out", "dX is not enqueued", [
     (PRODUCT, "        if (slice.packing_kernel) OCLIN_TRY", "        if (p->id == OCLIN_KERNEL_GRAD_X) return OCLIN_OK;\n        if (slice.packing_kernel) OCLIN_TRY")], ON_PLAIN)
-m("product: unaligned rows taken for aligned", "", [(PLAN, "return a_row % 4 == 0 && p->n % 4 == 0;", "return 1;")], "oclgrind-data edges tight_end/simt-16")
+m("product: unaligned rows taken for aligned", "", [(PLAN_SIMT, "return a_row % 4 == 0 && p->n % 4 == 0;", "return 1;")], "oclgrind-data edges tight_end/simt-16")
 m("tensor: unaligned start taken for aligned", "", [(TENSOR, "base_aligned && start && rows", "base_aligned && rows")], "sharing *align*", "sharing",
   "tensor")
 m("random: nine rounds of Philox", "", [(RANDOM, "ROUNDS = 10", "ROUNDS = 9")], "random")
@@ -536,7 +669,7 @@ m("layer: backward takes an unspecified y", "", [(LAYER, 'oclin_use_as_it_is(s->
   "layer_failure unspecified/*")
 m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
   "layer_failure unspecified/*")
-m("layer: backward adds to an unspecified dw", "", [(LAYER, "adds ? OCLIN_ADDS : OCLIN_WRITES", "OCLIN_WRITES")], "layer_failure unspecified/*")
+m("layer: backward adds to an unspecified dw", "", [(LAYER, "x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES", "x_alone ? 0 : OCLIN_WRITES")], "layer_failure unspecified/*")
 m("layer: a step with an unspecified db", "", [(LAYER, '{l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}', '{l->db, "db", OCLIN_F32, 1, l->out, 0}')],
   "layer_failure unspecified/*")
 m("loss: reads an unspecified y", "",
@@ -599,15 +732,69 @@ m("loss: every second sum differs in its last bit", "",
   [(LOSS, "enqueue_sum(ctx, &sum, c, in_two(scale))", "enqueue_sum(ctx, &sum, c, in_two(scale * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0)))")],
   "loss *twice")
 
+# ------------------------------------------------------------------------------------------ which way a product is made
+
+m("plan: ways that do not suit are choices", "", [(PLAN, "return way == named || (way->suits && way->suits(q->d, q->p, &plan->tile));", "return way == named || way->suits;")], "plan")
+m("plan: ways for those who name them are choices", "",
+  [(PLAN, "(way->suits && way->suits(q->d, q->p, &plan->tile))", "(!way->suits || way->suits(q->d, q->p, &plan->tile))")], "plan")
+m("plan: ways that do not make the product are choices", "", [(PLAN, "if (!is_for(way, q->p)) return 0;", "if (!way->can) return 0;")], "plan", ON_SIMD)
+m("plan: ways that cannot are choices", "", [(PLAN, "if (!way->can(q->d, way, q->p, &plan->tile)) return 0;", "way->can(q->d, way, q->p, &plan->tile);")], "plan")
+m("plan: the way that is named must suit, too", "", [(PLAN, "return way == named || (way->suits", "return (way->suits")], "plan names/*", "plan")
+m("plan: those that lead do so for every name", "", [(PLAN, "if (way->leads && !may_lead(q, room, way)) return 0;", "")], "plan names/*")
+m("plan: none leads unless its room is named", "", [(PLAN, "if (!named || way == named || (!named->makes && !named->lanes)) return 1;", "if (!named || way == named) return 1;")],
+  "plan names/*")
+m("plan: a name with lanes is the whole family", "", [(PLAN, "(!named->makes && !named->lanes)) return 1;", "!named->makes) return 1;")], "plan names/*")
+m("plan: the one that is named does not lead", "", [(PLAN, "if (!named || way == named || (", "if (!named || (")], "plan names/*")
+m("plan: no one pass beside the way that is named", "",
+  [(PLAN, "named < room->ways + room->count && !is_for(named, q->p)", "named < room->ways + room->count && is_for(named, q->p)")], "plan pass/*")
+m("plan: one pass in every room", "", [(PLAN, "return named >= room->ways && named < room->ways + room->count && !is_for", "return !is_for")], "plan pass/*")
+m("plan: the dearest way first", "", [(PLAN, "costs[at - 1] > cost", "costs[at - 1] < cost")], "plan choice/*")
+m("plan: those that lead are compared with the others", "", [(PLAN, "for (int leads = 1; leads >= 0 && count < wanted; leads--)", "for (int leads = 0; leads <= 1 && count < wanted; leads++)")],
+  "plan choice/*")
+m("plan: scratch memory that the device does not allow", "", [(PLAN, "if (way != q->named && oclin_plan_scratch_bytes(q->p, &plan) > q->d->info.max_allocation)\n                continue;\n", "")],
+  "plan")
+m("plan: the one that is named is compared with the others", "", [(PLAN, "if (way == q->named) return plans[0] = plan, 1;", "")], "plan names/*")
+m("plan: plain stands behind every plan", "also behind one that is named",
+  [(PLAN, "if ((!named || own == 0) && family != OCLIN_PLAIN)", "if (family != OCLIN_PLAIN)")], "plan", "program", "fit")
+m("plan: plain stands behind no plan", "", [(PLAN, "if ((!named || own == 0) && family != OCLIN_PLAIN)", "if (0)")], "plan", "program", "fit")
+m("plan: tuned for one pass is tuned for two products", "", [(PLAN, "return strcmp(t->plan, one_pass) == 0;", "return strcmp(t->plan, two_products) == 0;")],
+  "plan tuned/*")
+m("plan: one pass is no plan of its own", "a tuned one that would not be chosen is not made",
+  [(PLAN, "return way && choose(&ctx->device, way, p, attempt, plan, &count);", "return way && choose(&ctx->device, ctx->plan.way, p, attempt, plan, &count);")],
+  "plan tuned/*")
+m("plan: what was tuned is not asked", "", [(PLAN, "if (!t || !t->plan[0]) return choose(", "if (1) return choose(")], "plan tuned/*")
+m("plan: behind what was tuned stands nothing", "", [(PLAN, " ||\n           choose(&ctx->device, NULL, p, attempt - count, plan, &count);", ";")], "plan tuned/*")
+m("tickets: packed in one launch, without a derivative", "dY stands for dZ",
+  [(PRODUCT, "if (t->tickets || (t->stage", "if ((t->stage")], "products simd-packed simd-packed/small/*/tanh/*")
+m("tickets: forward_skinny draws them where the compiler has no fence", "", [(PLAN_SKINNY, ".tickets = d->tickets};", ".tickets = 1};")], "plan")
+m("tickets: simd-static draws them", "where the compiler refuses them there is no last resort", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 0)], "plan invariants/*")
+m("tickets: simd-staged draws them", "", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 1)], "plan invariants/*")
+m("tickets: a group for each part", "where one a core draws them", [(WAY, "plan->tile.tickets ? oclin_least(parts, d->info.compute_units) : parts", "parts")], "plan")
+m("tickets: a group for each core where none are drawn", "parts are not computed", [(WAY, "plan->tile.tickets ? oclin_least(parts, d->info.compute_units) : parts", "oclin_least(parts, d->info.compute_units)")],
+  "plan", "products simd-staged simd-staged/edge/*")
+m("tickets: counted wrong by one", "the last part is not computed", [(SIMD, "next_ticket(counters, parts + blocks)) < parts + blocks;", "next_ticket(counters, parts + blocks)) < parts + blocks - 1;")],
+  ON_SIMD)
+m("tickets: a part of the packing is a block", "", [(SIMD, "spread(ticket - parts, blocks)", "spread(ticket, blocks)")], "products simd-packed simd-packed/small/*/none/*", "products simd-packed simd-packed/edge/*")
+
 # -------------------------------------------------------------------------------------- alignment of one operand alone
 
-OPERANDS = "{&p->a, &p->s, &p->b, &p->c, &p->v, &p->z}"
-for operand in "asbcvz":
+OPERANDS = ("a", "s", "b", "c", "bias", "db", "z")
+
+
+def operands(*names):
+    return "{%s}" % ", ".join("&p->" + name for name in names)
+
+
+def without(operand):
+    """Another one takes its place."""
+    return operands(*(("b" if operand == "a" else "a") if name == operand else name for name in OPERANDS))
+
+
+for operand in OPERANDS:
     m("plan: operand %s is not asked whether it is aligned" % operand, "",
-      [(PLAN, OPERANDS, OPERANDS.replace("&p->%s" % operand, "&p->%s" % ("b" if operand == "a" else "a")))],
-      "plan align*", *(["edges alone/*"] if operand not in "sz" else []))
+      [(PLAN_SIMT, operands(*OPERANDS), without(operand))], "plan align*", *(["edges alone/*"] if operand not in "sz" else []))
 m("plan: the bias is not asked whether it is aligned (Oclgrind)", "what the hardware may forgive",
-  [(PLAN, OPERANDS, OPERANDS.replace("&p->v", "&p->a"))], "oclgrind-data edges alone/b*")
+  [(PLAN_SIMT, operands(*OPERANDS), without("bias"))], "oclgrind-data edges alone/b*")
 STEP_ALIGNED = "s->w->aligned && s->dw->aligned"
 m("step: an unaligned dw taken for aligned", "", [(PRODUCT, STEP_ALIGNED, "s->w->aligned")], "edges alone/*")
 m("step: an unaligned dw taken for aligned (Oclgrind)", "what the hardware may forgive", [(PRODUCT, STEP_ALIGNED, "s->w->aligned")],
@@ -616,7 +803,7 @@ m("step: an unaligned w taken for aligned", "", [(PRODUCT, STEP_ALIGNED, "s->dw-
 
 # ------------------------------------------------------------------------------------------- drivers, and facts of devices
 
-m("program: denormals are flushed", "by an option of the compiler", [(PROGRAM, '"-cl-std=CL1.2 -DOCLIN_GROUP', '"-cl-std=CL1.2 -cl-denorms-are-zero -DOCLIN_GROUP')],
+m("program: denormals are flushed", "by an option of the compiler", [(PROGRAM, '"-cl-std=CL1.2"', '"-cl-std=CL1.2 -cl-denorms-are-zero"')],
   "edges denormals/*")
 m("program: the third build is not tried", "", [(PROGRAM, "MOST_FAILURES = 3", "MOST_FAILURES = 2")], "program driver/*")
 m("program: a fourth build is tried", "", [(PROGRAM, "MOST_FAILURES = 3", "MOST_FAILURES = 4")], "program driver/*")
@@ -668,7 +855,7 @@ m("tune: its own context heeds the environment", "", [(TUNE, "o.ignore_environme
 m("tune: other kernels than the caller's", "the folder is forgotten", [(TUNE, "o.cl_dir = ctx->cl_dir;", "")], "tune call/*")
 m("tune: what was chosen before the end is not stored", "later contexts do not find it",
   [(TUNE, "if (t->winners.count > 0) oclin_tuning_store", "if (status == OCLIN_OK && t->winners.count > 0) oclin_tuning_store")],
-  "tune cancelled")
+  "tune call/ended*")
 m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "return ctx->cache_dir && !ctx->cl_dir;", "return ctx->cache_dir != NULL;")], "tune call/*")
 
 # ------------------------------------------------------------------------------------------------- equal bits, every time
@@ -678,11 +865,11 @@ m("layer: the learning rate depends on the process", "equal bits in one, not in 
   [(LAYER, ".k = batch, .lr = call->lr}", ".k = batch, .lr = call->lr * (1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000))}")],
   "products simd-8 simd-8/processes")
 m("layer: y depends on the process", "equal bits in one, not in two",
-  [(LAYER, ".activation = l->activation, .scale = 1.0f}", ".activation = l->activation, .scale = 1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000)}"),
-   (FORWARD, "store_lanes(c, activate(sum), lanes)", "store_lanes(c, activate(sum * scale), lanes)")], "products simd-8 simd-8/processes")
+  [(LAYER, ".activation = l->activation, .alpha = l->alpha, .scale = 1.0f}", ".activation = l->activation, .alpha = l->alpha, .scale = 1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000)}"),
+   (FORWARD, "real y = activate(sum);", "real y = activate(sum * e.scale);")], "products simd-8 simd-8/processes")
 m("layer: z differs in its last bit from time to time", "",
-  [(LAYER, ".activation = l->activation, .scale = 1.0f}", ".activation = l->activation, .scale = %s}" % TURNS),
-   (FORWARD, "store_lanes(z, sum, lanes)", "store_lanes(z, sum * scale, lanes)")], "products plain plain/small_gelu/*")
+  [(LAYER, ".activation = l->activation, .alpha = l->alpha, .scale = 1.0f}", ".activation = l->activation, .alpha = l->alpha, .scale = %s}" % TURNS),
+   (FORWARD, "store_lanes(e.z, sum, lanes)", "store_lanes(e.z, sum * e.scale, lanes)")], "products plain plain/small_gelu/*")
 m("layer: a step differs in its last bit from time to time", "",
   [(LAYER, ".dw = uses[i + 1].tensor, .lr = lr}", ".dw = uses[i + 1].tensor, .lr = lr * %s}" % TURNS.replace("l->", ""))], "products plain plain/pair/*")
 m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from)", "(size_t)(row - from)")],
@@ -703,7 +890,8 @@ m("slices: s stays where it is", "later slices take the derivative of the first"
   [(PRODUCT, "slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);", "")], "sums slices/simt-16/*")
 m("slices: db's sums have no column of their own", "db of slices lies in dW's place",
   [(ADDITIONS, "return oclin_round_up(n + 1, 4);", "return oclin_round_up(n, 4);")], "sums slices/*")
-m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "+ behind;", ";")],
+m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "of_products(plan, slice) + behind;", "of_products(plan, slice);"),
+   (ADDITIONS, "p->m : slice) + behind;", "p->m : slice);")],
   "sums one?side/simt-16/*")
 m("additions: a chain has half of its roundings", "VERIFY calls a right device wrong",
   [(ADDITIONS, "return oclin_least(terms, chunk) +", "return oclin_least(terms, chunk) / 2 +")], "sums one?side/default/*")
@@ -744,7 +932,7 @@ HALF = "(rank == 0 ? t->end : half)"
 m("tune: checks take all of the time", "", [(TUNE, HALF, "t->end")], "tune_rules rules/ha*")
 m("tune: defaults are not checked behind half of the time", "", [(TUNE, HALF, "half")], "tune_rules rules/ha*")
 m("program: the group that a kernel was compiled for does not count", "some drivers give a smaller limit",
-  [(PROGRAM, " || (int64_t)required[0] == p->tile.group", "")], "program driver/*")
+  [(PROGRAM, " || (int64_t)required[0] == p->request.tile.group", "")], "program driver/*")
 m("device: two compute units where the driver does not tell", "",
   [(DEVICE, "if (info->compute_units < 1) info->compute_units = 1;", "if (info->compute_units < 1) info->compute_units = 2;")], "device facts/*")
 m("layer: db's version is taken for dw's", "a step without a gradient is done",

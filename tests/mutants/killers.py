@@ -6,9 +6,10 @@ A command is [TOOL] PROGRAM [PLAN] [PATTERN], for tests/test_PROGRAM; TOOL is
   asan            built with AddressSanitizer, LeakSanitizer and UBSan
 """
 
-# Functions of plan.c that estimate time, to choose between plans each of which gives right results: a mistake in them costs
-# speed and nothing else, which benchmarks see and tests do not. All others of plan.c are in the sample.
-SPEED_ONLY = {"simd_cost"}
+# Functions of src/plan/ that estimate time, to choose between plans each of which gives right results: a
+# mistake in them costs speed and nothing else, which benchmarks see and tests do not. All others there are in
+# the sample.
+SPEED_ONLY = {"cost_of", "cost_of_a", "cost_of_b"}
 
 
 def products(plan, *patterns):
@@ -24,6 +25,7 @@ SIMD = (products("simd-8", "small/*/none/*", "edge/*") + products("simd-packed",
         products("simd-8", "block/*", "small/*/tanh/*") + products("simd-packed", "block/*", "extreme/300x40*", "pair/*") +
         products("simd-8", "pair/*") + products("simd-4", "edge/*") + products("simd-16", "edge/*", "small/*") +
         products("simd-mixed", "edge/*", "block/*"))
+NARROW = products("simd-narrow", "small/*/none/*", "block/*", "edge/*", "small/*")
 SKINNY = products("simd-skinny", "small/*/none/*", "block/*", "edge/*", "small/*", "pair/*")
 MATH = ["math plain", "math simd", "math simt-16", "golden plain", "golden simd", "golden simt-16"]
 OCLGRIND = {
@@ -36,18 +38,44 @@ OCLGRIND = {
     "elements": ["oclgrind-data edges tight_end/%s" % plan for plan in ("plain", "simd", "simt-16")],
 }
 
-OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + MATH + ["edges"] + OCLGRIND["plain"] + OCLGRIND["simt"][1:2] +
+# Those of one activation; of those that keep z the rows have another name.
+KEEP_Z = ("gelu", "silu", "gelu_tanh", "elu")
+
+
+def activation(name):
+    small = "small_gelu" if name in KEEP_Z else "small"
+    return (products("plain", "%s/*/%s/*" % (small, name)) + ["math plain plain/edges/%s/*" % name] +
+            products("simd-8", "%s/*/%s/*" % (small, name)) + ["layer_data plain/*", "math plain", "golden plain"])
+
+
+OF_ALL_PRODUCTS = (PLAIN + SIMT[:3] + SIMD[:3] + SKINNY[:1] + ["accumulate"] + MATH + ["edges"] +
+                   OCLGRIND["plain"] + OCLGRIND["simt"][1:2] +
                    OCLGRIND["simd"][:1] + OCLGRIND["elements"])
 
-LAYER = (["layer_gradients", "layer_state", "products simd-skinny simd-skinny/small/*/none/*", "layer_args", "layer", "failure",
-          "layer_data", "sharing",
+LAYER = (["layer_gradients", "layer_state", "accumulate", "products simd-skinny simd-skinny/small/*/none/*",
+          "layer_args", "layer", "failure", "layer_data", "sharing",
           "products simd-8 simd-8/small/*/none/*", "math simd", "products simd-skinny simd-skinny/small/*", "golden simd", "lifetime",
           "fit", "program", "edges", "random", "tensor"] + products("plain", "small/*", "pair/*") +
          ["tune_wrong", "tune", "layer_failure", "layer_strict", "asan layer_state", "asan layer_gradients",
           "asan layer_failure", "asan layer", "asan failure"])
 
+PLAN = (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
+        products("simd-skinny", "small/*/none/*", "block/*") +
+        ["layer_state", "layer_gradients", "fit", "program", "failure"] +
+        products("plain", "edge/*") + products("simt-16", "edge/*") +
+        products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
+        ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune_file", "tune_wrong", "tune", "self_check"])
+
 KILLERS = {
+    **{"cl/activation_%s.cl" % name: activation(name) for name in (
+        "none", "relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu")},
     "cl/common.cl": OF_ALL_PRODUCTS,
+    "cl/element_f32.cl": OF_ALL_PRODUCTS,
+    "cl/epilogue.cl": PLAIN[:1] + ["queue", "accumulate"] + OF_ALL_PRODUCTS,
+    "cl/gradient.cl": PLAIN[:1] + ["layer_gradients"] + OF_ALL_PRODUCTS,
+    "cl/rule_sgd.cl": PLAIN[:1] + ["layer_gradients"] + OF_ALL_PRODUCTS,
+    "cl/simd_pack.cl": SIMD + ["math simd", "golden simd", "edges"] + OCLGRIND["simd"],
+    "cl/forward_narrow.cl": NARROW + ["math simd", "edges"] + OCLGRIND["simd"],
     "cl/forward.cl": OF_ALL_PRODUCTS,
     "cl/grad_x.cl": OF_ALL_PRODUCTS,
     "cl/grad_w.cl": OF_ALL_PRODUCTS,
@@ -76,11 +104,7 @@ KILLERS = {
     "src/loss.c": ["loss", "golden simd", "fit", "failure", "edges", "lifetime", "asan loss"],
     "src/ops/product.c": ["layer_gradients", "layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
                       "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune_wrong", "tune", "cache"],
-    "src/plan/plan.c": (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
-                   products("simd-skinny", "small/*/none/*", "block/*") + ["layer_state", "layer_gradients", "fit", "program", "failure"] +
-                   products("plain", "edge/*") + products("simt-16", "edge/*") +
-                   products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
-                   ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune_file", "tune_wrong", "tune", "self_check"]),
+    **{"src/plan/%s.c" % name: PLAN for name in ("narrow", "plain", "plan", "simd", "simt", "skinny", "way")},
 }
 
 

@@ -5,6 +5,7 @@
     run.py --sample 160 --seed 1 mechanical ones (sample.py), until so many have compiled
     run.py --only PATTERN        chosen or mechanical ones by name, * and ? allowed
     run.py --ci                  a few of chosen.py: under a minute
+    run.py --check build         does each still fit the sources, and each command a test of that build?
     run.py ... --with COMMAND    asks this one first
     run.py ... --first 4         only with the first four commands of each: a quick look
     run.py ... --report FILE     writes the table
@@ -18,6 +19,7 @@ passed on the unchanged tree before it counts.
 The exit code is 0 only if all were killed, or argued in survivors.md to change nothing that may be seen.
 """
 import argparse
+import collections
 import fcntl
 import fnmatch
 import json
@@ -72,21 +74,24 @@ def read(path):
 
 def replaced(name, path, text, old, new, occurrence):
     parts = text.split(old)
-    if occurrence is None and len(parts) != 2:
-        raise Broken("%s: %d places in %s are\n%s" % (name, len(parts) - 1, path, old))
     at = occurrence or 0
+    if len(parts) != 2 if occurrence is None else len(parts) < at + 2:
+        raise Broken("%s: %d places in %s are\n%s" % (name, len(parts) - 1, path, old))
     return old.join(parts[:at + 1]) + new + old.join(parts[at + 1:])
 
 
+def chosen_mutant(m):
+    texts = {}
+    for path, old, new, *occurrence in m["edits"]:
+        if not (TREE / path).is_file():
+            raise Broken("%s: there is no file %s" % (m["name"], path))
+        text = texts.get(path) or read(path)
+        texts[path] = replaced(m["name"], path, text, old, new, occurrence[0] if occurrence else None)
+    return Mutant(m["name"], m["what"], texts, m["tests"])
+
+
 def chosen_mutants():
-    found = []
-    for m in MUTANTS:
-        texts = {}
-        for path, old, new, *occurrence in m["edits"]:
-            text = texts.get(path) or read(path)
-            texts[path] = replaced(m["name"], path, text, old, new, occurrence[0] if occurrence else None)
-        found.append(Mutant(m["name"], m["what"], texts, m["tests"]))
-    return found
+    return [chosen_mutant(m) for m in MUTANTS]
 
 
 def function_at(text, position):
@@ -103,12 +108,93 @@ def sampled_mutants(seed):
     found = []
     for c in sample.sample(everything, seed):
         text = texts[c.path]
-        if c.path == "src/plan/plan.c" and function_at(text, c.start) in killers.SPEED_ONLY:
+        if c.path.startswith("src/plan/") and function_at(text, c.start) in killers.SPEED_ONLY:
             continue
         old, new = " ".join(c.old.split()), " ".join(c.new.split())
         what = "%s:%d %s: `%s` -> `%s`" % (c.path, c.line, function_at(text, c.start), old, new)
         found.append(Mutant(c.key, what, {c.path: text[:c.start] + c.new + text[c.end:]}, killers.of(c.path)))
     return found
+
+
+# ---------------------------------------------------------------------------------------------- the commands
+
+TAKE_A_PLAN = ("products", "math", "golden")
+
+
+def parts_of(command):
+    """Of [oclgrind | oclgrind-data | asan] PROGRAM [PLAN] [PATTERN]: tool or "", program, the rest."""
+    words = command.split()
+    tool = words.pop(0) if words[0] in ("oclgrind", "oclgrind-data", "asan") else ""
+    return tool, "test_" + words[0], words[1:]
+
+
+def environment_of(**more):
+    environment = dict(os.environ, OCLIN_CACHE_DIR="", **more)
+    environment.setdefault("OCLIN_DEVICE", "portable computing")
+    for name in ("OCLIN_PLAN", "OCLIN_TEST", "OCLIN_VERIFY"):
+        environment.pop(name, None)
+    return environment
+
+
+class Tests:
+    """The tests of a build, by name."""
+
+    def __init__(self, build):
+        self.folder, self.known = pathlib.Path(build).resolve() / "tests", {}
+
+    def names(self, program, arguments):
+        key = (program, *arguments)
+        if key not in self.known:
+            said = subprocess.run([str(self.folder / program), *arguments], stdout=subprocess.PIPE, text=True,
+                                  stderr=subprocess.DEVNULL, env=environment_of(), cwd="/tmp").stdout
+            self.known[key] = said.splitlines()
+        return self.known[key]
+
+    def complaint(self, command):
+        """None, or why it cannot run."""
+        program, rest = parts_of(command)[1:]
+        if not (HERE.parent / (program + ".c")).is_file() or not (self.folder / program).is_file():
+            return "there is no program %s" % program
+        plan = [rest.pop(0)] if program[len("test_"):] in TAKE_A_PLAN and rest else []
+        if len(rest) > 1:
+            return "one pattern too many"
+        pattern = rest[0] if rest else "*"
+        names = self.names(program, plan + ["--list"])
+        if pattern.startswith("huge/"):
+            names = self.names(program, ["huge/names"])
+        matches = re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
+        return None if any(matches.fullmatch(name) for name in names) else "no test of %s matches" % program
+
+
+def check(build):
+    """Whether every edit has its place, and every command a test: moves of the sources leave them behind."""
+    wrong, asked, tests = [], {}, Tests(build)
+    for m in MUTANTS:
+        try:
+            chosen_mutant(m)
+        except Broken as e:
+            wrong.append(str(e))
+        for command in m["tests"]:
+            asked.setdefault(command, m["name"])
+    for path in sample.FILES:
+        if not (TREE / path).is_file() or path not in killers.KILLERS:
+            wrong.append("sample.py: %s is no file, or has no row in killers.py" % path)
+    for path, commands in killers.KILLERS.items():
+        for command in commands:
+            asked.setdefault(command, "killers.py, " + path)
+    for command, by in asked.items():
+        complaint = tests.complaint(command)
+        if complaint:
+            wrong.append("%s: `%s`: %s" % (by, command, complaint))
+    for name, count in collections.Counter(m["name"] for m in MUTANTS).items():
+        if count > 1:
+            wrong.append("%s: %d have this name" % (name, count))
+    known = {c.key for path in sample.FILES for c in sample.candidates(path, read(path))}
+    wrong += ["survivors.md: no mechanical mistake is called %s" % name for name in sorted(argued() - known)]
+    for text in wrong:
+        print(text)
+    print("%d chosen mistakes and %d commands, %d do not fit" % (len(MUTANTS), len(asked), len(wrong)))
+    return 1 if wrong else 0
 
 
 # ------------------------------------------------------------------------------------------------- the work
@@ -248,21 +334,15 @@ class Run:
             with open(self.results_file, "a") as f:
                 f.write(json.dumps(result) + "\n")
 
-    # A command is words: [oclgrind | oclgrind-data | asan] PROGRAM [PLAN] [PATTERN]
     def try_command(self, worker, command, kernels, limit):
         """None if it passes, else (test, what it said)."""
-        words = command.split()
-        tool = words.pop(0) if words[0] in ("oclgrind", "oclgrind-data", "asan") else ""
-        program = "test_" + words[0]
+        tool, program, rest = parts_of(command)
         said = worker.build([program], tool == "asan")
         if said is not None:
             return "(build)", next((line for line in said.splitlines() if "error:" in line), said[-200:])
         path = worker.folder / ("asan" if tool == "asan" else "build") / "tests" / program
-        environment = dict(os.environ, POCL_CACHE_DIR=str(worker.pocl), OCLIN_CACHE_DIR="", OCLIN_CL_DIR=kernels or "",
-                           OCLIN_DEVICE=os.environ.get("OCLIN_DEVICE", "portable computing"))
-        for name in ("OCLIN_PLAN", "OCLIN_TEST", "OCLIN_VERIFY"):
-            environment.pop(name, None)
-        full = [str(path), *words[1:]]
+        environment = environment_of(POCL_CACHE_DIR=str(worker.pocl), OCLIN_CL_DIR=kernels or "")
+        full = [str(path), *rest]
         log = worker.folder / "oclgrind.log"
         if tool.startswith("oclgrind"):
             log.write_text("")
@@ -420,6 +500,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--chosen", action="store_true")
     p.add_argument("--ci", action="store_true")
+    p.add_argument("--check", metavar="BUILD", help="a folder where the tests are built")
     p.add_argument("--sample", type=int, metavar="N")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--only", action="append", metavar="PATTERN")
@@ -430,6 +511,8 @@ def main():
     p.add_argument("--work", default=str(TREE / "build" / "mutants"))
     p.add_argument("-j", "--jobs", type=int, default=1)
     o = p.parse_args()
+    if o.check:
+        return check(o.check)
     run = Run(o.work, o.jobs, o.first, o.more)
     if o.again:
         kept = argued() if o.again == "survived" else ()

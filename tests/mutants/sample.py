@@ -11,10 +11,16 @@ import re
 from collections import Counter, namedtuple
 
 FILES = (
-    "cl/arrays.cl", "cl/common.cl", "cl/fill.cl", "cl/forward.cl", "cl/forward_skinny.cl", "cl/grad_w.cl", "cl/grad_x.cl",
-    "cl/one_pass_skinny.cl", "cl/loss_common.cl", "cl/loss_elements.cl", "cl/loss_mse.cl", "cl/softmax.cl", "cl/argmax.cl", "cl/loss_l1.cl", "cl/loss_huber.cl", "cl/loss_bce.cl", "cl/loss_soft_cross_entropy.cl", "cl/loss_total.cl",
-    "cl/loss_cross_entropy.cl", "cl/loss_sum.cl", "cl/product_plain.cl", "cl/product_simd.cl", "cl/product_simt.cl", "cl/update.cl",
-    "src/arrays.c", "src/layer.c", "src/loss.c", "src/plan/plan.c", "src/ops/product.c",
+    *("cl/activation_%s.cl" % name for name in (
+        "none", "relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu")),
+    "cl/arrays.cl", "cl/common.cl", "cl/element_f32.cl", "cl/epilogue.cl", "cl/fill.cl", "cl/forward.cl", "cl/forward_narrow.cl",
+    "cl/forward_skinny.cl", "cl/grad_w.cl", "cl/grad_x.cl", "cl/gradient.cl", "cl/loss_common.cl", "cl/loss_elements.cl", "cl/loss_mse.cl", "cl/softmax.cl", "cl/argmax.cl", "cl/loss_l1.cl",
+    "cl/loss_huber.cl", "cl/loss_bce.cl", "cl/loss_soft_cross_entropy.cl", "cl/loss_total.cl", "cl/loss_cross_entropy.cl",
+    "cl/loss_sum.cl", "cl/one_pass_skinny.cl",
+    "cl/product_plain.cl", "cl/product_simd.cl", "cl/product_simt.cl", "cl/rule_sgd.cl", "cl/simd_pack.cl",
+    "cl/update.cl",
+    "src/arrays.c", "src/layer.c", "src/loss.c", "src/ops/product.c", "src/plan/narrow.c", "src/plan/plain.c", "src/plan/plan.c",
+    "src/plan/simd.c", "src/plan/simt.c", "src/plan/skinny.c", "src/plan/way.c",
 )
 
 # start, end: characters of the text that become `new`
