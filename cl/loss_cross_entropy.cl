@@ -5,7 +5,8 @@
  *     row loss = w * sum of q_j (log sum exp(y - max) - (y_j - max))
  *     dY_j = gradient_scale * w * (softmax(y)_j * sum of q - q_j)
  *
- * Without smoothing only q_label is not 0. A row whose label is ignored has loss and gradient 0.
+ * without terms whose q is 0: all but that of the label, if nothing is smoothed. A row whose label is ignored
+ * has loss and gradient 0.
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void loss_cross_entropy(LOSS_ARGUMENTS(int))
 {
@@ -40,7 +41,7 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void loss_cross_
             if (soft != 0.0f) {
                 const float w_i = flags & OCLIN_FLAG_CLASSES ? classes[i] : 1.0f;
                 part_w += w_i;
-                part_wv = fma(w_i, y[i] - largest, part_wv);
+                if (w_i != 0.0f) part_wv = fma(w_i, y[i] - largest, part_wv);
             }
             if (!(y[i] < score || (y[i] == score && i >= label))) wrong = 1.0f;
         }
@@ -65,7 +66,8 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void loss_cross_
             dy[i] = !counts ? 0.0f : !known ? NAN : flags & OCLIN_FLAG_TOTAL ? slope / divisor : slope;
         }
     if (item == 0) {
-        float loss = hard * (log(sum) - (score - largest));
+        const float v = hard != 0.0f || !known ? score - largest : 0.0f; /* 0 times an infinite v is NaN */
+        float loss = hard * (log(sum) - v);
         if (soft != 0.0f) loss = fma(soft, fma(sum_w, log(sum), -sum_wv), loss);
         loss = counts ? loss * w : 0.0f;
         row_loss[row] = loss;

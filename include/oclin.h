@@ -967,6 +967,7 @@ OCLIN_API oclin_status oclin_loss_bce(oclin_tensor *y, oclin_tensor *t, oclin_te
  *     q_j = (1 - eps) w[label] onehot(label)_j + eps / out w_j,
  *     row loss = -sum of q_j log p_j,  dY = scale / D * (p * sum of q - q),
  *     D = sum of w[label] over the rows that count (OCLIN_MEAN), where a label that is no class counts 1
+ * A class whose q is 0 adds nothing, also where its p is 0 (PyTorch's loss is NaN there).
  * Where no row counts, or their weights sum up to 0, the mean is NaN.
  *
  * y        (batch, out)  f32, the scores; read only

@@ -958,6 +958,48 @@ static void test_mixes(void **state)
     check_mix(context(plan), &shapes[0], IGNORE | SUM);
 }
 
+/* A class of weight 0 adds nothing where its score is -Inf; Inf and NaN spoil the row, and a label that is no
+ * class does. */
+static void test_weights_of_zero(void **state)
+{
+    oclin_context *ctx = context(*(int *)*state);
+    enum { ROWS = 4, COLS = 3 };
+    const float y[ROWS * COLS] = {1, -INFINITY, 1, 1, NAN, 1, 1, INFINITY, 1, 1, 1, 1},
+                         t[ROWS * COLS] = {0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0}, w[COLS] = {1, 0, 1};
+    const int32_t labels[ROWS] = {1, 1, 1, 3};
+    oclin_tensor *ty = make_tensor(ctx, OCLIN_F32, ROWS, COLS, y),
+                 *tt = make_tensor(ctx, OCLIN_F32, ROWS, COLS, t),
+                 *tl = make_tensor(ctx, OCLIN_I32, ROWS, 1, labels),
+                 *tw = make_tensor(ctx, OCLIN_F32, 1, COLS, w),
+                 *tr = make_tensor(ctx, OCLIN_F32, ROWS, 1, NULL);
+    struct oclin_loss_options o = OCLIN_LOSS_OPTIONS_INIT;
+    o.class_weights = tw;
+    o.row_losses = tr;
+    for (int i = 0; i < 6; i++) {
+        const int soft = i % 2;
+        o.label_smoothing = (float)(i / 2) / 2; /* 0, 0.5, 1 */
+        float rows[ROWS];
+        assert_ok(ctx, soft ? oclin_loss_soft_cross_entropy(ty, tt, NULL, NULL, &o)
+                            : oclin_loss_cross_entropy(ty, tl, NULL, NULL, NULL, &o));
+        assert_ok(ctx, oclin_tensor_read(tr, rows));
+        assert_true(fabs(rows[0] - (double)o.label_smoothing * 2 / 3 * log(2)) < 1e-6);
+        assert_true(isnan(rows[1]) && isnan(rows[2]) && (soft || isnan(rows[3])));
+        for (int r = 0; r < ROWS; r++) {
+            double want, bound;
+            const struct oclin_ref_case c = RANDOM_CASE(1, 0, COLS);
+            if (soft)
+                oclin_ref_soft_cross_entropy(&c, y + r * COLS, t + r * COLS, w, o.label_smoothing, OCLIN_SUM,
+                                             1, &want, &bound, NULL, NULL);
+            else
+                oclin_ref_weighted_cross_entropy(&c, y + r * COLS, labels + r, w, o.label_smoothing,
+                                                 INT64_MIN, OCLIN_SUM, 1, &want, &bound, NULL, NULL, NULL);
+            check_bound("row loss", 1, 1, 1, rows + r, &want, &bound);
+        }
+    }
+    oclin_tensor *const all[] = {ty, tt, tl, tw, tr};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+}
+
 /* Labels that are no class, beside rows that are ignored; an infinite score where the target is 0. */
 static void test_odd_mixes(void **state)
 {
@@ -1284,6 +1326,7 @@ int main(int argc, char **argv)
         add_test(&list, test_mixes, &numbers[plan], "%s/options of cross_entropy", plans[plan]);
         add_test(&list, test_rows, &numbers[plan], "%s/softmax and argmax", plans[plan]);
         add_test(&list, test_odd_rows, &numbers[plan], "%s/odd softmax and argmax", plans[plan]);
+        add_test(&list, test_weights_of_zero, &numbers[plan], "%s/weights of 0", plans[plan]);
         add_test(&list, test_odd_mixes, &numbers[plan], "%s/odd labels and scores", plans[plan]);
     }
     add_test(&list, test_option_operands, NULL, "options/operands");

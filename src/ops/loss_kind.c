@@ -249,7 +249,7 @@ static void weigh_terms(struct oclin_loss_row *row, double (*q)(const struct ocl
         const double q_j = q(row, j), v = row->y[j] - row->m;
         all.value += q_j;
         all.S += fabs(q_j);
-        if (q_j == 0) continue;
+        if (q_j == 0 && !isnan(log_s)) continue; /* a score of Inf or NaN spoils the row all the same */
         terms.value += q_j * (log_s - v);
         terms.S += fabs(q_j) * (fabs(log_s) + fabs(v));
         terms.carried += fabs(q_j) * (row->s_error + 6 * u * fabs(log_s) + u * fabs(v));
