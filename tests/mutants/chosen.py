@@ -385,7 +385,11 @@ m("loss: the pair of the scale multiplied first", "it is one float again",
 m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(LOSS_CL, "largest = -INFINITY", "largest = -1e30f")],
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
-  [(LOSS_CL, "log(sum) - (score - largest)", "log(sum) - score + largest")], "loss plain/edges/*")
+  [(LOSS_CL, "log(sum) - v)", "log(sum) - score + largest)")], "loss plain/edges/*")
+m("cross_entropy: a class of weight 0 counts its -Inf", "0 times Inf is NaN",
+  [(LOSS_CL, "if (w_i != 0.0f) part_wv", "part_wv")], "loss plain/weights*")
+m("cross_entropy: the label's -Inf counts at smoothing 1", "0 times Inf is NaN",
+  [(LOSS_CL, "hard != 0.0f || !known ? score - largest : 0.0f", "score - largest")], "loss plain/weights*")
 m("reference: gelu's derivative NaN at Inf", "", [(ACTIVATION, "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference_edges")
 m("reference: gelu NaN at -Inf", "", [(ACTIVATION, "z == -INFINITY ? 0 : z * normal_cdf(z)", "z * normal_cdf(z)")], "reference_edges")
 m("reference: a step of 0 does nothing", "beside an infinite gradient, too",
