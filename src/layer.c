@@ -363,7 +363,8 @@ static oclin_status check_saved(const oclin_layer *l, const oclin_saved *s, int 
 {
     oclin_context *ctx = l->ctx;
     if (s->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "saved belongs to another context");
-    if (s->layer == 0) return oclin_fail(ctx, OCLIN_E_STATE, "backward before forward: nothing is saved yet");
+    if (s->layer == 0)
+        return oclin_fail(ctx, OCLIN_E_STATE, "backward before forward: nothing is saved, or it was lost");
     if (s->layer != l->id) return oclin_fail(ctx, OCLIN_E_STATE, "saved was filled by another layer");
     if (needs_x && s->x->version != s->x_version)
         return oclin_fail(ctx, OCLIN_E_STATE,

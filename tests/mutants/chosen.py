@@ -569,7 +569,7 @@ m("layer: infer counts as forward", "the saved state follows infer",
 m("layer: version of x not checked", "", [(LAYER, "if (needs_x && s->x->version != s->x_version)", "if (0)")], "layer_state meanwhile/*", ci=True)
 m("layer: version of y not checked", "", [(LAYER, "if (s->y && s->y->version != s->y_version)", "if (0)")], "layer_state meanwhile/*")
 m("layer: saved of another layer accepted", "", [(LAYER, "if (s->layer != l->id) return", "if (0) return")], "layer_state saved/*", "layer_state")
-m("layer: backward before forward accepted", "", [(LAYER, "if (s->layer == 0) return", "if (0) return")], "layer_state order/*", "layer_state")
+m("layer: backward before forward accepted", "", [(LAYER, "if (s->layer == 0)\n        return", "if (0)\n        return")], "layer_state order/*", "layer_state")
 m("layer: reserve replaces z", "a larger z takes the place of the one that backward needs",
   [(LAYER, "    oclin_tensor_destroy(s->larger_z);\n    s->larger_z = z;", "    oclin_tensor_destroy(s->z);\n    s->z = z;")], "layer_state saved/*",
   "layer_state")
