@@ -103,9 +103,9 @@ static const struct mistake mistakes[] = {
     {"packing for a launch of its own into the first strips", "simd-staged", "product_simd.cl",
      "(block * strips + row0 / OCLIN_ITEM_M) * STRIP_FLOATS", "(block * strips) * STRIP_FLOATS",
      "forward: y["},
-    {"a narrow forward of its last block of k", "simd", "product_simd.cl",
+    {"a narrow forward of its last block of k", "simd", "forward_narrow.cl",
      "*to = first ? sum[i] : *to + sum[i];", "*to = sum[i];", "forward: y["},
-    {"a narrow forward of the first rows of W", "simd", "product_simd.cl",
+    {"a narrow forward of the first rows of W", "simd", "forward_narrow.cl",
      "b += b_offset + column0 * b_stride;\n\n", "b += b_offset;\n\n", "forward: y["},
     {"a skinny forward of its last block of k", "simd", "forward_skinny.cl", "first ? s : *to + s", "s",
      "forward: y["},
@@ -509,8 +509,8 @@ static const struct program_mistake {
     oclin_activation activation;
     oclin_gradient gradient;
 } program_mistakes[] = {
-    {{"rows taken as dense", "plain", "epilogue.cl", "e.c += row * e.c_stride + column", "e.c += column",
-      "forward: y[1, 0]"},
+    {{"rows taken as dense", "plain", "epilogue.cl", "(row) * (e).c_stride + (column), 0", "(column), 0",
+      "forward: y["},
      OCLIN_NONE,
      OCLIN_GRAD_SUM},
     {{"z not as it was", "plain", "forward.cl", "store_lanes(e.z, sum, lanes)",

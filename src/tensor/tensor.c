@@ -68,8 +68,11 @@ static int contiguous(const oclin_tensor *t)
  * compared. */
 static struct oclin_rectangle place_of(const oclin_tensor *t)
 {
-    const int64_t bytes = bytes_of(t), first = (t->origin + t->offset) * bytes, cols = t->cols * bytes;
-    if (contiguous(t)) return (struct oclin_rectangle){first, t->rows > 0, t->rows * cols, cols};
+    const int64_t bytes = bytes_of(t), first = (t->origin + t->offset) * bytes;
+    /* without elements the other side may be as long as an int64_t */
+    if (t->rows == 0 || t->cols == 0) return (struct oclin_rectangle){first, 0, 0, 0};
+    const int64_t cols = t->cols * bytes;
+    if (contiguous(t)) return (struct oclin_rectangle){first, 1, t->rows * cols, cols};
     return (struct oclin_rectangle){first, t->rows, cols, t->stride * bytes};
 }
 
