@@ -40,6 +40,24 @@ OCLIN_INLINE float group_max(local float *part, float mine)
     return part[0];
 }
 
+/* Returns the largest of a row's elements to every item; all items of the group must call it. fmax passes NaN
+ * over, so that only the sum of exponentials tells of it. */
+OCLIN_INLINE float row_max(local float *part, global const float *y, long cols)
+{
+    float largest = -INFINITY;
+    for (long i = get_local_id(0); i < cols; i += OCLIN_GROUP) largest = fmax(largest, y[i]);
+    return group_max(part, largest);
+}
+
+/* Adds to a compensated sum (Kahan), whose error does not grow with the number of its terms; *lost begins
+ * as 0. */
+OCLIN_INLINE void add_compensated(float *sum, float *lost, float term)
+{
+    const float add = term - *lost, next = *sum + add;
+    *lost = isfinite(next) ? next - *sum - add : 0.0f; /* Inf - Inf must not turn Inf into NaN */
+    *sum = next;
+}
+
 /*
  * These are the arguments of every row kernel. Offsets, strides and sizes are in elements. An operand that a
  * call does not have is given as some valid buffer, and is not touched.

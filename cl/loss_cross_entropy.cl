@@ -25,10 +25,7 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void loss_cross_
     const float hard = (1.0f - number) * (flags & OCLIN_FLAG_CLASSES && known ? classes[label] : 1.0f),
                 soft = number / cols;
 
-    /* fmax passes NaN scores over; they come back through the sum of exponentials */
-    float largest = -INFINITY;
-    for (long i = item; i < cols; i += OCLIN_GROUP) largest = fmax(largest, y[i]);
-    largest = group_max(part, largest);
+    const float largest = row_max(part, y, cols);
 
     /* The label is right if nothing before it is as large and nothing behind it larger; NaN fails every
      * comparison. */

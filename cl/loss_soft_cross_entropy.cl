@@ -25,9 +25,7 @@ loss_soft_cross_entropy(LOSS_ARGUMENTS(float))
     dy += dy_offset + row * dy_stride;
     classes += classes_offset;
 
-    float largest = -INFINITY;
-    for (long i = item; i < cols; i += OCLIN_GROUP) largest = fmax(largest, y[i]);
-    largest = group_max(part, largest);
+    const float largest = row_max(part, y, cols);
 
     float sum = 0.0f, sum_q = 0.0f, sum_qv = 0.0f;
     for (long first = 0; first < cols; first += chunk) {

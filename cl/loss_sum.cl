@@ -1,7 +1,6 @@
 /* loss (+)= loss_scale * sum of row losses,  correct (+)= sum of row_correct */
 
-/* One group runs. Sums of many rows are compensated (Kahan), so that the error does not grow with the number
- * of rows. */
+/* One group runs. */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 loss_sum(global const float *row_loss, global const int *row_correct, long row_correct_offset, long rows,
          global float *loss, long loss_offset, global int *correct, long correct_offset,
@@ -13,11 +12,7 @@ loss_sum(global const float *row_loss, global const int *row_correct, long row_c
     float sum = 0.0f, lost = 0.0f;
     int count = 0;
     for (long i = item; i < rows; i += OCLIN_GROUP) {
-        if (flags & OCLIN_FLAG_LOSS) {
-            const float add = row_loss[i] - lost, next = sum + add;
-            lost = isfinite(next) ? next - sum - add : 0.0f; /* Inf - Inf must not turn Inf into NaN */
-            sum = next;
-        }
+        if (flags & OCLIN_FLAG_LOSS) add_compensated(&sum, &lost, row_loss[i]);
         if (flags & OCLIN_FLAG_CORRECT) count += row_correct[row_correct_offset + i];
     }
     counts[item] = count;

@@ -1,6 +1,6 @@
 /*
  * total = sum of the weights of the rows that count: those of their labels, or 1; a label that is not a class
- * has 1. One group runs, and compensates its sum as loss_sum.cl does.
+ * has 1. One group runs.
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 loss_total(global const int *labels, long labels_offset, long labels_stride, global const float *classes,
@@ -14,9 +14,7 @@ loss_total(global const int *labels, long labels_offset, long labels_stride, glo
         const int label = labels[labels_offset + i * labels_stride];
         if (flags & OCLIN_FLAG_IGNORE && label == ignored) continue;
         const int weighed = flags & OCLIN_FLAG_CLASSES && label >= 0 && label < cols;
-        const float add = (weighed ? classes[classes_offset + label] : 1.0f) - lost, next = sum + add;
-        lost = isfinite(next) ? next - sum - add : 0.0f;
-        sum = next;
+        add_compensated(&sum, &lost, weighed ? classes[classes_offset + label] : 1.0f);
     }
     sum = group_sum(part, sum);
     if (item == 0) total[total_offset] = sum;

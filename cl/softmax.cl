@@ -12,9 +12,7 @@ softmax(global const float *y, long y_offset, long y_stride, global float *p, lo
     y += y_offset + row * y_stride;
     p += p_offset + row * p_stride;
 
-    float largest = -INFINITY; /* fmax passes NaN over; it comes back through the sum */
-    for (long i = item; i < cols; i += OCLIN_GROUP) largest = fmax(largest, y[i]);
-    largest = group_max(part, largest);
+    const float largest = row_max(part, y, cols);
 
     float sum = 0.0f;
     for (long first = 0; first < cols; first += chunk) {

@@ -137,20 +137,17 @@ static oclin_status prepare_over_rows(oclin_context *ctx, enum oclin_kernel_id i
     return oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, 1, rows, l);
 }
 
-static int has_total(const struct oclin_loss_call *c)
-{
-    const struct oclin_loss_options *o = &c->options;
-    return oclin_loss_totals(c->kind, o->reduction, o->class_weights != NULL, o->ignore_index != INT64_MIN);
-}
-
+/* Returns what all kernels of a call are told of it. */
 static int flags_of(const struct oclin_loss_call *c)
 {
+    const struct oclin_loss_options *o = &c->options;
+    const int total =
+        oclin_loss_totals(c->kind, o->reduction, o->class_weights != NULL, o->ignore_index != INT64_MIN);
     return (c->dy ? OCLIN_FLAG_GRADIENT : 0) | (c->loss ? OCLIN_FLAG_LOSS : 0) |
-           (c->correct ? OCLIN_FLAG_CORRECT : 0) | (c->options.accumulate ? OCLIN_FLAG_ACCUMULATE : 0) |
-           (c->options.class_weights ? OCLIN_FLAG_CLASSES : 0) |
-           (c->options.row_weights ? OCLIN_FLAG_WEIGHTS : 0) | (c->options.row_losses ? OCLIN_FLAG_ROWS : 0) |
-           (has_total(c) ? OCLIN_FLAG_TOTAL : 0) |
-           (c->options.ignore_index == (int32_t)c->options.ignore_index ? OCLIN_FLAG_IGNORE : 0);
+           (c->correct ? OCLIN_FLAG_CORRECT : 0) | (o->accumulate ? OCLIN_FLAG_ACCUMULATE : 0) |
+           (o->class_weights ? OCLIN_FLAG_CLASSES : 0) | (o->row_weights ? OCLIN_FLAG_WEIGHTS : 0) |
+           (o->row_losses ? OCLIN_FLAG_ROWS : 0) | (total ? OCLIN_FLAG_TOTAL : 0) |
+           (o->ignore_index == (int32_t)o->ignore_index ? OCLIN_FLAG_IGNORE : 0);
 }
 
 /* An output that is not wanted is given y's buffer, which stays untouched because the flag is not set. */
@@ -159,14 +156,20 @@ static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tens
     return oclin_operand_of(t ? t : y);
 }
 
-/* The total lies in scratch memory, behind what the rows have there; the offset is in elements. */
+/* What the rows have in scratch memory are their losses, and then whether they are right; behind them lies
+ * the total. The offsets are in elements. */
+static int64_t correct_offset(const struct oclin_loss_call *c)
+{
+    return c->y->rows;
+}
+
 static int64_t total_offset(const struct oclin_loss_call *c)
 {
     return 2 * c->y->rows;
 }
 
 static oclin_status enqueue_total(oclin_context *ctx, const struct oclin_rows *l,
-                                  const struct oclin_loss_call *c)
+                                  const struct oclin_loss_call *c, int flags)
 {
     const struct oclin_operand labels = oclin_operand_of(c->target),
                                classes = operand_or_y(c->options.class_weights, c->y);
@@ -178,13 +181,13 @@ static oclin_status enqueue_total(oclin_context *ctx, const struct oclin_rows *l
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
     oclin_argument_long(&arguments, total_offset(c));
     oclin_argument_int(&arguments, (int)c->options.ignore_index);
-    oclin_argument_int(&arguments, flags_of(c));
+    oclin_argument_int(&arguments, flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
                          "clEnqueueNDRangeKernel for the weights of a loss");
 }
 
 static oclin_status enqueue_rows(oclin_context *ctx, const struct oclin_rows *l,
-                                 const struct oclin_loss_call *c, cl_float2 gradient_scale)
+                                 const struct oclin_loss_call *c, int flags, cl_float2 gradient_scale)
 {
     const struct oclin_loss_options *o = &c->options;
     const struct oclin_operand y = oclin_operand_of(c->y), target = oclin_operand_of(c->target),
@@ -193,48 +196,44 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct oclin_rows *l,
                                losses = operand_or_y(o->row_losses, c->y);
     const cl_float2 row_scale = in_two((double)o->scale);
     const cl_float number = oclin_loss_number(c->kind, o);
-    const cl_long cols = c->y->cols, chunk = l->plan.chunk, correct_offset = c->y->rows;
-    const cl_int flags = flags_of(c);
     struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
     oclin_argument_operand(&arguments, &y, 1);
     oclin_argument_operand(&arguments, &target, 1);
     oclin_argument_operand(&arguments, &dy, 1);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
+    oclin_argument_long(&arguments, correct_offset(c));
     oclin_argument_operand(&arguments, &classes, 0);
     oclin_argument_operand(&arguments, &weights, 1);
     oclin_argument_operand(&arguments, &losses, 1);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
     oclin_argument_long(&arguments, total_offset(c));
-    oclin_argument(&arguments, sizeof cols, &cols);
-    oclin_argument(&arguments, sizeof chunk, &chunk);
+    oclin_argument_long(&arguments, c->y->cols);
+    oclin_argument_long(&arguments, l->plan.chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
     oclin_argument(&arguments, sizeof row_scale, &row_scale);
     oclin_argument(&arguments, sizeof number, &number);
     oclin_argument_int(&arguments, (int)o->ignore_index);
-    oclin_argument(&arguments, sizeof flags, &flags);
+    oclin_argument_int(&arguments, flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
                          "clEnqueueNDRangeKernel for a loss");
 }
 
 static oclin_status enqueue_sum(oclin_context *ctx, const struct oclin_rows *l,
-                                const struct oclin_loss_call *c, cl_float2 loss_scale)
+                                const struct oclin_loss_call *c, int flags, cl_float2 loss_scale)
 {
     const struct oclin_operand loss = operand_or_y(c->loss, c->y), correct = operand_or_y(c->correct, c->y);
-    const cl_long rows = c->y->rows, correct_offset = c->y->rows;
-    const cl_int flags = flags_of(c);
     struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument(&arguments, sizeof correct_offset, &correct_offset);
-    oclin_argument(&arguments, sizeof rows, &rows);
+    oclin_argument_long(&arguments, correct_offset(c));
+    oclin_argument_long(&arguments, c->y->rows);
     oclin_argument_operand(&arguments, &loss, 0);
     oclin_argument_operand(&arguments, &correct, 0);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
     oclin_argument_long(&arguments, total_offset(c));
     oclin_argument(&arguments, sizeof loss_scale, &loss_scale);
-    oclin_argument(&arguments, sizeof flags, &flags);
+    oclin_argument_int(&arguments, flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
                          "clEnqueueNDRangeKernel for the sum of a loss");
 }
@@ -252,19 +251,21 @@ static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const str
     const int64_t rows = c->y->rows;
     if (rows == 0) return empty_batch(c);
     if (!c->dy && !c->loss && !c->correct && !c->options.row_losses) return OCLIN_OK;
-    const double count = has_total(c) ? 1 : oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
+    const int flags = flags_of(c), has_total = flags & OCLIN_FLAG_TOTAL;
+    const double count = has_total ? 1 : oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
     const double scale = (double)c->options.scale / count;
     struct oclin_rows total, by_row, sum;
-    if (has_total(c)) OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_TOTAL, rows, &total));
+    if (has_total) OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_TOTAL, rows, &total));
     OCLIN_TRY(prepare_rows(ctx, c, &by_row));
     OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_SUM, rows, &sum));
     c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));
-    oclin_status status = has_total(c) ? enqueue_total(ctx, &total, c) : OCLIN_OK;
-    if (status == OCLIN_OK) status = enqueue_rows(ctx, &by_row, c, in_two(scale * c->kind->slope));
+    oclin_status status = has_total ? enqueue_total(ctx, &total, c, flags) : OCLIN_OK;
+    if (status == OCLIN_OK) status = enqueue_rows(ctx, &by_row, c, flags, in_two(scale * c->kind->slope));
     oclin_uses_written(&uses[USE_DY], USE_LOSS - USE_DY, status);
-    if (status == OCLIN_OK && (c->loss || c->correct)) status = enqueue_sum(ctx, &sum, c, in_two(scale));
+    if (status == OCLIN_OK && (c->loss || c->correct))
+        status = enqueue_sum(ctx, &sum, c, flags, in_two(scale));
     oclin_uses_written(&uses[USE_LOSS], LOSS_USES - USE_LOSS, status);
     return status;
 }

@@ -19,13 +19,35 @@ static oclin_status begin(oclin_tensor *any, const struct oclin_use uses[ROW_USE
     return ctx->verify ? oclin_verify_rows_room(ctx, uses[FROM].rows * uses[FROM].cols) : OCLIN_OK;
 }
 
-static void argument_operands(struct oclin_arguments *arguments, const struct oclin_use uses[ROW_USES])
+/* A kernel that goes over rows; its first arguments are the operands and the columns. */
+struct launch {
+    struct oclin_rows rows;
+    struct oclin_arguments arguments;
+};
+
+static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id,
+                            const struct oclin_use uses[ROW_USES], struct launch *l)
 {
+    const oclin_tensor *from = uses[FROM].tensor;
+    OCLIN_TRY(
+        oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, from->rows, from->cols, &l->rows));
+    OCLIN_TRY(oclin_uses_settle(uses, ROW_USES));
+    l->arguments = (struct oclin_arguments){l->rows.kernel, 0, CL_SUCCESS};
     for (int i = 0; i < ROW_USES; i++) {
         const struct oclin_operand operand = oclin_operand_of(uses[i].tensor);
-        oclin_argument_operand(arguments, &operand, 1);
+        oclin_argument_operand(&l->arguments, &operand, 1);
     }
-    oclin_argument_long(arguments, uses[FROM].cols);
+    oclin_argument_long(&l->arguments, from->cols);
+    return OCLIN_OK;
+}
+
+static oclin_status enqueue(oclin_context *ctx, const struct launch *l, const struct oclin_use uses[ROW_USES],
+                            const char *what)
+{
+    const oclin_status status =
+        oclin_enqueue(ctx, &l->arguments, l->rows.plan.groups, l->rows.plan.tile.group, what);
+    oclin_uses_written(uses, ROW_USES, status);
+    return status;
 }
 
 oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p)
@@ -36,21 +58,15 @@ oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p)
     OCLIN_TRY(oclin_enter(ctx));
     const struct oclin_use uses[] = {{y, "y", OCLIN_F32, any->rows, any->cols, OCLIN_READS},
                                      {p, "p", OCLIN_F32, any->rows, any->cols, OCLIN_WRITES}};
-    struct oclin_rows l;
+    struct launch l;
     int done;
     OCLIN_TRY(begin(any, uses, &done));
     if (done) return OCLIN_OK;
-    OCLIN_TRY(oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = OCLIN_KERNEL_SOFTMAX}, y->rows,
-                                 y->cols, &l));
-    OCLIN_TRY(oclin_uses_settle(uses, ROW_USES));
-    struct oclin_arguments arguments = {l.kernel, 0, CL_SUCCESS};
-    argument_operands(&arguments, uses);
-    oclin_argument_long(&arguments, l.plan.chunk);
-    const oclin_status status = oclin_enqueue(ctx, &arguments, l.plan.groups, l.plan.tile.group,
-                                              "clEnqueueNDRangeKernel for a softmax");
-    oclin_uses_written(uses, ROW_USES, status);
-    if (status != OCLIN_OK || !ctx->verify) return status;
-    const int64_t additions = oclin_additions_of_row(&l.plan, y->cols);
+    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SOFTMAX, uses, &l));
+    oclin_argument_long(&l.arguments, l.rows.plan.chunk);
+    OCLIN_TRY(enqueue(ctx, &l, uses, "clEnqueueNDRangeKernel for a softmax"));
+    if (!ctx->verify) return OCLIN_OK;
+    const int64_t additions = oclin_additions_of_row(&l.rows.plan, y->cols);
     return oclin_uses_verified(uses, ROW_USES, oclin_verify_softmax(y, p, additions));
 }
 
@@ -65,18 +81,11 @@ oclin_status oclin_tensor_argmax(oclin_tensor *t, oclin_tensor *indices)
                           (long long)t->cols);
     const struct oclin_use uses[] = {{t, "t", OCLIN_F32, any->rows, any->cols, OCLIN_READS},
                                      {indices, "indices", OCLIN_I32, any->rows, 1, OCLIN_WRITES}};
-    struct oclin_rows l;
+    struct launch l;
     int done;
     OCLIN_TRY(begin(any, uses, &done));
     if (done) return OCLIN_OK;
-    OCLIN_TRY(oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = OCLIN_KERNEL_ARGMAX}, t->rows,
-                                 t->cols, &l));
-    OCLIN_TRY(oclin_uses_settle(uses, ROW_USES));
-    struct oclin_arguments arguments = {l.kernel, 0, CL_SUCCESS};
-    argument_operands(&arguments, uses);
-    const oclin_status status = oclin_enqueue(ctx, &arguments, l.plan.groups, l.plan.tile.group,
-                                              "clEnqueueNDRangeKernel for an argmax");
-    oclin_uses_written(uses, ROW_USES, status);
-    if (status != OCLIN_OK || !ctx->verify) return status;
-    return oclin_uses_verified(uses, ROW_USES, oclin_verify_argmax(t, indices));
+    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_ARGMAX, uses, &l));
+    OCLIN_TRY(enqueue(ctx, &l, uses, "clEnqueueNDRangeKernel for an argmax"));
+    return ctx->verify ? oclin_uses_verified(uses, ROW_USES, oclin_verify_argmax(t, indices)) : OCLIN_OK;
 }

@@ -212,7 +212,6 @@ static void fill_reference(const struct golden_option_loss *g, oclin_reduction r
                                          .number = g->kind == GOLDEN_HUBER ? g->delta : g->label_smoothing,
                                          .classes = g->class_weights,
                                          .weights = g->row_weights,
-                                         .has_ignored = g->ignore_index != INT64_MIN,
                                          .ignored = g->ignore_index};
     struct oclin_ref_case c = RANDOM_CASE(g->rows, 0, g->cols);
     c.no_denormals = 1;

@@ -316,7 +316,6 @@ void oclin_ref_weighted_cross_entropy(const struct oclin_ref_case *from, const f
                                          .scale = scale,
                                          .number = label_smoothing,
                                          .classes = class_weights,
-                                         .has_ignored = ignore_index != INT64_MIN,
                                          .ignored = ignore_index};
     oclin_loss_reference(
         &oclin_cross_entropy, &c, &data,

@@ -398,7 +398,6 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call)
                                          .reduction = call->options.reduction,
                                          .scale = call->options.scale,
                                          .number = oclin_loss_number(call->kind, &call->options),
-                                         .has_ignored = call->options.ignore_index != INT64_MIN,
                                          .ignored = call->options.ignore_index,
                                          .classes = classes,
                                          .weights = weights};

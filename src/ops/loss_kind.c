@@ -394,22 +394,30 @@ struct factor {
     double value, error, flushed;
 };
 
+/* Returns the relative error of a sum over rows, whose terms are added by compensated summation (2 u, and a
+ * little for their number) in the items of a work-group, and these as a tree of at most 10 levels. */
+static double compensated(const struct oclin_ref_case *c)
+{
+    const double u = unit_of(c), rows = (double)c->batch;
+    return (2 + fmin(rows, 10)) * u + 8 * rows * u * u;
+}
+
 /* Returns the factor where the mean divides by the weights of labels: their sum is compensated like that of
  * rows, and a quotient (5) follows. */
 static struct factor total_of(const struct oclin_ref_case *c, const struct oclin_loss_data *data)
 {
-    const double u = unit_of(c), rows = (double)c->batch;
+    const double u = unit_of(c);
     double total = 0, magnitude = 0;
     for (int64_t r = 0; r < c->batch; r++) {
         struct oclin_loss_row row = {.c = c, .y = data->y + r * c->out, .classes = data->classes};
         const int32_t *labels = data->target;
         row.target = &labels[r];
-        if (data->has_ignored && labels[r] == data->ignored) continue;
+        if (labels[r] == data->ignored) continue;
         const double w = is_class(&row, labels[r]) ? class_weight(&row, labels[r]) : 1;
         total += w;
         magnitude += fabs(w);
     }
-    const double relative = ((2 + fmin(rows, 10)) * u + 8 * rows * u * u) * magnitude / fabs(total);
+    const double relative = compensated(c) * magnitude / fabs(total);
     return (struct factor){data->scale / total, (FACTOR_ROUNDINGS + 6) * u + SECOND_ORDER * relative,
                            (1 + 1 / fabs(total)) * FLUSH};
 }
@@ -417,22 +425,20 @@ static struct factor total_of(const struct oclin_ref_case *c, const struct oclin
 static struct factor factor_of(const struct oclin_ref_case *c, const struct oclin_loss_kind *kind,
                                const struct oclin_loss_data *data)
 {
-    if (oclin_loss_totals(kind, data->reduction, data->classes != NULL, data->has_ignored) && c->batch > 0)
+    if (oclin_loss_totals(kind, data->reduction, data->classes != NULL, data->ignored != INT64_MIN) &&
+        c->batch > 0)
         return total_of(c, data);
     const double count = oclin_loss_count(kind, data->reduction, c->batch, c->out);
     return (struct factor){count > 0 ? data->scale / count : 0, FACTOR_ROUNDINGS * unit_of(c), 0};
 }
 
-/* Returns the bound of factor * (sum of the row losses), which may together be off by e. They are added by
- * compensated summation (2 u, and a little for their number) in the items of a work-group, and these as a
- * tree of at most 10 levels. */
+/* Returns the bound of factor * (sum of the row losses), which may together be off by e. */
 static double loss_bound_of(const struct oclin_ref_case *c, const struct factor *f, double sum,
                             double magnitude, double e)
 {
-    const double u = unit_of(c), rows = (double)c->batch, factor = f->value;
+    const double rows = (double)c->batch, factor = f->value;
     if (!(magnitude < NO_OVERFLOW)) return INFINITY;
-    const double compensated = (2 + fmin(rows, 10)) * u + 8 * rows * u * u;
-    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated + f->error) * magnitude);
+    const double rounding = SECOND_ORDER * fabs(factor) * (e + (compensated(c) + f->error) * magnitude);
     return unless_overflow(factor * sum, rounding + (2 + fabs(factor) * rows) * FLUSH + f->flushed);
 }
 
@@ -454,9 +460,9 @@ static void weigh(const struct oclin_ref_case *c, double w, double *value, doubl
 static void gradient_of_row(const struct oclin_loss_kind *kind, const struct oclin_loss_row *row,
                             struct factor f, const float *weight, double *dy, double *bound)
 {
+    const int ignored = kind->counts_labels && row->weight == 0 && label_of(row) == row->ignored;
     for (int64_t j = 0; j < row->c->out; j++) {
         double e, g = kind->gradient(row, j, &e);
-        const int ignored = kind->counts_labels && row->weight == 0 && label_of(row) == row->ignored;
         if (weight) weigh(row->c, *weight, &g, &e);
         if (dy) dy[j] = ignored ? 0 : f.value * g;
         if (bound) bound[j] = ignored ? 0 : gradient_bound(&f, g, e);
@@ -478,7 +484,7 @@ void oclin_loss_reference(const struct oclin_loss_kind *kind, const struct oclin
                                      .y = data->y + r * cols,
                                      .classes = data->classes,
                                      .number = data->number,
-                                     .ignored = data->has_ignored ? data->ignored : INT64_MIN};
+                                     .ignored = data->ignored};
         const float *weight = data->weights ? data->weights + r : NULL;
         row.target = (const char *)data->target + r * target_bytes;
         kind->row(&row);

@@ -50,8 +50,7 @@ struct oclin_loss_data {
     oclin_reduction reduction;
     float scale, number;
     const float *classes, *weights; /* of columns and of rows; NULL: 1 */
-    int has_ignored;
-    int64_t ignored;
+    int64_t ignored;                /* a label; INT64_MIN: none. Losses without labels do not look at it */
 };
 
 /* Each of these but loss may be NULL. */

@@ -382,7 +382,7 @@ m("loss: scale in one float", "2 scale overflows, scale / D underflows",
   [(LOSS, "const double digits = frexp(scale, &exponent);", "const double digits = (exponent = 0, scale);")], "loss plain/edges/*")
 m("loss: the pair of the scale multiplied first", "it is one float again",
   [(LOSS_COMMON, "value * scale.x * scale.y", "value * (scale.x * scale.y)")], "loss plain/edges/*")
-m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(LOSS_CL, "largest = -INFINITY", "largest = -1e30f")],
+m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(LOSS_COMMON, "largest = -INFINITY", "largest = -1e30f")],
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
   [(LOSS_CL, "log(sum) - v)", "log(sum) - score + largest)")], "loss plain/edges/*")
@@ -632,9 +632,9 @@ m("program: a kernel of another tile", "the list of built kernels forgets it",
 # ---------------------------------------------------------------------------------------------------------- the rest
 
 m("loss: label off by one in the gradient", "", [(LOSS_CL, "q = i == label ?", "q = i == label + 1 ?")], "loss plain/*")
-m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = group_max(part, largest);", "largest = 0.0f;")], "loss plain/*")
+m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = row_max(part, y, cols);", "largest = 0.0f;")], "loss plain/*")
 m("loss: of equal scores the last is right", "", [(LOSS_CL, "i >= label", "i <= label")], "loss plain/*")
-m("loss: no compensation over rows", "", [(LOSS_SUM, "isfinite(next) ? next - sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
+m("loss: no compensation over rows", "", [(LOSS_COMMON, "isfinite(next) ? next - *sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
 m("loss: scratch memory a row short", "", [(LOSS, "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), \"a loss\"));",
                                            "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows) - 8, \"a loss\"));")],
   "loss plain/*", "oclgrind loss mse/*")
@@ -733,7 +733,7 @@ m("loss: every second gradient differs in its last bit", "",
   [(LOSS, "in_two(scale * c->kind->slope)", "in_two(scale * c->kind->slope * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")
 m("loss: every second sum differs in its last bit", "",
-  [(LOSS, "enqueue_sum(ctx, &sum, c, in_two(scale))", "enqueue_sum(ctx, &sum, c, in_two(scale * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0)))")],
+  [(LOSS, "enqueue_sum(ctx, &sum, c, flags, in_two(scale))", "enqueue_sum(ctx, &sum, c, flags, in_two(scale * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0)))")],
   "loss *twice")
 
 # ------------------------------------------------------------------------------------------ which way a product is made
