@@ -321,33 +321,27 @@ static oclin_status do_argmax(struct bench *b)
     return oclin_tensor_argmax(b->own[Y], b->own[LABELS]);
 }
 
-/* With the options of a call: y and dx are added to. */
+/* The options of a call in which y and dx are added to. */
+static const struct oclin_call_options adds = {.size = sizeof adds, .accumulate = 1};
+
 static oclin_status do_forward_with(struct bench *b)
 {
-    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
-    o.accumulate = 1;
-    return oclin_layer_forward_with(b->layer, b->own[X], b->own[Y], &o);
+    return oclin_layer_forward_with(b->layer, b->own[X], b->own[Y], &adds);
 }
 
 static oclin_status do_infer_with(struct bench *b)
 {
-    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
-    o.accumulate = 1;
-    return oclin_layer_infer_with(b->layer, b->own[X], b->own[Y], &o);
+    return oclin_layer_infer_with(b->layer, b->own[X], b->own[Y], &adds);
 }
 
 static oclin_status do_backward_with(struct bench *b)
 {
-    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
-    o.accumulate = 1;
-    return oclin_layer_backward_with(b->layer, b->own[DY], b->own[DX], &o);
+    return oclin_layer_backward_with(b->layer, b->own[DY], b->own[DX], &adds);
 }
 
 static oclin_status do_backward_x_with(struct bench *b)
 {
-    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
-    o.accumulate = 1;
-    return oclin_layer_backward_x_with(b->layer, b->own[DY], b->own[DX], &o);
+    return oclin_layer_backward_x_with(b->layer, b->own[DY], b->own[DX], &adds);
 }
 
 static oclin_status do_backward_step_with(struct bench *b)

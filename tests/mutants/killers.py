@@ -66,6 +66,8 @@ PLAN = (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("si
         products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
         ["context", "tensor", "layer", "layer_data", "edges", "loss", "tune_file", "tune_wrong", "tune", "self_check"])
 
+LOSSES = ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"]
+
 KILLERS = {
     **{"cl/activation_%s.cl" % name: activation(name) for name in (
         "none", "relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu")},
@@ -84,18 +86,9 @@ KILLERS = {
     "cl/product_simd.cl": SIMD + ["math simd", "golden simd", "edges"] + OCLGRIND["simd"],
     "cl/forward_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
     "cl/one_pass_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
-    "cl/loss_common.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_elements.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_l1.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_huber.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_bce.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_soft_cross_entropy.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_total.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/softmax.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/argmax.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_mse.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_cross_entropy.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
-    "cl/loss_sum.cl": ["loss simt/*", "loss", "golden simt-16", "edges"] + OCLGRIND["loss"],
+    **{"cl/%s.cl" % name: LOSSES for name in (
+        "loss_common", "loss_elements", "loss_mse", "loss_l1", "loss_huber", "loss_bce", "loss_cross_entropy",
+        "loss_soft_cross_entropy", "loss_total", "loss_sum", "softmax", "argmax")},
     "cl/fill.cl": ["tensor", "layer", "edges"] + OCLGRIND["elements"],
     "cl/arrays.cl": ["arrays", "large */arrays/*"] + ["oclgrind arrays %s/small/*" % plan for plan in ("plain", "simd-4", "simt-16")],
     "src/arrays.c": ["arrays", "faults add*", "faults copy*", "faults gather*", "asan arrays"],
