@@ -3,6 +3,7 @@
  * every call that the library makes can fail on purpose, or is harmless.
  */
 #define _POSIX_C_SOURCE 200809L /* popen */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,7 @@ static void test_all_functions(void **state)
     for (const char *at = header.at; (at = strstr(at, "\nOCLIN_API ")) != NULL; at++) {
         const char *end = strchr(at, '('), *start = end;
         assert_non_null(end);
-        while (start[-1] == '_' || (start[-1] >= 'a' && start[-1] <= 'z')) start--;
+        while (start[-1] == '_' || isalnum((unsigned char)start[-1])) start--;
         snprintf(function, sizeof function, "%.*s", (int)(end - start), start);
         if (!is_tried(function)) fail_msg("%s is in the header and in no scenario", function);
         found++;
