@@ -7,21 +7,30 @@ docs/worst_errors.tsv, the tables of the page are made of them.
 worst_errors.py --print FILE...: writes the tables of these files alone, to standard output, and changes nothing.
 Fails when there is nothing to write, or an error above 1."""
 import pathlib
+import re
 import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 PAGE, ROWS = DOCS / "numbers.md", DOCS / "worst_errors.tsv"
 BEGIN, END = "<!-- tables: written by scripts/worst_errors.py -->", "<!-- end of tables -->"
 FAMILIES = ["plain", "simd", "skinny", "simt"]
-OPERATIONS = [  # as tests name them, and as the page does
-    *((f"forward, {a}", f"Y, {t}") for a, t in (("none", "no activation"), ("relu", "ReLU"), ("sigmoid", "sigmoid"),
-                                                ("tanh", "tanh"), ("gelu", "GELU"))),
-    ("z", "Z, kept for GELU"), ("dx", "dX"), ("dw", "dW"), ("db", "db"),
-    ("dw accumulated", "dW added to dW"), ("db accumulated", "db added to db"),
-    ("w after backward and step", "W after the step"), ("b after backward and step", "b after the step"),
-    ("mse, loss", "MSE, loss"), ("mse, dy", "MSE, dY"),
-    ("cross_entropy, loss", "cross-entropy, loss"), ("cross_entropy, dy", "cross-entropy, dY")]
-TITLES = dict(OPERATIONS)
+TITLES = {  # of operations, as tests name them; others are called what the tests call them, and follow
+    "forward, none": "Y, no activation", "z": "Z, where it is kept", "dx": "dX", "dw": "dW", "db": "db",
+    "dw accumulated": "dW added to dW", "db accumulated": "db added to db",
+    "w after backward and step": "W after the step", "b after backward and step": "b after the step",
+    "mse, loss": "MSE, loss", "mse, dy": "MSE, dY",
+    "cross_entropy, loss": "cross-entropy, loss", "cross_entropy, dy": "cross-entropy, dY"}
+
+
+def title(operation):
+    return TITLES.get(operation, re.sub("^forward, ", "Y, ", operation).replace("_", " "))
+
+
+def place(operation):
+    """Forwards first, then the others with a title, then those without one."""
+    titles = list(TITLES)
+    kind = 0 if operation.startswith("forward") else 1 if operation in TITLES else 2
+    return kind, titles.index(operation) if operation in TITLES else len(titles), operation
 
 
 def read(path):
@@ -29,7 +38,7 @@ def read(path):
     rows = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         fields = line.split("\t")
-        if len(fields) != 6 or fields[1] not in FAMILIES or fields[2] not in TITLES:
+        if len(fields) != 6 or fields[1] not in FAMILIES:
             sys.exit(f"worst_errors.py: {path}:{number} is not such a line: {line}")
         key, worst, elements, case = tuple(fields[:3]), float(fields[3]), int(fields[4]), fields[5]
         old = rows.get(key, (-1.0, 0, ""))
@@ -39,7 +48,7 @@ def read(path):
 
 def order(key):
     runtime, family, operation = key
-    return runtime, FAMILIES.index(family), list(TITLES).index(operation)
+    return runtime, FAMILIES.index(family), place(operation)
 
 
 def tables(rows):
@@ -50,13 +59,11 @@ def tables(rows):
         elements = sum(row[1] for row in mine.values())
         out += [f"### {runtime}", "", f"{elements} elements compared.", "",
                 "| | " + " | ".join(families) + " | the largest one's case |", "|---|" + "---|" * (len(families) + 1)]
-        for operation, title in OPERATIONS:
+        for operation in sorted({key[1] for key in mine}, key=place):
             found = {f: mine[f, operation] for f in families if (f, operation) in mine}
-            if not found:
-                continue
             cells = [f"{found[f][0]:.3f}" if f in found else "" for f in families]
             largest = max(found.values(), key=lambda row: row[0])
-            out.append(f"| {title} | " + " | ".join(cells) + f" | {largest[2]} |")
+            out.append(f"| {title(operation)} | " + " | ".join(cells) + f" | {largest[2]} |")
         out.append("")
     return "\n".join(out)
 
