@@ -7,6 +7,7 @@
 
 #include "check/random.h"
 #include "check/verify.h"
+#include "core/context.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "ops/activation.h"
@@ -134,7 +135,8 @@ static oclin_status make_missing(oclin_layer *l, cl_command_queue queue, const s
 
 /* Takes the caller's parameters, or makes new ones. New ones are written through a queue of their own: the
  * context's queue may wait for an event that this very thread will set, and a blocking write there would then
- * wait for ever. */
+ * wait for ever. All that a blocking write promises is that the host's numbers are copied (Intel's runtime for
+ * CPUs writes them later now and then), so the queue is finished before another one uses them. */
 static oclin_status take_parameters(oclin_layer *l, const struct oclin_layer_options *o)
 {
     l->w = oclin_tensor_retain(o->w);
@@ -144,7 +146,9 @@ static oclin_status take_parameters(oclin_layer *l, const struct oclin_layer_opt
     cl_command_queue queue = clCreateCommandQueue(l->ctx->cl, l->ctx->device.info.device, 0, &error);
     if (error) return oclin_fail_cl(l->ctx, error, "clCreateCommandQueue for initial parameters");
     const oclin_status status = make_missing(l, queue, o);
+    error = oclin_finish_queue(queue);
     clReleaseCommandQueue(queue);
+    if (status == OCLIN_OK && error) return oclin_fail_run(l->ctx, error, "clFinish of initial parameters");
     return status;
 }
 

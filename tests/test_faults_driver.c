@@ -75,6 +75,31 @@ static int try_lie(const struct scenario *s, int64_t n)
     return lied;
 }
 
+/* The parameters that a layer makes have arrived when its creation returns: what is written to them then, through
+ * another queue, stays. A blocking write promises only that the host's numbers are copied; the queue's end does. */
+static void test_parameters_arrive(void **state)
+{
+    const struct scenario s = {"parameters", .promise = "x stays", .call = do_fill, .overwrites = BIT(X)};
+    int64_t written = -1, finished = -1, released = -1;
+    oclin_layer *layer;
+    (void)state;
+    struct bench *b = make_bench(&s);
+    set_up(b);
+    faults_count(FAULT_CL);
+    assert_ok(b->ctx, oclin_layer_create(&layer, b->ctx, 3, 2, NULL));
+    const int64_t calls = faults_end();
+    for (int64_t i = 0; i < calls; i++) {
+        const char *name = faults_called(i);
+        if (strcmp(name, "clEnqueueWriteBuffer") == 0) written = i;
+        if (strcmp(name, "clFinish") == 0) finished = i;
+        if (strcmp(name, "clReleaseCommandQueue") == 0) released = i;
+    }
+    assert_in_range(written, 0, calls);
+    assert_true(written < finished && finished < released);
+    oclin_layer_destroy(layer);
+    free_bench(b);
+}
+
 /* An error, or the right numbers, and a new context works. */
 static void test_lies(void **state)
 {
@@ -106,6 +131,7 @@ int main(int argc, char **argv)
     begin_benches();
     add_test(&list, test_builds, NULL, "builds/each call, each code: an error, and a kernel in the end");
     add_test(&list, test_builds_end, NULL, "builds/the third refusal is final");
+    add_test(&list, test_parameters_arrive, NULL, "creation/its parameters have arrived");
     add_test(&list, test_lies, NULL, "lies/an error, or the right numbers");
     return run_benches("faults_driver", &list, argc, argv);
 }

@@ -14,10 +14,10 @@ void oclin_context_retain(oclin_context *ctx)
     ctx->references++;
 }
 
-/* A clFinish() that really waits. Rusticl (Mesa 22.3) waits in clFinish() only for commands that were not
+/* Rusticl (Mesa 22.3) waits in clFinish() only for commands that were not
  * flushed before, and returns at once if there are none. A marker is such a command, and on an in-order
  * queue it is the last one. If enqueueing it fails, so will clFinish(). */
-static cl_int finish(cl_command_queue queue)
+cl_int oclin_finish_queue(cl_command_queue queue)
 {
     clEnqueueMarkerWithWaitList(queue, 0, NULL, NULL);
     return clFinish(queue);
@@ -29,7 +29,8 @@ static cl_int finish(cl_command_queue queue)
 static void await_rusticl(const oclin_context *ctx)
 {
     const int is_own = ctx->queue && !ctx->retained;
-    if (is_own && !ctx->lost && strcmp(ctx->device.info.platform_name, "rusticl") == 0) finish(ctx->queue);
+    if (is_own && !ctx->lost && strcmp(ctx->device.info.platform_name, "rusticl") == 0)
+        oclin_finish_queue(ctx->queue);
 }
 
 void oclin_context_destroy(oclin_context *ctx)
@@ -78,7 +79,7 @@ oclin_status oclin_context_finish(oclin_context *ctx)
 {
     if (!ctx) return OCLIN_E_ARG;
     OCLIN_TRY(oclin_enter(ctx));
-    const cl_int error = finish(ctx->queue);
+    const cl_int error = oclin_finish_queue(ctx->queue);
     if (error && ctx->lose_epoch) ctx->lose_epoch(ctx);
     ctx->epoch++;
     if (error) return oclin_fail_run(ctx, error, "clFinish");

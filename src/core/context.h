@@ -5,5 +5,7 @@
 #include "core/handle.h"
 
 void oclin_context_retain(oclin_context *ctx);
+/* A clFinish() that really waits. */
+cl_int oclin_finish_queue(cl_command_queue queue);
 
 #endif
