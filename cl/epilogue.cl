@@ -9,8 +9,8 @@
  *   one pass dZ of dY      y or z        W          dX         -     db or b  -
  *
  * A long k is computed in slices, one launch after the other (additions.c says how many). Z then holds the
- * sums of the slices so far: m x n, and for db a column more, number n. It may be C itself where C is
- * overwritten.
+ * sums of the slices so far: m x n, stored as C is, and for db a column more, number n. It may be C itself
+ * where C is overwritten.
  *
  * Operands that a product has no use for are given as some valid buffer, and are not touched. block_m,
  * block_n and block_k are the part of the tile that this launch uses (simd: multiples of its register tile;
@@ -59,12 +59,17 @@ struct epilogue {
     ((struct epilogue){(e).c + (c_by), (e).db + (db_by), (e).z + (z_by), (e).bias + (bias_by), (e).c_stride, \
                        (e).z_stride, (e).scale, (e).update, (e).flags})
 
+/* The element in this row and column of C or Z; C_TRANSPOSED: both are stored the other way round, and the
+ * lanes of a result lie along m. */
+#define ELEMENT(row, column, stride) \
+    (C_TRANSPOSED ? (column) * (stride) + (row) : (row) * (stride) + (column))
+
 /* The epilogue of the result in this row and column. */
 #define at(e, row, column) \
-    MOVED(e, (row) * (e).c_stride + (column), 0, (row) * (e).z_stride + (column), column)
+    MOVED(e, ELEMENT(row, column, (e).c_stride), 0, ELEMENT(row, column, (e).z_stride), column)
 
 /* The epilogue of the sum of this row of A over k, which stands in Z behind the n columns of C. */
-#define at_sum(e, row, n) MOVED(e, 0, row, (row) * (e).z_stride + (n), 0)
+#define at_sum(e, row, n) MOVED(e, 0, row, ELEMENT(row, n, (e).z_stride), 0)
 
 /* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0
  * is returned. */

@@ -4,6 +4,7 @@
  * As a product C = A B:   m = batch, n = out, k = in
  *   A(m, k) = x[m * x_stride + k]      X (batch, in)     lies along k
  *   B(k, n) = w[n * w_stride + k]      W (out, in)       lies along k: B is W transposed
+ *             w[k * w_stride + n]      OCLIN_TRANSPOSED: W is stored as (in, out), which is B itself
  *   C(m, n) = y[m * y_stride + n]      Y (batch, out)    overwritten, and never read; or added to
  *   bias(n) = b[n]                     b (1, out)
  *   Z(m, n) = z[m * z_stride + n]      kept where act' is taken from it
@@ -11,7 +12,8 @@
 #define PRODUCT(family) forward_##family
 #define A_ALONG_K 1
 #define A_IS_GRAD_Z 0
-#define B_ALONG_K 1
+#define B_ALONG_K (!OCLIN_TRANSPOSED)
+#define C_TRANSPOSED 0
 #define SUM_A_OVER_K 0
 
 /* Stores `lanes` results of one row. */

@@ -6,6 +6,7 @@
  *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]   dY (batch, out) lies along m
  *   B(k, n) = x[k * x_stride + n]                                       X (batch, in)    lies along n
  *   C(m, n) = dw[m * dw_stride + n], or w                               (out, in)
+ *             dw[n * dw_stride + m], or w                               OCLIN_TRANSPOSED: (in, out)
  *   db(m)   = db[m], or b: the sum of A's row m over k; the groups of the first column of tiles add it up
  *             (simd as A is packed; simt reads its strip of A once more)
  * scale is 1, or 1 / batch for gradients averaged over the batch.
@@ -14,9 +15,10 @@
 #define A_ALONG_K 0
 #define A_IS_GRAD_Z 1
 #define B_ALONG_K 0
+#define C_TRANSPOSED OCLIN_TRANSPOSED
 #define SUM_A_OVER_K 1
 
-/* Stores `lanes` results of one row. */
+/* Stores `lanes` results of one row; of one column where C is transposed. */
 OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
     if (!is_last_slice(&sum, e, lanes)) return;

@@ -17,6 +17,7 @@
  *                    elements long (simt)
  *   OCLIN_STAGE      which launch of a product this kernel is (simd); see product_simd.cl
  *   OCLIN_ALPHA      the number of the activation
+ *   OCLIN_TRANSPOSED 1: W and dW are stored as (in, out)
  *
  * These change no result:
  *

@@ -171,6 +171,29 @@ OCLIN_INLINE void multiply_tiles(float4 sum[OCLIN_ITEM_M][QUADS_C], local const 
     }
 }
 
+#if C_TRANSPOSED
+/* Stores the block of one work-item: quads of a column each, which lie side by side in memory. e stands at
+ * the first result of the tile. */
+OCLIN_INLINE void store_block(float4 sum[OCLIN_ITEM_M][QUADS_C], int rows, int columns, struct epilogue e,
+                              uint tx, uint ty)
+{
+#pragma unroll
+    for (int i = 0; i < OCLIN_ITEM_M; i += 4)
+#pragma unroll
+        for (int j = 0; j < QUADS_C; j++) {
+            const int r = i * ITEMS_M + ty * 4, from = (j * ITEMS_N + tx) * 4, lanes = min(rows - r, 4);
+            if (r >= rows) continue;
+#define STORE_COLUMN(l, c)                                                                  \
+    if (from + l < columns)                                                                 \
+    store_product((float4)(sum[i][j].c, sum[i + 1][j].c, sum[i + 2][j].c, sum[i + 3][j].c), \
+                  at(e, r, from + l), lanes)
+            STORE_COLUMN(0, x);
+            STORE_COLUMN(1, y);
+            STORE_COLUMN(2, z);
+            STORE_COLUMN(3, w);
+        }
+}
+#else
 /* Takes the first row of results off the block, and moves the others up. So a loop over rows that always
  * stores sum[0] can stay a loop, with one copy of the epilogue in it (16 of erfc() otherwise), while the
  * block lies in registers. Unrolled, it costs NVIDIA's compiler 10 registers more and half of the groups of a
@@ -182,6 +205,23 @@ OCLIN_INLINE void drop_row(float4 sum[OCLIN_ITEM_M][QUADS_C])
 #pragma unroll
         for (int j = 0; j < QUADS_C; j++) sum[i - 1][j] = sum[i][j];
 }
+
+/* Stores the block of one work-item, row by row. e stands at the first result of the tile. */
+OCLIN_INLINE void store_block(float4 sum[OCLIN_ITEM_M][QUADS_C], int rows, int columns, struct epilogue e,
+                              uint tx, uint ty)
+{
+#pragma unroll 1
+    for (int i = 0; i < OCLIN_ITEM_M; i++) {
+        const int r = i / 4 * ITEMS_M * 4 + ty * 4 + i % 4;
+#pragma unroll
+        for (int j = 0; j < QUADS_C; j++) {
+            const int from = (j * ITEMS_N + tx) * 4;
+            if (r < rows && from < columns) store_product(sum[0][j], at(e, r, from), min(columns - from, 4));
+        }
+        drop_row(sum);
+    }
+}
+#endif
 
 #if SUM_A_OVER_K
 /* The number of work-items that read the same quad of A's rows, each for another part of k. */
@@ -290,17 +330,7 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
 #endif
 
     const struct epilogue e = EPILOGUE;
-#pragma unroll 1
-    for (int i = 0; i < OCLIN_ITEM_M; i++) {
-        const int r = i / 4 * ITEMS_M * 4 + ty * 4 + i % 4;
-#pragma unroll
-        for (int j = 0; j < QUADS_C; j++) {
-            const int from = (j * ITEMS_N + tx) * 4;
-            if (r < rows && from < columns)
-                store_product(sum[0][j], at(e, row + r, column + from), min(columns - from, 4));
-        }
-        drop_row(sum);
-    }
+    store_block(sum, rows, columns, at(e, row, column), tx, ty);
 
 #if SUM_A_OVER_K
     if (column == 0 && (flags & OCLIN_FLAG_BIAS))

@@ -570,8 +570,9 @@ struct oclin_layer_options {
     uint64_t seed;   /* same seed, same parameters, on every device */
     oclin_gradient gradient;
     /* Parameters and gradients for the layer to use in place of its own: for weight tying, copies for
-     * inference, one flat arena. NULL: the layer makes them. They are f32; w and dw are (out, in), b and db
-     * are (1, out). The layer keeps them alive and may write them, but its creation changes nothing in them.
+     * inference, one flat arena. NULL: the layer makes them. They are f32; w and dw are (out, in), or
+     * (in, out) with `transposed`; b and db are (1, out). The layer keeps them alive and may write them, but
+     * its creation changes nothing in them.
      *
      * w and b keep their values. They may lie in CL_MEM_READ_ONLY memory: a step, which would write them, is
      * then refused, and everything else works.
@@ -584,7 +585,12 @@ struct oclin_layer_options {
     /* The alpha of OCLIN_LEAKY_RELU and OCLIN_ELU: finite and above 0; below 0: the usual one, 0.01 and 1.
      * Each other alpha is another kernel, to be built once. Other activations have none. */
     float alpha;
-    int reserved; /* 0 */
+    /* 0: w and dw are stored as (out, in). 1: they are stored as (in, out), as Keras does, and as the decoder
+     * of an autoencoder needs that shares its encoder's W. The layer is the same, Y = act(X W^T + 1 b^T), and
+     * so is dW; only the place of an element differs: row i holds the weights of feature i. (Parameters that
+     * the layer makes are drawn in the order of memory.) Small batches are faster with (out, in) on CPUs, and
+     * oclin_tune() tunes that form alone. */
+    int transposed;
 };
 #define OCLIN_LAYER_OPTIONS_INIT                                                                        \
     {                                                                                                   \
@@ -612,6 +618,8 @@ typedef struct oclin_saved oclin_saved;
  * - The layers share w and dw, so that backward adds to one dW. Step one layer, once: a step of a second one
  *   would apply the same dW again. Where a second layer has a bias of its own, step it after
  *   oclin_layer_zero_grad() of the first: dW is cleared then, and only b moves. Where b is shared, so is db.
+ * Where the second layer uses W the other way round, as the decoder of an autoencoder does, it is
+ * `transposed`.
  * Do not use oclin_layer_backward_step() here: it moves W before the other layers have taken their dX from
  * it.
  *

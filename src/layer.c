@@ -49,11 +49,23 @@ static struct oclin_linear linear_of(const oclin_layer *l)
                                  .activation = l->activation,
                                  .alpha = l->alpha,
                                  .gradient = l->gradient,
+                                 .transposed = l->transposed,
                                  .bias = l->bias,
                                  .w = l->w,
                                  .b = l->b,
                                  .dw = l->dw,
                                  .db = l->db};
+}
+
+/* Return the rows and columns of w and dw. */
+static int64_t w_rows(const oclin_layer *l)
+{
+    return l->transposed ? l->in : l->out;
+}
+
+static int64_t w_cols(const oclin_layer *l)
+{
+    return l->transposed ? l->out : l->in;
 }
 
 /* ---------------------------------------------------------------------------------- making and dropping */
@@ -75,7 +87,8 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
     if (o->alpha == 0 || !isfinite(o->alpha))
         return oclin_fail(ctx, OCLIN_E_ARG, "alpha is %g, a finite number that is not 0 is needed",
                           (double)o->alpha);
-    if (o->reserved != 0) return oclin_fail(ctx, OCLIN_E_ARG, "reserved is %d, 0 is needed", o->reserved);
+    if (o->transposed != 0 && o->transposed != 1)
+        return oclin_fail(ctx, OCLIN_E_ARG, "transposed is %d, 0 or 1 is needed", o->transposed);
     if (!o->bias && (o->b || o->db))
         return oclin_fail(ctx, OCLIN_E_ARG, "b or db is given to a layer without bias");
     return OCLIN_OK;
@@ -84,10 +97,11 @@ static oclin_status check_options(oclin_context *ctx, int64_t n_in, int64_t n_ou
 static oclin_status check_given(oclin_context *ctx, int64_t n_in, int64_t n_out,
                                 const struct oclin_layer_options *o)
 {
+    const int64_t rows = o->transposed ? n_in : n_out, cols = o->transposed ? n_out : n_in;
     const struct oclin_use given[] = {
-        {o->w, "w", OCLIN_F32, n_out, n_in, OCLIN_APART}, /* w and b may serve for inference: who writes */
-        {o->b, "b", OCLIN_F32, 1, n_out, OCLIN_APART},    /* them asks */
-        {o->dw, "dw", OCLIN_F32, n_out, n_in, OCLIN_WRITES},
+        {o->w, "w", OCLIN_F32, rows, cols, OCLIN_APART}, /* w and b may serve for inference: who writes */
+        {o->b, "b", OCLIN_F32, 1, n_out, OCLIN_APART},   /* them asks */
+        {o->dw, "dw", OCLIN_F32, rows, cols, OCLIN_WRITES},
         {o->db, "db", OCLIN_F32, 1, n_out, OCLIN_WRITES}};
     OCLIN_TRY(oclin_uses_check(ctx, given, 4));
     for (int i = 0; i < 4; i++)
@@ -128,15 +142,15 @@ static oclin_status make_parameter(oclin_layer *l, cl_command_queue queue, oclin
 
 static oclin_status make_missing(oclin_layer *l, cl_command_queue queue, const struct oclin_layer_options *o)
 {
-    if (!l->w) OCLIN_TRY(make_parameter(l, queue, &l->w, l->out, l->in, 0, o));
+    if (!l->w) OCLIN_TRY(make_parameter(l, queue, &l->w, w_rows(l), w_cols(l), 0, o));
     if (l->bias && !l->b) OCLIN_TRY(make_parameter(l, queue, &l->b, 1, l->out, 1, o));
     return OCLIN_OK;
 }
 
 /* Takes the caller's parameters, or makes new ones. New ones are written through a queue of their own: the
- * context's queue may wait for an event that this very thread will set, and a blocking write there would then
- * wait for ever. All that a blocking write promises is that the host's numbers are copied (Intel's runtime for
- * CPUs writes them later now and then), so the queue is finished before another one uses them. */
+ * context's queue may wait for an event that this very thread will set, and a blocking write there would
+ * then wait for ever. All that a blocking write promises is that the host's numbers are copied (Intel's
+ * runtime for CPUs writes them later now and then), so the queue is finished before another one uses them. */
 static oclin_status take_parameters(oclin_layer *l, const struct oclin_layer_options *o)
 {
     l->w = oclin_tensor_retain(o->w);
@@ -192,8 +206,8 @@ static oclin_status before_clearing(oclin_layer *l)
 static oclin_status need_dw(oclin_layer *l)
 {
     if (l->dw) return OCLIN_OK;
-    OCLIN_TRY(oclin_tensor_make(&l->dw, l->ctx, OCLIN_F32, l->out, l->in));
-    oclin_log(l->ctx, "allocating dw of %lld x %lld", (long long)l->out, (long long)l->in);
+    OCLIN_TRY(oclin_tensor_make(&l->dw, l->ctx, OCLIN_F32, w_rows(l), w_cols(l)));
+    oclin_log(l->ctx, "allocating dw of %lld x %lld", (long long)w_rows(l), (long long)w_cols(l));
     return start_cleared(l->dw, &l->dw_version);
 }
 
@@ -244,6 +258,7 @@ oclin_status oclin_layer_create(oclin_layer **layer, oclin_context *ctx, int64_t
     l->alpha = oclin_activation_alpha(o.activation, o.alpha);
     l->gradient = o.gradient;
     l->bias = o.bias;
+    l->transposed = o.transposed;
     const oclin_status status = set_up(l, &o);
     if (status != OCLIN_OK) {
         oclin_layer_destroy(l);
@@ -407,7 +422,7 @@ static oclin_status check_forward(struct forward_call *call)
     const struct oclin_use uses[] = {
         {x, "x", OCLIN_F32, x->rows, l->in, OCLIN_READS},
         {y, "y", OCLIN_F32, x->rows, l->out, call->adds ? OCLIN_ADDS : OCLIN_WRITES},
-        {l->w, "w", OCLIN_F32, l->out, l->in, OCLIN_READS},
+        {l->w, "w", OCLIN_F32, w_rows(l), w_cols(l), OCLIN_READS},
         {l->b, "b", OCLIN_F32, 1, l->out, OCLIN_READS}};
     memcpy(call->uses, uses, sizeof uses);
     return oclin_uses_check(l->ctx, uses, FORWARD_Z);
@@ -428,6 +443,7 @@ static oclin_status run_forward(struct forward_call *call)
     p.m = call->x->rows;
     p.n = l->out;
     p.k = l->in;
+    p.transposed = l->transposed;
     p.flags = (l->bias ? OCLIN_FLAG_BIAS : 0) | (call->adds ? OCLIN_FLAG_ACCUMULATE : 0);
     if (call->z) p.flags |= keeps_z(l) ? OCLIN_FLAG_KEEP_Z : OCLIN_FLAG_KEEP_ACT;
     OCLIN_TRY(oclin_product_prepare(ctx, &p));
@@ -550,9 +566,9 @@ static void set_uses(struct backward_call *call)
         [USE_Y] = oclin_use_as_it_is(s->y, "y", OCLIN_READS),
         [USE_Z] = oclin_use_as_it_is(z, "z", OCLIN_READS),
         [USE_DX] = {call->dx, "dx", OCLIN_F32, s->batch, l->in, call->adds ? OCLIN_ADDS : OCLIN_WRITES},
-        [USE_W] = {l->w, "w", OCLIN_F32, l->out, l->in, parameters},
+        [USE_W] = {l->w, "w", OCLIN_F32, w_rows(l), w_cols(l), parameters},
         [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, x_alone ? 0 : parameters},
-        [USE_DW] = {l->dw, "dw", OCLIN_F32, l->out, l->in, gradients},
+        [USE_DW] = {l->dw, "dw", OCLIN_F32, w_rows(l), w_cols(l), gradients},
         [USE_DB] = {l->db, "db", OCLIN_F32, 1, l->out, gradients}};
     memcpy(call->uses, uses, sizeof uses);
 }
@@ -566,13 +582,14 @@ static oclin_status check_backward(struct backward_call *call)
     return oclin_uses_check(ctx, call->uses, BACKWARD_USES);
 }
 
-/* Sets the operand of both products that carries dZ: dY with the tensor that its derivative is computed
- * from. */
+/* Sets what both products have in common: the operand that carries dZ, which is dY with the tensor that its
+ * derivative is computed from. */
 static void set_grad_z(struct oclin_product *p, const struct backward_call *call)
 {
     const oclin_saved *s = call->saved;
     p->activation = call->layer->activation;
     p->alpha = call->layer->alpha;
+    p->transposed = call->layer->transposed;
     p->a = oclin_operand_of(call->dy);
     p->s = oclin_operand_of(stored(call->layer, s));
 }
@@ -874,8 +891,8 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
     OCLIN_TRY(enter(l));
     oclin_context *ctx = l->ctx;
     OCLIN_TRY(check_lr(ctx, lr));
-    struct oclin_use uses[] = {{l->w, "w", OCLIN_F32, l->out, l->in, OCLIN_ADDS},
-                               {l->dw, "dw", OCLIN_F32, l->out, l->in, OCLIN_READS},
+    struct oclin_use uses[] = {{l->w, "w", OCLIN_F32, w_rows(l), w_cols(l), OCLIN_ADDS},
+                               {l->dw, "dw", OCLIN_F32, w_rows(l), w_cols(l), OCLIN_READS},
                                {l->b, "b", OCLIN_F32, 1, l->out, OCLIN_ADDS},
                                {l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}};
     OCLIN_TRY(oclin_uses_check(ctx, uses, 4));
@@ -930,7 +947,8 @@ static int64_t products_scratch(const oclin_layer *l, int64_t batch, int product
     const struct oclin_shape shape = {batch, l->in, l->out};
     int64_t most = 0;
     for (int i = 0; i < products && batch > 0; i++) {
-        const struct oclin_product p = oclin_plan_shaped(ids[i], shape);
+        struct oclin_product p = oclin_plan_shaped(ids[i], shape);
+        p.transposed = l->transposed;
         const int64_t bytes = oclin_plan_scratch(l->ctx, &p);
         if (bytes > most) most = bytes;
     }
@@ -975,6 +993,7 @@ static int64_t additions_of(const oclin_layer *l, enum oclin_kernel_id id, struc
     struct oclin_plan plan;
     struct oclin_product p = oclin_plan_shaped(id, shape);
     p.activation = l->activation;
+    p.transposed = l->transposed;
     return oclin_plan_product(l->ctx, &p, 0, &plan) ? oclin_additions(&p, &plan, sum) : p.k;
 }
 
@@ -989,7 +1008,8 @@ oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, in
     OCLIN_TRY(check_batch(l, batch));
     if (batch == 0) return oclin_fail(ctx, OCLIN_E_SHAPE, "a batch of 0 has no sums");
     const struct oclin_shape shape = {batch, l->in, l->out};
-    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape);
+    struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape);
+    grads.transposed = l->transposed;
     const int one_pass = oclin_plan_one_pass(ctx, &grads);
     const enum oclin_sum sum = result == OCLIN_RESULT_DB || (one_pass && result == OCLIN_RESULT_DW)
                                    ? OCLIN_SUM_OF_A

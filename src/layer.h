@@ -23,7 +23,7 @@ struct oclin_layer {
     oclin_activation activation;
     float alpha;
     oclin_gradient gradient;
-    int bias;
+    int bias, transposed;
     int computed; /* a backward has computed gradients, or one was handed in that is not cleared */
     oclin_tensor *w, *b, *dw, *db;   /* dw, db NULL until needed */
     uint64_t dw_version, db_version; /* when they were made: a difference tells that they were written */

@@ -75,8 +75,9 @@ static int try_lie(const struct scenario *s, int64_t n)
     return lied;
 }
 
-/* The parameters that a layer makes have arrived when its creation returns: what is written to them then, through
- * another queue, stays. A blocking write promises only that the host's numbers are copied; the queue's end does. */
+/* The parameters that a layer makes have arrived when its creation returns: what is written to them then,
+ * through another queue, stays. A blocking write promises only that the host's numbers are copied; the
+ * queue's end does. */
 static void test_parameters_arrive(void **state)
 {
     const struct scenario s = {"parameters", .promise = "x stays", .call = do_fill, .overwrites = BIT(X)};

@@ -77,13 +77,40 @@ static void give_stored(oclin_context *ctx, const struct golden_case *g, oclin_l
     free(s);
 }
 
-static void test_layer(void **state)
+/* A matrix as the layer stores it: as it is, or its transpose. */
+static double *stored(const double *matrix, int64_t rows, int64_t cols, int transposed)
 {
-    const struct golden_case *g = *state;
+    double *to = new_array(double, rows *cols);
+    for (int64_t i = 0; i < rows * cols; i++) to[transposed ? i % cols * rows + i / cols : i] = matrix[i];
+    return to;
+}
+
+static oclin_tensor *tensor_of_w(oclin_context *ctx, const struct golden_case *g, int transposed)
+{
+    float *w = new_array(float, g->out * g->in);
+    for (int i = 0; i < g->out * g->in; i++) w[transposed ? i % g->in * g->out + i / g->in : i] = g->w[i];
+    oclin_tensor *t = tensor_of(ctx, OCLIN_F32, transposed ? g->in : g->out, transposed ? g->out : g->in, w);
+    free(w);
+    return t;
+}
+
+/* Checks a tensor that is stored as W is. */
+static void check_w(const char *name, oclin_context *ctx, const struct golden_case *g, int transposed,
+                    oclin_tensor *t, const double *want, const double *bound)
+{
+    double *value = stored(want, g->out, g->in, transposed), *room = stored(bound, g->out, g->in, transposed);
+    check(name, ctx, t, value, room);
+    free(value);
+    free(room);
+}
+
+static void run_layer(const struct golden_case *g, int transposed)
+{
     oclin_context *ctx = make_context(plan_name);
     struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
     options.activation = g->activation;
-    options.w = tensor_of(ctx, OCLIN_F32, g->out, g->in, g->w);
+    options.transposed = transposed;
+    options.w = tensor_of_w(ctx, g, transposed);
     options.b = tensor_of(ctx, OCLIN_F32, 1, g->out, g->b);
     oclin_layer *layer;
     assert_ok(ctx, oclin_layer_create(&layer, ctx, g->in, g->out, &options));
@@ -98,10 +125,10 @@ static void test_layer(void **state)
     give_stored(ctx, g, layer, y);
     assert_ok(ctx, oclin_layer_backward(layer, dy, dx));
     check("dx", ctx, dx, g->dx, e.dx);
-    check("dw", ctx, oclin_layer_dw(layer), g->dw, e.dw);
+    check_w("dw", ctx, g, transposed, oclin_layer_dw(layer), g->dw, e.dw);
     check("db", ctx, oclin_layer_db(layer), g->db, e.db);
     assert_ok(ctx, oclin_layer_step(layer, golden_lr));
-    check("w after a step", ctx, options.w, g->w_step, e.w);
+    check_w("w after a step", ctx, g, transposed, options.w, g->w_step, e.w);
     check("b after a step", ctx, options.b, g->b_step, e.b);
 
     double *const all[] = {e.y, e.dx, e.dw, e.db, e.w, e.b};
@@ -110,6 +137,17 @@ static void test_layer(void **state)
     for (size_t i = 0; i < COUNT_OF(tensors); i++) oclin_tensor_destroy(tensors[i]);
     oclin_layer_destroy(layer);
     oclin_context_destroy(ctx);
+}
+
+static void test_layer(void **state)
+{
+    run_layer(*state, 0);
+}
+
+/* The same numbers where W is stored as (in, out). */
+static void test_transposed(void **state)
+{
+    run_layer(*state, 1);
 }
 
 static void check_loss(oclin_context *ctx, const struct golden_loss *g, oclin_tensor *loss, oclin_tensor *dy,
@@ -401,6 +439,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(golden_cases); i++)
         add_test(&list, test_layer, (void *)(uintptr_t)&golden_cases[i], "%s/layer/%s", plan_name,
                  golden_cases[i].name);
+    for (size_t i = 0; i < COUNT_OF(golden_cases); i++)
+        if (golden_cases[i].activation == OCLIN_NONE || golden_cases[i].activation == OCLIN_GELU)
+            add_test(&list, test_transposed, (void *)(uintptr_t)&golden_cases[i], "%s/transposed/%s",
+                     plan_name, golden_cases[i].name);
     for (size_t i = 0; i < COUNT_OF(golden_losses); i++)
         add_test(&list, test_loss, (void *)(uintptr_t)&golden_losses[i], "%s/loss/%s", plan_name,
                  golden_losses[i].name);

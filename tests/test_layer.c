@@ -474,6 +474,97 @@ static void test_weight_tying(void **state)
     for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
 }
 
+/* An autoencoder whose decoder has its encoder's W, transposed, and its dW: h = W x + b, y = W^T h + c. */
+enum { WIDE = 4, NARROW = 3 };
+
+static void autoencode_by_hand(const float w[NARROW][WIDE], const float x[SAMPLES][WIDE],
+                               const float dy[SAMPLES][WIDE], double dw[NARROW][WIDE],
+                               double y[SAMPLES][WIDE])
+{
+    memset(dw, 0, sizeof(double) * NARROW * WIDE);
+    memset(y, 0, sizeof(double) * SAMPLES * WIDE);
+    for (int s = 0; s < SAMPLES; s++)
+        for (int i = 0; i < NARROW; i++) {
+            double h = 0, dh = 0;
+            for (int j = 0; j < WIDE; j++) {
+                h += (double)w[i][j] * (double)x[s][j];
+                dh += (double)w[i][j] * (double)dy[s][j];
+            }
+            for (int j = 0; j < WIDE; j++) {
+                y[s][j] += h * (double)w[i][j];
+                dw[i][j] += dh * (double)x[s][j] + h * (double)dy[s][j];
+            }
+        }
+}
+
+static void test_autoencoder(void **state)
+{
+    static const float host_w[NARROW][WIDE] = {{1, 2, -1, 3}, {0, 1, 1, -2}, {-2, 1, 1, 1}},
+                       x[SAMPLES][WIDE] = {{1, 2, -1, 0}, {0, -1, 1, 3}},
+                       dy[SAMPLES][WIDE] = {{1, 0, -1, 2}, {-1, 1, 2, 1}};
+    double dw[NARROW][WIDE], y[SAMPLES][WIDE], stepped[NARROW][WIDE];
+    oclin_context *ctx = context();
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    (void)state;
+    ctx->verify = 1; /* it must take w and dw as they are stored, too */
+    options.bias = 0;
+    oclin_layer *encoder = make_layer(WIDE, NARROW, &options);
+    options.w = oclin_layer_w(encoder);
+    options.dw = oclin_layer_dw(encoder);
+    options.transposed = 1;
+    oclin_layer *decoder = make_layer(NARROW, WIDE, &options);
+    assert_ok(ctx, oclin_tensor_write(options.w, host_w));
+    oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, SAMPLES, WIDE, x),
+                 *tdy = make_tensor(ctx, OCLIN_F32, SAMPLES, WIDE, dy),
+                 *h = make_tensor(ctx, OCLIN_F32, SAMPLES, NARROW, NULL),
+                 *dh = make_tensor(ctx, OCLIN_F32, SAMPLES, NARROW, NULL),
+                 *ty = make_tensor(ctx, OCLIN_F32, SAMPLES, WIDE, NULL);
+    assert_ok(ctx, oclin_layer_forward(encoder, tx, h));
+    assert_ok(ctx, oclin_layer_forward(decoder, h, ty));
+    assert_ok(ctx, oclin_layer_backward(decoder, tdy, dh));
+    assert_ok(ctx, oclin_layer_backward(encoder, dh, NULL));
+    autoencode_by_hand(host_w, x, dy, dw, y);
+    float *got_y = contents(ty), *got_dw = contents(options.dw);
+    check_exact("y", SAMPLES, WIDE, WIDE, got_y, &y[0][0]);
+    check_exact("dw of both", NARROW, WIDE, WIDE, got_dw, &dw[0][0]);
+    assert_ok(ctx, oclin_layer_step(decoder, 0.5f));
+    for (int i = 0; i < NARROW * WIDE; i++)
+        stepped[i / WIDE][i % WIDE] = (double)host_w[i / WIDE][i % WIDE] - 0.5 * dw[i / WIDE][i % WIDE];
+    float *got_w = contents(options.w);
+    check_exact("w after a step", NARROW, WIDE, WIDE, got_w, &stepped[0][0]);
+    float *const copies[] = {got_y, got_dw, got_w};
+    for (size_t i = 0; i < COUNT_OF(copies); i++) free(copies[i]);
+    oclin_tensor *const all[] = {tx, tdy, h, dh, ty};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    oclin_layer_destroy(decoder);
+    oclin_layer_destroy(encoder);
+    ctx->verify = 0;
+}
+
+/* What the layer makes is (in, out), and what it is given must be. */
+static void test_transposed_shapes(void **state)
+{
+    oclin_context *ctx = context();
+    struct oclin_layer_options options = OCLIN_LAYER_OPTIONS_INIT;
+    oclin_layer *l = NULL;
+    (void)state;
+    options.transposed = 1;
+    oclin_layer *own = make_layer(4, 3, &options);
+    oclin_tensor *const parameters[] = {oclin_layer_w(own), oclin_layer_dw(own)};
+    for (size_t i = 0; i < COUNT_OF(parameters); i++) {
+        assert_int_equal(oclin_tensor_rows(parameters[i]), 4);
+        assert_int_equal(oclin_tensor_cols(parameters[i]), 3);
+    }
+    options.transposed = 0;
+    options.w = parameters[0];
+    assert_refused(ctx, OCLIN_E_SHAPE, "w is 4 x 3", oclin_layer_create(&l, ctx, 4, 3, &options));
+    options.transposed = 1;
+    assert_refused(ctx, OCLIN_E_SHAPE, "w is 4 x 3", oclin_layer_create(&l, ctx, 3, 4, &options));
+    options.transposed = -1;
+    assert_refused(ctx, OCLIN_E_ARG, "transposed is -1", oclin_layer_create(&l, ctx, 4, 3, &options));
+    oclin_layer_destroy(own);
+}
+
 /* ------------------------------------------------------------------------------------------------ memory */
 
 /* What a call needs with this activation, and what makes it grow. */
@@ -748,9 +839,6 @@ static void test_alpha_refused(void **state)
         o.alpha = wrong[i];
         assert_refused(ctx, OCLIN_E_ARG, "alpha is", oclin_layer_create(&l, ctx, 1, 1, &o));
     }
-    struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
-    o.reserved = 1;
-    assert_refused(ctx, OCLIN_E_ARG, "reserved is 1", oclin_layer_create(&l, ctx, 1, 1, &o));
 }
 
 int main(int argc, char **argv)
@@ -782,6 +870,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < TIES; i++) {
         ties[i] = i;
         add_test(&list, test_weight_tying, &ties[i], "tying/%s", tie_names[i]);
+        add_test(&list, test_autoencoder, NULL, "tying/an autoencoder, w transposed");
+        add_test(&list, test_transposed_shapes, NULL, "transposed/shapes");
     }
     for (size_t i = 0; i < COUNT_OF(memory_cases); i++) {
         const char *name = memory_cases[i] == OCLIN_GELU ? "gelu" : "none";

@@ -24,17 +24,18 @@ static const char *const data_names[DATA_COUNT] = {
 /* Activations that pairs and small batches go through; the small rows have all that there are. */
 enum { IN_PAIRS = OCLIN_GELU + 1 };
 
-/* Rows around the edges of small tiles and of large blocks, all pairs of everything, long sizes, a few
- * small ones. */
-enum kind { EDGE, BLOCK, PAIR, EXTREME, SMALL, SMALL_GELU, KINDS };
+/* Rows around the edges of small tiles and of large blocks, all pairs of everything, long sizes, W stored as
+ * (in, out), a few small ones. */
+enum kind { EDGE, BLOCK, PAIR, EXTREME, TRANSPOSED, SMALL, SMALL_GELU, KINDS };
 
 struct row {
     int64_t batch, in, out;
     oclin_activation activation;
     int bias;
     oclin_gradient gradient;
-    int pad;    /* elements between the rows of every operand */
-    int offset; /* elements in front of every operand */
+    int pad;        /* elements between the rows of every operand */
+    int offset;     /* elements in front of every operand */
+    int transposed; /* W and dW are stored as (in, out) */
     enum data data;
     enum kind kind;
 };
@@ -92,16 +93,26 @@ static const int times[PLACED] = {[X] = 1, [W] = 2, [B] = 1, [DY] = 1, [DW] = 3,
 
 static int64_t rows_of(const struct row *r, int which)
 {
-    const int64_t rows[PLACED] = {[X] = r->batch, [W] = r->out, [B] = 1,        [DY] = r->batch,
-                                  [DW] = r->out,  [DB] = 1,     [Y] = r->batch, [DX] = r->batch};
+    const int64_t w = r->transposed ? r->in : r->out;
+    const int64_t rows[PLACED] = {[X] = r->batch, [W] = w,  [B] = 1,        [DY] = r->batch,
+                                  [DW] = w,       [DB] = 1, [Y] = r->batch, [DX] = r->batch};
     return rows[which];
 }
 
 static int64_t cols_of(const struct row *r, int which)
 {
-    const int64_t cols[PLACED] = {[X] = r->in,  [W] = r->in,   [B] = r->out, [DY] = r->out,
-                                  [DW] = r->in, [DB] = r->out, [Y] = r->out, [DX] = r->in};
+    const int64_t w = r->transposed ? r->out : r->in;
+    const int64_t cols[PLACED] = {[X] = r->in, [W] = w,       [B] = r->out, [DY] = r->out,
+                                  [DW] = w,    [DB] = r->out, [Y] = r->out, [DX] = r->in};
     return cols[which];
+}
+
+/* Returns the transpose of a matrix, as memory of its own. */
+static float *transpose_of(const float *from, int64_t rows, int64_t cols)
+{
+    float *to = new_array(float, rows *cols + 1);
+    for (int64_t i = 0; i < rows * cols; i++) to[i % cols * rows + i / cols] = from[i];
+    return to;
 }
 
 static int64_t stride_of(const struct row *r, int which)
@@ -126,12 +137,31 @@ static struct placed place(oclin_context *ctx, const struct row *r, int which, c
                        host);
 }
 
+/* w is (out, in) on the host, however it is stored. */
+static struct placed place_w(oclin_context *ctx, const struct row *r, const float *w)
+{
+    if (!r->transposed) return place(ctx, r, W, w);
+    float *stored = transpose_of(w, r->out, r->in);
+    const struct placed placed = place(ctx, r, W, stored);
+    free(stored);
+    return placed;
+}
+
+static float *read_w(oclin_context *ctx, const struct row *r, const struct placed *p)
+{
+    float *stored = read_placed(ctx, p);
+    if (!r->transposed) return stored;
+    float *w = transpose_of(stored, r->in, r->out);
+    free(stored);
+    return w;
+}
+
 static struct operands make_operands(oclin_context *ctx, const struct row *r, const struct host_data *h)
 {
     struct operands o;
     memset(&o, 0, sizeof o);
     o.x = place(ctx, r, X, h->x);
-    o.w = place(ctx, r, W, h->w);
+    o.w = place_w(ctx, r, h->w);
     o.b = place(ctx, r, B, h->b);
     o.dy = place(ctx, r, DY, h->dy);
     /* outputs hold NaN: whoever reads what it should overwrite shows it */
@@ -143,6 +173,7 @@ static struct operands make_operands(oclin_context *ctx, const struct row *r, co
     options.activation = r->activation;
     options.gradient = r->gradient;
     options.bias = r->bias;
+    options.transposed = r->transposed;
     options.w = o.w.t;
     options.dw = o.dw.t;
     if (r->bias) {
@@ -174,15 +205,15 @@ static void run_unfused(oclin_context *ctx, const struct row *r, const struct ho
     }
     assert_ok(ctx, oclin_layer_backward(o.layer, o.dy.t, o.dx.t));
     out->dx = read_placed(ctx, &o.dx);
-    out->dw = read_placed(ctx, &o.dw);
+    out->dw = read_w(ctx, r, &o.dw);
     if (r->bias) out->db = read_placed(ctx, &o.db);
     assert_ok(ctx, oclin_layer_backward(o.layer, o.dy.t, NULL));
-    out->dw2 = read_placed(ctx, &o.dw);
+    out->dw2 = read_w(ctx, r, &o.dw);
     if (r->bias) out->db2 = read_placed(ctx, &o.db);
     assert_ok(ctx, oclin_layer_zero_grad(o.layer));
     assert_ok(ctx, oclin_layer_backward(o.layer, o.dy.t, NULL));
     assert_ok(ctx, oclin_layer_step(o.layer, lr));
-    out->w_step = read_placed(ctx, &o.w);
+    out->w_step = read_w(ctx, r, &o.w);
     if (r->bias) out->b_step = read_placed(ctx, &o.b);
     free(read_placed(ctx, &o.x)); /* inputs and their surroundings are as they were */
     free(read_placed(ctx, &o.dy));
@@ -197,7 +228,7 @@ static void run_fused(oclin_context *ctx, const struct row *r, const struct host
     float *dx = read_placed(ctx, &o.dx);
     check_same_bits("dx of backward_step (from the old w)", dx, out->dx, r->batch * r->in);
     free(dx);
-    out->w_fused = read_placed(ctx, &o.w);
+    out->w_fused = read_w(ctx, r, &o.w);
     if (r->bias) out->b_fused = read_placed(ctx, &o.b);
     free_operands(&o);
 }
@@ -236,10 +267,11 @@ static const char *family_of(const struct row *r, int is_forward)
     static const char *const names[] = {
         [OCLIN_PLAIN] = "plain", [OCLIN_SIMT] = "simt", [OCLIN_SIMD] = "simd", [OCLIN_SKINNY] = "skinny"};
     const struct oclin_shape shape = {r->batch, r->in, r->out};
-    const struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape),
-                               p = oclin_plan_shaped(is_forward ? OCLIN_KERNEL_FORWARD : OCLIN_KERNEL_GRAD_X,
-                                                     shape);
+    struct oclin_product grads = oclin_plan_shaped(OCLIN_KERNEL_ONE_PASS, shape),
+                         p = oclin_plan_shaped(is_forward ? OCLIN_KERNEL_FORWARD : OCLIN_KERNEL_GRAD_X,
+                                               shape);
     struct oclin_plan plan;
+    grads.transposed = p.transposed = r->transposed;
     if (!is_forward && oclin_plan_one_pass(shared_context, &grads)) return "skinny";
     return oclin_plan_product(shared_context, &p, 0, &plan) ? names[plan.tile.family] : "?";
 }
@@ -524,6 +556,7 @@ static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id
     const struct oclin_operand none = {NULL, 0, 0, 0, 0};
     struct oclin_product p = oclin_plan_shaped(id, shape);
     p.activation = r->activation;
+    p.transposed = r->transposed;
     if (id == OCLIN_KERNEL_FORWARD) {
         p.a = operand_at(r, X);
         p.b = operand_at(r, W);
@@ -543,8 +576,8 @@ static struct oclin_product product_at(const struct row *r, enum oclin_kernel_id
  * the plan of each of its products with the kernel's own. Equal: the rows are the same test twice. */
 static uint64_t key_of(const oclin_context *ctx, const struct row *r)
 {
-    int64_t all[128] = {r->batch, r->in, r->out, r->activation, r->gradient, r->bias};
-    size_t n = 6;
+    int64_t all[128] = {r->batch, r->in, r->out, r->activation, r->gradient, r->bias, r->transposed};
+    size_t n = 7;
     for (int i = 0; i < PLACED; i++) {
         if (!r->bias && (i == B || i == DB)) continue;
         all[n++] = rows_of(r, i) > 1 ? stride_of(r, i) : 0;
@@ -743,6 +776,29 @@ static void add_extremes(struct rows *rows, const struct oclin_tile *t)
     for (size_t i = 0; i < COUNT_OF(extremes); i++) add_row(rows, &extremes[i]);
 }
 
+/* W and dW as (in, out): every edge of the tile in every product, shapes that use more than one part of A,
+ * B and k, and a sum in slices for each product. One activation does, whose derivative reads y. */
+static void add_transposed(struct rows *rows, const struct oclin_tile *t)
+{
+    const int64_t T = t->family == OCLIN_SIMD ? t->item_n : t->family == OCLIN_SIMT ? t->tile_m : 8;
+    const struct row shapes[] = {
+        {SHAPE(T - 1, T, T + 1)}, {SHAPE(T, T + 1, T - 1)}, {SHAPE(T + 1, T - 1, T)},
+        {SHAPE(1, 67, 35)},       {SHAPE(2, 37, 131)},      {SHAPE(16, 210, 50)},
+        {SHAPE(T + 9, 300, 40)},  {SHAPE(128, 28, 3 * T)},  {SHAPE(300, 3 * T + 4, 12)},
+        {SHAPE(66600, 4, 9)},     {SHAPE(6, 66600, 3)},     {SHAPE(5, 7, 66600)}};
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        struct row r = shapes[i];
+        r.transposed = 1;
+        r.activation = OCLIN_RELU;
+        r.bias = i % 4 != 3;
+        r.gradient = i % 2 ? OCLIN_GRAD_MEAN : OCLIN_GRAD_SUM;
+        r.pad = i < 6 ? (int)(i % 3) * 3 : 0;
+        r.offset = i < 6 ? (int)(i % 2) : 0;
+        r.data = (enum data)(i / 2 % DATA_COUNT);
+        add_row(rows, &r);
+    }
+}
+
 /* A ragged and an aligned small row: for runtimes that interpret. */
 static void add_small_of(struct rows *rows, oclin_activation activation)
 {
@@ -752,6 +808,10 @@ static void add_small_of(struct rows *rows, oclin_activation activation)
     const struct row aligned = {SHAPE(8, 20, 12), .activation = activation};
     add_row(rows, &ragged);
     add_row(rows, &aligned);
+    if (activation != OCLIN_GELU) return;
+    struct row transposed = ragged;
+    transposed.transposed = 1;
+    add_row(rows, &transposed);
 }
 
 static void add_small_that(struct rows *rows, int keep_z)
@@ -777,9 +837,13 @@ static const struct {
     const char *name;
     void (*add)(struct rows *rows, const struct oclin_tile *t);
 } kinds[KINDS] = {
-    [EDGE] = {"edge", add_edges},   [BLOCK] = {"block", add_blocks},
-    [PAIR] = {"pair", add_pairs},   [EXTREME] = {"extreme", add_extremes},
-    [SMALL] = {"small", add_small}, [SMALL_GELU] = {"small_gelu", add_small_gelu},
+    [EDGE] = {"edge", add_edges},
+    [BLOCK] = {"block", add_blocks},
+    [PAIR] = {"pair", add_pairs},
+    [EXTREME] = {"extreme", add_extremes},
+    [TRANSPOSED] = {"transposed", add_transposed},
+    [SMALL] = {"small", add_small},
+    [SMALL_GELU] = {"small_gelu", add_small_gelu},
 };
 
 /* All rows of a plan; ctx is for planning alone. */
@@ -839,10 +903,11 @@ static void free_all_rows(struct rows *rows)
 static void name_row(const struct rows *rows, size_t i, char name[160])
 {
     const struct row *r = &rows->rows[i];
-    snprintf(name, 160, "%s/%s/%lldx%lldx%lld/%s/%s/%s/pad%d/offset%d/%s", rows->ctx->plan.name,
-             kinds[r->kind].name, (long long)r->batch, (long long)r->in, (long long)r->out,
-             activation_name(r->activation), r->bias ? "bias" : "no_bias",
-             r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset, data_names[r->data]);
+    snprintf(name, 160, "%s/%s%s/%lldx%lldx%lld/%s/%s/%s/pad%d/offset%d/%s", rows->ctx->plan.name,
+             kinds[r->kind].name, r->transposed && r->kind != TRANSPOSED ? "_transposed" : "",
+             (long long)r->batch, (long long)r->in, (long long)r->out, activation_name(r->activation),
+             r->bias ? "bias" : "no_bias", r->gradient == OCLIN_GRAD_MEAN ? "mean" : "sum", r->pad, r->offset,
+             data_names[r->data]);
 }
 
 static void add_rows(struct test_list *list, struct rows *rows)

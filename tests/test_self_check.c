@@ -75,6 +75,8 @@ static const struct mistake mistakes[] = {
      "if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);", ";", "backward: dw["},
     {"slices of a long sum", "simd-whole", "epilogue.cl",
      "if (e.flags & OCLIN_FLAG_ONTO) *sum += load_lanes(e.z, lanes);", ";", "backward: dw["},
+    {"a row of a transposed dW twice", "simt-16", "product_simt.cl", "sum[i + 1][j].c", "sum[i][j].c",
+     "backward: dw["},
     {"a rule in the wrong direction", "plain", "rule_sgd.cl", "(real)(-u.lr)", "(real)(u.lr)", "step: w["},
     {"fused step of half the rate", "plain", "epilogue.cl", "scale, {lr},", "scale, {lr / 2},",
      "backward_step: w["},
@@ -509,7 +511,7 @@ static const struct program_mistake {
     oclin_activation activation;
     oclin_gradient gradient;
 } program_mistakes[] = {
-    {{"rows taken as dense", "plain", "epilogue.cl", "(row) * (e).c_stride + (column), 0", "(column), 0",
+    {{"rows taken as dense", "plain", "epilogue.cl", ": (row) * (stride) + (column))", ": (column))",
       "forward: y["},
      OCLIN_NONE,
      OCLIN_GRAD_SUM},

@@ -69,6 +69,12 @@ static void test_used(void **state)
                                               small.out + (d == 2)};
             assert_int_not_equal(family_of(ctx, (enum oclin_kernel_id)id, other), OCLIN_PLAIN);
         }
+        /* a W that is stored as (in, out) has other kernels */
+        struct oclin_product transposed = oclin_plan_shaped((enum oclin_kernel_id)id, small);
+        struct oclin_plan plan;
+        transposed.transposed = 1;
+        assert_true(oclin_plan_product(ctx, &transposed, 0, &plan));
+        assert_int_not_equal(plan.tile.family, OCLIN_PLAIN);
     }
     assert_int_equal(is_one_pass(ctx, small), 0);
     check_layer(ctx, small);

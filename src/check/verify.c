@@ -130,6 +130,32 @@ static oclin_status copy_of(oclin_tensor *t, float **copy)
     return status;
 }
 
+/* Returns the place in memory of element i, row by row, of a matrix whose transpose is stored, with so many
+ * columns; in_row 0: of one that is stored as it is. in_row is the length of the matrix's own rows. */
+static int64_t place_of(int64_t i, int64_t in_row, int64_t stored_cols)
+{
+    return in_row ? i % in_row * stored_cols + i / in_row : i;
+}
+
+/* Returns the length of a row of W and dW where their transposes are stored; else 0. */
+static int64_t transposed_row(const struct oclin_linear *l)
+{
+    return l->transposed ? l->in : 0;
+}
+
+/* Makes a host copy of w or dw as (out, in), as the reference has it, however it is stored. */
+static oclin_status weights_of(const struct oclin_linear *l, oclin_tensor *t, float **copy)
+{
+    float *stored;
+    OCLIN_TRY(copy_of(t, copy));
+    if (!l->transposed || !t) return OCLIN_OK;
+    stored = *copy;
+    *copy = take(l->ctx, t->rows * t->cols, sizeof **copy);
+    if (!*copy) return no_memory(l->ctx);
+    for (int64_t i = 0; i < t->rows * t->cols; i++) (*copy)[i] = stored[place_of(i, l->in, t->cols)];
+    return OCLIN_OK;
+}
+
 /* --------------------------------------------------------------------------------------------- comparing */
 
 double oclin_error_in_bounds(float got, double want, double bound)
@@ -146,6 +172,7 @@ struct expectation {
     const char *operation, *name;
     /* elements to compare, from the tensor's first on; the tensor may have room for more */
     int64_t n;
+    int64_t transposed_row; /* 0, or the length of a row where the tensor is the transpose; see place_of() */
     double *want, *bound;
 };
 
@@ -171,9 +198,10 @@ static oclin_status compare(oclin_tensor *t, const struct expectation *e)
     float *got;
     oclin_status status = copy_of(t, &got);
     for (int64_t i = 0; i < e->n && status == OCLIN_OK; i++) {
-        const double error = oclin_error_in_bounds(got[i], e->want[i], e->bound[i]);
+        const int64_t at = place_of(i, e->transposed_row, t->cols);
+        const double error = oclin_error_in_bounds(got[at], e->want[i], e->bound[i]);
         if (error > ctx->verify_worst) ctx->verify_worst = error;
-        if (error > 1.0) status = wrong(ctx, e, i / t->cols, i % t->cols, (double)got[i], i);
+        if (error > 1.0) status = wrong(ctx, e, at / t->cols, at % t->cols, (double)got[at], i);
     }
     return status;
 }
@@ -184,6 +212,7 @@ static oclin_status expect(oclin_context *ctx, struct expectation *e, const char
     e->operation = operation;
     e->name = name;
     e->n = n;
+    e->transposed_row = 0;
     e->want = take(ctx, n, sizeof(double));
     e->bound = take(ctx, n, sizeof(double));
     return e->want && e->bound ? OCLIN_OK : no_memory(ctx);
@@ -240,7 +269,7 @@ oclin_status oclin_verify_forward(const struct oclin_linear *l, oclin_tensor *x,
     OCLIN_TRY(expect(l->ctx, &want_y, "forward", "y", n));
     OCLIN_TRY(expect(l->ctx, &want_z, "forward", "z", n));
     OCLIN_TRY(copy_of(x, &host_x));
-    OCLIN_TRY(copy_of(l->w, &host_w));
+    OCLIN_TRY(weights_of(l, l->w, &host_w));
     OCLIN_TRY(copy_of(l->b, &host_b));
     oclin_ref_forward(&c, host_x, host_w, host_b, want_z.want, want_z.bound, want_y.want, want_y.bound);
     OCLIN_TRY(check_sum(&c, y, &want_y, before->sum));
@@ -253,9 +282,9 @@ oclin_status oclin_verify_before(const struct oclin_linear *l, int64_t rows, ocl
                                  struct oclin_before *before)
 {
     OCLIN_TRY(oclin_verify_before_forward(l, rows, dx, before));
-    OCLIN_TRY(copy_of(l->w, &before->w));
+    OCLIN_TRY(weights_of(l, l->w, &before->w));
     OCLIN_TRY(copy_of(l->b, &before->b));
-    if (l->dw && !l->dw->cleared) OCLIN_TRY(copy_of(l->dw, &before->dw));
+    if (l->dw && !l->dw->cleared) OCLIN_TRY(weights_of(l, l->dw, &before->dw));
     if (l->db && !l->db->cleared) OCLIN_TRY(copy_of(l->db, &before->db));
     return OCLIN_OK;
 }
@@ -288,6 +317,7 @@ static oclin_status check_arrival(const struct oclin_backward_check *call, struc
     if (!call->step && !gradient_before) return compare(gradient, e);
     const char *name = !call->step ? e->name : parameter == call->layer.w ? "w" : "b";
     OCLIN_TRY(expect(call->layer.ctx, &after, call->step ? "backward_step" : e->operation, name, n));
+    after.transposed_row = e->transposed_row;
     if (call->step)
         oclin_ref_step(&c, n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
     else
@@ -302,6 +332,7 @@ static oclin_status check_dw(const struct oclin_backward_check *call, const stru
     const struct oclin_ref_case c = case_of(l, d->batch, d->roundings->dw);
     struct expectation e;
     OCLIN_TRY(expect(l->ctx, &e, "backward", "dw", l->out * l->in));
+    e.transposed_row = transposed_row(l);
     oclin_ref_grad_w(&c, d->x, d->dy, d->s, e.want, e.bound);
     return check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
 }
@@ -331,14 +362,15 @@ oclin_status oclin_verify_backward(const struct oclin_backward_check *call, cons
     return l->bias ? check_db(call, &d, before) : OCLIN_OK;
 }
 
-static oclin_status check_step(oclin_tensor *parameter, const float *old, const float *gradient, float lr,
-                               const char *name)
+static oclin_status check_step(oclin_tensor *parameter, int64_t row, const float *old, const float *gradient,
+                               float lr, const char *name)
 {
     if (!parameter || !gradient) return OCLIN_OK;
     oclin_context *ctx = oclin_tensor_context(parameter);
     const int64_t n = parameter->rows * parameter->cols;
     struct expectation e;
     OCLIN_TRY(expect(ctx, &e, "step", name, n));
+    e.transposed_row = row;
     double *dw = take(ctx, n, sizeof *dw);
     if (!dw) return no_memory(ctx);
     for (int64_t i = 0; i < n; i++) dw[i] = (double)gradient[i];
@@ -349,8 +381,8 @@ static oclin_status check_step(oclin_tensor *parameter, const float *old, const 
 
 oclin_status oclin_verify_step(const struct oclin_linear *l, float lr, const struct oclin_before *before)
 {
-    OCLIN_TRY(check_step(l->w, before->w, before->dw, lr, "w"));
-    return check_step(l->b, before->b, before->db, lr, "b");
+    OCLIN_TRY(check_step(l->w, transposed_row(l), before->w, before->dw, lr, "w"));
+    return check_step(l->b, 0, before->b, before->db, lr, "b");
 }
 
 /* --------------------------------------------------------------------------------------------- losses */

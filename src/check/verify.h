@@ -17,7 +17,7 @@ struct oclin_linear {
     oclin_activation activation;
     float alpha;
     oclin_gradient gradient;
-    int bias;
+    int bias, transposed;
     oclin_tensor *w, *b, *dw, *db; /* each but w may be NULL */
 };
 

@@ -10,21 +10,22 @@ enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_SKINNY, OCLIN_FAM
 /* Kernel parameters: the one set of numbers that becomes the build options of a kernel and the NDRange of
  * its launches; see oclin_tile.h. X(field, NAME of the option OCLIN_NAME) makes the struct, the options
  * and the comparison. */
-#define OCLIN_TILE_FIELDS(X)                                                                            \
-    X(group, GROUP)   /* work-items in a work-group */                                                  \
-    X(vl, VL)         /* lanes of `real` */                                                             \
-    X(tile_m, TILE_M) /* rows and columns of a group's results (simd: the most), ... */                 \
-    X(tile_n, TILE_N)                                                                                   \
-    X(tile_k, TILE_K)       /* ... and depth of its panels */                                           \
-    X(item_m, ITEM_M)       /* results of a work-item (simt), register tile (simd), ... */              \
-    X(item_n, ITEM_N)       /* ... elements of an item (row kernels) */                                 \
-    X(aligned, ALIGNED)     /* rows of all operands start at multiples of 16 bytes */                   \
-    X(unroll_k, UNROLL_K)   /* simt: steps of a panel's depth that the compiler unrolls */              \
-    X(peel, PEEL)           /* simt: the last tile is multiplied behind the loop over tiles */          \
-    X(sub_group, SUB_GROUP) /* simt: the width of sub-groups for Intel's compiler; 0: its own choice */ \
-    X(stage, STAGE)         /* simd: OCLIN_STAGE_... */                                                 \
-    X(prefetch, PREFETCH)   /* simd, skinny: memory is asked for what comes next */                     \
-    X(tickets, TICKETS)     /* simd, skinny: one group a core, and each draws the parts of its work */
+#define OCLIN_TILE_FIELDS(X)                                                                              \
+    X(group, GROUP)   /* work-items in a work-group */                                                    \
+    X(vl, VL)         /* lanes of `real` */                                                               \
+    X(tile_m, TILE_M) /* rows and columns of a group's results (simd: the most), ... */                   \
+    X(tile_n, TILE_N)                                                                                     \
+    X(tile_k, TILE_K)         /* ... and depth of its panels */                                           \
+    X(item_m, ITEM_M)         /* results of a work-item (simt), register tile (simd), ... */              \
+    X(item_n, ITEM_N)         /* ... elements of an item (row kernels) */                                 \
+    X(aligned, ALIGNED)       /* rows of all operands start at multiples of 16 bytes */                   \
+    X(unroll_k, UNROLL_K)     /* simt: steps of a panel's depth that the compiler unrolls */              \
+    X(peel, PEEL)             /* simt: the last tile is multiplied behind the loop over tiles */          \
+    X(sub_group, SUB_GROUP)   /* simt: the width of sub-groups for Intel's compiler; 0: its own choice */ \
+    X(transposed, TRANSPOSED) /* W and dW are stored as (in, out) */                                      \
+    X(stage, STAGE)           /* simd: OCLIN_STAGE_... */                                                 \
+    X(prefetch, PREFETCH)     /* simd, skinny: memory is asked for what comes next */                     \
+    X(tickets, TICKETS)       /* simd, skinny: one group a core, and each draws the parts of its work */
 
 #define OCLIN_TILE_FIELD_(field, name) int field;
 struct oclin_tile {

@@ -128,7 +128,7 @@ static struct oclin_operand place_of_slices(const oclin_context *ctx, const stru
     if (!oclin_slices_need_scratch(p))
         return p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT) ? p->z : p->c;
     const struct oclin_operand scratch = {ctx->scratch, oclin_plan_slices_at(&p->plan),
-                                          oclin_slices_stride(p->n), 1, 1};
+                                          oclin_slices_stride(p), 1, 1};
     return scratch;
 }
 
@@ -137,7 +137,7 @@ static struct oclin_product slice_of(const oclin_context *ctx, const struct ocli
 {
     struct oclin_product slice = *p;
     if (p->k <= p->plan.slice_k) return slice;
-    const int a_along_k = p->id != OCLIN_KERNEL_GRAD_W, b_along_k = p->id == OCLIN_KERNEL_FORWARD;
+    const int a_along_k = p->id != OCLIN_KERNEL_GRAD_W, b_along_k = oclin_way_b_along_k(p);
     slice.a.offset += k0 * (a_along_k ? 1 : p->a.stride);
     slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);
     slice.b.offset += k0 * (b_along_k ? 1 : p->b.stride);

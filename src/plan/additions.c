@@ -118,15 +118,21 @@ int oclin_slices_need_scratch(const struct oclin_product *p)
     return (p->flags & OCLIN_FLAG_ACCUMULATE) || (p->c.mem && !p->c.readable);
 }
 
-int64_t oclin_slices_stride(int64_t n)
+/* Returns 1 if C, and with it the sums of slices, is stored the other way round: as n x m. */
+static int is_swapped(const struct oclin_product *p)
 {
-    return oclin_round_up(n + 1, 4);
+    return p->transposed && p->id == OCLIN_KERNEL_GRAD_W;
+}
+
+int64_t oclin_slices_stride(const struct oclin_product *p)
+{
+    return oclin_round_up((is_swapped(p) ? p->m : p->n) + 1, 4);
 }
 
 int64_t oclin_slices_floats(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     if (!oclin_slices_need_scratch(p) || oclin_slices(plan, p->k) == 1) return 0;
-    return p->m * oclin_slices_stride(p->n);
+    return (is_swapped(p) ? p->n + 1 : p->m) * oclin_slices_stride(p);
 }
 
 int64_t oclin_plan_slices_at(const struct oclin_plan *plan)

@@ -16,12 +16,12 @@ void oclin_cut_row(struct oclin_plan *plan, int64_t cols);
 /* Returns a length that no slice exceeds, of this k or of a smaller one. */
 int64_t oclin_longest_slice(const struct oclin_plan *plan, int64_t k);
 /* Returns the number of launches of a product. Where there is more than one, the sums so far stand in the
- * memory that forward keeps as Z, or in what is to become C. They stand in scratch memory, m rows of this
+ * memory that forward keeps as Z, or in what is to become C. They stand in scratch memory, in rows of this
  * stride, for dW, which may be added to or updated only once its sum is whole, and for a C that is added to,
  * or that kernels may not read. */
 int64_t oclin_slices(const struct oclin_plan *plan, int64_t k);
 int oclin_slices_need_scratch(const struct oclin_product *p);
-int64_t oclin_slices_stride(int64_t n);
+int64_t oclin_slices_stride(const struct oclin_product *p);
 /* Returns the floats of scratch memory for the sums of slices; 0 if they need none. */
 int64_t oclin_slices_floats(const struct oclin_product *p, const struct oclin_plan *plan);
 /* Return the bytes of scratch memory that this plan takes, and the float in it where the sums of slices

@@ -1,4 +1,4 @@
-/* Forward for small batches on CPUs: X is packed, and W is read in place. */
+/* Forward for small batches on CPUs: X is packed, and W (out, in) is read in place. */
 #include "plan/additions.h"
 #include "plan/simd.h"
 #include "plan/skinny.h"
@@ -14,7 +14,7 @@ static int can(const struct oclin_device_facts *d, const struct oclin_way *way, 
 {
     const int64_t width = oclin_round_up(p->m, t->item_n);
     (void)d, (void)way;
-    return p->m > 0 && p->m <= NARROW_MOST && width * t->vl <= t->tile_m * t->tile_k &&
+    return !p->transposed && p->m > 0 && p->m <= NARROW_MOST && width * t->vl <= t->tile_m * t->tile_k &&
            width * t->item_m <= t->tile_m * t->tile_n;
 }
 

@@ -166,6 +166,7 @@ static int is_choice(const struct question *q, const struct oclin_room *room, co
     plan->way = way;
     plan->tile = q->tile;
     if (!way->can(q->d, way, q->p, &plan->tile)) return 0;
+    plan->tile.transposed = q->p->transposed;
     return way == named || (way->suits && way->suits(q->d, q->p, &plan->tile));
 }
 
@@ -247,7 +248,7 @@ int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p)
 }
 
 /* A forced plan is the only one; oclin's own choices follow behind a tuned one, in case it does not build
- * here. */
+ * here. A W that is stored as (in, out) has other kernels, which are not tuned. */
 int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, int attempt,
                        struct oclin_plan *plan)
 {
@@ -258,7 +259,7 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
         const struct oclin_way *way = way_of_one_pass(ctx, p, &tile);
         return way && choose(&ctx->device, way, p, attempt, plan, &count);
     }
-    if (!ctx->plan.way && oclin_tuning_count(ctx->tuning) > 0)
+    if (!ctx->plan.way && !p->transposed && oclin_tuning_count(ctx->tuning) > 0)
         t = oclin_tuning_find(ctx->tuning, p->id, shape_of(p));
     if (!t || !t->plan[0]) return choose(&ctx->device, ctx->plan.way, p, attempt, plan, &count);
     return choose(&ctx->device, way_named(t->plan), p, attempt, plan, &count) ||
@@ -291,7 +292,7 @@ int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product 
 {
     int64_t most = scratch_of(&ctx->device, ctx->plan.way, p);
     const struct oclin_shape shape = shape_of(p);
-    for (int i = 0; i < oclin_tuning_count(ctx->tuning) && !ctx->plan.way; i++) {
+    for (int i = 0; i < oclin_tuning_count(ctx->tuning) && !ctx->plan.way && !p->transposed; i++) {
         const struct oclin_tuned *t = &ctx->tuning->entries[i];
         if (t->id != p->id || t->shape.in != shape.in || t->shape.out != shape.out ||
             t->shape.batch > shape.batch)

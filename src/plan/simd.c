@@ -68,7 +68,7 @@ static double cost_of(const struct oclin_product *p, const struct oclin_tile *t,
 static int64_t step_n(const struct oclin_product *p, const struct oclin_tile *t, int64_t room)
 {
     const int64_t together = (int64_t)OCLIN_SIMD_PANELS * t->item_n;
-    const int packs = t->stage != OCLIN_STAGE_PACKED && p->id != OCLIN_KERNEL_FORWARD;
+    const int packs = t->stage != OCLIN_STAGE_PACKED && !oclin_way_b_along_k(p);
     return packs && together <= room ? together : t->item_n;
 }
 
@@ -132,7 +132,7 @@ static double cost_of_a(const struct oclin_product *p)
 
 static double cost_of_b(const struct oclin_product *p)
 {
-    return p->id == OCLIN_KERNEL_FORWARD ? COST_PACKED : COST_COPIED;
+    return oclin_way_b_along_k(p) ? COST_PACKED : COST_COPIED;
 }
 
 /* ----------------------------------------------------------------------------------------------- whole */

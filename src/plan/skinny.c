@@ -1,4 +1,4 @@
-/* Small batches on CPUs: W is read once, as fast as memory gives it. */
+/* Small batches on CPUs: W (out, in) is read once, row by row, as fast as memory gives it. */
 #include "plan/skinny.h"
 
 #include "plan/additions.h"
@@ -38,7 +38,7 @@ static int can_forward(const struct oclin_device_facts *d, const struct oclin_wa
     t->item_m = p->m <= 2 ? 2 : 4;
     t->item_n = p->m <= 2 ? 6 : 3;
     while (!fits(d, t) && t->tile_m > 4) t->tile_m /= 2;
-    return p->m <= SKINNY_NAMED || oclin_few_columns(p);
+    return !p->transposed && (p->m <= SKINNY_NAMED || oclin_few_columns(p));
 }
 
 static int suits_forward(const struct oclin_device_facts *d, const struct oclin_product *p,
@@ -81,7 +81,7 @@ static int can_grads(const struct oclin_device_facts *d, const struct oclin_way 
                              .item_n = 1,
                              .prefetch = d->prefetches};
     while (!fits(d, t) && t->tile_n > 64) t->tile_n /= 2;
-    return p->m <= OCLIN_TINY_ONE_PASS && fits(d, t);
+    return !p->transposed && p->m <= OCLIN_TINY_ONE_PASS && fits(d, t);
 }
 
 static int suits_grads(const struct oclin_device_facts *d, const struct oclin_product *p,

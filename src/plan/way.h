@@ -35,6 +35,7 @@ struct oclin_product {
     struct oclin_operand a, s, b, c, bias, db, z;
     struct oclin_operand x, dw; /* of one pass, beside dX and db */
     int64_t m, n, k;
+    int transposed; /* W and dW are stored as (in, out) */
     float scale, lr;
     int flags;
     /* filled by oclin_product_prepare */
@@ -105,6 +106,11 @@ struct oclin_room {
 extern const struct oclin_room oclin_plain_room, oclin_simt_room, oclin_narrow_room, oclin_skinny_room,
     oclin_simd_room;
 
+/* Returns 1 if B lies along k in memory; otherwise it lies along n. */
+static inline int oclin_way_b_along_k(const struct oclin_product *p)
+{
+    return p->transposed ? p->id == OCLIN_KERNEL_GRAD_X : p->id == OCLIN_KERNEL_FORWARD;
+}
 /* Returns 1 if the device has room for a group of this tile, with so much local memory. */
 int oclin_way_fits(const struct oclin_device_facts *d, const struct oclin_tile *tile, int64_t local_floats);
 /* Returns the size of `parts` blocks of x, as even as multiples of an item allow. */

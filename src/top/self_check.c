@@ -64,6 +64,13 @@ struct oclin_shape oclin_self_check_shape(const oclin_context *ctx, int round, i
     return first[run];
 }
 
+/* What one run checks. */
+struct run {
+    struct oclin_shape shape;
+    int activation;
+    int transposed; /* W is stored as (in, out), which other kernels compute with */
+};
+
 /* Everything that one run uses. Destroying NULL is fine, so a half-made bench can be freed as well. */
 struct bench {
     oclin_layer *layer;
@@ -107,13 +114,14 @@ static oclin_status fill_labels(oclin_tensor *t, int64_t classes)
     return status;
 }
 
-static oclin_status bench_make(struct bench *b, oclin_context *ctx, const struct oclin_shape *s,
-                               oclin_activation activation)
+static oclin_status bench_make(struct bench *b, oclin_context *ctx, const struct run *run)
 {
+    const struct oclin_shape *s = &run->shape;
     struct oclin_layer_options o = OCLIN_LAYER_OPTIONS_INIT;
-    o.activation = activation;
-    o.gradient = (int)activation % OCLIN_CHECK_RUNS == 2 ? OCLIN_GRAD_MEAN : OCLIN_GRAD_SUM;
-    o.bias = (int)activation % OCLIN_CHECK_RUNS != 3;
+    o.activation = (oclin_activation)run->activation;
+    o.gradient = run->activation % OCLIN_CHECK_RUNS == 2 ? OCLIN_GRAD_MEAN : OCLIN_GRAD_SUM;
+    o.bias = run->activation % OCLIN_CHECK_RUNS != 3;
+    o.transposed = run->transposed;
     OCLIN_TRY(oclin_layer_create(&b->layer, ctx, s->in, s->out, &o));
     OCLIN_TRY(oclin_tensor_make(&b->x, ctx, OCLIN_F32, s->batch, s->in));
     OCLIN_TRY(oclin_tensor_make(&b->dx, ctx, OCLIN_F32, s->batch, s->in));
@@ -177,64 +185,75 @@ static oclin_status bench_run(const struct bench *b)
     return oclin_layer_backward_step(b->layer, b->dy, b->dx, 0.1f);
 }
 
-static oclin_status check_shape(oclin_context *ctx, const struct oclin_shape *s, oclin_activation activation)
+static oclin_status check_here(oclin_context *ctx, const struct run *run)
 {
     struct bench b = {.layer = NULL};
-    oclin_status status = bench_make(&b, ctx, s, activation);
+    oclin_status status = bench_make(&b, ctx, run);
     if (status == OCLIN_OK) status = bench_run(&b);
     bench_free(&b);
     return status;
 }
 
 /* Adds the place of the failure to the sentence of verify.c: a report to the maker of the driver needs it. */
-static oclin_status say_where(oclin_context *ctx, const struct oclin_shape *s, int activation)
+static oclin_status say_where(oclin_context *ctx, const struct run *run)
 {
     char said[sizeof ctx->error];
     memcpy(said, ctx->error, sizeof said);
     return oclin_fail(ctx, OCLIN_E_VERIFY,
-                      "%.300s (batch %lld, %lld to %lld features, activation %s, plan %s)", said,
-                      (long long)s->batch, (long long)s->in, (long long)s->out,
-                      oclin_activation_row((oclin_activation)activation)->name,
+                      "%.300s (batch %lld, %lld to %lld features%s, activation %s, plan %s)", said,
+                      (long long)run->shape.batch, (long long)run->shape.in, (long long)run->shape.out,
+                      run->transposed ? ", W transposed" : "",
+                      oclin_activation_row((oclin_activation)run->activation)->name,
                       ctx->plan.name[0] ? ctx->plan.name : "by device");
 }
 
-/* Checks a shape on this plan, which the caller's context has for the time being. */
-static oclin_status check_on(oclin_context *ctx, const char *name, const struct oclin_shape *s,
-                             int activation)
+/* Checks a run on this plan, which the caller's context has for the time being. */
+static oclin_status check_on(oclin_context *ctx, const char *name, const struct run *run)
 {
     const struct oclin_plan_choice asked = ctx->plan;
     oclin_plan_select(ctx, name);
-    oclin_status status = check_shape(ctx, s, (oclin_activation)activation);
+    oclin_status status = check_here(ctx, run);
     /* A kernel that the driver cannot build is passed over, as it is when oclin chooses the plan. But it
      * is a failure while somebody works on kernels (OCLIN_CL_DIR is set). */
     if ((status == OCLIN_E_DEVICE || (status == OCLIN_E_BUILD && !ctx->cl_dir)) &&
         strcmp(name, asked.name) != 0) {
         ctx->plan = asked;
         oclin_forget_error(ctx); /* the log has kept it */
-        status = check_shape(ctx, s, (oclin_activation)activation);
+        status = check_here(ctx, run);
     }
-    if (status == OCLIN_E_VERIFY) say_where(ctx, s, activation);
+    if (status == OCLIN_E_VERIFY) say_where(ctx, run);
     ctx->plan = asked;
     return status;
 }
 
-static oclin_status check_run(oclin_context *ctx, int round, int run)
+static oclin_status check_run(oclin_context *ctx, int round, int number)
 {
-    const struct oclin_shape s = oclin_self_check_shape(ctx, round, run);
-    return check_on(ctx, oclin_plan_to_check(ctx, round, run), &s, run);
+    const struct run run = {oclin_self_check_shape(ctx, round, number), number, 0};
+    return check_on(ctx, oclin_plan_to_check(ctx, round, number), &run);
+}
+
+/* Checks the plans of the first round with a W that is stored as (in, out), on the shapes of the second. */
+static oclin_status check_transposed(oclin_context *ctx)
+{
+    for (int i = 0; i < OCLIN_CHECK_RUNS; i++) {
+        const struct run run = {oclin_self_check_shape(ctx, 1, i), i == 0 ? OCLIN_RELU : OCLIN_NONE, 1};
+        OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, 0, i), &run));
+    }
+    return OCLIN_OK;
 }
 
 /* Checks each activation that the two rounds have no run for, once, on the shapes of the second round. */
 static oclin_status check_further_activations(oclin_context *ctx)
 {
     for (int a = OCLIN_CHECK_RUNS; oclin_activation_row((oclin_activation)a); a++) {
-        const struct oclin_shape s = oclin_self_check_shape(ctx, 1, a % OCLIN_CHECK_RUNS);
-        OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, a % 2, a), &s, a));
+        const struct run run = {oclin_self_check_shape(ctx, 1, a % OCLIN_CHECK_RUNS), a, 0};
+        OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, a % 2, a), &run));
     }
     return OCLIN_OK;
 }
 
-/* Checks each product once with a sum in slices, by the kernels of the very first run. */
+/* Checks each product once with a sum in slices, by the kernels of the very first run; dW, whose slices
+ * have a place of their own, also where it is stored as (in, out). */
 static oclin_status check_slices(oclin_context *ctx)
 {
     const char *name = oclin_plan_to_check(ctx, 0, 0);
@@ -242,8 +261,11 @@ static oclin_status check_slices(oclin_context *ctx)
     oclin_plan_select(ctx, name);
     const int64_t k = sliced_length(ctx);
     ctx->plan = asked;
-    const struct oclin_shape shapes[] = {{k, 4, 4}, {4, k, 4}, {4, 4, k}};
-    for (int i = 0; i < 3 && k > 0; i++) OCLIN_TRY(check_on(ctx, name, &shapes[i], OCLIN_NONE));
+    const struct run runs[] = {{{k, 4, 4}, OCLIN_NONE, 0},
+                               {{4, k, 4}, OCLIN_NONE, 0},
+                               {{4, 4, k}, OCLIN_NONE, 0},
+                               {{k, 5, 7}, OCLIN_NONE, 1}};
+    for (int i = 0; i < 4 && k > 0; i++) OCLIN_TRY(check_on(ctx, name, &runs[i]));
     return OCLIN_OK;
 }
 
@@ -260,6 +282,7 @@ oclin_status oclin_self_check(oclin_context *ctx, double *worst)
     for (int i = 0; i < OCLIN_CHECK_ROUNDS * OCLIN_CHECK_RUNS && status == OCLIN_OK; i++)
         status = check_run(ctx, i / OCLIN_CHECK_RUNS, i % OCLIN_CHECK_RUNS);
     if (status == OCLIN_OK) status = check_further_activations(ctx);
+    if (status == OCLIN_OK) status = check_transposed(ctx);
     if (status == OCLIN_OK) status = check_slices(ctx);
     ctx->verify = verify;
     ctx->verify_rule = OCLIN_PROVEN;

@@ -414,9 +414,10 @@ int_of("plain, offset of A", PLAIN, "a += a_offset;", "a_offset", "large plain/l
 int_of("plain, row of B", PLAIN, "? column * b_stride + k :", "column * b_stride", "large plain/layer/*")
 # One line for all families: each one's rows must show it.
 for family in ("plain", "simt-16", "simd-8"):
-    int_of("%s, row of C" % family, EPILOGUE, "(row) * (e).c_stride", "(row) * (e).c_stride", "large %s/layer/*" % family)
+    int_of("%s, row of C" % family, EPILOGUE, ": (row) * (stride) + (column))", "(row) * (stride)", "large %s/layer/*" % family)
 for family in ("plain", "simt-16"):
-    int_of("%s, row of Z" % family, EPILOGUE, "(row) * (e).z_stride + (column)", "(row) * (e).z_stride", "large %s/z/*" % family)
+    int_of("%s, row of Z" % family, EPILOGUE, "ELEMENT(row, column, (e).z_stride), column)",
+           "ELEMENT(row, column, (e).z_stride)", "large %s/z/*" % family)
 int_of("plain, the result's number", PLAIN, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/outputs/plain")
 int_of("simt, offset of B", SIMT, "aim(b_from, b + b_offset,", "b_offset", "large simt-16/layer/*")
 int_of("simt, row of an operand", SIMT, "along_k ? row * stride + k", "row * stride", "large simt-16/layer/*")
@@ -893,7 +894,7 @@ m("slices: each runs the epilogue", "a bias, activation or step once a slice",
 m("slices: s stays where it is", "later slices take the derivative of the first",
   [(PRODUCT, "slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);", "")], "sums slices/simt-16/*")
 m("slices: db's sums have no column of their own", "db of slices lies in dW's place",
-  [(ADDITIONS, "return oclin_round_up(n + 1, 4);", "return oclin_round_up(n, 4);")], "sums slices/*")
+  [(ADDITIONS, "(is_swapped(p) ? p->m : p->n) + 1, 4)", "(is_swapped(p) ? p->m : p->n), 4)")], "sums slices/*")
 m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "of_products(plan, slice) + behind;", "of_products(plan, slice);"),
    (ADDITIONS, "p->m : slice) + behind;", "p->m : slice);")],
   "sums one?side/simt-16/*")
@@ -943,3 +944,39 @@ m("layer: db's version is taken for dw's", "a step without a gradient is done",
   [(LAYER, "clear_gradient(l->db, &l->db_version) : OCLIN_OK", "clear_gradient(l->db, &l->dw_version) : OCLIN_OK")], "layer_gradients zero_grad/asked*")
 m("layer: a z that is large enough is taken for one of the right width", "rows of z overlap",
   [(LAYER, "return z && z->rows >= batch && z->cols == l->out;", "return z && z->rows * z->cols >= batch * l->out;")], "layer_state saved/z*")
+
+# ------------------------------------------------------------------------------------------ W as (in, out)
+
+m("transposed: a row of dW twice", "a quad of a column has the first row's result for its second",
+  [(SIMT, "sum[i + 1][j].c", "sum[i][j].c")], "products simt-16 simt-16/transposed/*")
+m("transposed: one column of dW for all", "simd stores the first column of a register tile in each",
+  [(SIMD, "of_row[(i + j) * OCLIN_ITEM_N + column]", "of_row[(i + j) * OCLIN_ITEM_N]")], "products simd-whole simd-whole/transposed/*")
+m("transposed: a register tile's surplus rows", "simd stores what stands behind the last row",
+  [(SIMD, "const int lanes = min(min(rows, OCLIN_ITEM_M) - i, OCLIN_VL);",
+    "const int lanes = min(OCLIN_ITEM_M - i, OCLIN_VL);")], "products simd-whole simd-whole/transposed/*")
+m("transposed: db's sum of slices", "it lies in the first row of dW's sums",
+  [(EPILOGUE, "ELEMENT(row, n, (e).z_stride)", "ELEMENT(row, C_TRANSPOSED ? 0 : n, (e).z_stride)")],
+  "products simt-16 simt-16/transposed/*")
+m("transposed: slices of forward", "a slice begins in the column k0 of W",
+  [(PRODUCT, "b_along_k = oclin_way_b_along_k(p);", "b_along_k = p->id == OCLIN_KERNEL_FORWARD;")],
+  "products simt-16 simt-16/transposed/*")
+m("transposed: scratch memory of slices", "the stride of (out, in)",
+  [(ADDITIONS, "(is_swapped(p) ? p->m : p->n) + 1", "p->n + 1")], "products simt-16 simt-16/transposed/*")
+m("transposed: narrow", "the kernel that reads rows of W in place", [("src/plan/narrow.c", "return !p->transposed && p->m > 0", "return p->m > 0")],
+  "products simd-narrow simd-narrow/transposed/*")
+m("transposed: skinny", "the kernel that reads rows of W in place",
+  [("src/plan/skinny.c", "return !p->transposed && (p->m <= SKINNY_NAMED", "return (p->m <= SKINNY_NAMED")],
+  "products simd-skinny simd-skinny/transposed/*")
+m("transposed: one pass", "the kernel that reads rows of W in place",
+  [("src/plan/skinny.c", "return !p->transposed && p->m <= OCLIN_TINY", "return p->m <= OCLIN_TINY")],
+  "products simd-skinny simd-skinny/transposed/*")
+m("transposed: verify takes W as it is stored", "right results are called wrong",
+  [("src/check/verify.c", "(*copy)[i] = stored[place_of(i, l->in, t->cols)];", "(*copy)[i] = stored[i];")],
+  "layer tying/an*")
+m("transposed: verify takes dW as it is stored", "right results are called wrong",
+  [("src/check/verify.c", "return l->transposed ? l->in : 0;", "return 0;")], "layer tying/an*")
+m("transposed: a W of (out, in) is taken", "its elements are read in the wrong order",
+  [(LAYER, "const int64_t rows = o->transposed ? n_in : n_out, cols = o->transposed ? n_out : n_in;",
+    "const int64_t rows = n_out, cols = n_in;")], "layer transposed/*")
+m("transposed: tuned like (out, in)", "a tuned plan, found for other kernels, is used",
+  [(PLAN, "if (!ctx->plan.way && !p->transposed && oclin", "if (!ctx->plan.way && oclin")], "tune used/*")
