@@ -17,6 +17,25 @@ typedef float16 real;
 #define OCLIN_JOIN_(a, b) a##b
 #define OCLIN_JOIN(a, b) OCLIN_JOIN_(a, b)
 
+/* Adds the lanes of a vector as a tree. */
+OCLIN_INLINE float sum_of_lanes(real v)
+{
+#if OCLIN_VL == 1
+    return v;
+#else
+#if OCLIN_VL == 16
+    const float8 v8 = v.lo + v.hi;
+    const float4 v4 = v8.lo + v8.hi;
+#elif OCLIN_VL == 8
+    const float4 v4 = v.lo + v.hi;
+#else
+    const float4 v4 = v;
+#endif
+    const float2 v2 = v4.lo + v4.hi;
+    return v2.x + v2.y;
+#endif
+}
+
 /* a * b + c is rounded once where the hardware has such an instruction; elsewhere fma() would be a slow
  * function. Every kernel uses this form, so that the same sum gives the same bits wherever it is computed. */
 #ifdef FP_FAST_FMAF

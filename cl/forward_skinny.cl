@@ -27,20 +27,6 @@
  */
 #define SUMS (OCLIN_ITEM_M * OCLIN_ITEM_N)
 
-OCLIN_INLINE float sum_of_lanes(real v)
-{
-#if OCLIN_VL == 16
-    const float8 v8 = v.lo + v.hi;
-    const float4 v4 = v8.lo + v8.hi;
-#elif OCLIN_VL == 8
-    const float4 v4 = v.lo + v.hi;
-#else
-    const float4 v4 = v;
-#endif
-    const float2 v2 = v4.lo + v4.hi;
-    return v2.x + v2.y;
-}
-
 /* Multiplies VL elements of every row: sums += products. */
 OCLIN_INLINE void multiply(real *sum, global const element *const *a, global const element *const *b, int k,
                            int lanes)

@@ -9,16 +9,17 @@
  */
 #define OCLIN_LOSS loss_bce
 
-OCLIN_INLINE float add_loss(float sum, float z, float t, float p, float number)
+OCLIN_INLINE real add_loss(real sum, real z, real t, real p, float number)
 {
-    const float negative = 1.0f - t, positive = p * t;
-    const float near = z >= 0.0f ? negative * z : -positive * z; /* NaN comes through */
+    const real negative = 1.0f - t, positive = p * t;
+    const real near = select(-positive * z, negative * z, isgreaterequal(z, (real)(0.0f))); /* or NaN */
     return sum + fma(negative + positive, log1p(exp(-fabs(z))), near);
 }
 
-OCLIN_INLINE float slope(float z, float t, float p, float number)
+OCLIN_INLINE real slope(real z, real t, real p, float number)
 {
-    const float e = exp(-fabs(z)), larger = 1.0f / (1.0f + e), smaller = e / (1.0f + e);
-    const float negative = 1.0f - t, positive = p * t;
-    return z >= 0.0f ? negative * larger - positive * smaller : negative * smaller - positive * larger;
+    const real e = exp(-fabs(z)), larger = 1.0f / (1.0f + e), smaller = e / (1.0f + e);
+    const real negative = 1.0f - t, positive = p * t;
+    return select(negative * smaller - positive * larger, negative * larger - positive * smaller,
+                  isgreaterequal(z, (real)(0.0f)));
 }

@@ -9,28 +9,31 @@
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void OCLIN_LOSS(LOSS_ARGUMENTS(float))
 {
     local float part[OCLIN_GROUP];
-    const long row = get_group_id(0);
     const int item = get_local_id(0);
-    const float w = flags & OCLIN_FLAG_WEIGHTS ? weights[weights_offset + row * weights_stride] : 1.0f;
-    y += y_offset + row * y_stride;
-    t += t_offset + row * t_stride;
-    dy += dy_offset + row * dy_stride;
     classes += classes_offset;
-
-    float sum = 0.0f;
-    for (long first = 0; first < cols; first += chunk) {
-        const long end = min(first + chunk, cols);
-        float part_sum = 0.0f;
-        for (long i = first + item; i < end; i += OCLIN_GROUP) {
-            const float of_class = flags & OCLIN_FLAG_CLASSES ? classes[i] : 1.0f;
-            part_sum = add_loss(part_sum, y[i], t[i], of_class, number);
-            if (flags & OCLIN_FLAG_GRADIENT)
-                dy[i] = scaled(slope(y[i], t[i], of_class, number) * w, gradient_scale);
+    FOR_ROWS_OF_GROUP(rows)
+    {
+        global const float *y_row = y + y_offset + row * y_stride, *t_row = t + t_offset + row * t_stride;
+        global float *dy_row = dy + dy_offset + row * dy_stride;
+        const float w = flags & OCLIN_FLAG_WEIGHTS ? weights[weights_offset + row * weights_stride] : 1.0f;
+        real sum = (real)(0.0f);
+        for (long first = 0; first < cols; first += chunk) {
+            const long end = min(first + chunk, cols);
+            real part_sum = (real)(0.0f);
+            for (long i = first + FIRST_OF_ITEM; i < end; i += STEP) {
+                const int lanes = LANES_AT(i, end);
+                const real y_i = load_lanes(y_row + i, lanes), t_i = load_lanes(t_row + i, lanes);
+                const real of_class =
+                    flags & OCLIN_FLAG_CLASSES ? load_lanes(classes + i, lanes) : (real)(1.0f);
+                part_sum = in_lanes(lanes, add_loss(part_sum, y_i, t_i, of_class, number), part_sum);
+                if (flags & OCLIN_FLAG_GRADIENT)
+                    store_lanes(dy_row + i, SCALED(slope(y_i, t_i, of_class, number) * w, gradient_scale),
+                                lanes);
+            }
+            sum += part_sum;
         }
-        sum += part_sum;
+        const float loss = group_sum(part, sum_of_lanes(sum)) * w;
+        if (item == 0)
+            store_row(loss, row, scratch, losses, losses_offset + row * losses_stride, row_scale, flags);
     }
-    sum = group_sum(part, sum) * w;
-    if (item != 0) return;
-    row_loss[row] = sum;
-    if (flags & OCLIN_FLAG_ROWS) losses[losses_offset + row * losses_stride] = scaled(sum, row_scale);
 }

@@ -6,14 +6,14 @@
  */
 #define OCLIN_LOSS loss_huber
 
-OCLIN_INLINE float add_loss(float sum, float y, float t, float of_class, float delta)
+OCLIN_INLINE real add_loss(real sum, real y, real t, real of_class, float delta)
 {
-    const float d = fabs(y - t);
-    return d > delta ? fma(delta, d - 0.5f * delta, sum) : fma(0.5f * d, d, sum);
+    const real d = fabs(y - t), most = (real)(delta);
+    return select(fma(0.5f * d, d, sum), fma(most, d - 0.5f * delta, sum), isgreater(d, most));
 }
 
-OCLIN_INLINE float slope(float y, float t, float of_class, float delta)
+OCLIN_INLINE real slope(real y, real t, real of_class, float delta)
 {
-    const float d = y - t;
-    return fabs(d) > delta ? copysign(delta, d) : d; /* NaN is not above delta */
+    const real d = y - t, most = (real)(delta);
+    return select(d, copysign(most, d), isgreater(fabs(d), most)); /* NaN is not above delta */
 }

@@ -1,13 +1,13 @@
 /* Mean squared error: l = (y - t)^2, l' = 2 (y - t), whose factor 2 is part of the gradient's scale. */
 #define OCLIN_LOSS loss_mse
 
-OCLIN_INLINE float add_loss(float sum, float y, float t, float of_class, float number)
+OCLIN_INLINE real add_loss(real sum, real y, real t, real of_class, float number)
 {
-    const float difference = y - t;
+    const real difference = y - t;
     return fma(difference, difference, sum);
 }
 
-OCLIN_INLINE float slope(float y, float t, float of_class, float number)
+OCLIN_INLINE real slope(real y, real t, real of_class, float number)
 {
     return y - t;
 }

@@ -2,9 +2,8 @@
 
 /* One group runs. */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
-loss_sum(global const float *row_loss, global const int *row_correct, long row_correct_offset, long rows,
-         global float *loss, long loss_offset, global int *correct, long correct_offset,
-         global const float *total, long total_offset, float2 loss_scale, int flags)
+loss_sum(global float *scratch, long rows, global float *loss, long loss_offset, global int *correct,
+         long correct_offset, float2 loss_scale, int flags)
 {
     local float part[OCLIN_GROUP];
     local int counts[OCLIN_GROUP];
@@ -12,15 +11,15 @@ loss_sum(global const float *row_loss, global const int *row_correct, long row_c
     float sum = 0.0f, lost = 0.0f;
     int count = 0;
     for (long i = item; i < rows; i += OCLIN_GROUP) {
-        if (flags & OCLIN_FLAG_LOSS) add_compensated(&sum, &lost, row_loss[i]);
-        if (flags & OCLIN_FLAG_CORRECT) count += row_correct[row_correct_offset + i];
+        if (flags & OCLIN_FLAG_LOSS) add_compensated(&sum, &lost, ROW_LOSS(scratch)[i]);
+        if (flags & OCLIN_FLAG_CORRECT) count += ROW_CORRECT(scratch, rows)[i];
     }
     counts[item] = count;
     sum = group_sum(part, sum); /* its barriers order counts as well */
     if (item != 0) return;
     if (flags & OCLIN_FLAG_LOSS) {
-        sum = scaled(sum, loss_scale);
-        if (flags & OCLIN_FLAG_TOTAL) sum /= total[total_offset];
+        sum = SCALED(sum, loss_scale);
+        if (flags & OCLIN_FLAG_TOTAL) sum /= TOTAL(scratch, rows);
         if (flags & OCLIN_FLAG_ACCUMULATE) sum += loss[loss_offset];
         loss[loss_offset] = sum;
     }

@@ -4,8 +4,7 @@
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 loss_total(global const int *labels, long labels_offset, long labels_stride, global const float *classes,
-           long classes_offset, long cols, long rows, global float *total, long total_offset, int ignored,
-           int flags)
+           long classes_offset, long cols, long rows, global float *scratch, int ignored, int flags)
 {
     local float part[OCLIN_GROUP];
     const int item = get_local_id(0);
@@ -17,5 +16,5 @@ loss_total(global const int *labels, long labels_offset, long labels_stride, glo
         add_compensated(&sum, &lost, weighed ? classes[classes_offset + label] : 1.0f);
     }
     sum = group_sum(part, sum);
-    if (item == 0) total[total_offset] = sum;
+    if (item == 0) TOTAL(scratch, rows) = sum;
 }

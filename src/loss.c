@@ -13,8 +13,8 @@
 #include "tensor/element.h"
 #include "tensor/uses.h"
 
-/* Scratch memory holds a float (row loss) and an int (row correct) for every row, and a float for the weights
- * of all. */
+/* Scratch memory holds a float (row loss) for every row, then an int (row correct) for every row, then a
+ * float for the weights of all. */
 static int64_t scratch_bytes(int64_t batch)
 {
     const int64_t rows = oclin_multiply(batch, (int64_t)(sizeof(cl_float) + sizeof(cl_int)));
@@ -130,11 +130,10 @@ static oclin_status prepare_rows(oclin_context *ctx, const struct oclin_loss_cal
     return oclin_rows_prepare(ctx, request, c->y->rows, c->y->cols, l);
 }
 
-/* Prepares a kernel of one group that goes over the rows. */
-static oclin_status prepare_over_rows(oclin_context *ctx, enum oclin_kernel_id id, int64_t rows,
-                                      struct oclin_rows *l)
+/* Prepares a kernel of one group that goes over the rows, of which it takes one at a time. */
+static oclin_status prepare_over_rows(oclin_context *ctx, enum oclin_kernel_id id, struct oclin_rows *l)
 {
-    return oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, 1, rows, l);
+    return oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, 1, 1, l);
 }
 
 /* Returns what all kernels of a call are told of it. */
@@ -156,18 +155,6 @@ static struct oclin_operand operand_or_y(const oclin_tensor *t, const oclin_tens
     return oclin_operand_of(t ? t : y);
 }
 
-/* What the rows have in scratch memory are their losses, and then whether they are right; behind them lies
- * the total. The offsets are in elements. */
-static int64_t correct_offset(const struct oclin_loss_call *c)
-{
-    return c->y->rows;
-}
-
-static int64_t total_offset(const struct oclin_loss_call *c)
-{
-    return 2 * c->y->rows;
-}
-
 static oclin_status enqueue_total(oclin_context *ctx, const struct oclin_rows *l,
                                   const struct oclin_loss_call *c, int flags)
 {
@@ -179,7 +166,6 @@ static oclin_status enqueue_total(oclin_context *ctx, const struct oclin_rows *l
     oclin_argument_long(&arguments, c->y->cols);
     oclin_argument_long(&arguments, c->y->rows);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument_long(&arguments, total_offset(c));
     oclin_argument_int(&arguments, (int)c->options.ignore_index);
     oclin_argument_int(&arguments, flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
@@ -201,13 +187,10 @@ static oclin_status enqueue_rows(oclin_context *ctx, const struct oclin_rows *l,
     oclin_argument_operand(&arguments, &target, 1);
     oclin_argument_operand(&arguments, &dy, 1);
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument_long(&arguments, correct_offset(c));
+    oclin_argument_long(&arguments, c->y->rows);
     oclin_argument_operand(&arguments, &classes, 0);
     oclin_argument_operand(&arguments, &weights, 1);
     oclin_argument_operand(&arguments, &losses, 1);
-    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument_long(&arguments, total_offset(c));
     oclin_argument_long(&arguments, c->y->cols);
     oclin_argument_long(&arguments, l->plan.chunk);
     oclin_argument(&arguments, sizeof gradient_scale, &gradient_scale);
@@ -225,13 +208,9 @@ static oclin_status enqueue_sum(oclin_context *ctx, const struct oclin_rows *l,
     const struct oclin_operand loss = operand_or_y(c->loss, c->y), correct = operand_or_y(c->correct, c->y);
     struct oclin_arguments arguments = {l->kernel, 0, CL_SUCCESS};
     oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument_long(&arguments, correct_offset(c));
     oclin_argument_long(&arguments, c->y->rows);
     oclin_argument_operand(&arguments, &loss, 0);
     oclin_argument_operand(&arguments, &correct, 0);
-    oclin_argument(&arguments, sizeof ctx->scratch, &ctx->scratch);
-    oclin_argument_long(&arguments, total_offset(c));
     oclin_argument(&arguments, sizeof loss_scale, &loss_scale);
     oclin_argument_int(&arguments, flags);
     return oclin_enqueue(ctx, &arguments, l->plan.groups, l->plan.tile.group,
@@ -255,9 +234,9 @@ static oclin_status run(oclin_context *ctx, struct oclin_loss_call *c, const str
     const double count = has_total ? 1 : oclin_loss_count(c->kind, c->options.reduction, rows, c->y->cols);
     const double scale = (double)c->options.scale / count;
     struct oclin_rows total, by_row, sum;
-    if (has_total) OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_TOTAL, rows, &total));
+    if (has_total) OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_TOTAL, &total));
     OCLIN_TRY(prepare_rows(ctx, c, &by_row));
-    OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_SUM, rows, &sum));
+    OCLIN_TRY(prepare_over_rows(ctx, OCLIN_KERNEL_LOSS_SUM, &sum));
     c->additions = oclin_additions_of_row(&by_row.plan, c->y->cols);
     OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), "a loss"));
     OCLIN_TRY(oclin_uses_settle(uses, LOSS_USES));

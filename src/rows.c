@@ -19,7 +19,7 @@ static oclin_status begin(oclin_tensor *any, const struct oclin_use uses[ROW_USE
     return ctx->verify ? oclin_verify_rows_room(ctx, uses[FROM].rows * uses[FROM].cols) : OCLIN_OK;
 }
 
-/* A kernel that goes over rows; its first arguments are the operands and the columns. */
+/* A kernel that goes over rows; its first arguments are the operands, the rows and the columns. */
 struct launch {
     struct oclin_rows rows;
     struct oclin_arguments arguments;
@@ -37,6 +37,7 @@ static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id,
         const struct oclin_operand operand = oclin_operand_of(uses[i].tensor);
         oclin_argument_operand(&l->arguments, &operand, 1);
     }
+    oclin_argument_long(&l->arguments, from->rows);
     oclin_argument_long(&l->arguments, from->cols);
     return OCLIN_OK;
 }

@@ -326,12 +326,12 @@ static void test_loss_one_side(void **state)
     oclin_context *ctx = verifying(s->plan);
     struct oclin_plan plan;
     oclin_plan_rows(ctx, 1, s->terms, OCLIN_LARGEST_GROUP, &plan);
-    const int64_t group = plan.tile.group, cols = s->terms;
+    const int64_t lanes = (int64_t)plan.tile.group * plan.tile.vl, cols = s->terms;
     float *host = new_array(float, cols);
     host[0] = 1.0f;
-    int64_t straws = add_straws(host, cols, group, plan.chunk / group) +
+    int64_t straws = add_straws(host, cols, lanes, plan.chunk / lanes) +
                      add_straws(host, cols, plan.chunk, blocks_of(cols, plan.chunk));
-    straws += add_lanes(host, cols, group);
+    straws += add_lanes(host, cols, lanes);
     for (int64_t i = 1; i < cols; i++)
         if (host[i] != 0.0f) host[i] = 0x1.002p-12f; /* its square is a straw */
     oclin_tensor *y = make_tensor(ctx, OCLIN_F32, 1, cols, host), *t = filled(ctx, 1, cols, 0.0f),

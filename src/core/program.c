@@ -29,6 +29,7 @@ enum { FILES = 9 };
 #define BASE "oclin_tile.h", "common.cl", "element_f32.cl"
 #define PRODUCT BASE, "activation_%a.cl", "epilogue.cl"
 #define UPDATE "rule_%r.cl"
+#define ROWS BASE, "rows.cl"
 static const struct {
     const char *kernel, *files[FILES + 1];
 } kernels[] = {
@@ -41,11 +42,11 @@ static const struct {
     [OCLIN_KERNEL_ADD] = {"add", {BASE, "arrays.cl"}},
     [OCLIN_KERNEL_COPY] = {"copy", {BASE, "arrays.cl"}},
     [OCLIN_KERNEL_GATHER_ROWS] = {"gather_rows", {BASE, "arrays.cl"}},
-    [OCLIN_KERNEL_LOSS] = {"loss", {"oclin_tile.h", "loss_common.cl"}},
-    [OCLIN_KERNEL_LOSS_TOTAL] = {"loss_total", {"oclin_tile.h", "loss_common.cl", "loss_total.cl"}},
-    [OCLIN_KERNEL_LOSS_SUM] = {"loss_sum", {"oclin_tile.h", "loss_common.cl", "loss_sum.cl"}},
-    [OCLIN_KERNEL_SOFTMAX] = {"softmax", {"oclin_tile.h", "loss_common.cl", "softmax.cl"}},
-    [OCLIN_KERNEL_ARGMAX] = {"argmax", {"oclin_tile.h", "argmax.cl"}},
+    [OCLIN_KERNEL_LOSS] = {"loss", {ROWS, "loss_common.cl"}},
+    [OCLIN_KERNEL_LOSS_TOTAL] = {"loss_total", {ROWS, "loss_common.cl", "loss_total.cl"}},
+    [OCLIN_KERNEL_LOSS_SUM] = {"loss_sum", {ROWS, "loss_common.cl", "loss_sum.cl"}},
+    [OCLIN_KERNEL_SOFTMAX] = {"softmax", {ROWS, "softmax.cl"}},
+    [OCLIN_KERNEL_ARGMAX] = {"argmax", {ROWS, "argmax.cl"}},
 };
 
 static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",

@@ -1,4 +1,4 @@
-/* Launches with one work-group a row. */
+/* Launches that go over rows. */
 #include "ops/rows.h"
 
 #include "core/error.h"

@@ -1,4 +1,4 @@
-/* Launches with one work-group a row. */
+/* Launches that go over rows. */
 #ifndef OCLIN_OPS_ROWS_H
 #define OCLIN_OPS_ROWS_H
 

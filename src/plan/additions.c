@@ -102,8 +102,8 @@ void oclin_cut_grads(struct oclin_plan *plan, int64_t k)
 
 void oclin_cut_row(struct oclin_plan *plan, int64_t cols)
 {
-    const int64_t group = plan->tile.group;
-    plan->chunk = root(oclin_ceil_divide(cols, group)) * group;
+    const int64_t lanes = (int64_t)plan->tile.group * plan->tile.vl;
+    plan->chunk = root(oclin_ceil_divide(cols, lanes)) * lanes;
 }
 
 int64_t oclin_slices(const struct oclin_plan *plan, int64_t k)
@@ -209,6 +209,6 @@ int64_t oclin_additions(const struct oclin_product *p, const struct oclin_plan *
 
 int64_t oclin_additions_of_row(const struct oclin_plan *plan, int64_t cols)
 {
-    const int64_t group = plan->tile.group;
-    return chunked(oclin_ceil_divide(cols, group), plan->chunk / group) + levels_of_tree(group);
+    const int64_t lanes = (int64_t)plan->tile.group * plan->tile.vl;
+    return chunked(oclin_ceil_divide(cols, lanes), plan->chunk / lanes) + levels_of_tree(lanes);
 }

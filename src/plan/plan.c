@@ -272,10 +272,15 @@ void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int m
     memset(plan, 0, sizeof *plan);
     plan->tile = oclin_plain_tile(&ctx->device, max_group);
     plan->tile.family = ctx->plan.family;
-    if (plan->tile.family == OCLIN_SIMD) plan->tile.group = 1;
+    if (plan->tile.family == OCLIN_SIMD) {
+        plan->tile.group = 1;
+        plan->tile.vl = ctx->plan.lanes; /* as many as a row fills: a partial vector costs as much as four */
+        while (plan->tile.vl > cols) plan->tile.vl = plan->tile.vl > 4 ? plan->tile.vl / 2 : 1;
+    }
     while (plan->tile.group & (plan->tile.group - 1))
         plan->tile.group--; /* the largest power of two, which the tree of sums needs */
     plan->groups = rows;
+    if (plan->tile.family == OCLIN_SIMD) plan->groups = oclin_least(rows, 8 * ctx->device.info.compute_units);
     oclin_cut_row(plan, cols);
 }
 

@@ -15,7 +15,7 @@ PLAIN, SIMT, SIMD = "cl/product_plain.cl", "cl/product_simt.cl", "cl/product_sim
 SKINNY, GRADS, LOSS_CL, UPDATE, FILL = ("cl/forward_skinny.cl", "cl/one_pass_skinny.cl", "cl/loss_cross_entropy.cl", "cl/update.cl",
                                         "cl/fill.cl")
 ELEMENT, EPILOGUE, GRADIENT, RULE = "cl/element_f32.cl", "cl/epilogue.cl", "cl/gradient.cl", "cl/rule_sgd.cl"
-SIMD_PACK, NARROW = "cl/simd_pack.cl", "cl/forward_narrow.cl"
+SIMD_PACK, NARROW, ROWS_CL = "cl/simd_pack.cl", "cl/forward_narrow.cl", "cl/rows.cl"
 RELU, SIGMOID, TANH, GELU, SILU, GELU_TANH, LEAKY_RELU, SOFTPLUS, ELU = (
     "cl/activation_%s.cl" % name
     for name in ("relu", "sigmoid", "tanh", "gelu", "silu", "gelu_tanh", "leaky_relu", "softplus", "elu"))
@@ -186,7 +186,7 @@ for i, where in enumerate(("among the sums of A", "before the loop", "in the loo
       ci=i == 1)
 for i, where in enumerate(("entry of group_sum", "tree of group_sum", "exit of group_sum", "entry of group_max", "tree of group_max",
                            "exit of group_max")):
-    m("loss: no barrier, %s" % where, "removed", [(LOSS_COMMON, "barrier(CLK_LOCAL_MEM_FENCE);", ";", i)], "oclgrind loss cross_entropy/*")
+    m("loss: no barrier, %s" % where, "removed", [(ROWS_CL, "barrier(CLK_LOCAL_MEM_FENCE);", ";", i)], "oclgrind loss cross_entropy/*")
 m("simt: zeros behind k are missing (along k)", "quads behind the end of k read on",
   [(SIMT, "quad[q] = load_lanes(from[q], left)", "quad[q] = load_quad(from[q], 3)")], ON_SIMT, EDGE_SIMT)
 m("simt: zeros behind k are missing (across k)", "rows behind the end of k read on",
@@ -381,13 +381,13 @@ m("sigmoid: exp(z) / (1 + exp(z))", "Inf / Inf for large z", [(SIGMOID, "1.0f / 
 m("loss: scale in one float", "2 scale overflows, scale / D underflows",
   [(LOSS, "const double digits = frexp(scale, &exponent);", "const double digits = (exponent = 0, scale);")], "loss plain/edges/*")
 m("loss: the pair of the scale multiplied first", "it is one float again",
-  [(LOSS_COMMON, "value * scale.x * scale.y", "value * (scale.x * scale.y)")], "loss plain/edges/*")
-m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(LOSS_COMMON, "largest = -INFINITY", "largest = -1e30f")],
+  [(LOSS_COMMON, "(value) * (scale).x * (scale).y", "(value) * ((scale).x * (scale).y)")], "loss plain/edges/*")
+m("cross_entropy: the largest score begins at -1e30", "scores below it vanish", [(ROWS_CL, "none = (real)(-INFINITY)", "none = (real)(-1e30f)")],
   "loss plain/edges/*")
 m("cross_entropy: the score is subtracted before the largest", "digits of close large scores are lost",
-  [(LOSS_CL, "log(sum) - v)", "log(sum) - score + largest)")], "loss plain/edges/*")
+  [(LOSS_CL, "log(all_exp) - v)", "log(all_exp) - score + largest)")], "loss plain/edges/*")
 m("cross_entropy: a class of weight 0 counts its -Inf", "0 times Inf is NaN",
-  [(LOSS_CL, "if (w_i != 0.0f) part_wv", "part_wv")], "loss plain/weights*")
+  [(LOSS_CL, "select(part_wv, fma(w_i, v, part_wv), w_i != 0.0f)", "fma(w_i, v, part_wv)")], "loss plain/weights*")
 m("cross_entropy: the label's -Inf counts at smoothing 1", "0 times Inf is NaN",
   [(LOSS_CL, "hard != 0.0f || !known ? score - largest : 0.0f", "score - largest")], "loss plain/weights*")
 m("reference: gelu's derivative NaN at Inf", "", [(ACTIVATION, "isinf(z) ? 0 : z * normal_pdf(z)", "z * normal_pdf(z)")], "reference_edges")
@@ -632,9 +632,9 @@ m("program: a kernel of another tile", "the list of built kernels forgets it",
 
 # ---------------------------------------------------------------------------------------------------------- the rest
 
-m("loss: label off by one in the gradient", "", [(LOSS_CL, "q = i == label ?", "q = i == label + 1 ?")], "loss plain/*")
-m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = row_max(part, y, cols);", "largest = 0.0f;")], "loss plain/*")
-m("loss: of equal scores the last is right", "", [(LOSS_CL, "i >= label", "i <= label")], "loss plain/*")
+m("loss: label off by one in the gradient", "", [(LOSS_CL, "LANES == lane_of(label - i)", "LANES == lane_of(label + 1 - i)")], "loss plain/*")
+m("loss: softmax without the maximum", "exp overflows", [(LOSS_CL, "largest = row_max(part, y_row, cols);", "largest = 0.0f;")], "loss plain/*")
+m("loss: of equal scores the last is right", "", [(LOSS_CL, "LANES >= lane_of(label)", "LANES <= lane_of(label)")], "loss plain/*")
 m("loss: no compensation over rows", "", [(LOSS_COMMON, "isfinite(next) ? next - *sum - add : 0.0f", "0.0f")], "edges compensated_sum/*")
 m("loss: scratch memory a row short", "", [(LOSS, "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows), \"a loss\"));",
                                            "OCLIN_TRY(oclin_scratch(ctx, scratch_bytes(rows) - 8, \"a loss\"));")],
@@ -705,31 +705,31 @@ m("loss: added to before its marked zeros are written", "", [(LOSS, "oclin_uses_
 m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
 m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
 for name, file, old, new in (("bce: p at negative targets", "bce", "-positive * z", "positive * z"),
-                             ("bce: sigmoid of the other sign", "bce", "positive * smaller : ", "positive * larger : "),
-                             ("l1: slope 1 on both sides", "l1", "-1.0f : difference", "1.0f : difference"),
+                             ("bce: sigmoid of the other sign", "bce", "negative * larger - positive * smaller", "negative * larger - positive * larger"),
+                             ("l1: slope 1 on both sides", "l1", "(real)(-1.0f)", "(real)(1.0f)"),
                              ("huber: branches do not meet", "huber", "0.5f * delta", "0.5001f * delta"),
-                             ("huber: slope without sign", "huber", "copysign(delta, d)", "delta"),
+                             ("huber: slope without sign", "huber", "copysign(most, d)", "most"),
                              ("losses: dY without the row's weight", "elements", "number) * w", "number)"),
-                             ("losses: loss without the row's weight", "elements", "sum) * w", "sum)"),
-                             ("losses: weights of columns ignored", "elements", "classes[i] : 1.0f", "1.0f : 1.0f"),
-                             ("losses: row losses have the gradient's scale", "elements", "scaled(sum, row_scale)", "scaled(sum, gradient_scale)")):
+                             ("losses: loss without the row's weight", "elements", "(sum)) * w", "(sum))"),
+                             ("losses: weights of columns ignored", "elements", "load_lanes(classes + i, lanes) : (real)(1.0f)", "(real)(1.0f) : (real)(1.0f)"),
+                             ("losses: row losses have the gradient's scale", "elements", "losses_stride, row_scale", "losses_stride, gradient_scale")):
     m(name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/*", "loss *weights")
-for name, file, old, new in (("an ignored row has a gradient", "cross_entropy", "!counts ? 0.0f : ", ""),
+for name, file, old, new in (("an ignored row has a gradient", "cross_entropy", "!counts ? (real)(0.0f) : ", ""),
                              ("an ignored row has a loss", "cross_entropy", "counts ? loss * w : 0.0f", "loss * w"),
                              ("an ignored row is right", "cross_entropy", "counts && known", "known"),
                              ("smoothing is not shared", "cross_entropy", "soft = number / cols", "soft = number"),
                              ("softmax without the sum of weights", "cross_entropy", "p * all - q", "p - q"),
-                             ("dY not divided by the weights", "cross_entropy", "slope / divisor", "slope"),
-                             ("loss not divided by the weights", "sum", "if (flags & OCLIN_FLAG_TOTAL) sum /= total[total_offset];", ""),
+                             ("dY not divided by the weights", "cross_entropy", " / divisor;", ";"),
+                             ("loss not divided by the weights", "sum", "if (flags & OCLIN_FLAG_TOTAL) sum /= TOTAL(scratch, rows);", ""),
                              ("the total has ignored rows", "total", "label == ignored) continue", "label == ignored) {}"),
                              ("the total has no weights", "total", "classes[classes_offset + label]", "1.0f"),
-                             ("0 times an infinite score", "soft_cross_entropy", "if (q != 0.0f) part_qv", "part_qv"),
-                             ("soft: softmax without the sum of weights", "soft_cross_entropy", "p * sum_q", "p")):
+                             ("0 times an infinite score", "soft_cross_entropy", "select(part_qv, fma(q, v, part_qv), q != 0.0f)", "fma(q, v, part_qv)"),
+                             ("soft: softmax without the sum of weights", "soft_cross_entropy", "p * all_q", "p")):
     m("cross_entropy: " + name, "", [("cl/loss_%s.cl" % file, old, new)], "loss plain/o*")
 for name, old, new in (("of equals the last", "a == b && i < j", "a == b && i > j"), ("NaN is passed over", "return isnan(a) &&", "return !isnan(a) &&"),
                        ("the first of NaN is not looked for", "!isnan(b) || i < j", "!isnan(b)")):
     m("argmax: " + name, "", [("cl/argmax.cl", old, new)], "loss plain/*argmax")
-m("softmax: not divided", "", [("cl/softmax.cl", "p[i] = exp(y[i] - largest) / sum", "p[i] = exp(y[i] - largest)")], "loss plain/*argmax")
+m("softmax: not divided", "", [("cl/softmax.cl", "- largest) / all_exp", "- largest)")], "loss plain/*argmax")
 m("loss: every second gradient differs in its last bit", "",
   [(LOSS, "in_two(scale * c->kind->slope)", "in_two(scale * c->kind->slope * (ctx->epoch % 2 ? 1.0 : 0x1.000002p0))")],
   "loss *twice")
@@ -902,10 +902,10 @@ m("additions: a chain has half of its roundings", "VERIFY calls a right device w
   [(ADDITIONS, "return oclin_least(terms, chunk) +", "return oclin_least(terms, chunk) / 2 +")], "sums one?side/default/*")
 m("plain: one chain again", "no chunks", [(ADDITIONS, "plan->block_k = (int)oclin_least(root(k), INT32_MAX);",
                                            "plan->block_k = (int)oclin_least(k, INT32_MAX);")], "plan additions/*")
-m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, group)) * group;",
-                                          "plan->chunk = oclin_ceil_divide(cols, group) * group;")], "plan additions/*")
+m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, lanes)) * lanes;",
+                                          "plan->chunk = oclin_ceil_divide(cols, lanes) * lanes;")], "plan additions/*")
 m("loss.cl: one chain while the host counts chunks", "the sum of a row is not cut",
-  [("cl/loss_elements.cl", "part_sum = add_loss(part_sum, y[i], t[i], of_class, number);", "sum = add_loss(sum, y[i], t[i], of_class, number);")],
+  [("cl/loss_elements.cl", "part_sum = in_lanes(lanes, add_loss(part_sum, y_i, t_i, of_class, number), part_sum);", "sum = in_lanes(lanes, add_loss(sum, y_i, t_i, of_class, number), sum);")],
   "sums losses*")
 m("one_pass_skinny: dX is stored, not added, after the first rows", "only the last rows of W count",
   [(GRADS, "first ? sum : sum + load_lanes(c + j, lanes)", "sum")], "products simd-skinny simd-skinny/*")
@@ -980,3 +980,16 @@ m("transposed: a W of (out, in) is taken", "its elements are read in the wrong o
     "const int64_t rows = n_out, cols = n_in;")], "layer transposed/*")
 m("transposed: tuned like (out, in)", "a tuned plan, found for other kernels, is used",
   [(PLAN, "if (!ctx->plan.way && !p->transposed && oclin", "if (!ctx->plan.way && oclin")], "tune used/*")
+
+# ------------------------------------------------------------------------------------------ rows in lanes
+
+m("rows: lanes behind the end count", "a row's last vector", [(ROWS_CL, "select(other, value, LANES < lanes)", "value")], "loss simd/*")
+m("rows: the last lane is lost", "a row's last vector", [(ROWS_CL, "LANES < lanes", "LANES < lanes - 1")], "loss simd/*")
+m("rows: a group leaves out its last row", "", [(ROWS_CL, "row < first_row(get_group_id(0) + 1, rows)", "row < first_row(get_group_id(0) + 1, rows) - (rows > 16)")],
+  "loss simd/*")
+m("rows: the largest of the first lane alone", "exp overflows", [(ROWS_CL, "i < OCLIN_VL; i++) lane[0] = fmax", "i < 1; i++) lane[0] = fmax")],
+  "loss simd/*")
+m("rows: one wrong lane does not count", "", [(LOSS_CL, "LANES >= lane_of(label)", "LANES >= 0")], "loss simd/*")
+m("rows: the host counts one lane", "the roundings of a long row", [(ADDITIONS, """    const int64_t lanes = (int64_t)plan->tile.group * plan->tile.vl;
+    plan->chunk""", """    const int64_t lanes = plan->tile.group;
+    plan->chunk""")], "sums losses*", "loss simd/*")
