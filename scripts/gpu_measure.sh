@@ -1,0 +1,216 @@
+#!/bin/bash
+# gpu_measure.sh --out FOLDER [OPTION]...: builds oclin, tests it and times it on this machine's GPU, within so many minutes,
+# and writes a report. Nothing is installed or fetched; what a bare machine lacks comes from scripts/gpu_bundle.sh.
+#   --out FOLDER     report.md and at most seven files more; each is written while its part runs
+#   --minutes N      for all parts together (9); a part that needs less leaves its time to the others
+#   --device TEXT    as OCLIN_DEVICE (gpu)
+#   --parts LIST     of machine,build,driver,check,suite,bench (all)
+#   --quick          one program of the suite, few shapes: a rehearsal
+#   --build FOLDER   where it is built (build-measure in the tree)
+#   --bundle FOLDER  of gpu_bundle.sh (.gpu-bundle in the tree)
+# Ends with 1 where a part failed; the others run all the same, and the report says which it was.
+set -euo pipefail
+self=$(realpath "$0")
+root=$(dirname "$(dirname "$self")")
+names=(machine build driver check suite bench)
+declare -A weight=([machine]=10 [build]=60 [driver]=15 [check]=60 [suite]=150 [bench]=180)
+
+# -------------------------------------------------------------------------------------------------------- parts
+# Each is a process of its own under `timeout`. What it prints goes to log.txt, and lines beginning with "result: "
+# to the report, too; exit status 77 stands for "left out".
+
+say() { echo "result: $*"; }
+# what a command prints; it fails where the command does
+result() { "$@" | sed 's/^/result: /'; }
+left_out() { say "$*"; exit 77; }
+
+part_machine() {
+    uname -srm
+    lscpu | grep -E '^(Model name|CPU\(s\))' || true
+    gcc --version | head -n 1
+    cmake --version | head -n 1
+    if command -v nvidia-smi >/dev/null; then
+        nvidia-smi
+        say "$(nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.max.sm,power.limit \
+            --format=csv,noheader | head -n 1)"
+    else
+        say "no nvidia-smi; $(nproc) cores"
+    fi
+}
+
+part_build() {
+    local targets="probe oclin_bench test_products test_math test_golden test_layer test_loss"
+    cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DOCLIN_BUILD_TESTS=ON -DOCLIN_BUILD_BENCH=ON \
+        -DOCLIN_BUILD_EXAMPLES=OFF -DOCLIN_BUILD_TOOLS=OFF
+    # shellcheck disable=SC2086
+    cmake --build "$build" -j "$(nproc)" --target $targets
+    say "$(grep -E '^OpenCL_LIBRARY:' "$build/CMakeCache.txt" | cut -d= -f2)," \
+        "$(grep -E '^CMOCKA_LIBRARY:' "$build/CMakeCache.txt" | cut -d= -f2)"
+}
+
+# That oclin has the device, and everything that drivers say of theirs.
+part_driver() {
+    "$build/bench/probe" devices
+    result "$build/bench/probe" chosen
+}
+
+part_check() { result "$build/bench/probe" check; }
+
+part_suite() {
+    local tests='^(products_(simt|plain)-.*|(math|golden)_(simt-16|plain)|layer|loss)$' status=0
+    [ -z "$quick" ] || tests='^golden_plain$'
+    (cd "$build" && ctest -j "$(nproc)" --output-on-failure -R "$tests") || status=$?
+    say "$(sed -n 's/^tally .*: \([0-9]*\) run, \([0-9]*\) failed.*/\1 \2/p' "$build/Testing/Temporary/LastTest.log" |
+        awk '{ n += $1; failed += $2 } END { print n + 0, "test cases ran,", failed + 0, "failed" }')"
+    return $status
+}
+
+part_bench() {
+    "$build/bench/oclin_bench" --shapes "$shapes" --ops forward,dw,dx,step,fused_step --peers none --runs 3 \
+        --csv "$out/bench.csv"
+    say "$(($(wc -l <"$out/bench.csv") - 1)) rows, all checked"
+}
+
+# ------------------------------------------------------------------------------------------------------ set-up
+
+note() { echo "gpu_measure.sh: $*" | tee -a "$out/log.txt"; }
+
+# Where the system has no OpenCL headers, loader or cmocka, those of the bundle.
+use_bundle() {
+    local lib missing=
+    for lib in OpenCL:CL/cl.h cmocka:cmocka.h; do
+        # cmocka.h wants these before it
+        printf '#include <stddef.h>\n#include <stdint.h>\n#include <stdarg.h>\n#include <setjmp.h>\n#include <%s>\nint main(void){return 0;}\n' \
+            "${lib#*:}" | cc -DCL_TARGET_OPENCL_VERSION=120 -xc - -o /dev/null "-l${lib%%:*}" 2>/dev/null || missing+=" ${lib%%:*}"
+    done
+    [ -n "$missing" ] || return 0
+    [ -d "$bundle/usr" ] || {
+        note "this system lacks$missing, and there is no bundle in $bundle: see gpu_bundle.sh"
+        return 0 # the build says the rest
+    }
+    local folder
+    folder=$(dirname "$(find "$bundle/usr/lib" -name libOpenCL.so | head -n 1)")
+    note "$bundle has what this system lacks:$missing"
+    export CMAKE_PREFIX_PATH=$bundle/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH} CPATH=$bundle/usr/include${CPATH:+:$CPATH}
+    export LIBRARY_PATH=$folder${LIBRARY_PATH:+:$LIBRARY_PATH} LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export PKG_CONFIG_PATH=$folder/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+}
+
+has_device() { "$build/bench/probe" chosen >/dev/null 2>&1; }
+
+# NVIDIA's driver may be there without being registered. Nothing is touched where oclin finds its device.
+find_driver() {
+    sought=1
+    [ -x "$build/bench/probe" ] && ! has_device || return 0
+    local library folder
+    library=$(find -L /usr/local/nvidia /usr/lib /usr/lib64 /usr/local/lib /opt -name 'libnvidia-opencl.so.[0-9]*' 2>/dev/null |
+        sort | head -n 1)
+    [ -n "$library" ] || { note "no OpenCL device '$device', and no libnvidia-opencl.so"; return 0; }
+    folder=$(dirname "$library")
+    note "no OpenCL device '$device' is registered; trying $library"
+    mkdir -p "$build/vendors"
+    echo "$library" >"$build/vendors/nvidia.icd"
+    export OCL_ICD_VENDORS=$build/vendors LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    has_device && return 0
+    # a loader that does not read OCL_ICD_VENDORS
+    [ "$(id -u)" = 0 ] && ! ls /etc/OpenCL/vendors/nvidia*.icd >/dev/null 2>&1 || return 0
+    mkdir -p /etc/OpenCL/vendors /etc/ld.so.conf.d
+    echo "$library" >/etc/OpenCL/vendors/nvidia.icd
+    echo "$folder" >/etc/ld.so.conf.d/nvidia-opencl.conf
+    ldconfig
+    unset OCL_ICD_VENDORS
+    note "wrote /etc/OpenCL/vendors/nvidia.icd and /etc/ld.so.conf.d/nvidia-opencl.conf"
+}
+
+# ----------------------------------------------------------------------------------------------------- running
+
+report() {
+    if python3 "$root/bench/measured.py" "$out" >"$build/report.md"; then
+        cp "$build/report.md" "$out/report.md"
+    else
+        note "no report: see parts.csv and log.txt" # and the parts go on
+    fi
+}
+
+# run NAME: gives it its share of the time that is left.
+run() {
+    local name=$1 limit status=0 began=$SECONDS
+    limit=$(((deadline - SECONDS) * weight[$name] / weights))
+    weights=$((weights - weight[$name]))
+    echo "=== $name (at most $limit s)" | tee -a "$out/log.txt"
+    if [ "$limit" -lt 1 ]; then
+        status=124
+    else
+        timeout -k 5 "$limit" "$self" --part "$name" >>"$out/log.txt" 2>&1 &
+        running=$!
+        wait $running || status=$?
+    fi
+    running=
+    case $status in
+    0) status='done' ;;
+    77) status='left out' ;;
+    124 | 137) status='out of time' ;;
+    *) status="failed ($status)" failed+=" $name" ;;
+    esac
+    echo "$name,$status,$((SECONDS - began))" >>"$out/parts.csv"
+    echo "    $status after $((SECONDS - began)) s"
+}
+
+interrupted() {
+    trap - INT TERM
+    [ -z "$running" ] || { kill "$running" && wait "$running"; } 2>/dev/null || true
+    echo "interrupted,failed (the script was ended),$SECONDS" >>"$out/parts.csv"
+    report
+    exit 1
+}
+
+if [ "${1-}" = --part ]; then
+    "part_$2"
+    exit
+fi
+
+out='' minutes=9 device=gpu chosen=${names[*]} quick='' build=$root/build-measure bundle=$root/.gpu-bundle
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) quick=1 ;;
+    --out | --minutes | --device | --parts | --build | --bundle)
+        [ $# -ge 2 ] || { echo "gpu_measure.sh: $1 needs a value" >&2; exit 2; }
+        case $1 in
+        --out) out=$2 ;;
+        --minutes) minutes=$2 ;;
+        --device) device=$2 ;;
+        --parts) chosen=${2//,/ } ;;
+        --build) build=$2 ;;
+        --bundle) bundle=$2 ;;
+        esac
+        shift ;;
+    --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) echo "gpu_measure.sh: unknown option $1; see --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+[ -n "$out" ] || { echo "gpu_measure.sh: --out is needed; see --help" >&2; exit 2; }
+mkdir -p "$out" "$build"
+out=$(realpath "$out") build=$(realpath "$build") bundle=$(realpath -m "$bundle")
+rm -f "$out"/{report.md,log.txt,bench.csv}
+echo part,status,seconds >"$out/parts.csv"
+shapes=$root/bench/shapes/classic.csv
+[ -z "$quick" ] || shapes=$root/bench/shapes/quick.csv
+export root out build quick shapes OCLIN_DEVICE=$device OCLIN_CACHE_DIR=$build/oclin-cache
+unset OCLIN_PLAN OCLIN_CL_DIR OCLIN_VERIFY
+
+weights=0 running='' failed='' sought='' deadline=$((minutes * 60))
+for name in $chosen; do
+    [ -n "${weight[$name]-}" ] || { echo "gpu_measure.sh: there is no part $name; see --help" >&2; exit 2; }
+    weights=$((weights + weight[$name]))
+done
+trap interrupted INT TERM
+use_bundle
+for name in "${names[@]}"; do
+    [[ " $chosen " == *" $name "* ]] || continue
+    [ "$name" = machine ] || [ "$name" = build ] || [ -n "$sought" ] || find_driver
+    run "$name"
+    report
+done
+cat "$out/report.md" || true
+[ -z "$failed" ] || { echo "gpu_measure.sh: FAILED:$failed" >&2; exit 1; }
