@@ -187,7 +187,8 @@ part_gpus() {
 part_bench() {
     needs build check
     scripts/build.sh build-gcc -DCMAKE_C_COMPILER=gcc -DOCLIN_WERROR=ON -DOCLIN_BUILD_BENCH=ON
-    OCLIN_DEVICE=${OCLIN_DEVICE-portable computing} bench/test.sh build-gcc/bench/oclin_bench cl
+    OCLIN_DEVICE=${OCLIN_DEVICE-portable computing} bench/test.sh build-gcc/bench/oclin_bench cl \
+        build-gcc/tests/fake_cuda
 }
 
 # Other builds: compilers, systems, versions of CMake, ways to use oclin.
