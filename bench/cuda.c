@@ -17,7 +17,7 @@ static const char *open_driver(struct cuda *c)
 {
     enum { MAJOR = 75, MINOR = 76 }; /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_... */
     int device, error;
-    void *context, *library = dlopen("libcuda.so.1", RTLD_NOW);
+    void *library = dlopen("libcuda.so.1", RTLD_NOW);
     if (!library) return "there is no libcuda.so.1";
 #define CUDA_FIND(name, ...) \
     if (!cuda_find(library, #name, &c->name)) return "libcuda.so.1 has no " #name;
@@ -28,8 +28,8 @@ static const char *open_driver(struct cuda *c)
         (error = c->cuDeviceGetName(c->device, (int)sizeof c->device, device)) != 0 ||
         (error = c->cuDeviceGetAttribute(&c->major, MAJOR, device)) != 0 ||
         (error = c->cuDeviceGetAttribute(&c->minor, MINOR, device)) != 0 ||
-        (error = c->cuDevicePrimaryCtxRetain(&context, device)) != 0 ||
-        (error = c->cuCtxSetCurrent(context)) != 0)
+        (error = c->cuDevicePrimaryCtxRetain(&c->context, device)) != 0 ||
+        (error = c->cuCtxSetCurrent(c->context)) != 0)
         return sentence("NVIDIA's driver has no device: error %d", error);
     return NULL;
 }
@@ -46,6 +46,11 @@ const char *cuda_open(const struct cuda **cuda)
     }
     *cuda = &c;
     return why[0] ? why : NULL;
+}
+
+void cuda_enter(const struct cuda *cuda)
+{
+    cuda->cuCtxSetCurrent(cuda->context); /* where this fails, so does what follows */
 }
 
 uint64_t cuda_floats(const struct cuda *cuda, const float *from, int64_t n)

@@ -30,6 +30,7 @@ struct cuda {
 #define CUDA_MEMBER(name, ...) int (*name)(__VA_ARGS__);
     CUDA_CALLS(CUDA_MEMBER)
 #undef CUDA_MEMBER
+    void *context;
     int version;      /* 13000 is 13.0 */
     int major, minor; /* the device's compute capability */
     char device[128];
@@ -37,6 +38,8 @@ struct cuda {
 
 /* Opens the driver with the context of device 0, once. NULL after *cuda is set, or why it cannot be had. */
 const char *cuda_open(const struct cuda **cuda);
+/* Makes the device the thread's: an OpenCL driver of the same maker may have changed that. */
+void cuda_enter(const struct cuda *cuda);
 /* Finds a function of a library: *function is a pointer to the pointer. 0 where there is none. */
 int cuda_find(void *library, const char *name, void *function);
 /* Memory with these numbers, or NaN where there are none; 0 when there is no memory. */

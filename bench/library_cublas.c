@@ -71,6 +71,7 @@ static void version(char *text, size_t size)
 static const char *reset(void *state)
 {
     struct state *s = state;
+    cuda_enter(cuda);
     for (int i = 0; i < s->p->w_sets; i++)
         if (cuda->cuMemcpyHtoD_v2(s->w[i], s->p->w, (size_t)w_count(&s->p->shape) * sizeof(float)) != 0)
             return "W could not be written";
@@ -86,6 +87,7 @@ static const char *open_with(void **state, const struct problem *p, void *handle
     if (!s) return "no memory";
     s->p = p;
     s->handle = handle;
+    cuda_enter(cuda);
     for (int i = 0; i < p->w_sets && ok; i++) {
         s->w[i] = cuda_floats(cuda, p->w, w_count(n));
         s->dw[i] = cuda_floats(cuda, NULL, w_count(n));
@@ -117,6 +119,7 @@ static void close_all(void *state)
 {
     struct state *s = state;
     if (!s) return;
+    cuda_enter(cuda);
     for (int i = 0; i < MAX_SETS; i++) {
         const uint64_t all[] = {s->w[i], s->dw[i], s->x[i], s->y[i], s->dy[i], s->dx[i]};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
@@ -142,6 +145,7 @@ static const char *enqueue(void *state, enum op op, int i, float lr)
     const int64_t batch = s->p->shape.batch, in = s->p->shape.in, out = s->p->shape.out;
     const float minus_lr = -lr;
     int error = 0;
+    cuda_enter(cuda);
     if (op == FORWARD || op == STEP) /* Y^T = W X^T */
         error |= product(s, OP_T, OP_N, out, batch, in, s->w[l], in, s->x[i], in, s->y[i]);
     if (op == DX || op == STEP) /* dX^T = W^T dY^T */
@@ -157,6 +161,7 @@ static const char *enqueue(void *state, enum op op, int i, float lr)
 static const char *finish(void *state)
 {
     (void)state;
+    cuda_enter(cuda);
     const int error = cuda->cuCtxSynchronize();
     return error ? sentence("cuCtxSynchronize: error %d", error) : NULL;
 }
@@ -166,6 +171,7 @@ static const char *fetch(void *state, enum result what, int i, float *host)
     struct state *s = state;
     const struct shape *n = &s->p->shape;
     const int l = i % s->p->w_sets;
+    cuda_enter(cuda);
     const uint64_t from = what == RESULT_Y    ? s->y[i]
                           : what == RESULT_DX ? s->dx[i]
                           : what == RESULT_DW ? s->dw[l]

@@ -6,73 +6,151 @@ other CSV files hold rows; what is missing is left out.
 """
 import csv
 import datetime
+import math
 import os
 import re
+import statistics
 import sys
 
-OPS = ("forward", "dw", "dx", "step", "fused_step")
-PEERS = {"cublas": "cuBLAS", "cublas_tf32": "cuBLAS TF32", "openblas": "OpenBLAS", "clblast": "CLBlast", "onednn": "oneDNN"}
+PRODUCTS = ("forward", "dw", "dx")
+PEERS = {"cublas": "cuBLAS", "cublas_tf32": "cuBLAS TF32"}
+MODES = {"eager": "PyTorch", "graph": "PyTorch, graph", "eager_tf32": "PyTorch TF32", "graph_tf32": "PyTorch TF32, graph"}
 
 
-class Folder:
-    def __init__(self, path):
-        self.path = path
+def read_rows(folder, name):
+    """[] where there is no such file. A last line that was cut off is left out."""
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    return [row for row in rows if None not in row.values()]
 
-    def rows(self, name):
-        """[] where there is no such file."""
-        path = os.path.join(self.path, name)
-        if not os.path.exists(path):
-            return []
-        with open(path, encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
-    def log(self):
-        """{part: what it printed}"""
-        with open(os.path.join(self.path, "log.txt"), encoding="utf-8", errors="replace") as file:
-            pieces = re.split(r"^=== (\w+) .*\n", file.read(), flags=re.M)
-        return dict(zip(pieces[1::2], pieces[2::2]))
+def read_log(folder):
+    """{part: what it printed}"""
+    with open(os.path.join(folder, "log.txt"), encoding="utf-8", errors="replace") as file:
+        pieces = re.split(r"^=== (\w+) .*\n", file.read(), flags=re.M)
+    return dict(zip(pieces[1::2], pieces[2::2]))
+
+
+def results(log, part):
+    return [line.replace("|", "/") for line in re.findall(r"^result: (.*)", log.get(part, ""), re.M)]
 
 
 def table(head, rows):
-    """Markdown; numbers to the right."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "|".join("---" if i == 0 else "--:" for i in range(len(head))) + "|"]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+    """Markdown; all columns but the first to the right."""
+    rules = ["---"] + ["--:"] * (len(head) - 1)
+    return ["| " + " | ".join(cells) + " |" for cells in [head, rules, *rows]]
 
 
-def number(text, form=".4g"):
-    return format(float(text), form) if text else ""
+def number(value, form=".4g"):
+    return format(float(value), form) if value not in ("", None) else ""
+
+
+def micro(ms):
+    return number(1e3 * float(ms)) if ms else ""
 
 
 def shape(row):
     return f"{row['batch']} x {row['in']} x {row['out']}"
 
 
-def parts(folder, log):
-    rows = []
-    for row in folder.rows("parts.csv"):
-        result = re.findall(r"^result: (.*)", log.get(row["part"], ""), re.M)
-        rows.append([row["part"], row["status"], row["seconds"], "; ".join(result).replace("|", "/")])
-    return ["| part | how it ended | seconds | result |", "|---|---|--:|---|"] + ["| " + " | ".join(r) + " |" for r in rows]
-
-
-def bench(folder):
-    rows = folder.rows("bench.csv")
-    if not rows:
-        return []
-    peers = [p for p in PEERS if any(row.get(f"{p}_ms") for row in rows)]
-    lines = ["", "## Operations", "", "Microseconds on the host's clock, many calls and one wait; every result was checked.", ""]
+def parts_table(rows, log):
     cells = []
     for row in rows:
-        micro = [number(1e3 * float(row[f"{p}_ms"])) if row.get(f"{p}_ms") else "" for p in ["oclin"] + peers]
-        cells.append([row["op"], shape(row)] + micro + [number(row["gflops"], ".0f"), number(row["gbs"], ".0f"), row["checked"]])
-    return lines + table(["op", "batch x in x out", "oclin"] + [PEERS[p] for p in peers] + ["GFLOP/s", "GB/s", "checked"], cells)
+        result = results(log, row["part"])
+        if row["part"] == "suite":
+            ended = [len(re.findall(rf"Test +#.*\*?{how}", log.get("suite", ""))) for how in ("Passed", "Failed")]
+            result.append("programs: %d passed, %d failed" % tuple(ended))
+        cells.append([row["part"], row["status"], row["seconds"], "; ".join(result)])
+    return table(["part", "how it ended", "seconds", "result"], cells)
+
+
+def rates_table(rows):
+    return table(["memory, launches", "", ""], [[row["what"], row["value"], row["unit"]] for row in rows])
+
+
+def bench_table(rows):
+    peers = [p for p in PEERS if any(row.get(f"{p}_ms") for row in rows)]
+    cells = []
+    for row in rows:
+        times = [micro(row.get(f"{p}_ms")) for p in ["oclin"] + peers]
+        cells.append([row["op"], shape(row), *times, number(row["gflops"], ".0f"), number(row["gbs"], ".0f"), row["checked"]])
+    head = ["op", "batch x in x out", "oclin us", *(PEERS[p] + " us" for p in peers), "GFLOP/s", "GB/s", "checked"]
+    return table(head, cells)
+
+
+def kernels_table(rows):
+    cells = [[row["op"], shape(row), row["kernel"], row["launches"], number(row["device_us"])] for row in rows]
+    return table(["op", "batch x in x out", "kernel", "launches", "us on the device's clock"], cells)
+
+
+def plans_table(rows):
+    """A column a plan, a line a product of a shape."""
+    plans = list(dict.fromkeys(row["plan"] for row in rows))
+    lines = {}
+    for row in rows:
+        text = micro(row["oclin_ms"]) if row["checked"] == "yes" else row["checked"]
+        lines.setdefault((row["op"], shape(row)), {})[row["plan"]] = text
+    cells = [[*key, *(line.get(plan, "") for plan in plans)] for key, line in lines.items()]
+    return table(["op", "batch x in x out", *plans], cells)
+
+
+def torch_table(rows):
+    modes = [m for m in MODES if any(row["mode"] == m for row in rows)]
+    lines = {}
+    for row in rows:
+        lines.setdefault(shape(row), {})[row["mode"]] = micro(row["torch_ms"]) if row["checked"] == "yes" else "wrong"
+    cells = [[key, *(line.get(mode, "") for mode in modes)] for key, line in lines.items()]
+    return table(["step, batch x in x out", *(MODES[m] + " us" for m in modes)], cells)
+
+
+def mean(ratios):
+    return number(math.exp(statistics.fmean(map(math.log, ratios))), ".2f") if ratios else ""
+
+
+def against_torch(bench, torch):
+    """For each shape the fastest step of PyTorch in FP32 over the fastest of oclin."""
+    own, peer = {}, {}
+    for row in bench:
+        if row["op"] in ("step", "fused_step") and row["oclin_ms"]:
+            own.setdefault(shape(row), []).append(float(row["oclin_ms"]))
+    for row in torch:
+        if row["mode"] in ("eager", "graph") and row["checked"] == "yes":
+            peer.setdefault(shape(row), []).append(float(row["torch_ms"]))
+    return [min(peer[s]) / min(own[s]) for s in own if s in peer]
+
+
+def summary(log, rates, bench, torch):
+    """The row for docs/gpus.md."""
+    launch = next((row["value"] for row in rates if row["what"] == "launch and wait"), "")
+    largest = max((float(row["gflops"]) for row in bench if row["gflops"]), default=None)
+    cublas = [float(row["ratio_cublas"]) for row in bench if row["op"] in PRODUCTS and row.get("ratio_cublas")]
+    cells = ["; ".join(results(log, "driver")), datetime.date.today().isoformat(), "; ".join(results(log, "check"))]
+    cells += ["; ".join(results(log, "suite")), launch, number(largest, ".0f"), mean(cublas), mean(against_torch(bench, torch))]
+    head = ["device, driver", "date", "self-check", "suite", "launch us", "GFLOP/s", "products: cuBLAS / oclin"]
+    return table([*head, "steps: PyTorch / oclin"], [cells])
+
+
+def section(title, text, rows, make):
+    return ["", f"## {title}", "", text, "", *make(rows)] if rows else []
 
 
 def main():
-    folder = Folder(sys.argv[1])
-    log = folder.log()
-    lines = ["# oclin on this machine's GPU", "", f"Measured {datetime.date.today().isoformat()}.", ""]
-    lines += parts(folder, log) + bench(folder)
+    folder = sys.argv[1]
+    log = read_log(folder)
+    names = ("parts", "rates", "bench", "kernels", "plans", "torch")
+    rows = {name: read_rows(folder, name + ".csv") for name in names}
+    lines = ["# oclin, measured on one device", "", *parts_table(rows["parts"], log), ""]
+    lines += ["The row for docs/gpus.md; ratios are geometric means, above 1 oclin is faster:", ""]
+    lines += summary(log, rows["rates"], rows["bench"], rows["torch"])
+    lines += section("The device", "Each median of nine; results were checked.", rows["rates"], rates_table)
+    text = "By the host's clock, many calls and one wait; every result was checked first."
+    lines += section("Operations", text, rows["bench"], bench_table)
+    lines += section("PyTorch", "The same shapes: forward, backward with dX, SGD.", rows["torch"], torch_table)
+    lines += section("Plans", "Microseconds, by the host's clock. Empty: there was no time.", rows["plans"], plans_table)
+    lines += section("Kernels", "The default plan; medians of nine.", rows["kernels"], kernels_table)
     print("\n".join(lines))
 
 

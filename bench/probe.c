@@ -1,14 +1,17 @@
 /*
- * probe WHAT: what scripts/gpu_measure.sh asks about the device besides oclin_bench's table.
+ * probe WHAT [SHAPES]: what scripts/gpu_measure.sh asks about the device besides oclin_bench's table.
  *   devices   every platform and device, with extensions (text)
  *   chosen    the device of OCLIN_DEVICE, in one line
  *   check     oclin_self_check() on the device of OCLIN_DEVICE
  *   rates     launches, and plain copies, reads and writes of memory (CSV: what,value,unit)
+ *   plans     the names of the plans that may suit the device, a line each
+ *   kernels   every kernel of each operation on the shapes of a file, by the device's own clock (CSV)
  * Each result that is timed is checked first.
  */
 #define _XOPEN_SOURCE 700
 
 #include "bench.h"
+#include "plan/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,13 +70,13 @@ static void print_device(cl_device_id device)
     print_text(device, "extensions", CL_DEVICE_EXTENSIONS);
 }
 
-static const char *devices(oclin_context *ctx)
+static const char *devices(oclin_context *ctx, const char *path)
 {
     cl_platform_id platform[MOST];
     cl_device_id device[MOST];
     cl_uint platforms = 0, count;
     char text[1024];
-    (void)ctx;
+    (void)ctx, (void)path;
     if (clGetPlatformIDs(MOST, platform, &platforms) != CL_SUCCESS) return "there is no OpenCL platform";
     for (cl_uint i = 0; i < platforms && i < MOST; i++) {
         text[0] = 0;
@@ -89,9 +92,10 @@ static const char *devices(oclin_context *ctx)
     return NULL;
 }
 
-static const char *chosen(oclin_context *ctx)
+static const char *chosen(oclin_context *ctx, const char *path)
 {
     struct oclin_device_info d;
+    (void)path;
     if (oclin_context_device(ctx, &d) != OCLIN_OK) return oclin_context_error(ctx);
     printf("%s; %s, %s, %s; %lld compute units\n", d.name, d.platform_name, d.driver, d.version,
            (long long)d.compute_units);
@@ -100,9 +104,10 @@ static const char *chosen(oclin_context *ctx)
 
 /* ------------------------------------------------------------------------------------------------- check */
 
-static const char *self_check(oclin_context *ctx)
+static const char *self_check(oclin_context *ctx, const char *path)
 {
     double worst = 0.0;
+    (void)path;
     const oclin_status status = oclin_self_check(ctx, &worst);
     if (status != OCLIN_OK) return oclin_context_error(ctx);
     printf("self-check: right; at worst %.3f of the bound\n", worst);
@@ -285,10 +290,11 @@ static const char *bandwidths(struct rates *r)
     return error ? error : rate(r, "write", r->write, r->vectors, bytes, right_write);
 }
 
-static const char *rates(oclin_context *ctx)
+static const char *rates(oclin_context *ctx, const char *path)
 {
     struct rates r = {0};
     double gflops;
+    (void)path;
     printf("what,value,unit\n");
     const char *error = make_rates(&r, ctx);
     if (!error) error = launches(&r);
@@ -297,6 +303,130 @@ static const char *rates(oclin_context *ctx)
     if (!error) error = fma_peak(ctx, &gflops);
     if (!error) printf("fused multiply-adds in registers,%.1f,GFLOP/s\n", gflops);
     return error;
+}
+
+/* ----------------------------------------------------------------------------------------- plans, kernels */
+
+/* A GPU is never given the plans for CPUs. */
+static const char *plans(oclin_context *ctx, const char *path)
+{
+    struct oclin_device_info d;
+    (void)path;
+    if (oclin_context_device(ctx, &d) != OCLIN_OK) return oclin_context_error(ctx);
+    for (int i = 0; oclin_plan_name(i); i++)
+        if (d.type == OCLIN_DEVICE_CPU || strncmp(oclin_plan_name(i), "simd", 4) != 0)
+            puts(oclin_plan_name(i));
+    return NULL;
+}
+
+/* The kernels that one operation launches: the linker sends oclin's launches through here, and each gets an event. */
+enum { MOST_LAUNCHES = 256, MOST_KERNELS = 8 };
+static struct {
+    cl_event event[MOST_LAUNCHES];
+    char name[MOST_LAUNCHES][64];
+    int count, listening;
+} launched;
+
+cl_int __real_clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions,
+                                     const size_t *offset, const size_t *items, const size_t *group,
+                                     cl_uint waits, const cl_event *wait, cl_event *event);
+cl_int __wrap_clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions,
+                                     const size_t *offset, const size_t *items, const size_t *group,
+                                     cl_uint waits, const cl_event *wait, cl_event *event);
+cl_int __wrap_clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dimensions,
+                                     const size_t *offset, const size_t *items, const size_t *group,
+                                     cl_uint waits, const cl_event *wait, cl_event *event)
+{
+    const int keep = launched.listening && !event && launched.count < MOST_LAUNCHES;
+    if (keep) event = &launched.event[launched.count];
+    const cl_int status =
+        __real_clEnqueueNDRangeKernel(queue, kernel, dimensions, offset, items, group, waits, wait, event);
+    if (!keep || status != CL_SUCCESS) return status;
+    char *name = launched.name[launched.count++];
+    return clGetKernelInfo(kernel, CL_KERNEL_FUNCTION_NAME, sizeof launched.name[0], name, NULL);
+}
+
+struct kernel_time {
+    char name[64];
+    int launches;
+    double us[ROUNDS];
+};
+
+/* Adds the launches of a round to the times of their kernels. Returns how many kernels there are. */
+static int add_launches(struct kernel_time *all, int count, int round)
+{
+    for (int i = 0; i < launched.count; i++) {
+        cl_ulong start = 0, end = 0;
+        int k = 0;
+        clGetEventProfilingInfo(launched.event[i], CL_PROFILING_COMMAND_START, sizeof start, &start, NULL);
+        clGetEventProfilingInfo(launched.event[i], CL_PROFILING_COMMAND_END, sizeof end, &end, NULL);
+        clReleaseEvent(launched.event[i]);
+        while (k < count && strcmp(all[k].name, launched.name[i]) != 0) k++;
+        if (k == MOST_KERNELS) continue;
+        if (k == count) {
+            all[count++] = (struct kernel_time){.launches = 0};
+            memcpy(all[k].name, launched.name[i], sizeof all[k].name);
+        }
+        all[k].launches += round == 0;
+        all[k].us[round] += 1e-3 * (double)(end - start);
+    }
+    launched.count = 0;
+    return count;
+}
+
+static const char *time_kernels(void *state, const struct problem *p, enum op op)
+{
+    struct kernel_time all[MOST_KERNELS];
+    int count = 0;
+    const char *error = check(&library_oclin, state, p, op);
+    for (int round = 0; round < ROUNDS && !error; round++) {
+        launched.listening = 1;
+        error = library_oclin.enqueue(state, op, round % p->sets, 1e-7f);
+        launched.listening = 0;
+        if (!error) error = library_oclin.finish(state);
+        if (!error) count = add_launches(all, count, round);
+    }
+    for (int i = 0; i < count && !error; i++)
+        printf("%s,%lld,%lld,%lld,%s,%d,%.3f\n", op_name[op], (long long)p->shape.batch,
+               (long long)p->shape.in, (long long)p->shape.out, all[i].name, all[i].launches,
+               median(all[i].us, ROUNDS));
+    fflush(stdout);
+    return error;
+}
+
+static const char *time_shape(oclin_context *ctx, const struct shape *shape)
+{
+    static const enum op ops[] = {FORWARD, DW, DX, STEP, FUSED_STEP};
+    struct problem p;
+    void *state = NULL;
+    if (!problem_make(&p, shape, (int64_t)128 << 20, 0)) return "no memory";
+    const char *error = library_oclin.open(&state, &p, ctx);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops && !error; i++) error = time_kernels(state, &p, ops[i]);
+    library_oclin.close(state);
+    problem_free(&p);
+    return error;
+}
+
+/* Around a queue of our own, since the context's does not profile. */
+static const char *kernels(oclin_context *outer, const char *path)
+{
+    struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
+    struct shape *shapes = NULL;
+    oclin_context *ctx = NULL;
+    cl_int error;
+    const int count = path ? shapes_read(path, &shapes) : -1;
+    if (count < 0) return "a file of shapes is needed";
+    oclin_context_cl(outer, &options.cl_context_handle, &options.cl_device, NULL);
+    options.cl_queue =
+        clCreateCommandQueue(options.cl_context_handle, options.cl_device, CL_QUEUE_PROFILING_ENABLE, &error);
+    TRY(error);
+    const char *why = oclin_context_create(&ctx, &options) == OCLIN_OK ? NULL : "no context around a queue";
+    printf("op,batch,in,out,kernel,launches,device_us\n");
+    for (int i = 0; i < count && !why; i++) why = time_shape(ctx, &shapes[i]);
+    oclin_context_destroy(ctx);
+    clReleaseCommandQueue(options.cl_queue);
+    free(shapes);
+    return why;
 }
 
 /* ------------------------------------------------------------------------------------------------ running */
@@ -313,21 +443,22 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        const char *(*run)(oclin_context *ctx);
+        const char *(*run)(oclin_context *ctx, const char *path);
         int needs_context;
-    } all[] = {{"devices", devices, 0}, {"chosen", chosen, 1}, {"check", self_check, 1}, {"rates", rates, 1}};
+    } all[] = {{"devices", devices, 0}, {"chosen", chosen, 1}, {"check", self_check, 1},
+               {"rates", rates, 1},     {"plans", plans, 1},   {"kernels", kernels, 1}};
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
     oclin_context *ctx = NULL;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (argc != 2 || strcmp(argv[1], all[i].name) != 0) continue;
+        if (argc < 2 || argc > 3 || strcmp(argv[1], all[i].name) != 0) continue;
         const char *error = NULL;
         options.log = keep_line;
         if (all[i].needs_context && oclin_context_create(&ctx, &options) != OCLIN_OK) error = last_line;
-        if (!error) error = all[i].run(ctx);
+        if (!error) error = all[i].run(ctx, argv[2]);
         if (error) fprintf(stderr, "probe %s: %s\n", argv[1], error);
         oclin_context_destroy(ctx);
         return error != NULL;
     }
-    fprintf(stderr, "probe devices|chosen|check|rates\n");
+    fprintf(stderr, "probe devices|chosen|check|rates|plans|kernels [SHAPES]\n");
     return 2;
 }

@@ -4,7 +4,7 @@
 #   --out FOLDER     report.md and at most seven files more; each is written while its part runs
 #   --minutes N      for all parts together (9); a part that needs less leaves its time to the others
 #   --device TEXT    as OCLIN_DEVICE (gpu)
-#   --parts LIST     of machine,build,driver,check,suite,bench (all)
+#   --parts LIST     of machine,build,driver,check,suite,rates,bench,kernels,plans,torch (all)
 #   --quick          one program of the suite, few shapes: a rehearsal
 #   --build FOLDER   where it is built (build-measure in the tree)
 #   --bundle FOLDER  of gpu_bundle.sh (.gpu-bundle in the tree)
@@ -12,8 +12,9 @@
 set -euo pipefail
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")
-names=(machine build driver check suite bench)
-declare -A weight=([machine]=10 [build]=60 [driver]=15 [check]=60 [suite]=150 [bench]=180)
+names=(machine build driver check suite rates bench kernels plans torch)
+declare -A weight=([machine]=10 [build]=60 [driver]=15 [check]=60 [suite]=150 [rates]=10 [bench]=130 [kernels]=30 [plans]=60
+    [torch]=60)
 
 # -------------------------------------------------------------------------------------------------------- parts
 # Each is a process of its own under `timeout`. What it prints goes to log.txt, and lines beginning with "result: "
@@ -66,12 +67,70 @@ part_suite() {
 }
 
 part_bench() {
-    "$build/bench/oclin_bench" --shapes "$shapes" --ops forward,dw,dx,step,fused_step --peers none --runs 3 \
+    cuda_libraries
+    "$build/bench/oclin_bench" --shapes "$shapes" --ops forward,dw,dx,step,fused_step --peers cublas,cublas_tf32 --runs 3 \
         --csv "$out/bench.csv"
     say "$(($(wc -l <"$out/bench.csv") - 1)) rows, all checked"
 }
 
+part_rates() { "$build/bench/probe" rates | tee "$out/rates.csv"; }
+
+part_kernels() { "$build/bench/probe" kernels "$shapes" | tee "$out/kernels.csv"; }
+
+# Each plan gets its share of the time, so that a slow one does not take that of the others.
+part_plans() {
+    local plan plans share got status=0
+    plans=$("$build/bench/probe" plans)
+    share=$((limit * 9 / 10 / $(wc -w <<<"$plans") + 1))
+    for plan in $plans; do
+        echo "--- $plan, at most $share s"
+        rm -f "$build/plan.csv"
+        got=0
+        timeout $share "$build/bench/oclin_bench" --plan "$plan" --shapes "$shapes" --ops forward,dw,dx --peers none \
+            --runs 1 --csv "$build/plan.csv" || got=$?
+        [ $got = 0 ] || [ $got = 124 ] || status=$got # what does not fit is not in the rows
+        [ -e "$build/plan.csv" ] || continue
+        [ -e "$out/plans.csv" ] || sed -n '1s/^/plan,/p' "$build/plan.csv" >"$out/plans.csv"
+        sed "1d;s/^/$plan,/" "$build/plan.csv" >>"$out/plans.csv"
+    done
+    say "$(($(wc -l <"$out/plans.csv") - 1)) rows of $(wc -w <<<"$plans") plans"
+    return $status
+}
+
+# The python3 that has PyTorch.
+torch_python() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -c 'import torch' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+
+part_torch() {
+    local python modes=eager,graph,eager_tf32,graph_tf32 on=cuda
+    python=$(torch_python) || left_out "no python3 has PyTorch"
+    [ -z "$quick" ] || "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || modes=eager on=cpu
+    "$python" "$root/bench/torch_step.py" --shapes "$shapes" --device $on --modes $modes --runs 3 --csv "$out/torch.csv"
+    say "$(head -n 1 "$out/torch.csv" | sed 's/^# //')"
+}
+
 # ------------------------------------------------------------------------------------------------------ set-up
+
+# Lets programs find NVIDIA's driver and cuBLAS (which often is PyTorch's) where the system does not know them.
+cuda_libraries() {
+    local python name found
+    python=$(torch_python) || python=
+    for name in 'libcuda.so.1' 'libcublas.so.1[0-9]'; do
+        found=$(find -L /usr/local/nvidia /usr/lib /usr/local/cuda*/ \
+            ${python:+"$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nvidia"} \
+            -name "$name" 2>/dev/null | sort | tail -n 1) || true
+        [ -z "$found" ] || LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(dirname "$found")
+    done
+    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH-}
+}
 
 note() { echo "gpu_measure.sh: $*" | tee -a "$out/log.txt"; }
 
@@ -134,7 +193,7 @@ report() {
 
 # run NAME: gives it its share of the time that is left.
 run() {
-    local name=$1 limit status=0 began=$SECONDS
+    local name=$1 status=0 began=$SECONDS
     limit=$(((deadline - SECONDS) * weight[$name] / weights))
     weights=$((weights - weight[$name]))
     echo "=== $name (at most $limit s)" | tee -a "$out/log.txt"
@@ -192,13 +251,14 @@ done
 [ -n "$out" ] || { echo "gpu_measure.sh: --out is needed; see --help" >&2; exit 2; }
 mkdir -p "$out" "$build"
 out=$(realpath "$out") build=$(realpath "$build") bundle=$(realpath -m "$bundle")
-rm -f "$out"/{report.md,log.txt,bench.csv}
+rm -f "$out"/{report.md,log.txt,rates.csv,bench.csv,kernels.csv,plans.csv,torch.csv}
 echo part,status,seconds >"$out/parts.csv"
-shapes=$root/bench/shapes/classic.csv
+shapes=$root/bench/shapes/gpu.csv
 [ -z "$quick" ] || shapes=$root/bench/shapes/quick.csv
 export root out build quick shapes OCLIN_DEVICE=$device OCLIN_CACHE_DIR=$build/oclin-cache
 unset OCLIN_PLAN OCLIN_CL_DIR OCLIN_VERIFY
 
+export limit=0 # seconds of the part that runs
 weights=0 running='' failed='' sought='' deadline=$((minutes * 60))
 for name in $chosen; do
     [ -n "${weight[$name]-}" ] || { echo "gpu_measure.sh: there is no part $name; see --help" >&2; exit 2; }
