@@ -35,12 +35,12 @@ def read_log(folder):
 
 
 def results(log, part):
-    return [line.replace("|", "/") for line in re.findall(r"^result: (.*)", log.get(part, ""), re.M)]
+    return re.findall(r"^result: (.*)", log.get(part, ""), re.M)
 
 
 def table(head, rows):
-    """Markdown; all columns but the first to the right."""
-    rules = ["---"] + ["--:"] * (len(head) - 1)
+    """Markdown; numbers to the right."""
+    rules = ["--:" if all(re.fullmatch("[-+.e0-9]*", cell) for cell in column) else "---" for column in zip(*rows)]
     return ["| " + " | ".join(cells) + " |" for cells in [head, rules, *rows]]
 
 
@@ -63,7 +63,9 @@ def parts_table(rows, log):
         if row["part"] == "suite":
             ended = [len(re.findall(rf"Test +#.*\*?{how}", log.get("suite", ""))) for how in ("Passed", "Failed")]
             result.append("programs: %d passed, %d failed" % tuple(ended))
-        cells.append([row["part"], row["status"], row["seconds"], "; ".join(result)])
+        if row["status"] != "done" and not result:
+            result = log.get(row["part"], "").strip().splitlines()[-1:]  # most often it says why
+        cells.append([row["part"], row["status"], row["seconds"], "; ".join(result).replace("|", "/")])
     return table(["part", "how it ended", "seconds", "result"], cells)
 
 

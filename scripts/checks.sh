@@ -15,7 +15,7 @@ turns=(
     'runtimes'
     'oclgrind threads'
     'mutants fuzz'
-    'gpus bench'
+    'gpus bench measure'
     'builds'
 )
 
@@ -189,6 +189,13 @@ part_bench() {
     scripts/build.sh build-gcc -DCMAKE_C_COMPILER=gcc -DOCLIN_WERROR=ON -DOCLIN_BUILD_BENCH=ON
     OCLIN_DEVICE=${OCLIN_DEVICE-portable computing} bench/test.sh build-gcc/bench/oclin_bench cl \
         build-gcc/tests/fake_cuda
+}
+
+# The script that measures on GPUs, rehearsed on PoCL with NVIDIA's libraries played on the host: every part of the report
+# is there, also where one fails or the script is ended.
+part_measure() {
+    needs build test check
+    tests/gpu_measure.sh build-measure
 }
 
 # Other builds: compilers, systems, versions of CMake, ways to use oclin.

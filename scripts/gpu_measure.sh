@@ -5,7 +5,8 @@
 #   --minutes N      for all parts together (9); a part that needs less leaves its time to the others
 #   --device TEXT    as OCLIN_DEVICE (gpu)
 #   --parts LIST     of machine,build,driver,check,suite,rates,bench,kernels,plans,torch (all)
-#   --quick          one program of the suite, few shapes: a rehearsal
+#   --shapes FILE    of bench, kernels, plans, torch (bench/shapes/gpu.csv)
+#   --tests REGEX    programs of the suite, as for ctest -R (products, math, golden, layer and loss, by plans for GPUs)
 #   --build FOLDER   where it is built (build-measure in the tree)
 #   --bundle FOLDER  of gpu_bundle.sh (.gpu-bundle in the tree)
 # Ends with 1 where a part failed; the others run all the same, and the report says which it was.
@@ -58,8 +59,7 @@ part_driver() {
 part_check() { result "$build/bench/probe" check; }
 
 part_suite() {
-    local tests='^(products_(simt|plain)-.*|(math|golden)_(simt-16|plain)|layer|loss)$' status=0
-    [ -z "$quick" ] || tests='^golden_plain$'
+    local status=0
     (cd "$build" && ctest -j "$(nproc)" --output-on-failure -R "$tests") || status=$?
     say "$(sed -n 's/^tally .*: \([0-9]*\) run, \([0-9]*\) failed.*/\1 \2/p' "$build/Testing/Temporary/LastTest.log" |
         awk '{ n += $1; failed += $2 } END { print n + 0, "test cases ran,", failed + 0, "failed" }')"
@@ -110,10 +110,10 @@ torch_python() {
 }
 
 part_torch() {
-    local python modes=eager,graph,eager_tf32,graph_tf32 on=cuda
+    local python
     python=$(torch_python) || left_out "no python3 has PyTorch"
-    [ -z "$quick" ] || "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || modes=eager on=cpu
-    "$python" "$root/bench/torch_step.py" --shapes "$shapes" --device $on --modes $modes --runs 3 --csv "$out/torch.csv"
+    "$python" "$root/bench/torch_step.py" --shapes "$shapes" --device cuda --modes eager,graph,eager_tf32,graph_tf32 \
+        --runs 3 --csv "$out/torch.csv"
     say "$(head -n 1 "$out/torch.csv" | sed 's/^# //')"
 }
 
@@ -163,7 +163,7 @@ find_driver() {
     [ -x "$build/bench/probe" ] && ! has_device || return 0
     local library folder
     library=$(find -L /usr/local/nvidia /usr/lib /usr/lib64 /usr/local/lib /opt -name 'libnvidia-opencl.so.[0-9]*' 2>/dev/null |
-        sort | head -n 1)
+        sort | head -n 1) || true
     [ -n "$library" ] || { note "no OpenCL device '$device', and no libnvidia-opencl.so"; return 0; }
     folder=$(dirname "$library")
     note "no OpenCL device '$device' is registered; trying $library"
@@ -193,7 +193,8 @@ report() {
 
 # run NAME: gives it its share of the time that is left.
 run() {
-    local name=$1 status=0 began=$SECONDS
+    local status=0
+    name=$1 began=$SECONDS
     limit=$(((deadline - SECONDS) * weight[$name] / weights))
     weights=$((weights - weight[$name]))
     echo "=== $name (at most $limit s)" | tee -a "$out/log.txt"
@@ -215,12 +216,18 @@ run() {
     echo "    $status after $((SECONDS - began)) s"
 }
 
-interrupted() {
-    trap - INT TERM
-    [ -z "$running" ] || { kill "$running" && wait "$running"; } 2>/dev/null || true
-    echo "interrupted,failed (the script was ended),$SECONDS" >>"$out/parts.csv"
+# Whatever ends the script, there is a report.
+finish() {
+    trap - EXIT INT TERM
+    [ -z "$running" ] || {
+        kill "$running"
+        wait "$running" || true
+        echo "$name,failed (the script was ended),$((SECONDS - began))" >>"$out/parts.csv"
+        failed+=" $name"
+    } 2>/dev/null
     report
-    exit 1
+    cat "$out/report.md" || true
+    [ -z "$failed" ] || { echo "gpu_measure.sh: FAILED:$failed" >&2; exit 1; }
 }
 
 if [ "${1-}" = --part ]; then
@@ -228,17 +235,19 @@ if [ "${1-}" = --part ]; then
     exit
 fi
 
-out='' minutes=9 device=gpu chosen=${names[*]} quick='' build=$root/build-measure bundle=$root/.gpu-bundle
+out='' minutes=9 device=gpu chosen=${names[*]} build=$root/build-measure bundle=$root/.gpu-bundle
+shapes=$root/bench/shapes/gpu.csv tests='^(products_(simt|plain)-.*|(math|golden)_(simt-16|plain)|layer|loss)$'
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) quick=1 ;;
-    --out | --minutes | --device | --parts | --build | --bundle)
+    --out | --minutes | --device | --parts | --shapes | --tests | --build | --bundle)
         [ $# -ge 2 ] || { echo "gpu_measure.sh: $1 needs a value" >&2; exit 2; }
         case $1 in
         --out) out=$2 ;;
         --minutes) minutes=$2 ;;
         --device) device=$2 ;;
         --parts) chosen=${2//,/ } ;;
+        --shapes) shapes=$(realpath "$2") ;;
+        --tests) tests=$2 ;;
         --build) build=$2 ;;
         --bundle) bundle=$2 ;;
         esac
@@ -253,9 +262,7 @@ mkdir -p "$out" "$build"
 out=$(realpath "$out") build=$(realpath "$build") bundle=$(realpath -m "$bundle")
 rm -f "$out"/{report.md,log.txt,rates.csv,bench.csv,kernels.csv,plans.csv,torch.csv}
 echo part,status,seconds >"$out/parts.csv"
-shapes=$root/bench/shapes/gpu.csv
-[ -z "$quick" ] || shapes=$root/bench/shapes/quick.csv
-export root out build quick shapes OCLIN_DEVICE=$device OCLIN_CACHE_DIR=$build/oclin-cache
+export root out build shapes tests OCLIN_DEVICE=$device OCLIN_CACHE_DIR=$build/oclin-cache
 unset OCLIN_PLAN OCLIN_CL_DIR OCLIN_VERIFY
 
 export limit=0 # seconds of the part that runs
@@ -264,7 +271,8 @@ for name in $chosen; do
     [ -n "${weight[$name]-}" ] || { echo "gpu_measure.sh: there is no part $name; see --help" >&2; exit 2; }
     weights=$((weights + weight[$name]))
 done
-trap interrupted INT TERM
+trap finish EXIT
+trap 'exit 1' INT TERM
 use_bundle
 for name in "${names[@]}"; do
     [[ " $chosen " == *" $name "* ]] || continue
@@ -272,5 +280,3 @@ for name in "${names[@]}"; do
     run "$name"
     report
 done
-cat "$out/report.md" || true
-[ -z "$failed" ] || { echo "gpu_measure.sh: FAILED:$failed" >&2; exit 1; }
