@@ -1,7 +1,7 @@
 /*
  * Results against sums in double. Bound of a sum of K products in float32, in any order, as oclin.h has it: the
- * smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of magnitudes. All libraries must meet it;
- * one that rounds operands first gets the error of that besides.
+ * smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of magnitudes. All libraries must meet
+ * it; one that rounds operands first gets the error of that besides.
  */
 #include "bench.h"
 

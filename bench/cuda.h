@@ -1,11 +1,11 @@
-/* NVIDIA's driver, opened when the program runs: no CUDA header is needed to build it, and nothing is linked. */
+/* NVIDIA's driver, opened when the program runs: it builds without CUDA's headers, and links nothing. */
 #ifndef CUDA_H
 #define CUDA_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* The entry points that are used, by their names in the library. Each returns 0, or the number of an error. */
+/* The entry points that are used, by their names in the library. Each returns 0, or an error's number. */
 #define CUDA_CALLS(X)                                                                                      \
     X(cuInit, unsigned flags)                                                                              \
     X(cuDriverGetVersion, int *version)                                                                    \

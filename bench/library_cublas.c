@@ -1,6 +1,7 @@
 /*
- * cuBLAS: one sgemm a product, saxpy for the step, on CUDA's device 0. It adds no bias. As two peers: `cublas` computes in
- * FP32 throughout, `cublas_tf32` may round the operands of a product to TF32. Both libraries are opened at run time.
+ * cuBLAS: one sgemm a product, saxpy for the step, on CUDA's device 0. It adds no bias. It is two peers:
+ * `cublas` computes in FP32 throughout, `cublas_tf32` may round the operands of a product to TF32. Driver and
+ * library are opened at run time.
  */
 #include "bench.h"
 #include "cuda.h"
@@ -128,7 +129,8 @@ static void close_all(void *state)
     free(s);
 }
 
-/* C = op(A) op(B). cuBLAS counts by columns: to it our row-major matrices are their transposes, and C^T = op(B)^T op(A)^T. */
+/* C (m, n) = op(first) op(second), all by columns, as cuBLAS counts: to it, our row-major matrices are their
+ * transposes. */
 static int product(struct state *s, int op_first, int op_second, int64_t m, int64_t n, int64_t k,
                    uint64_t first, int64_t ld_first, uint64_t second, int64_t ld_second, uint64_t c)
 {

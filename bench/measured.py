@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The report of scripts/gpu_measure.sh: what is in FOLDER so far, as Markdown on stdout.
 
-parts.csv says which parts ran and how they ended, log.txt what each of them printed ("result: ..." is for the report). The
-other CSV files hold rows; what is missing is left out.
+parts.csv says which parts ran and how they ended, log.txt what each of them printed ("result: ..." is for the
+report). The other CSV files hold rows; what is missing is left out.
 """
 import csv
 import datetime
@@ -14,7 +14,7 @@ import sys
 
 PRODUCTS = ("forward", "dw", "dx")
 PEERS = {"cublas": "cuBLAS", "cublas_tf32": "cuBLAS TF32"}
-MODES = {"eager": "PyTorch", "graph": "PyTorch, graph", "eager_tf32": "PyTorch TF32", "graph_tf32": "PyTorch TF32, graph"}
+MODES = {"eager": "step", "graph": "graph", "eager_tf32": "TF32 step", "graph_tf32": "TF32 graph"}
 
 
 def read_rows(folder, name):
@@ -40,7 +40,8 @@ def results(log, part):
 
 def table(head, rows):
     """Markdown; numbers to the right."""
-    rules = ["--:" if all(re.fullmatch("[-+.e0-9]*", cell) for cell in column) else "---" for column in zip(*rows)]
+    numeric = [all(re.fullmatch("[-+.e0-9]*", cell) for cell in column) for column in zip(*rows)]
+    rules = ["--:" if right else "---" for right in numeric]
     return ["| " + " | ".join(cells) + " |" for cells in [head, rules, *rows]]
 
 
@@ -61,8 +62,8 @@ def parts_table(rows, log):
     for row in rows:
         result = results(log, row["part"])
         if row["part"] == "suite":
-            ended = [len(re.findall(rf"Test +#.*\*?{how}", log.get("suite", ""))) for how in ("Passed", "Failed")]
-            result.append("programs: %d passed, %d failed" % tuple(ended))
+            ended = {how: len(re.findall(rf"Test +#.*{how}", log.get("suite", ""))) for how in ("Passed", "Failed")}
+            result.append(f"programs: {ended['Passed']} passed, {ended['Failed']} failed")
         if row["status"] != "done" and not result:
             result = log.get(row["part"], "").strip().splitlines()[-1:]  # most often it says why
         cells.append([row["part"], row["status"], row["seconds"], "; ".join(result).replace("|", "/")])
@@ -78,13 +79,15 @@ def bench_table(rows):
     cells = []
     for row in rows:
         times = [micro(row.get(f"{p}_ms")) for p in ["oclin"] + peers]
-        cells.append([row["op"], shape(row), *times, number(row["gflops"], ".0f"), number(row["gbs"], ".0f"), row["checked"]])
-    head = ["op", "batch x in x out", "oclin us", *(PEERS[p] + " us" for p in peers), "GFLOP/s", "GB/s", "checked"]
-    return table(head, cells)
+        rates = number(row["gflops"], ".0f"), number(row["gbs"], ".0f")
+        cells.append([row["op"], shape(row), *times, *rates, row["checked"]])
+    names = ["oclin us", *(PEERS[p] + " us" for p in peers)]
+    return table(["op", "batch x in x out", *names, "GFLOP/s", "GB/s", "checked"], cells)
 
 
 def kernels_table(rows):
-    cells = [[row["op"], shape(row), row["kernel"], row["launches"], number(row["device_us"])] for row in rows]
+    names = ("kernel", "launches", "device_us")
+    cells = [[row["op"], shape(row), *(row[name] for name in names)] for row in rows]
     return table(["op", "batch x in x out", "kernel", "launches", "us on the device's clock"], cells)
 
 
@@ -103,9 +106,10 @@ def torch_table(rows):
     modes = [m for m in MODES if any(row["mode"] == m for row in rows)]
     lines = {}
     for row in rows:
-        lines.setdefault(shape(row), {})[row["mode"]] = micro(row["torch_ms"]) if row["checked"] == "yes" else "wrong"
+        text = micro(row["torch_ms"]) if row["checked"] == "yes" else "wrong"
+        lines.setdefault(shape(row), {})[row["mode"]] = text
     cells = [[key, *(line.get(mode, "") for mode in modes)] for key, line in lines.items()]
-    return table(["step, batch x in x out", *(MODES[m] + " us" for m in modes)], cells)
+    return table(["batch x in x out", *(MODES[m] + " us" for m in modes)], cells)
 
 
 def mean(ratios):
@@ -128,11 +132,18 @@ def summary(log, rates, bench, torch):
     """The row for docs/gpus.md."""
     launch = next((row["value"] for row in rates if row["what"] == "launch and wait"), "")
     largest = max((float(row["gflops"]) for row in bench if row["gflops"]), default=None)
-    cublas = [float(row["ratio_cublas"]) for row in bench if row["op"] in PRODUCTS and row.get("ratio_cublas")]
-    cells = ["; ".join(results(log, "driver")), datetime.date.today().isoformat(), "; ".join(results(log, "check"))]
-    cells += ["; ".join(results(log, "suite")), launch, number(largest, ".0f"), mean(cublas), mean(against_torch(bench, torch))]
-    head = ["device, driver", "date", "self-check", "suite", "launch us", "GFLOP/s", "products: cuBLAS / oclin"]
-    return table([*head, "steps: PyTorch / oclin"], [cells])
+    products = [row for row in bench if row["op"] in PRODUCTS and row.get("ratio_cublas")]
+    cells = {
+        "device, driver": "; ".join(results(log, "driver")),
+        "date": datetime.date.today().isoformat(),
+        "self-check": "; ".join(results(log, "check")),
+        "suite": "; ".join(results(log, "suite")),
+        "launch us": launch,
+        "GFLOP/s": number(largest, ".0f"),
+        "products: cuBLAS / oclin": mean([float(row["ratio_cublas"]) for row in products]),
+        "steps: PyTorch / oclin": mean(against_torch(bench, torch)),
+    }
+    return table(list(cells), [list(cells.values())])
 
 
 def section(title, text, rows, make):
@@ -150,8 +161,10 @@ def main():
     lines += section("The device", "Each median of nine; results were checked.", rows["rates"], rates_table)
     text = "By the host's clock, many calls and one wait; every result was checked first."
     lines += section("Operations", text, rows["bench"], bench_table)
-    lines += section("PyTorch", "The same shapes: forward, backward with dX, SGD.", rows["torch"], torch_table)
-    lines += section("Plans", "Microseconds, by the host's clock. Empty: there was no time.", rows["plans"], plans_table)
+    text = "Forward, backward with dX, and SGD, one by one or recorded as a CUDA graph."
+    lines += section("PyTorch", text, rows["torch"], torch_table)
+    text = "Microseconds, by the host's clock. Empty: there was no time."
+    lines += section("Plans", text, rows["plans"], plans_table)
     lines += section("Kernels", "The default plan; medians of nine.", rows["kernels"], kernels_table)
     print("\n".join(lines))
 

@@ -110,7 +110,7 @@ static const char *self_check(oclin_context *ctx, const char *path)
     (void)path;
     const oclin_status status = oclin_self_check(ctx, &worst);
     if (status != OCLIN_OK) return oclin_context_error(ctx);
-    printf("self-check: right; at worst %.3f of the bound\n", worst);
+    printf("right; at worst %.3f of the bound\n", worst);
     return NULL;
 }
 
@@ -319,7 +319,8 @@ static const char *plans(oclin_context *ctx, const char *path)
     return NULL;
 }
 
-/* The kernels that one operation launches: the linker sends oclin's launches through here, and each gets an event. */
+/* The kernels that one operation launches: the linker sends oclin's launches through here, and each gets an
+ * event. */
 enum { MOST_LAUNCHES = 256, MOST_KERNELS = 8 };
 static struct {
     cl_event event[MOST_LAUNCHES];

@@ -1,6 +1,6 @@
 #!/bin/sh
-# test.sh OCLIN_BENCH CL_FOLDER FAKE_CUDA: the rows, columns and checks of oclin_bench on two tiny shapes. No time is
-# looked at. FAKE_CUDA is a folder with libcuda.so.1 and libcublas.so.13 of tests/fake_cuda.c.
+# test.sh OCLIN_BENCH CL_FOLDER FAKE_CUDA: the rows, columns and checks of oclin_bench on tiny shapes. No time
+# is looked at. FAKE_CUDA is a folder with libcuda.so.1 and libcublas.so.13 of tests/fake_cuda.c.
 set -eu
 bench=$1
 cl=$2
@@ -29,10 +29,14 @@ fi
 grep -q '^step,tiny,16,8,4,,no:oclin,' "$work/rows.csv" || fail "no row says that step is wrong"
 grep -q '^fused_step,tiny,16,8,4,[0-9.e-]*,yes,' "$work/rows.csv" || fail "the fused step is not wrong"
 
-# cuBLAS, played on the host: each product must have its operands the right way round, and TF32 must not pass for FP32
-cuda() { LD_LIBRARY_PATH="$fake_cuda" "$bench" --shape 19,8,5 --peers cublas,cublas_tf32 --runs 1 --csv "$work/rows.csv" >"$work/out" 2>&1; }
+# cuBLAS, played on the host: each product has its operands the right way round, and TF32 does not pass for FP32
+cuda() {
+    LD_LIBRARY_PATH="$fake_cuda" "$bench" --shape 19,8,5 --peers cublas,cublas_tf32 --runs 1 \
+        --csv "$work/rows.csv" >"$work/out" 2>&1
+}
 cuda || fail "cuBLAS is wrong"
-[ "$(awk -F, 'NR > 1 && $7 > 0 && $8 > 0 && $9 == "yes"' "$work/rows.csv" | wc -l)" -eq 6 ] || fail "not every row has cuBLAS"
+[ "$(awk -F, 'NR > 1 && $7 > 0 && $8 > 0 && $9 == "yes"' "$work/rows.csv" | wc -l)" -eq 6 ] ||
+    fail "not every row has cuBLAS"
 if NVIDIA_TF32_OVERRIDE=1 cuda; then fail "TF32 passed for FP32"; fi
 [ "$(awk -F, 'NR > 1 && $7 == "" && $8 > 0 && $9 == "no:cublas"' "$work/rows.csv" | wc -l)" -eq 6 ] ||
     fail "not every row says that cublas is wrong, and it alone"

@@ -191,8 +191,7 @@ part_bench() {
         build-gcc/tests/fake_cuda
 }
 
-# The script that measures on GPUs, rehearsed on PoCL with NVIDIA's libraries played on the host: every part of the report
-# is there, also where one fails or the script is ended.
+# The script that measures on GPUs, rehearsed on PoCL: every part is in its report, also where one fails.
 part_measure() {
     needs build test check
     tests/gpu_measure.sh build-measure

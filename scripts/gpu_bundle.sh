@@ -1,7 +1,7 @@
 #!/bin/sh
-# gpu_bundle.sh [FOLDER]: collects what scripts/gpu_measure.sh needs on a machine that has a GPU, its driver, a compiler and
-# CMake, but no network: OpenCL's loader and headers, and cmocka. They are unpacked into FOLDER (.gpu-bundle in the tree,
-# which git ignores), not installed; gpu_measure.sh uses those that its system lacks.
+# gpu_bundle.sh [FOLDER]: collects what scripts/gpu_measure.sh needs on a machine that has a GPU, its driver,
+# a compiler and CMake, but no network: OpenCL's loader and headers, and cmocka. They are unpacked into FOLDER
+# (.gpu-bundle in the tree, which git ignores), not installed; gpu_measure.sh uses what its system lacks.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-$here/../.gpu-bundle}

@@ -1,12 +1,13 @@
 #!/bin/bash
-# gpu_measure.sh --out FOLDER [OPTION]...: builds oclin, tests it and times it on this machine's GPU, within so many minutes,
-# and writes a report. Nothing is installed or fetched; what a bare machine lacks comes from scripts/gpu_bundle.sh.
+# gpu_measure.sh --out FOLDER [OPTION]...: builds oclin, tests it and times it on this machine's GPU, within
+# so many minutes, and writes a report. Nothing is installed or fetched; what a bare machine lacks comes from
+# scripts/gpu_bundle.sh.
 #   --out FOLDER     report.md and at most seven files more; each is written while its part runs
 #   --minutes N      for all parts together (9); a part that needs less leaves its time to the others
 #   --device TEXT    as OCLIN_DEVICE (gpu)
 #   --parts LIST     of machine,build,driver,check,suite,rates,bench,kernels,plans,torch (all)
 #   --shapes FILE    of bench, kernels, plans, torch (bench/shapes/gpu.csv)
-#   --tests REGEX    programs of the suite, as for ctest -R (products, math, golden, layer and loss, by plans for GPUs)
+#   --tests REGEX    programs of the suite, as for ctest -R (products, math, golden, layer, loss)
 #   --build FOLDER   where it is built (build-measure in the tree)
 #   --bundle FOLDER  of gpu_bundle.sh (.gpu-bundle in the tree)
 # Ends with 1 where a part failed; the others run all the same, and the report says which it was.
@@ -14,12 +15,12 @@ set -euo pipefail
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")
 names=(machine build driver check suite rates bench kernels plans torch)
-declare -A weight=([machine]=10 [build]=60 [driver]=15 [check]=60 [suite]=150 [rates]=10 [bench]=130 [kernels]=30 [plans]=60
-    [torch]=60)
+declare -A weight=([machine]=10 [build]=60 [driver]=15 [check]=60 [suite]=150
+    [rates]=10 [bench]=130 [kernels]=30 [plans]=60 [torch]=60)
 
-# -------------------------------------------------------------------------------------------------------- parts
-# Each is a process of its own under `timeout`. What it prints goes to log.txt, and lines beginning with "result: "
-# to the report, too; exit status 77 stands for "left out".
+# ------------------------------------------------------------------------------------------------------ parts
+# Each is a process of its own under `timeout`. What it prints goes to log.txt, and lines that begin with
+# "result: " to the report, too; exit status 77 stands for "left out".
 
 say() { echo "result: $*"; }
 # what a command prints; it fails where the command does
@@ -61,15 +62,16 @@ part_check() { result "$build/bench/probe" check; }
 part_suite() {
     local status=0
     (cd "$build" && ctest -j "$(nproc)" --output-on-failure -R "$tests") || status=$?
-    say "$(sed -n 's/^tally .*: \([0-9]*\) run, \([0-9]*\) failed.*/\1 \2/p' "$build/Testing/Temporary/LastTest.log" |
-        awk '{ n += $1; failed += $2 } END { print n + 0, "test cases ran,", failed + 0, "failed" }')"
+    grep -a '^tally ' "$build/Testing/Temporary/LastTest.log" |
+        sed 's/^tally .*: \([0-9]*\) run, \([0-9]*\) failed.*/\1 \2/' |
+        awk '{ n += $1; bad += $2 } END { print "result: " n + 0 " test cases ran, " bad + 0 " failed" }'
     return $status
 }
 
 part_bench() {
     cuda_libraries
-    "$build/bench/oclin_bench" --shapes "$shapes" --ops forward,dw,dx,step,fused_step --peers cublas,cublas_tf32 --runs 3 \
-        --csv "$out/bench.csv"
+    "$build/bench/oclin_bench" --shapes "$shapes" --ops forward,dw,dx,step,fused_step --runs 3 \
+        --peers cublas,cublas_tf32 --csv "$out/bench.csv"
     say "$(($(wc -l <"$out/bench.csv") - 1)) rows, all checked"
 }
 
@@ -86,8 +88,8 @@ part_plans() {
         echo "--- $plan, at most $share s"
         rm -f "$build/plan.csv"
         got=0
-        timeout $share "$build/bench/oclin_bench" --plan "$plan" --shapes "$shapes" --ops forward,dw,dx --peers none \
-            --runs 1 --csv "$build/plan.csv" || got=$?
+        timeout $share "$build/bench/oclin_bench" --plan "$plan" --shapes "$shapes" --ops forward,dw,dx \
+            --peers none --runs 1 --csv "$build/plan.csv" || got=$?
         [ $got = 0 ] || [ $got = 124 ] || status=$got # what does not fit is not in the rows
         [ -e "$build/plan.csv" ] || continue
         [ -e "$out/plans.csv" ] || sed -n '1s/^/plan,/p' "$build/plan.csv" >"$out/plans.csv"
@@ -112,14 +114,14 @@ torch_python() {
 part_torch() {
     local python
     python=$(torch_python) || left_out "no python3 has PyTorch"
-    "$python" "$root/bench/torch_step.py" --shapes "$shapes" --device cuda --modes eager,graph,eager_tf32,graph_tf32 \
-        --runs 3 --csv "$out/torch.csv"
+    "$python" "$root/bench/torch_step.py" --shapes "$shapes" --device cuda --runs 3 --csv "$out/torch.csv" \
+        --modes eager,graph,eager_tf32,graph_tf32
     say "$(head -n 1 "$out/torch.csv" | sed 's/^# //')"
 }
 
-# ------------------------------------------------------------------------------------------------------ set-up
+# ----------------------------------------------------------------------------------------------------- set-up
 
-# Lets programs find NVIDIA's driver and cuBLAS (which often is PyTorch's) where the system does not know them.
+# Lets programs find NVIDIA's driver, and cuBLAS (often PyTorch's), where the system does not know them.
 cuda_libraries() {
     local python name found
     python=$(torch_python) || python=
@@ -136,11 +138,16 @@ note() { echo "gpu_measure.sh: $*" | tee -a "$out/log.txt"; }
 
 # Where the system has no OpenCL headers, loader or cmocka, those of the bundle.
 use_bundle() {
-    local lib missing=
-    for lib in OpenCL:CL/cl.h cmocka:cmocka.h; do
-        # cmocka.h wants these before it
-        printf '#include <stddef.h>\n#include <stdint.h>\n#include <stdarg.h>\n#include <setjmp.h>\n#include <%s>\nint main(void){return 0;}\n' \
-            "${lib#*:}" | cc -DCL_TARGET_OPENCL_VERSION=120 -xc - -o /dev/null "-l${lib%%:*}" 2>/dev/null || missing+=" ${lib%%:*}"
+    local header library missing=
+    for header in CL/cl.h cmocka.h; do
+        if [ "$header" = cmocka.h ]; then library=cmocka; else library=OpenCL; fi
+        # cmocka.h wants the others before it
+        {
+            printf '#include <%s>\n' stddef.h stdint.h stdarg.h setjmp.h "$header"
+            echo 'int main(void) { return 0; }'
+        } |
+            cc -DCL_TARGET_OPENCL_VERSION=120 -xc - -o /dev/null "-l$library" 2>/dev/null ||
+            missing+=" $library"
     done
     [ -n "$missing" ] || return 0
     [ -d "$bundle/usr" ] || {
@@ -150,8 +157,10 @@ use_bundle() {
     local folder
     folder=$(dirname "$(find "$bundle/usr/lib" -name libOpenCL.so | head -n 1)")
     note "$bundle has what this system lacks:$missing"
-    export CMAKE_PREFIX_PATH=$bundle/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH} CPATH=$bundle/usr/include${CPATH:+:$CPATH}
-    export LIBRARY_PATH=$folder${LIBRARY_PATH:+:$LIBRARY_PATH} LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export CMAKE_PREFIX_PATH=$bundle/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
+    export CPATH=$bundle/usr/include${CPATH:+:$CPATH}
+    export LIBRARY_PATH=$folder${LIBRARY_PATH:+:$LIBRARY_PATH}
+    export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export PKG_CONFIG_PATH=$folder/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 }
 
@@ -162,8 +171,8 @@ find_driver() {
     sought=1
     [ -x "$build/bench/probe" ] && ! has_device || return 0
     local library folder
-    library=$(find -L /usr/local/nvidia /usr/lib /usr/lib64 /usr/local/lib /opt -name 'libnvidia-opencl.so.[0-9]*' 2>/dev/null |
-        sort | head -n 1) || true
+    library=$(find -L /usr/local/nvidia /usr/lib /usr/lib64 /usr/local/lib /opt \
+        -name 'libnvidia-opencl.so.[0-9]*' 2>/dev/null | sort | head -n 1) || true
     [ -n "$library" ] || { note "no OpenCL device '$device', and no libnvidia-opencl.so"; return 0; }
     folder=$(dirname "$library")
     note "no OpenCL device '$device' is registered; trying $library"
@@ -181,7 +190,7 @@ find_driver() {
     note "wrote /etc/OpenCL/vendors/nvidia.icd and /etc/ld.so.conf.d/nvidia-opencl.conf"
 }
 
-# ----------------------------------------------------------------------------------------------------- running
+# ---------------------------------------------------------------------------------------------------- running
 
 report() {
     if python3 "$root/bench/measured.py" "$out" >"$build/report.md"; then
@@ -236,7 +245,8 @@ if [ "${1-}" = --part ]; then
 fi
 
 out='' minutes=9 device=gpu chosen=${names[*]} build=$root/build-measure bundle=$root/.gpu-bundle
-shapes=$root/bench/shapes/gpu.csv tests='^(products_(simt|plain)-.*|(math|golden)_(simt-16|plain)|layer|loss)$'
+shapes=$root/bench/shapes/gpu.csv
+tests='^(products_(simt|plain)-.*|(math|golden)_(simt-16|plain)|layer|loss)$'
 while [ $# -gt 0 ]; do
     case $1 in
     --out | --minutes | --device | --parts | --shapes | --tests | --build | --bundle)

@@ -1,7 +1,7 @@
 /*
- * NVIDIA's driver and cuBLAS on the host, as far as bench/cuda.h and bench/library_cublas.c call them: device memory is
- * malloc's, a product is plain loops, and TF32 cuts its operands to 10 bits of fraction. Tests build it twice, as
- * libcuda.so.1 and as libcublas.so.13.
+ * NVIDIA's driver and cuBLAS on the host, as far as bench/cuda.h and bench/library_cublas.c call them: device
+ * memory is malloc's, a product is plain loops, and TF32 cuts its operands to 10 bits of fraction. It is
+ * built twice, as libcuda.so.1 and as libcublas.so.13.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 /* The programs find these by name; nothing declares them. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
-/* -------------------------------------------------------------------------------------------------- driver */
+/* -------------------------------------------------------------------------------------------- driver */
 
 int cuInit(unsigned flags)
 {
@@ -118,7 +118,7 @@ int cuLaunchKernel(void *function, unsigned groups_x, unsigned groups_y, unsigne
     return 801; /* not supported */
 }
 
-/* -------------------------------------------------------------------------------------------------- cuBLAS */
+/* -------------------------------------------------------------------------------------------- cuBLAS */
 
 int cublasCreate_v2(void **handle)
 {

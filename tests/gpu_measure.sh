@@ -1,25 +1,37 @@
 #!/bin/bash
-# gpu_measure.sh BUILD: scripts/gpu_measure.sh on PoCL, into the build folder BUILD, with tests/fake_cuda.c for NVIDIA's driver
-# and cuBLAS and a PyTorch that fails: what is in the report, and how the script ends. No time is looked at.
+# gpu_measure.sh BUILD: scripts/gpu_measure.sh on PoCL, into the build folder BUILD, with tests/fake_cuda.c
+# for NVIDIA's driver and cuBLAS and a PyTorch that fails: what is in the report, and how the script ends. No
+# time is looked at.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-fail() { cat "$work/said" "$work"/out/{parts.csv,log.txt,report.md} >&2 || true; echo "gpu_measure.sh: $*" >&2; exit 1; }
+fail() {
+    cat "$work/said" "$work"/out/{parts.csv,log.txt,report.md} || true
+    echo "gpu_measure.sh: $*"
+    exit 1
+} >&2
 
 mkdir "$work/bin"
 printf '#!/bin/sh\necho "NVIDIA of the test, 1.0"\n' >"$work/bin/nvidia-smi"
 # has PyTorch, as it says, which then breaks
-printf '#!/bin/sh\ncase "$*" in *"import torch"*) exit 0 ;; *torch_step.py*) echo "no step today" >&2; exit 3 ;; esac\nexec %s "$@"\n' \
-    "$(command -v python3)" >"$work/bin/python3"
+cat >"$work/bin/python3" <<EOF
+#!/bin/sh
+case "\$*" in
+*"import torch"*) exit 0 ;;
+*torch_step.py*) echo "no step today" >&2; exit 3 ;;
+esac
+exec $(command -v python3) "\$@"
+EOF
 chmod +x "$work"/bin/*
 echo 16,8,4 >"$work/shapes.csv"
 
 # start PARTS: in the background, as $!
 start() {
-    PATH=$work/bin:$PATH LD_LIBRARY_PATH=$PWD/$build/tests/fake_cuda scripts/gpu_measure.sh --out "$work/out" --build "$build" \
-        --device 'portable computing' --shapes "$work/shapes.csv" --tests '^golden_plain$' --minutes 8 --parts "$1" >"$work/said" 2>&1 &
+    PATH=$work/bin:$PATH LD_LIBRARY_PATH=$PWD/$build/tests/fake_cuda \
+        scripts/gpu_measure.sh --out "$work/out" --build "$build" --device 'portable computing' --shapes "$work/shapes.csv" --tests '^golden_plain$' \
+        --minutes 8 --parts "$1" >"$work/said" 2>&1 &
 }
 reports() { grep -qE "$1" "$work/out/report.md" || fail "the report has no $1"; }
 
@@ -27,7 +39,9 @@ start machine,build,driver,suite,rates,bench,kernels,plans,torch
 status=0
 wait $! || status=$?
 [ "$status" = 1 ] || fail "exit status $status, though a part failed"
-for part in machine build driver suite rates bench kernels plans; do reports "^\| $part \| done \| [0-9]+ \|"; done
+for part in machine build driver suite rates bench kernels plans; do
+    reports "^\| $part \| done \| [0-9]+ \|"
+done
 reports '^\| torch \| failed \(3\) \| [0-9]+ \| no step today \|'
 reports '^\| machine .* NVIDIA of the test'
 reports '^\| suite .* [1-9][0-9]* test cases ran, 0 failed; programs: 1 passed, 0 failed'
