@@ -102,6 +102,11 @@ def plans_table(rows):
     return table(["op", "batch x in x out", *plans], cells)
 
 
+def ptx_table(rows):
+    cells = [[row["op"], shape(row), micro(row["ms"]), number(row["gflops"], ".0f"), row["checked"]] for row in rows]
+    return table(["op", "batch x in x out", "us", "GFLOP/s", "checked"], cells)
+
+
 def torch_table(rows):
     modes = [m for m in MODES if any(row["mode"] == m for row in rows)]
     lines = {}
@@ -153,7 +158,7 @@ def section(title, text, rows, make):
 def main():
     folder = sys.argv[1]
     log = read_log(folder)
-    names = ("parts", "rates", "bench", "kernels", "plans", "torch")
+    names = ("parts", "rates", "bench", "kernels", "plans", "torch", "ptx")
     rows = {name: read_rows(folder, name + ".csv") for name in names}
     lines = ["# oclin, measured on one device", "", *parts_table(rows["parts"], log), ""]
     lines += ["The row for docs/gpus.md; ratios are geometric means, above 1 oclin is faster:", ""]
@@ -166,6 +171,8 @@ def main():
     text = "Microseconds, by the host's clock. Empty: there was no time."
     lines += section("Plans", text, rows["plans"], plans_table)
     lines += section("Kernels", "The default plan; medians of nine.", rows["kernels"], kernels_table)
+    text = "The kernels of an H100 without OpenCL, through NVIDIA's driver; checked first."
+    lines += section("Kernels as PTX", text, rows["ptx"], ptx_table)
     print("\n".join(lines))
 
 

@@ -5,7 +5,7 @@
 #   --out FOLDER     report.md and at most seven files more; each is written while its part runs
 #   --minutes N      for all parts together (9); a part that needs less leaves its time to the others
 #   --device TEXT    as OCLIN_DEVICE (gpu)
-#   --parts LIST     of machine,build,driver,check,suite,rates,bench,kernels,plans,torch (all)
+#   --parts LIST     of machine,build,driver,check,suite,rates,bench,kernels,plans,torch,ptx (all)
 #   --shapes FILE    of bench, kernels, plans, torch (bench/shapes/gpu.csv)
 #   --tests REGEX    programs of the suite, as for ctest -R (products, math, golden, layer, loss)
 #   --build FOLDER   where it is built (build-measure in the tree)
@@ -14,9 +14,9 @@
 set -euo pipefail
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")
-names=(machine build driver check suite rates bench kernels plans torch)
+names=(machine build driver check suite rates bench kernels plans torch ptx)
 declare -A weight=([machine]=10 [build]=60 [driver]=15 [check]=60 [suite]=150
-    [rates]=10 [bench]=130 [kernels]=30 [plans]=60 [torch]=60)
+    [rates]=10 [bench]=130 [kernels]=30 [plans]=60 [torch]=60 [ptx]=20)
 
 # ------------------------------------------------------------------------------------------------------ parts
 # Each is a process of its own under `timeout`. What it prints goes to log.txt, and lines that begin with
@@ -26,6 +26,8 @@ say() { echo "result: $*"; }
 # what a command prints; it fails where the command does
 result() { "$@" | sed 's/^/result: /'; }
 left_out() { say "$*"; exit 77; }
+has_device() { "$build/bench/probe" chosen >/dev/null 2>&1; }
+need_device() { has_device || left_out "no OpenCL device"; }
 
 part_machine() {
     uname -srm
@@ -42,7 +44,7 @@ part_machine() {
 }
 
 part_build() {
-    local targets="probe oclin_bench test_products test_math test_golden test_layer test_loss"
+    local targets="probe ptx oclin_bench test_products test_math test_golden test_layer test_loss"
     cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DOCLIN_BUILD_TESTS=ON -DOCLIN_BUILD_BENCH=ON \
         -DOCLIN_BUILD_EXAMPLES=OFF -DOCLIN_BUILD_TOOLS=OFF
     # shellcheck disable=SC2086
@@ -57,10 +59,14 @@ part_driver() {
     result "$build/bench/probe" chosen
 }
 
-part_check() { result "$build/bench/probe" check; }
+part_check() {
+    need_device
+    result "$build/bench/probe" check
+}
 
 part_suite() {
     local status=0
+    need_device
     (cd "$build" && ctest -j "$(nproc)" --output-on-failure -R "$tests") || status=$?
     grep -a '^tally ' "$build/Testing/Temporary/LastTest.log" |
         sed 's/^tally .*: \([0-9]*\) run, \([0-9]*\) failed.*/\1 \2/' |
@@ -69,26 +75,35 @@ part_suite() {
 }
 
 part_bench() {
+    need_device
     cuda_libraries
     "$build/bench/oclin_bench" --shapes "$shapes" --ops forward,dw,dx,step,fused_step --runs 3 \
         --peers cublas,cublas_tf32 --csv "$out/bench.csv"
     say "$(($(wc -l <"$out/bench.csv") - 1)) rows, all checked"
 }
 
-part_rates() { "$build/bench/probe" rates | tee "$out/rates.csv"; }
+part_rates() {
+    need_device
+    "$build/bench/probe" rates | tee "$out/rates.csv"
+}
 
-part_kernels() { "$build/bench/probe" kernels "$shapes" | tee "$out/kernels.csv"; }
+part_kernels() {
+    need_device
+    "$build/bench/probe" kernels "$shapes" | tee "$out/kernels.csv"
+}
 
-# Each plan gets its share of the time, so that a slow one does not take that of the others.
+# Each plan gets its share of the time, so that a slow one does not take that of the others. The inner timeout
+# stays in the foreground, in the process group of the part, and so ends with it.
 part_plans() {
     local plan plans share got status=0
+    need_device
     plans=$("$build/bench/probe" plans)
     share=$((limit * 9 / 10 / $(wc -w <<<"$plans") + 1))
     for plan in $plans; do
         echo "--- $plan, at most $share s"
         rm -f "$build/plan.csv"
         got=0
-        timeout $share "$build/bench/oclin_bench" --plan "$plan" --shapes "$shapes" --ops forward,dw,dx \
+        timeout --foreground $share "$build/bench/oclin_bench" --plan "$plan" --shapes "$shapes" --ops forward,dw,dx \
             --peers none --runs 1 --csv "$build/plan.csv" || got=$?
         [ $got = 0 ] || [ $got = 124 ] || status=$got # what does not fit is not in the rows
         [ -e "$build/plan.csv" ] || continue
@@ -117,6 +132,14 @@ part_torch() {
     "$python" "$root/bench/torch_step.py" --shapes "$shapes" --device cuda --runs 3 --csv "$out/torch.csv" \
         --modes eager,graph,eager_tf32,graph_tf32
     say "$(head -n 1 "$out/torch.csv" | sed 's/^# //')"
+}
+
+# Without OpenCL: kernels that gpu_bundle.sh made beforehand, through NVIDIA's driver.
+part_ptx() {
+    ! has_device || left_out "not needed: OpenCL is there"
+    [ -e "$bundle/ptx/record" ] || left_out "no PTX in $bundle"
+    cuda_libraries
+    "$build/bench/ptx" "$bundle/ptx" | tee "$out/ptx.csv"
 }
 
 # ----------------------------------------------------------------------------------------------------- set-up
@@ -163,8 +186,6 @@ use_bundle() {
     export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export PKG_CONFIG_PATH=$folder/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 }
-
-has_device() { "$build/bench/probe" chosen >/dev/null 2>&1; }
 
 # NVIDIA's driver may be there without being registered. Nothing is touched where oclin finds its device.
 find_driver() {
@@ -270,9 +291,9 @@ done
 [ -n "$out" ] || { echo "gpu_measure.sh: --out is needed; see --help" >&2; exit 2; }
 mkdir -p "$out" "$build"
 out=$(realpath "$out") build=$(realpath "$build") bundle=$(realpath -m "$bundle")
-rm -f "$out"/{report.md,log.txt,rates.csv,bench.csv,kernels.csv,plans.csv,torch.csv}
+rm -f "$out"/{report.md,log.txt,rates.csv,bench.csv,kernels.csv,plans.csv,torch.csv,ptx.csv}
 echo part,status,seconds >"$out/parts.csv"
-export root out build shapes tests OCLIN_DEVICE=$device OCLIN_CACHE_DIR=$build/oclin-cache
+export root out build bundle shapes tests OCLIN_DEVICE=$device OCLIN_CACHE_DIR=$build/oclin-cache
 unset OCLIN_PLAN OCLIN_CL_DIR OCLIN_VERIFY
 
 export limit=0 # seconds of the part that runs

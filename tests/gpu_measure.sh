@@ -27,11 +27,11 @@ EOF
 chmod +x "$work"/bin/*
 echo 16,8,4 >"$work/shapes.csv"
 
-# start PARTS: in the background, as $!
+# start PARTS [OPTION]...: on $device, in the background, as $!
 start() {
     PATH=$work/bin:$PATH LD_LIBRARY_PATH=$PWD/$build/tests/fake_cuda \
-        scripts/gpu_measure.sh --out "$work/out" --build "$build" --device 'portable computing' --shapes "$work/shapes.csv" --tests '^golden_plain$' \
-        --minutes 8 --parts "$1" >"$work/said" 2>&1 &
+        scripts/gpu_measure.sh --out "$work/out" --build "$build" --device "${device-portable computing}" --shapes "$work/shapes.csv" --tests '^golden_plain$' \
+        --minutes 8 --parts "$@" >"$work/said" 2>&1 &
 }
 reports() { grep -qE "$1" "$work/out/report.md" || fail "the report has no $1"; }
 
@@ -52,6 +52,20 @@ reports '^\| dx \| 16 x 8 x 4 \|( [0-9.e+]+ \|){4,}'                # every plan
 reports '^\| step \| 16 x 8 x 4 \| update \| [0-9]+ \| [0-9.e+]+ \|'
 [ "$(find "$work/out" -type f | wc -l)" -le 8 ] || fail "more than 8 files"
 ! find "$work/out" -type f | sed 's,.*/,,' | grep -v '^[A-Za-z0-9._-]*$' || fail "names of files"
+
+# without an OpenCL device: kernels through the driver, which knows them by their names
+cmake -S . -B "$build" -DOCLIN_BUILD_GPU_TOOLS=ON >/dev/null
+cmake --build "$build" --target ptx_record >/dev/null
+mkdir -p "$work/bundle/ptx"
+OCLIN_DEVICE='portable computing' "$build/tools/ptx_record" "$work/shapes.csv" "$work/bundle/ptx"
+for text in "$work"/bundle/ptx/*.cl; do mv "$text" "${text%.cl}.ptx"; done
+device=nonsense start driver,suite,bench,ptx --bundle "$work/bundle"
+wait $! || true
+reports '^\| driver \| failed \(1\) \|.*nonsense'
+reports '^\| suite \| left out \|.* no OpenCL device'
+reports '^\| bench \| left out \|.* no OpenCL device'
+reports '^\| ptx \| done \|'
+for product in forward dw dx; do reports "^\| $product \| 16 x 8 x 4 \| [0-9.e+-]+ \| [0-9]+ \| yes \|"; done
 
 # ended in the middle of a part, there is a report of what was done and what was not
 start machine,plans
