@@ -30,6 +30,7 @@ has_device() { "$build/bench/probe" chosen >/dev/null 2>&1; }
 need_device() { has_device || left_out "no OpenCL device"; }
 
 part_machine() {
+    PATH=$PATH:/usr/local/nvidia/bin
     uname -srm
     lscpu | grep -E '^(Model name|CPU\(s\))' || true
     gcc --version | head -n 1
@@ -110,6 +111,7 @@ part_plans() {
         [ -e "$out/plans.csv" ] || sed -n '1s/^/plan,/p' "$build/plan.csv" >"$out/plans.csv"
         sed "1d;s/^/$plan,/" "$build/plan.csv" >>"$out/plans.csv"
     done
+    [ -e "$out/plans.csv" ] || { say "no plan had time for a shape"; exit 124; }
     say "$(($(wc -l <"$out/plans.csv") - 1)) rows of $(wc -w <<<"$plans") plans"
     return $status
 }
@@ -191,24 +193,31 @@ use_bundle() {
 find_driver() {
     sought=1
     [ -x "$build/bench/probe" ] && ! has_device || return 0
-    local library folder
-    library=$(find -L /usr/local/nvidia /usr/lib /usr/lib64 /usr/local/lib /opt \
-        -name 'libnvidia-opencl.so.[0-9]*' 2>/dev/null | sort | head -n 1) || true
-    [ -n "$library" ] || { note "no OpenCL device '$device', and no libnvidia-opencl.so"; return 0; }
-    folder=$(dirname "$library")
-    note "no OpenCL device '$device' is registered; trying $library"
+    local library='' libraries libraries_before=${LD_LIBRARY_PATH-}
+    libraries=$(find -L /usr/local/nvidia /usr/lib /usr/lib64 /usr/local/lib /opt \
+        -name 'libnvidia-opencl.so.[0-9]*' 2>/dev/null | sort) || true
     mkdir -p "$build/vendors"
-    echo "$library" >"$build/vendors/nvidia.icd"
-    export OCL_ICD_VENDORS=$build/vendors LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    has_device && return 0
+    export OCL_ICD_VENDORS=$build/vendors
+    for library in $libraries; do # some may be for other processors
+        note "no OpenCL device '$device' is registered; trying $library"
+        echo "$library" >"$build/vendors/nvidia.icd"
+        export LD_LIBRARY_PATH=${library%/*}${libraries_before:+:$libraries_before}
+        ! has_device || return 0
+    done
+    unset OCL_ICD_VENDORS
+    [ -n "$library" ] || { note "no OpenCL device '$device', and no libnvidia-opencl.so"; return 0; }
     # a loader that does not read OCL_ICD_VENDORS
     [ "$(id -u)" = 0 ] && ! ls /etc/OpenCL/vendors/nvidia*.icd >/dev/null 2>&1 || return 0
     mkdir -p /etc/OpenCL/vendors /etc/ld.so.conf.d
     echo "$library" >/etc/OpenCL/vendors/nvidia.icd
-    echo "$folder" >/etc/ld.so.conf.d/nvidia-opencl.conf
+    echo "${library%/*}" >/etc/ld.so.conf.d/nvidia-opencl.conf
     ldconfig
-    unset OCL_ICD_VENDORS
-    note "wrote /etc/OpenCL/vendors/nvidia.icd and /etc/ld.so.conf.d/nvidia-opencl.conf"
+    if has_device; then
+        note "wrote /etc/OpenCL/vendors/nvidia.icd and /etc/ld.so.conf.d/nvidia-opencl.conf"
+    else
+        rm /etc/OpenCL/vendors/nvidia.icd /etc/ld.so.conf.d/nvidia-opencl.conf
+        ldconfig
+    fi
 }
 
 # ---------------------------------------------------------------------------------------------------- running
