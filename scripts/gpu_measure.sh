@@ -148,15 +148,13 @@ part_ptx() {
 
 # Lets programs find NVIDIA's driver, and cuBLAS (often PyTorch's), where the system does not know them.
 cuda_libraries() {
-    local python name found
-    python=$(torch_python) || python=
-    for name in 'libcuda.so.1' 'libcublas.so.1[0-9]'; do
-        found=$(find -L /usr/local/nvidia /usr/lib /usr/local/cuda*/ \
-            ${python:+"$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nvidia"} \
-            -name "$name" 2>/dev/null | sort | tail -n 1) || true
-        [ -z "$found" ] || LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(dirname "$found")
-    done
-    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH-}
+    local python packages='' folders
+    ! python=$(torch_python) || packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    folders=$({
+        find -L /usr/local/nvidia /usr/lib -name libcuda.so.1
+        find -L /usr/local/cuda*/ "$packages/nvidia" -name 'libcublas.so.1[0-9]'
+    } 2>/dev/null | grep -vE '/(stubs|compat)/' | sed 's,/[^/]*$,,' | sort -ru | paste -sd:) || true
+    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders
 }
 
 note() { echo "gpu_measure.sh: $*" | tee -a "$out/log.txt"; }

@@ -1,7 +1,7 @@
 /*
  * NVIDIA's driver and cuBLAS on the host, as far as the programs of bench/ call them: device memory is
- * malloc's, a product is plain loops, a kernel is known by its name, and TF32 cuts its operands to 10 bits of fraction. It is
- * built twice, as libcuda.so.1 and as libcublas.so.13.
+ * malloc's, a product is plain loops, a kernel is known by its name, and TF32 cuts its operands to 10
+ * bits of fraction. It is built twice, as libcuda.so.1 and as libcublas.so.13.
  */
 #include <stdint.h>
 #include <stdio.h>

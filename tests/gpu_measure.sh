@@ -30,8 +30,8 @@ echo 16,8,4 >"$work/shapes.csv"
 # start PARTS [OPTION]...: on $device, in the background, as $!
 start() {
     PATH=$work/bin:$PATH LD_LIBRARY_PATH=$PWD/$build/tests/fake_cuda \
-        scripts/gpu_measure.sh --out "$work/out" --build "$build" --device "${device-portable computing}" --shapes "$work/shapes.csv" --tests '^golden_plain$' \
-        --minutes 8 --parts "$@" >"$work/said" 2>&1 &
+        scripts/gpu_measure.sh --out "$work/out" --build "$build" --device "${device-portable computing}" \
+        --shapes "$work/shapes.csv" --tests '^golden_plain$' --minutes 8 --parts "$@" >"$work/said" 2>&1 &
 }
 reports() { grep -qE "$1" "$work/out/report.md" || fail "the report has no $1"; }
 
