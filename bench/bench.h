@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { MAX_SETS = 8, MAX_PEERS = 3, MAX_RUNS = 101, SENTENCE = 512 };
+enum { MAX_SETS = 8, MAX_PEERS = 5, MAX_RUNS = 101, SENTENCE = 512 };
 
 /* What a library is asked for. READ and UPDATE are the bench's own: plain passes over as many bytes as W has. */
 enum op { FORWARD, INFER, DW, DX, STEP, FUSED_STEP, OP_COUNT, READ = OP_COUNT, UPDATE };
@@ -87,7 +87,10 @@ enum result { RESULT_Y, RESULT_DX, RESULT_DW, RESULT_W };
 struct library {
     const char *name;
     int adds_bias;
-    int runs; /* no more than these many timings; 0: as many as are asked for */
+    int runs;        /* no more than these many timings; 0: as many as are asked for */
+    double rounding; /* of the operands of a product, relative; 0: none */
+    /* Why it cannot be used here, or NULL. Only of libraries that are opened at run time. */
+    const char *(*missing)(void);
     /* Name and version, for the head of the table. */
     void (*version)(char *text, size_t size);
     /* Own copies of the problem's numbers. ctx: on whose device OpenCL libraries run. *state also after a failure. */
@@ -101,12 +104,13 @@ struct library {
     const char *(*fetch)(void *state, enum result what, int set, float *host);
 };
 
-extern const struct library library_oclin, library_ceiling, library_openblas, library_clblast, library_onednn;
+extern const struct library library_oclin, library_ceiling, library_openblas, library_clblast, library_onednn,
+    library_cublas, library_cublas_tf32;
 
-/* A peer by its name; NULL when it was not there when the bench was built. */
-const struct library *peer_find(const char *name);
-/* Every name that --peers knows, ended by NULL, and the Debian packages of each. */
-extern const char *const peer_names[], *const peer_packages[];
+/* A peer by its name. NULL when it is missing, and *why says so. */
+const struct library *peer_find(const char *name, const char **why);
+/* Every name that --peers knows, ended by NULL. */
+extern const char *const peer_names[];
 
 /* Keeps a sentence with a status in it; for the functions above. */
 #if defined(__GNUC__)

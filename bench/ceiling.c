@@ -173,8 +173,14 @@ static const char *open_chosen(void **state, const struct problem *p, oclin_cont
     return error ? error : choose_pass(*state, UPDATE);
 }
 
-const struct library library_ceiling = {"ceiling", 0,     0,       NULL,   open_chosen,
-                                        close_all, reset, enqueue, finish, NULL};
+const struct library library_ceiling = {
+    .name = "ceiling",
+    .open = open_chosen,
+    .close = close_all,
+    .reset = reset,
+    .enqueue = enqueue,
+    .finish = finish,
+};
 
 /* ----------------------------------------------------------------------------------------------- FMA peak */
 

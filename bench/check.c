@@ -1,6 +1,7 @@
 /*
  * Results against sums in double. Bound of a sum of K products in float32, in any order, as oclin.h has it: the
- * smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of magnitudes. All libraries must meet it.
+ * smaller of K + 1 roundings and (8 + 2 sqrt K) u, u = 2^-24, times the sum of magnitudes. All libraries must meet
+ * it; one that rounds operands first gets the error of that besides.
  */
 #include "bench.h"
 
@@ -18,7 +19,9 @@ struct sum {
     double value, bound;
 };
 
-static struct sum dot(const float *a, int64_t a_stride, const float *b, int64_t b_stride, int64_t k)
+/* rounding: of each operand, relative, before they are multiplied. */
+static struct sum dot(const float *a, int64_t a_stride, const float *b, int64_t b_stride, int64_t k,
+                      double rounding)
 {
     double value = 0.0, magnitude = 0.0;
     for (int64_t i = 0; i < k; i++) {
@@ -27,29 +30,30 @@ static struct sum dot(const float *a, int64_t a_stride, const float *b, int64_t 
         magnitude += fabs(product);
     }
     const double roundings = fmin((double)k + 1.0, 8.0 + 2.0 * sqrt((double)k));
-    return (struct sum){value, roundings * U * magnitude};
+    return (struct sum){value, (roundings * U + 2.0 * rounding + rounding * rounding) * magnitude};
 }
 
-/* What element (r, c) of a result has to be. */
-static struct sum expected(const struct problem *p, enum result what, int set, int64_t r, int64_t c,
-                           const float *b)
+/* What element (r, c) of this library's result has to be. */
+static struct sum expected(const struct library *library, const struct problem *p, enum result what, int set,
+                           int64_t r, int64_t c)
 {
+    const double rounding = library->rounding;
     const int64_t batch = p->shape.batch, in = p->shape.in, out = p->shape.out;
     struct sum s;
     switch (what) {
     case RESULT_Y:
-        s = dot(p->x[set] + r * in, 1, p->w + c * in, 1, in);
-        if (b) {
-            s.value += (double)b[c];
-            s.bound += U * (fabs((double)b[c]) + fabs(s.value));
+        s = dot(p->x[set] + r * in, 1, p->w + c * in, 1, in, rounding);
+        if (library->adds_bias) {
+            s.value += (double)p->b[c];
+            s.bound += U * (fabs((double)p->b[c]) + fabs(s.value));
         }
         return s;
     case RESULT_DX:
-        return dot(p->dy[set] + r * out, 1, p->w + c, in, out);
+        return dot(p->dy[set] + r * out, 1, p->w + c, in, out, rounding);
     case RESULT_DW:
-        return dot(p->dy[set] + r, out, p->x[set] + c, in, batch);
+        return dot(p->dy[set] + r, out, p->x[set] + c, in, batch, rounding);
     default:
-        s = dot(p->dy[set] + r, out, p->x[set] + c, in, batch);
+        s = dot(p->dy[set] + r, out, p->x[set] + c, in, batch, rounding);
         s.bound = (double)check_lr * (s.bound + U * fabs(s.value));
         s.value = (double)p->w[r * in + c] - (double)check_lr * s.value;
         s.bound += U * fabs(s.value);
@@ -73,8 +77,7 @@ static const char *compare(const struct library *library, const float *got, cons
         const double place = samples > 1 ? (double)i / (double)(samples - 1) * (double)(count - 1) : 0.0;
         int64_t at = samples == count ? i : (int64_t)place;
         if (samples < count && i > 0 && i < samples - 1) at = (at + i * 7919) % count;
-        const struct sum want =
-            expected(p, what, set, at / cols, at % cols, library->adds_bias ? p->b : NULL);
+        const struct sum want = expected(library, p, what, set, at / cols, at % cols);
         if (!(fabs((double)got[at] - want.value) <= want.bound))
             return sentence("%s[%lld, %lld] is %.9g, the reference says %.9g within %.3g", name[what],
                             (long long)(at / cols), (long long)(at % cols), (double)got[at], want.value,

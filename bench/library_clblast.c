@@ -147,5 +147,14 @@ static const char *fetch(void *state, enum result what, int i, float *host)
 }
 
 /* Ten times slower than the others on a CPU: three timings tell enough. */
-const struct library library_clblast = {"clblast", 0,     3,       version, open_all,
-                                        close_all, reset, enqueue, finish,  fetch};
+const struct library library_clblast = {
+    .name = "clblast",
+    .runs = 3,
+    .version = version,
+    .open = open_all,
+    .close = close_all,
+    .reset = reset,
+    .enqueue = enqueue,
+    .finish = finish,
+    .fetch = fetch,
+};

@@ -151,5 +151,14 @@ static const char *fetch(void *state, enum result what, int i, float *host)
     return NULL;
 }
 
-const struct library library_oclin = {"oclin",   1,     0,       version, open_all,
-                                      close_all, reset, enqueue, finish,  fetch};
+const struct library library_oclin = {
+    .name = "oclin",
+    .adds_bias = 1,
+    .version = version,
+    .open = open_all,
+    .close = close_all,
+    .reset = reset,
+    .enqueue = enqueue,
+    .finish = finish,
+    .fetch = fetch,
+};

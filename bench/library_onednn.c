@@ -218,5 +218,13 @@ static const char *fetch(void *state, enum result what, int i, float *host)
     return NULL;
 }
 
-const struct library library_onednn = {"onednn",  0,     0,       version, open_all,
-                                       close_all, reset, enqueue, finish,  fetch};
+const struct library library_onednn = {
+    .name = "onednn",
+    .version = version,
+    .open = open_all,
+    .close = close_all,
+    .reset = reset,
+    .enqueue = enqueue,
+    .finish = finish,
+    .fetch = fetch,
+};

@@ -137,5 +137,13 @@ static const char *fetch(void *state, enum result what, int i, float *host)
     return NULL;
 }
 
-const struct library library_openblas = {"openblas", 0,     0,       version, open_all,
-                                         close_all,  reset, enqueue, finish,  fetch};
+const struct library library_openblas = {
+    .name = "openblas",
+    .version = version,
+    .open = open_all,
+    .close = close_all,
+    .reset = reset,
+    .enqueue = enqueue,
+    .finish = finish,
+    .fetch = fetch,
+};

@@ -178,16 +178,10 @@ static void describe(struct bench *b)
         printf("device    %s, %lld compute units\ndriver    %s, %s, %s\n", d.name, (long long)d.compute_units,
                d.platform_name, d.driver, d.version);
     for (int i = 0; i < b->o.peers; i++) {
-        b->peer[i] = peer_find(b->o.peer[i]);
-        if (b->peer[i]) {
-            b->peer[i]->version(text, sizeof text);
-            printf("peer      %s: %s\n", b->o.peer[i], text);
-            continue;
-        }
-        for (int k = 0; peer_names[k]; k++)
-            if (strcmp(peer_names[k], b->o.peer[i]) == 0)
-                printf("peer      %s: MISSING, it was not there when oclin_bench was built (Debian: %s)\n",
-                       b->o.peer[i], peer_packages[k]);
+        const char *why;
+        b->peer[i] = peer_find(b->o.peer[i], &why);
+        if (b->peer[i]) b->peer[i]->version(text, sizeof text);
+        printf("peer      %s: %s%s\n", b->o.peer[i], b->peer[i] ? "" : "MISSING, ", b->peer[i] ? text : why);
     }
 }
 

@@ -22,7 +22,7 @@ static void print_help(void)
            "  --shapes FILE   lines batch,in,out or regime,batch,in,out\n"
            "  --shape B,I,O   one shape\n"
            "  --ops LIST      of forward,infer,dw,dx,step,fused_step (all)\n"
-           "  --peers LIST    of openblas,clblast,onednn, or none (all)\n"
+           "  --peers LIST    of openblas,clblast,onednn,cublas,cublas_tf32, or none (all)\n"
            "  --runs N        timings of which the median is taken (7)\n"
            "  --csv FILE      the rows as CSV; see bench/README.md for the columns\n"
            "  --plan NAME     oclin's kernel family or tile; OCLIN_PLAN, where set, overrides it\n"
@@ -66,8 +66,8 @@ static int parse_peers(struct options *o, const char *flag, const char *text)
     for (const char *at = text; *at;) {
         const int peer = parse_word(&at, peer_names, MAX_PEERS);
         if (peer < 0 || o->peers == MAX_PEERS)
-            return complain_option(flag, text,
-                                   "openblas,clblast,onednn or some of them, each once, or none is expected");
+            return complain_option(
+                flag, text, "openblas,clblast,onednn,cublas,cublas_tf32, some of them, or none is expected");
         o->peer[o->peers++] = peer_names[peer];
     }
     return 1;

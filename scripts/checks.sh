@@ -15,7 +15,7 @@ turns=(
     'runtimes'
     'oclgrind threads'
     'mutants fuzz'
-    'gpus bench'
+    'gpus bench measure'
     'builds'
 )
 
@@ -187,7 +187,14 @@ part_gpus() {
 part_bench() {
     needs build check
     scripts/build.sh build-gcc -DCMAKE_C_COMPILER=gcc -DOCLIN_WERROR=ON -DOCLIN_BUILD_BENCH=ON
-    OCLIN_DEVICE=${OCLIN_DEVICE-portable computing} bench/test.sh build-gcc/bench/oclin_bench cl
+    OCLIN_DEVICE=${OCLIN_DEVICE-portable computing} bench/test.sh build-gcc/bench/oclin_bench cl \
+        build-gcc/tests/fake_cuda
+}
+
+# The script that measures on GPUs, rehearsed on PoCL: every part is in its report, also where one fails.
+part_measure() {
+    needs build test check
+    tests/gpu_measure.sh build-measure
 }
 
 # Other builds: compilers, systems, versions of CMake, ways to use oclin.

@@ -12,6 +12,7 @@
 #   coverage  what scripts/coverage.sh uses besides
 #   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
 #   bench   the peers that the benchmarks compare with
+#   bundle  what scripts/gpu_bundle.sh unpacks for a machine without network, and does not install
 #   builds  the compilers and systems that scripts/check_builds.sh builds for
 #   fresh   what scripts/fresh.sh makes fresh systems with
 set -eu
@@ -31,6 +32,7 @@ packages() {
     builds) echo g++ clang clang-19 ninja-build python3-pip opencl-clhpp-headers gcc-multilib musl-tools \
         gcc-mingw-w64-x86-64-win32 wine64 ;;
     bench) echo libopenblas-dev libclblast-dev libdnnl-dev python3-torch ;;
+    bundle) echo ocl-icd-libopencl1 ocl-icd-opencl-dev opencl-c-headers libcmocka0 libcmocka-dev ;;
     fresh) echo debootstrap ;;
     *) echo "install.sh: unknown group $1" >&2; return 1 ;;
     esac

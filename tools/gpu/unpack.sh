@@ -15,5 +15,5 @@ for package in *.deb; do dpkg -x "$package" ..; done
 cd ..
 rm -r packages
 # Intel's disassembler opens its library by this name
-ln -sf libiga64.so.1 usr/lib/x86_64-linux-gnu/libiga64.so
+[ ! -e usr/lib/x86_64-linux-gnu/libiga64.so.1 ] || ln -sf libiga64.so.1 usr/lib/x86_64-linux-gnu/libiga64.so
 echo "$*" >unpacked
