@@ -75,8 +75,8 @@ def compile_all(arguments, tools, work):
     for gpu in GPUS:
         if arguments.gpus and gpu.arch not in arguments.gpus:
             continue
-        if gpu.compiler == compilers.nvidia and not tools.ptxas:
-            skipped.add('NVIDIA: no ptxas on this machine (it comes with CUDA); its rows are left out')
+        if gpu.compiler == compilers.nvidia and not (tools.nvvm and tools.ptxas):
+            skipped.add('NVIDIA: no compiler, or no ptxas; its rows are left out')
             continue
         for product, activation, aligned, kernel, file, options in plans(gpu, arguments.programs, work + '/' + gpu.arch):
             if activation in arguments.activations:
@@ -221,7 +221,7 @@ def main():
     parser.add_argument('--markdown', metavar='FILE')
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        rows, failures = compile_all(arguments, compilers.Tools(arguments.compilers), work)
+        rows, failures = compile_all(arguments, compilers.Tools(arguments.compilers, arguments.programs), work)
     memory = count_all(arguments, rows) if arguments.plugin else []
     print(table(HEADS, [row.cells() for row in rows]))
     print()
