@@ -19,4 +19,4 @@ absent=$("$here/install.sh" --absent gpu)
 "$here/build.sh" "$build" -DOCLIN_BUILD_TOOLS=OFF -DOCLIN_BUILD_GPU_TOOLS=ON -DOCLIN_BUILD_TESTS=OFF -DOCLIN_BUILD_EXAMPLES=OFF
 g++ -std=c++14 -Wall -Wextra -O2 -shared -fPIC -fno-rtti -o "$build/memory_counts.so" "$here/../tools/gpu/memory_counts.cpp"
 exec python3 "$here/../tools/gpu/gpu_report.py" --programs "$build/tools" --plugin "$(cd "$build" && pwd)/memory_counts.so" \
-    --compilers "$compilers" "$@"
+    --compilers "$compilers" --page "$here/../docs/gpus.md" "$@"

@@ -12,12 +12,13 @@ import tempfile
 
 import compilers
 import loops
+import model
 from gpus import GPUS
+from tables import markdown_table, table, write_between
 
 PRODUCTS = ['forward', 'grad_x', 'grad_w']
 ACTIVATIONS = ['none', 'relu', 'gelu']
 MOST_SECTORS, MOST_CYCLES = 1.05, 1.10  # the gate: global and local memory against the best possible
-MARK_BEGIN, MARK_END = '<!-- gpu_report begins -->', '<!-- gpu_report ends -->'
 
 
 class Row:
@@ -146,17 +147,6 @@ def gate(rows, memory):
 
 # --------------------------------------------------------------------------------------------------------- output
 
-def table(heads, lines):
-    widths = [max(len(str(line[i])) for line in [heads] + lines) for i in range(len(heads))]
-    return '\n'.join('  '.join(str(cell).ljust(width) for cell, width in zip(line, widths)).rstrip()
-                     for line in [heads] + lines)
-
-
-def markdown_table(heads, lines):
-    return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in
-                     [heads, ['---'] * len(heads)] + lines)
-
-
 def memory_lines(memory):
     heads = {('global', 'load'): 0, ('global', 'store'): 1, ('local', 'load'): 2, ('local', 'store'): 3}
     lines = []
@@ -198,18 +188,6 @@ def markdown(rows, memory):
     return '\n'.join(parts)
 
 
-def write_markdown(path, text):
-    """Between the marks, where the file has them."""
-    whole = '%s\n%s\n%s\n' % (MARK_BEGIN, text, MARK_END)
-    if os.path.exists(path):
-        with open(path) as file:
-            old = file.read()
-        if MARK_BEGIN in old and MARK_END in old:
-            whole = old[:old.index(MARK_BEGIN)] + whole.rstrip('\n') + old[old.index(MARK_END) + len(MARK_END):]
-    with open(path, 'w') as file:
-        file.write(whole)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--programs', required=True, help='the folder of plan_dump and one_product')
@@ -217,8 +195,9 @@ def main():
     parser.add_argument('--compilers', required=True, help='the folder that the compilers were unpacked in')
     parser.add_argument('--activations', default=','.join(ACTIVATIONS), type=lambda text: text.split(','))
     parser.add_argument('--gpus', help='only these, by the first column', type=lambda text: text.split(','))
+    parser.add_argument('--page', help='whose table of predictions must be what the plans give')
     parser.add_argument('--gate', action='store_true', help='exit 1 where a kernel is not as it must be')
-    parser.add_argument('--markdown', metavar='FILE')
+    parser.add_argument('--markdown', metavar='FILE', help='write the tables between their marks in this page')
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         rows, failures = compile_all(arguments, compilers.Tools(arguments.compilers, arguments.programs), work)
@@ -226,9 +205,12 @@ def main():
     print(table(HEADS, [row.cells() for row in rows]))
     print()
     print(table(MEMORY_HEADS, memory_lines(memory)))
+    print()
+    model.show(arguments.programs, arguments.markdown)
     if arguments.markdown:
-        write_markdown(arguments.markdown, markdown(rows, memory))
+        write_between(arguments.markdown, 'gpu_report', markdown(rows, memory))
     wrong = failures + (gate(rows, memory) if rows else ['no GPU could be compiled for'])
+    wrong += model.wrong(arguments.programs, arguments.page)
     print('\n%d kernels on %d GPUs' % (len(rows), len({row.gpu.arch for row in rows})))
     for sentence in wrong:
         print('gpu_report: ' + sentence, file=sys.stderr)
