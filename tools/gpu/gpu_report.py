@@ -19,6 +19,7 @@ from tables import markdown_table, table, write_between
 PRODUCTS = ['forward', 'grad_x', 'grad_w']
 ACTIVATIONS = ['none', 'relu', 'gelu']
 MOST_SECTORS, MOST_CYCLES = 1.05, 1.10  # the gate: global and local memory against the best possible
+GROUPS_BY_REGISTERS = 2  # the gate: groups of a 128 x 128 tile that an NVIDIA multiprocessor has registers for
 
 
 class Row:
@@ -132,6 +133,11 @@ def gate(rows, memory):
             wrong.append('%s: no main loop found' % row.name())
         if row.result['spilled']:
             wrong.append('%s: %d bytes spilled' % (row.name(), row.result['spilled']))
+        registers = row.result['registers']
+        if row.gpu.compiler == compilers.nvidia and row.plan == 'simt-128' and \
+                compilers.nvidia_groups_by_registers(row.job, registers) < GROUPS_BY_REGISTERS:
+            wrong.append('%s: %d registers are too many for %d groups' %
+                         (row.name(), registers, GROUPS_BY_REGISTERS))
         # GELU's erfc() reads tables of its own
         if row.aligned and row.loop and row.activation != 'gelu' and row.loop['global_width'] != 128:
             wrong.append('%s: global loads of %d bits' % (row.name(), row.loop['global_width']))
