@@ -87,13 +87,22 @@ def side_by_side(device, plan):
     return max(1, min(held))
 
 
-def floor(device, case):
-    """The roofline, in microseconds: all operands once at the published bandwidth; the sums at the peak."""
+def bytes_of(case):
+    """Returns the bytes of all operands and results, each moved once; a step reads W twice and writes it."""
     product, batch, inputs, outputs = case
     w, x, y = inputs * outputs, batch * inputs, batch * outputs
-    floats = 3 * w + 3 * x + 2 * y if product == STEP else w + x + y
-    flops = 2.0 * batch * w * (3 if product == STEP else 1)
-    return max(4.0 * floats / (device.gbs * 1e3),
+    return 4.0 * (3 * w + 3 * x + 2 * y if product == STEP else w + x + y)
+
+
+def stays_in_cache(device, size):
+    return size <= CACHED * device.cache * 1e6
+
+
+def floor(device, case, of_memory=True):
+    """Returns the roofline in microseconds: the bytes at the published bandwidth, the sums at the peak."""
+    product, batch, inputs, outputs = case
+    flops = 2.0 * batch * inputs * outputs * (3 if product == STEP else 1)
+    return max(bytes_of(case) / (device.gbs * 1e3) if of_memory else 0.0,
                flops / (2e3 * device.processors * device.lanes * device.ghz))
 
 
@@ -113,11 +122,11 @@ def launch_time(device, plan, updates):
     lanes = min(device.lanes, plan['group'] * min(busiest, side_by_side(device, plan)))
     work = busiest * fmas / lanes / (item.share * ISSUED)
 
-    operands, results = 4.0 * (m * k + k * n), 4.0 * m * n
-    cached = operands <= CACHED * device.cache * 1e6
+    results = 4.0 * m * n
+    moved = 4.0 * (m * k + k * n) + results * (2 if updates else 1)
+    cached = stays_in_cache(device, moved)
     cycles = steps * max(work, rounds * (WAIT_CACHE if cached else WAIT_MEMORY))
     speed = device.gbs * 1e3 * SUSTAINED  # bytes in a microsecond
-    moved = operands + results * (2 if updates else 1)
     panels = 4.0 * plan['groups'] * (plan['tile_m'] + plan['tile_n']) * steps * plan['tile_k']
     memory = max((0 if cached else moved) / speed, panels / (CACHE_SPEED * speed))
     added = 2.0 * parts * results / (CACHE_SPEED * speed) if parts > 1 else 0.0
@@ -170,7 +179,8 @@ def wrong(programs, page=None):
             sentences.append('model: %s has %.1f TFLOP/s by its parts, %.1f published' %
                              (device.name, peak, device.tflops))
         for case in CASES:
-            us, least = predicted(programs, device, case)[0], floor(device, case)
+            us = predicted(programs, device, case)[0]
+            least = floor(device, case, of_memory=not stays_in_cache(device, bytes_of(case)))
             if us is not None and us < least:
                 sentences.append('model: %s %s: %.1f us, the floor is %.1f' % (device.name, case, us, least))
     if page and parts_of(page, MARK)[1] != markdown_table(HEADS, rows(programs)):
