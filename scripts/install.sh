@@ -11,6 +11,8 @@
 #   intel   Intel's runtime for CPUs, from PyPI, which scripts/install_intel.sh puts into a folder; only to be listed
 #   coverage  what scripts/coverage.sh uses besides
 #   gpu     compilers for GPUs, which scripts/gpu_report.sh unpacks beside the installed ones and does not install
+#   nvidia  the OpenCL compiler of NVIDIA's driver, in the component non-free, for gpu_report.sh; only to be listed
+#   ptxas   NVIDIA's assembler, from PyPI, for machines without a CUDA toolkit; only to be listed
 #   bench   the peers that the benchmarks compare with
 #   bundle  what scripts/gpu_bundle.sh unpacks for a machine without network, and does not install
 #   builds  the compilers and systems that scripts/check_builds.sh builds for
@@ -29,6 +31,8 @@ packages() {
     intel) echo intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 ;;
     gpu) echo clang-19 libclang-cpp19 libllvm19 libclang-common-19-dev libclc-19 intel-opencl-icd libigc1 libigdfcl1 \
         libopencl-clang14 libllvmspirvlib14 libigdgmm12 ;;
+    nvidia) echo libnvidia-nvvm4 ;;
+    ptxas) echo nvidia-cuda-nvcc==13.0.88 ;;
     builds) echo g++ clang clang-19 ninja-build python3-pip opencl-clhpp-headers gcc-multilib musl-tools \
         gcc-mingw-w64-x86-64-win32 wine64 ;;
     bench) echo libopenblas-dev libclblast-dev libdnnl-dev python3-torch ;;

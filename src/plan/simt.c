@@ -53,17 +53,29 @@ static int suits(const struct oclin_device_facts *d, const struct oclin_product 
     return t->group >= d->wave && (t->item_m * t->item_n <= 32 || holds_large_items(d, p));
 }
 
-/* Chooses what else the compiler is told, by the code that it then makes (docs/gpus.md). The loop over a
- * tile's depth is unrolled whole for Intel's compiler, which keeps results in memory otherwise, and for
- * NVIDIA's in grad_w; in the other two products unrolling costs NVIDIA's more than 128 registers, and half of
- * the groups, and it costs AMD's the same. Peeling takes 2 to 4 percent of the instructions out of the loop;
- * in grad_x it makes Intel's compiler spill, so that there only devices whose drivers tell a wave (NVIDIA,
- * AMD) use it. The narrowest sub-group gives each lane the most registers. */
+/* Returns how many steps of the loop over a tile's depth are unrolled. Intel's compiler keeps results in
+ * memory unless all are. NVIDIA's saves up to 3 % of the instructions with all, but takes more than 128
+ * registers, and so half of the groups, where A is turned into dZ by a long function or, in grad_w, the quads
+ * of both operands have edges. AMD's takes more registers with all in every product. */
+static int unrolled(const struct oclin_device_facts *d, const struct oclin_product *p,
+                    const struct oclin_tile *t)
+{
+    if (is_intel(d)) return t->tile_k;
+    if (!is_of(d, "NVIDIA")) return t->unroll_k;
+    if (p->id == OCLIN_KERNEL_FORWARD) return t->tile_k;
+    if (p->id == OCLIN_KERNEL_GRAD_W && !is_aligned(p)) return 2;
+    return p->activation <= OCLIN_TANH ? t->tile_k : 2;
+}
+
+/* Chooses what else the compiler is told, by the code that it then makes (docs/gpus.md). Peeling takes 2 to 4
+ * percent of the instructions out of the loop; in grad_x it makes Intel's compiler spill, so that there only
+ * devices whose drivers tell a wave (NVIDIA, AMD) use it. The narrowest sub-group gives each lane the most
+ * registers. */
 static int can(const struct oclin_device_facts *d, const struct oclin_way *way, const struct oclin_product *p,
                struct oclin_tile *t)
 {
     *t = way->tile;
-    if (is_intel(d) || (is_of(d, "NVIDIA") && p->id == OCLIN_KERNEL_GRAD_W)) t->unroll_k = t->tile_k;
+    t->unroll_k = unrolled(d, p, t);
     t->peel = p->id != OCLIN_KERNEL_GRAD_X || d->wave > 0;
     if (is_intel(d)) t->sub_group = (int)d->sub_group;
     return oclin_way_fits(d, t, local_floats(t));

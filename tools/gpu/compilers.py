@@ -18,15 +18,20 @@ class CompilerError(Exception):
 
 
 class Tools:
-    """The compilers: those unpacked in `root`; ptxas of a CUDA installation where there is one."""
+    """The compilers: those unpacked in `root`; ptxas of a CUDA installation where there is one. `programs` has nvcl."""
 
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, programs):
+        self.root, self.programs = root, programs
         self.clang = root + '/usr/lib/llvm-19/bin/clang'
         self.ocloc = root + '/usr/bin/ocloc'
-        self.ptxas = shutil.which('ptxas') or shutil.which('ptxas', path='/usr/local/cuda/bin')
+        self.nvvm = self.unpacked('nvidia/**/libnvidia-nvvm.so.4')
+        self.ptxas = shutil.which('ptxas') or shutil.which('ptxas', path='/usr/local/cuda/bin') or \
+            self.unpacked('nvidia/**/ptxas')
         library = glob.glob(root + '/usr/lib/*-linux-gnu')
         self.environment = dict(os.environ, LD_LIBRARY_PATH=':'.join(library))
+
+    def unpacked(self, pattern):
+        return next(iter(glob.glob('%s/%s' % (self.root, pattern), recursive=True)), None)
 
     def library_of(self, target):
         return '%s/usr/lib/clc/%s.bc' % (self.root, target)
@@ -113,33 +118,29 @@ def sass_code(text, sm):
     return code
 
 
-def nvidia_ptx(tools, job):
-    """PTX from clang, with the work-group size, which NVIDIA's own compiler writes and clang does not."""
-    ptx = tools.clang_cl(job, 'nvptx64-nvidia-nvcl', 'nvptx64--nvidiacl', ['-Xclang', '-target-cpu', '-Xclang', 'sm_75'],
-                         job.folder + '/kernel.ptx')
-    ptx = re.sub(r'(\.entry %s\(.*?\n\))\n' % job.kernel, r'\1\n.reqntid %d, 1, 1\n' % job.group, ptx, flags=re.S)
-    sm = int(job.gpu.arch[3:])
-    ptx = re.sub(r'^(\.target) sm_\d+', r'\1 ' + job.gpu.arch, ptx, flags=re.M)
-    return re.sub(r'^\.version .*$', '.version ' + ('8.7' if sm >= 100 else '7.8'), ptx, flags=re.M) if sm >= 89 else ptx
+NEWEST_PTX = 90  # the newest GPU that this version of NVIDIA's compiler knows; ptxas takes its PTX for newer ones
 
 
 def nvidia(tools, job):
-    source, binary = job.folder + '/kernel.ptx', job.folder + '/kernel.cubin'
-    text = nvidia_ptx(tools, job)
-    with open(source, 'w') as file:
-        file.write(text)
+    source, binary, sm = job.folder + '/kernel.ptx', job.folder + '/kernel.cubin', int(job.gpu.arch[3:])
+    tools.run([tools.programs + '/nvcl', tools.nvvm, job.file, source, '-cl-nv-cstd=CL1.2', '-nv-m64', '-cl-nv-arch',
+               'sm_%d' % min(sm, NEWEST_PTX)] + job.options)
     log = tools.run([tools.ptxas, '-v', '-arch=' + job.gpu.arch, '-o', binary, source])
     with open(binary, 'rb') as file:
         machine = elf_sections(file.read())['.text.' + job.kernel]
     registers, local = number(r'Used (\d+) registers', log), number(r'(\d+) bytes smem', log, 0)
     spilled = max(sum(int(n) for n in re.findall(r'(\d+) bytes spill', log)), number(r'(\d+) bytes stack frame', log, 0))
     return {'registers': registers, 'spilled': spilled, 'local': local, 'wave': 32,
-            'occupancy': nvidia_occupancy(job, registers, local), 'code': sass_code(machine, int(job.gpu.arch[3:]))}
+            'occupancy': nvidia_occupancy(job, registers, local), 'code': sass_code(machine, sm)}
+
+
+def nvidia_groups_by_registers(job, registers):
+    return 65536 // (-(-registers * 32 // 256) * 256) // -(-job.group // 32)
 
 
 def nvidia_occupancy(job, registers, local):
     warps = -(-job.group // 32)
-    by_registers = 65536 // (-(-registers * 32 // 256) * 256) // warps
+    by_registers = nvidia_groups_by_registers(job, registers)
     by_local = job.gpu.local // (-(-(local + 1024) // 128) * 128)
     return 100 * min(by_registers, by_local, job.gpu.warps // warps, job.gpu.groups) * warps / job.gpu.warps
 

@@ -12,12 +12,14 @@ import tempfile
 
 import compilers
 import loops
+import model
 from gpus import GPUS
+from tables import markdown_table, table, write_between
 
 PRODUCTS = ['forward', 'grad_x', 'grad_w']
 ACTIVATIONS = ['none', 'relu', 'gelu']
 MOST_SECTORS, MOST_CYCLES = 1.05, 1.10  # the gate: global and local memory against the best possible
-MARK_BEGIN, MARK_END = '<!-- gpu_report begins -->', '<!-- gpu_report ends -->'
+GROUPS_BY_REGISTERS = 2  # the gate: groups of a 128 x 128 tile that an NVIDIA multiprocessor has registers for
 
 
 class Row:
@@ -75,8 +77,8 @@ def compile_all(arguments, tools, work):
     for gpu in GPUS:
         if arguments.gpus and gpu.arch not in arguments.gpus:
             continue
-        if gpu.compiler == compilers.nvidia and not tools.ptxas:
-            skipped.add('NVIDIA: no ptxas on this machine (it comes with CUDA); its rows are left out')
+        if gpu.compiler == compilers.nvidia and not (tools.nvvm and tools.ptxas):
+            skipped.add('NVIDIA: no compiler, or no ptxas; its rows are left out')
             continue
         for product, activation, aligned, kernel, file, options in plans(gpu, arguments.programs, work + '/' + gpu.arch):
             if activation in arguments.activations:
@@ -131,6 +133,11 @@ def gate(rows, memory):
             wrong.append('%s: no main loop found' % row.name())
         if row.result['spilled']:
             wrong.append('%s: %d bytes spilled' % (row.name(), row.result['spilled']))
+        registers = row.result['registers']
+        if row.gpu.compiler == compilers.nvidia and row.plan == 'simt-128' and \
+                compilers.nvidia_groups_by_registers(row.job, registers) < GROUPS_BY_REGISTERS:
+            wrong.append('%s: %d registers are too many for %d groups' %
+                         (row.name(), registers, GROUPS_BY_REGISTERS))
         # GELU's erfc() reads tables of its own
         if row.aligned and row.loop and row.activation != 'gelu' and row.loop['global_width'] != 128:
             wrong.append('%s: global loads of %d bits' % (row.name(), row.loop['global_width']))
@@ -145,17 +152,6 @@ def gate(rows, memory):
 
 
 # --------------------------------------------------------------------------------------------------------- output
-
-def table(heads, lines):
-    widths = [max(len(str(line[i])) for line in [heads] + lines) for i in range(len(heads))]
-    return '\n'.join('  '.join(str(cell).ljust(width) for cell, width in zip(line, widths)).rstrip()
-                     for line in [heads] + lines)
-
-
-def markdown_table(heads, lines):
-    return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in
-                     [heads, ['---'] * len(heads)] + lines)
-
 
 def memory_lines(memory):
     heads = {('global', 'load'): 0, ('global', 'store'): 1, ('local', 'load'): 2, ('local', 'store'): 3}
@@ -198,18 +194,6 @@ def markdown(rows, memory):
     return '\n'.join(parts)
 
 
-def write_markdown(path, text):
-    """Between the marks, where the file has them."""
-    whole = '%s\n%s\n%s\n' % (MARK_BEGIN, text, MARK_END)
-    if os.path.exists(path):
-        with open(path) as file:
-            old = file.read()
-        if MARK_BEGIN in old and MARK_END in old:
-            whole = old[:old.index(MARK_BEGIN)] + whole.rstrip('\n') + old[old.index(MARK_END) + len(MARK_END):]
-    with open(path, 'w') as file:
-        file.write(whole)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--programs', required=True, help='the folder of plan_dump and one_product')
@@ -217,18 +201,22 @@ def main():
     parser.add_argument('--compilers', required=True, help='the folder that the compilers were unpacked in')
     parser.add_argument('--activations', default=','.join(ACTIVATIONS), type=lambda text: text.split(','))
     parser.add_argument('--gpus', help='only these, by the first column', type=lambda text: text.split(','))
+    parser.add_argument('--page', help='whose table of predictions must be what the plans give')
     parser.add_argument('--gate', action='store_true', help='exit 1 where a kernel is not as it must be')
-    parser.add_argument('--markdown', metavar='FILE')
+    parser.add_argument('--markdown', metavar='FILE', help='write the tables between their marks in this page')
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        rows, failures = compile_all(arguments, compilers.Tools(arguments.compilers), work)
+        rows, failures = compile_all(arguments, compilers.Tools(arguments.compilers, arguments.programs), work)
     memory = count_all(arguments, rows) if arguments.plugin else []
     print(table(HEADS, [row.cells() for row in rows]))
     print()
     print(table(MEMORY_HEADS, memory_lines(memory)))
+    print()
+    model.show(arguments.programs, arguments.markdown)
     if arguments.markdown:
-        write_markdown(arguments.markdown, markdown(rows, memory))
+        write_between(arguments.markdown, 'gpu_report', markdown(rows, memory))
     wrong = failures + (gate(rows, memory) if rows else ['no GPU could be compiled for'])
+    wrong += model.wrong(arguments.programs, arguments.page)
     print('\n%d kernels on %d GPUs' % (len(rows), len({row.gpu.arch for row in rows})))
     for sentence in wrong:
         print('gpu_report: ' + sentence, file=sys.stderr)
