@@ -23,7 +23,7 @@ if [ -e "$compilers/unpacked" ]; then
         -DOCLIN_BUILD_EXAMPLES=OFF
     mkdir "$folder/ptx"
     OCLIN_DEVICE=${OCLIN_DEVICE-portable computing} "$build/tools/ptx_record" "$here/../bench/shapes/gpu.csv" "$folder/ptx"
-    python3 "$here/../tools/gpu/ptx.py" "$compilers" "$folder/ptx"
+    python3 "$here/../tools/gpu/ptx.py" "$compilers" "$build/tools" "$folder/ptx"
 else
     echo "no kernels as PTX: scripts/gpu_report.sh fetches their compilers"
 fi

@@ -2,11 +2,18 @@
 """Makes FOLDER/N.ptx of each kernel that ptx_record wrote to FOLDER, for an H100 and newer, and removes the texts."""
 import concurrent.futures
 import os
+import re
 import sys
 import tempfile
 
 import compilers
 from gpus import GPUS
+
+
+def plain(ptx):
+    """Without what OpenCL's driver alone provides: textures' mode, which no kernel uses, and registers that hold the offset
+    of a range, which is always 0."""
+    return re.sub(r'%envreg\d+', '0', ptx.replace(', texmode_independent', ''))
 
 
 def make(tools, folder, line):
@@ -19,15 +26,15 @@ def make(tools, folder, line):
         with open(work + '/kernel.ptx') as file:
             text = file.read()
     with open('%s/%s.ptx' % (folder, number), 'w') as file:
-        file.write(text.replace(', texmode_independent', ''))  # how OpenCL has textures, which no kernel uses
+        file.write(plain(text))
     os.remove(source)
 
 
 def main():
-    root, folder = sys.argv[1:]
-    tools = compilers.Tools(root)
-    if not tools.ptxas:
-        sys.exit('ptx.py: no ptxas on this machine (it comes with CUDA)')
+    root, programs, folder = sys.argv[1:]
+    tools = compilers.Tools(root, programs)
+    if not (tools.ptxas and tools.nvvm):
+        sys.exit("ptx.py: NVIDIA's OpenCL compiler or ptxas is not there")
     with open(folder + '/record') as file:
         lines = [line.rstrip('\n') for line in file if line.startswith('kernel ')]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
