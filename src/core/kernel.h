@@ -22,7 +22,7 @@ enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_SKINNY, OCLIN_FAM
     X(unroll_k, UNROLL_K)   /* simt: steps of a panel's depth that the compiler unrolls */              \
     X(peel, PEEL)           /* simt: the last tile is multiplied behind the loop over tiles */          \
     X(sub_group, SUB_GROUP) /* simt: the width of sub-groups for Intel's compiler; 0: its own choice */ \
-    X(stage, STAGE)         /* simd: OCLIN_STAGE_... */                                                 \
+    X(stage, STAGE)         /* simd, simt: OCLIN_STAGE_... */                                           \
     X(prefetch, PREFETCH)   /* simd, skinny: memory is asked for what comes next */                     \
     X(tickets, TICKETS)     /* simd, skinny: one group a core, and each draws the parts of its work */
 

@@ -14,7 +14,7 @@ struct oclin_way;
 struct oclin_plan {
     const struct oclin_way *way;
     struct oclin_tile tile;
-    int block_m, block_n, block_k; /* simd, skinny: the part of the tile in use */
+    int block_m, block_n, block_k; /* simd, skinny: the part of the tile in use; split: a part's length */
     int64_t groups;
     int64_t packed_a,
         packed_b;    /* simd: floats of scratch memory for A and B, where groups share them packed */
@@ -38,8 +38,8 @@ struct oclin_product {
     float scale, lr;
     int flags;
     /* filled by oclin_product_prepare */
-    struct oclin_plan plan, packing;
-    cl_kernel kernel, packing_kernel; /* packing_kernel NULL: one launch */
+    struct oclin_plan plan, packing, adding;
+    cl_kernel kernel, packing_kernel, adding_kernel; /* NULL: there is no such launch before or behind */
 };
 
 /* The products that a way makes, one bit each. */
