@@ -414,6 +414,8 @@ int run_refused(const char *plan)
     return run_group(plan, &test, 1) ? 1 : 0;
 }
 
+enum { MANY_UNITS = 64 };
+
 oclin_context *make_context_with(struct oclin_context_options options)
 {
     oclin_context *ctx = NULL;
@@ -426,6 +428,7 @@ oclin_context *make_context_with(struct oclin_context_options options)
     struct oclin_device_info info;
     if (!runtime[0] && oclin_context_device(ctx, &info) == OCLIN_OK)
         snprintf(runtime, sizeof runtime, "%s %s", info.platform_name, info.driver);
+    if (strstr(ctx->plan.name, "-split")) ctx->device.info.compute_units = MANY_UNITS;
     return ctx;
 }
 

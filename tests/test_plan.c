@@ -1046,8 +1046,8 @@ static const struct check {
      "",
      {{"simt-128", "simt-64", "simt-64x32", "simt-32", "simt-16"},
       {"simt-64x32", "simt-32", "simt-16", "simt-128", "simt-64"},
-      {"simt-16-split", "simt-128-split", "simt-64-split", "simt-64x32-split", "simt-32-split"},
-      {"simt-64-split", "simt-64x32-split", "simt-32-split", "simt-16-split", "simt-128-split"}}},
+      {"simt-128-split", "simt-64-split", "simt-64x32-split", "simt-32-split", "simt-16-split"},
+      {"simt-64x32-split", "simt-32-split", "simt-16-split", "simt-128-split", "simt-64-split"}}},
     {"no groups", "", {{"", "", "", "", ""}, {"", "", "", "", ""}}},
 };
 

@@ -627,12 +627,18 @@ static struct oclin_tile tile_in_use(const oclin_context *ctx)
     return plan.tile;
 }
 
-/* T-1, T, T+1 for every tile number that the family has; each size once. */
+/* T-1, T, T+1 for every tile number that the family has; each size once. A split needs a k that is longer than
+ * a tile, and its tiles are those that are tested without: sizes on both sides of where parts begin. */
 static int edges(const struct oclin_tile *t, int64_t *sizes)
 {
     const int simt[] = {t->tile_k, t->tile_m}, simd[] = {t->item_m, t->item_n}, plain[] = {2};
     const int *of = t->family == OCLIN_SIMT ? simt : t->family == OCLIN_SIMD ? simd : plain;
     const int numbers = t->family == OCLIN_PLAIN ? 1 : 2;
+    if (t->stage == OCLIN_STAGE_PARTS) {
+        const int64_t of_split[] = {t->tile_k + 1, 2 * t->tile_k, t->tile_m + 1};
+        memcpy(sizes, of_split, sizeof of_split);
+        return COUNT_OF(of_split);
+    }
     int n = 0;
     for (int i = 0; i < numbers; i++)
         for (int64_t d = -1; d <= 1; d++) {

@@ -79,7 +79,7 @@ void oclin_plan_select(oclin_context *ctx, const char *name)
 {
     const struct oclin_way *named = way_named(name);
     struct oclin_plan_choice *c = &ctx->plan;
-    snprintf(c->name, sizeof c->name, "%s", name);
+    if (name != c->name) snprintf(c->name, sizeof c->name, "%s", name);
     c->way = named;
     /* kernels that work element by element use the family of the products, and as many lanes as the plan
      * names */
@@ -403,8 +403,8 @@ const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run)
     int count = ways_to_check(&ctx->device, family, round == 1, split, names);
     if (count == 0) count = ways_to_check(&ctx->device, family, 0, split, names);
     if (count == 0) return split ? NULL : ctx->plan.name;
-    return names[(run + 2 * round) %
-                 count]; /* 2 * round: in the next round a plan meets another activation */
+    /* 2: in the second round, and in the one like it, a plan meets another activation */
+    return names[(run + round % OCLIN_CHECK_SPLIT * 2) % count];
 }
 
 struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name)
