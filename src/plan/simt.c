@@ -140,6 +140,13 @@ static int suits_split(const struct oclin_device_facts *d, const struct oclin_pr
     return suits(d, p, t) && 2 * tiles_of(p, t) <= o.units * o.groups;
 }
 
+/* Returns the time of the launch that adds the sums of so many parts, and of writing them. */
+static double cost_of_sums(const struct oclin_occupancy *o, const struct oclin_product *p, int64_t parts)
+{
+    const double floats = (double)parts * (double)floats_of_part(p);
+    return COST_OF_LAUNCH + COST_OF_SUM * floats / (double)o->units + COST_OF_PART * (double)parts;
+}
+
 /* Tries the numbers of parts that give each unit one group, two, and so on up to those that it holds. */
 static double place_split(const struct oclin_device_facts *d, const struct oclin_product *p,
                           struct oclin_plan *plan)
@@ -154,9 +161,8 @@ static double place_split(const struct oclin_device_facts *d, const struct oclin
         oclin_cut_split(&tried, p->k, wanted > 2 ? wanted : 2);
         const int64_t parts = oclin_parts(&tried, p->k), slices = oclin_slices(&tried, p->k);
         tried.groups = tiles * parts;
-        const double cost = cost_of(&o, &tried.tile, tried.groups, tried.block_k * slices) + COST_OF_LAUNCH +
-                            COST_OF_SUM * (double)(parts * floats_of_part(p)) / (double)o.units +
-                            COST_OF_PART * (double)parts;
+        const double cost =
+            cost_of(&o, &tried.tile, tried.groups, tried.block_k * slices) + cost_of_sums(&o, p, parts);
         if (best != 0.0 && cost >= best) continue;
         best = cost;
         *plan = tried;
