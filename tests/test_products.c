@@ -627,8 +627,8 @@ static struct oclin_tile tile_in_use(const oclin_context *ctx)
     return plan.tile;
 }
 
-/* T-1, T, T+1 for every tile number that the family has; each size once. A split needs a k that is longer than
- * a tile, and its tiles are those that are tested without: sizes on both sides of where parts begin. */
+/* T-1, T, T+1 for every tile number that the family has; each size once. A split needs a k that is longer
+ * than a tile, and its tiles are those that are tested without: sizes on both sides of where parts begin. */
 static int edges(const struct oclin_tile *t, int64_t *sizes)
 {
     const int simt[] = {t->tile_k, t->tile_m}, simd[] = {t->item_m, t->item_n}, plain[] = {2};
