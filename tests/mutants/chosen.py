@@ -921,7 +921,9 @@ m("split: s stays where it is", "later parts take the derivative of the first",
 m("split: scratch memory for one part", "the others lie behind it",
   [(ADDITIONS, "return parts * p->m * oclin_slices_stride(p->n);", "return p->m * oclin_slices_stride(p->n);")], "plan invariants/*")
 m("split: reserve takes no memory for parts", "",
-  [(PLAN_SIMT, "        if (bytes > most) most = bytes;\n", "")], "plan invariants/*")
+  [(PLAN_SIMT, "        if (bytes > most) most = bytes;\n", "")], "split reserve/*", "plan invariants/*")
+m("split: no memory for parts is the end", "", [(PRODUCT, "    *next = 1; /* whatever the reason that there is no memory, another way may need none */\n", "    *next = !oclin_is_split(&p->plan);\n")],
+  "split no?memory*")
 m("split: more parts than there is memory for", "",
   [(PLAN_SIMT, "return oclin_least(oclin_most_parts(p->k), room / floats_of_part(p));", "return oclin_most_parts(p->k);")], "plan")
 m("split: each slice has as many parts as the longest", "groups begin behind the end of k",
