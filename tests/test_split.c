@@ -5,6 +5,7 @@
  */
 #include "support.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "faults.h"
@@ -127,10 +128,52 @@ static void test_no_memory(void **state)
     free_bench(&b);
 }
 
+/* Returns `rows` ones, each a row, with NaN behind them. */
+static oclin_tensor *ones_before_nan(oclin_context *ctx, int64_t rows)
+{
+    enum { BEHIND = 64 };
+    oclin_tensor *all = make_tensor(ctx, OCLIN_F32, rows + BEHIND, 1, NULL), *ones;
+    assert_ok(ctx, oclin_tensor_fill(all, NAN));
+    assert_ok(ctx, oclin_tensor_view_rows(&ones, all, 0, rows));
+    assert_ok(ctx, oclin_tensor_fill(ones, 1.0));
+    oclin_tensor_destroy(all);
+    return ones;
+}
+
+/* The shortest sum of two slices, the last of which has a part less. Ones add up exactly. */
+static void test_shorter_slice(void **state)
+{
+    enum { TERMS = 1052673, PARTS = 257 };
+    (void)state;
+    oclin_context *ctx = make_context("simt-16-split");
+    ctx->device.info.compute_units = PARTS;
+    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_GRAD_W, (struct oclin_shape){TERMS, 1, 1});
+    struct oclin_plan plan;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    assert_int_equal(oclin_slices(&plan, TERMS), 2);
+    assert_int_equal(oclin_parts(&plan, TERMS), PARTS);
+    assert_int_equal(oclin_parts(&plan, TERMS - plan.slice_k), PARTS - 1);
+    oclin_layer *l;
+    oclin_tensor *x = ones_before_nan(ctx, TERMS), *dy = ones_before_nan(ctx, TERMS),
+                 *y = make_tensor(ctx, OCLIN_F32, TERMS, 1, NULL);
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, NULL));
+    assert_ok(ctx, oclin_layer_forward(l, x, y));
+    assert_ok(ctx, oclin_layer_backward(l, dy, NULL));
+    float dw, db;
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_dw(l), &dw));
+    assert_ok(ctx, oclin_tensor_read(oclin_layer_db(l), &db));
+    assert_true(dw == (float)TERMS && db == (float)TERMS);
+    oclin_tensor *const all[] = {x, dy, y};
+    for (size_t i = 0; i < COUNT_OF(all); i++) oclin_tensor_destroy(all[i]);
+    oclin_layer_destroy(l);
+    oclin_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
     struct test_list list = {NULL, 0, 0};
     add_test(&list, test_reserve, NULL, "reserve/is enough for all smaller batches");
     add_test(&list, test_no_memory, NULL, "no memory for parts/another way makes the sum");
+    add_test(&list, test_shorter_slice, NULL, "slices/the last one has a part less");
     return run_list("split", &list, argc, argv);
 }

@@ -927,7 +927,7 @@ m("split: no memory for parts is the end", "", [(PRODUCT, "    *next = 1; /* wha
 m("split: more parts than there is memory for", "",
   [(PLAN_SIMT, "return oclin_least(oclin_most_parts(p->k), room / floats_of_part(p));", "return oclin_most_parts(p->k);")], "plan")
 m("split: each slice has as many parts as the longest", "groups begin behind the end of k",
-  [(PRODUCT, "/ oclin_parts(&p->plan, p->k) * oclin_parts(&p->plan, slice.k)", "")], "sums slices?of?parts/simt-16*")
+  [(PRODUCT, "/ oclin_parts(&p->plan, p->k) * oclin_parts(&p->plan, slice.k)", "")], "split slices/*")
 m("split: parts longer than slices may be", "a chain of more additions than is promised",
   [(ADDITIONS, "slices = oclin_ceil_divide(k, parts * SIMT_SLICE)", "slices = 1")], "plan additions/*")
 m("split: so many parts that their sums are a long chain", "",
