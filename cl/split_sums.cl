@@ -10,8 +10,9 @@
  *      +------------------+---+--+   and block_k.
  *       ...
  *
- * Each sum is added in the order of the parts, in one chain: the same bits each time, and there are so few
- * parts that the roundings do not matter (additions.c). Neighbours read and write neighbouring quads.
+ * Each sum is added in the order of the parts, in one chain, so that it has the same bits each time. There
+ * are so few parts that few roundings follow each other (additions.c). Neighbours read and write neighbouring
+ * quads.
  *
  * The range is 1-D, a work-item for each quad of C, row after row, and behind them, where db is summed, one
  * for each row. It is built with OCLIN_VL 4.

@@ -378,9 +378,9 @@ int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, str
 static int ways_to_check(const struct oclin_device_facts *d, enum oclin_family family, int leads, int split,
                          const char *names[MOST_CHOICES])
 {
-    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){64, 64, 64}),
-                               least =
-                                   oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){1, 64, 4});
+    const struct oclin_shape small = {64, 64, 64}, smallest = {1, 64, 4};
+    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, small),
+                               least = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, smallest);
     const struct oclin_way *way;
     int count = 0;
     for (int i = 0; (way = way_at(i, NULL)) && count < MOST_CHOICES; i++) {
