@@ -10,7 +10,7 @@
  *
  * A long k is computed in slices, one launch after the other (additions.c says how many). Z then holds the
  * sums of the slices so far: m x n, stored as C is, and for db a column more, number n. It may be C itself
- * where C is overwritten.
+ * where C is overwritten. Where k is split over groups (product_simt.cl), Z holds as much for each part.
  *
  * Operands that a product has no use for are given as some valid buffer, and are not touched. block_m,
  * block_n and block_k are the part of the tile that this launch uses (simd: multiples of its register tile;

@@ -15,7 +15,7 @@
  *                    OCLIN_ITEM_N is the elements of a row that an item takes (update, fill)
  *   OCLIN_ALIGNED    1: every row of all operands starts at a multiple of 16 bytes and is a multiple of 4
  *                    elements long (simt)
- *   OCLIN_STAGE      which launch of a product this kernel is (simd); see product_simd.cl
+ *   OCLIN_STAGE      which launch of a product this kernel is; see product_simd.cl and product_simt.cl
  *   OCLIN_ALPHA      the number of the activation
  *   OCLIN_TRANSPOSED 1: W and dW are stored as (in, out)
  *
@@ -42,7 +42,7 @@
 #define OCLIN_FLAG_DX 128   /* one pass: dX is wanted */
 #define OCLIN_FLAG_DW 256   /* one pass: dW and db, or the step with them, are wanted */
 #define OCLIN_FLAG_ONTO 512 /* a later slice of k: Z holds the sums of the slices before it */
-#define OCLIN_FLAG_PARTIAL 1024 /* a slice that others follow: its sums go to Z, and no epilogue runs */
+#define OCLIN_FLAG_PARTIAL 1024 /* not the last launch: its sums go to Z, and no epilogue runs */
 #define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
 #define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
 #define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
@@ -84,6 +84,8 @@
 #define OCLIN_STAGE_PACK 1
 #define OCLIN_STAGE_PACKED 2
 #define OCLIN_STAGE_MIXED 3
+#define OCLIN_STAGE_PARTS 4 /* simt: groups for parts of k side by side, whose sums go to scratch memory */
+#define OCLIN_STAGE_SUMS 5  /* adds them, and runs the epilogue (split_sums.cl) */
 
 /* simd: one work-item a group; a block of A, some panels of B and the sums of the tile (narrow: all of X and
  * Y^T) lie in local memory. The last 256 floats are slack: PoCL pads each array, and ends the process by an

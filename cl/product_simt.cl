@@ -23,8 +23,12 @@
  * *first* tile that is cut short, so that the loop over the others reads without a condition.
  *
  * The range is 1-D, with ITEMS work-items a group; group g has the tile in column g % groups_n, row g /
- * groups_n, where groups_n = ceil(n / OCLIN_TILE_N). It is built with OCLIN_VL 4. block_m, block_n and
- * block_k are not used.
+ * groups_n, where groups_n = ceil(n / OCLIN_TILE_N). It is built with OCLIN_VL 4. block_m and block_n are not
+ * used.
+ *
+ * In OCLIN_STAGE_PARTS k is cut into parts of block_k, a multiple of OCLIN_TILE_K, and each tile has a group
+ * for each part: all tiles of the first part, then all of the second. The sums of part i go to Z, i * m rows
+ * further down, and split_sums.cl adds them.
  */
 #if !OCLIN_SIMT_TILE_OK(OCLIN_TILE_M, OCLIN_TILE_N, OCLIN_TILE_K, OCLIN_ITEM_M, OCLIN_ITEM_N)
 #error "not a legal tile: see OCLIN_SIMT_TILE_OK"
@@ -282,7 +286,18 @@ PRODUCT(simt)(PRODUCT_ARGUMENTS)
     local float b_tile[2 * BUFFER(OCLIN_TILE_N)] __attribute__((aligned(16)));
     const uint item = get_local_id(0), tx = item % ITEMS_N, ty = item / ITEMS_N;
     /* 32 bits do: 2^32 groups would be 4 TiB of results, 2^32 tiles along k 64 GiB of each operand. */
-    const uint group = get_group_id(0), groups_n = (n + OCLIN_TILE_N - 1) / OCLIN_TILE_N;
+    const uint groups_n = (n + OCLIN_TILE_N - 1) / OCLIN_TILE_N;
+    uint group = get_group_id(0);
+    if (OCLIN_STAGE == OCLIN_STAGE_PARTS) {
+        const uint tiles_of_c = groups_n * (uint)((m + OCLIN_TILE_M - 1) / OCLIN_TILE_M);
+        const long part = group / tiles_of_c, k0 = part * block_k;
+        group %= tiles_of_c;
+        a_offset += k0 * (A_ALONG_K ? 1 : a_stride);
+        s_offset += k0 * (A_ALONG_K ? 1 : s_stride);
+        b_offset += k0 * (B_ALONG_K ? 1 : b_stride);
+        z_offset += part * m * z_stride;
+        k = min(k - k0, (long)block_k);
+    }
     const long row = (long)(group / groups_n) * OCLIN_TILE_M;
     const long column = (long)(group % groups_n) * OCLIN_TILE_N;
     const int rows = min(m - row, (long)OCLIN_TILE_M), columns = min(n - column, (long)OCLIN_TILE_N);

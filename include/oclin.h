@@ -194,8 +194,9 @@ struct oclin_context_options {
     struct _cl_device_id *cl_device;
     struct _cl_command_queue *cl_queue;
     /* The plan: a family of kernels, or one of its tiles or methods. "plain", "plain-group", "plain-single";
-     * "simt", "simt-128", "simt-64", "simt-64x32", "simt-32", "simt-16"; "simd", "simd-4", "simd-8",
-     * "simd-16" (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged", "simd-static",
+     * "simt", "simt-128", "simt-64", "simt-64x32", "simt-32", "simt-16", and these five with "-split" behind
+     * them (sums of more than 8 terms are split over work-groups); "simd", "simd-4", "simd-8", "simd-16"
+     * (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged", "simd-static",
      * "simd-skinny", "simd-narrow". NULL or "": oclin chooses.
      * The environment variable OCLIN_PLAN overrides this option. A named plan holds for all products, whether
      * they were tuned or not. */
@@ -818,7 +819,9 @@ OCLIN_API oclin_status oclin_layer_backward_step_saved(oclin_layer *layer, oclin
  *
  * Sums of very many samples (on a GPU from 4097 on, on a CPU from 66,305 on) are made in slices, which meet
  * in scratch memory as large as dW or a little larger. So are those of a y or dx in a CL_MEM_WRITE_ONLY
- * buffer, with that many features; reserve cannot know of these.
+ * buffer, with that many features; reserve cannot know of these. A GPU that a product cannot fill splits its
+ * sums over work-groups; the parts' sums take as much scratch memory as the results of the groups that run at
+ * once, some 20 MB on a large GPU at most. They are added in a fixed order.
  *
  * The two functions for infer are about oclin_layer_infer() alone: scratch memory of its one product, without
  * z, dW and db.
@@ -854,7 +857,7 @@ typedef enum oclin_result {
  *   small);
  * - on a CPU with small batches, with plan "plain", and for db everywhere 9 + 2 sqrt K (db on a GPU: up to
  *   some ten millions);
- * - on a GPU the smaller of K and 4096, and K / 4096 more.
+ * - on a GPU the smaller of K and 4096, and K / 4096 more; less where sums are split over work-groups.
  *
  * OCLIN_E_ARG     a pointer is NULL, or an unknown result
  * OCLIN_E_SHAPE   batch < 1, or sizes overflow

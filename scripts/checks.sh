@@ -60,7 +60,7 @@ part_sanitized() {
     OCL_ICD_VENDORS=$(only_pocl) ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
         LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 \
         quietly build-asan/ctest.log scripts/ctest_lsan.sh build-asan -j "$(nproc)" --output-on-failure \
-        -E '^(products_(plain-.*|simd-.*|simt-(32|64|64x32|128))|(math|golden)_simt-16|self_check|fit|sums)$'
+        -E '^(products_(plain-.*|simd-.*|simt-(32|64|64x32|128)(-split)?)|(math|golden)_simt-16|self_check|fit|sums)$'
 }
 
 # What depends on the native width of vectors, at every width, whatever the machine's is.

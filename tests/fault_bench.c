@@ -106,9 +106,10 @@ struct bench *make_bench(const struct scenario *s)
     struct bench *b = new_array(struct bench, 1);
     b->s = s;
     b->fresh = 1;
-    b->batch = s->how & LARGE ? 440 : 4;
-    b->in = s->how & LARGE ? 440 : 3;
-    b->out = s->how & LARGE ? 440 : 2;
+    const int64_t more = s->how & LONG_SUMS ? 8 : 0;
+    b->batch = s->how & LARGE ? 440 : 4 + more;
+    b->in = s->how & LARGE ? 440 : 3 + more;
+    b->out = s->how & LARGE ? 440 : 2 + more;
     make_handles(b);
     if (s->how & NO_CONTEXT) return b;
     const struct oclin_context_options o = options_of(s);

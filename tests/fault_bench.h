@@ -35,7 +35,8 @@ enum {
     LARGE = 128,      /* large enough for packing */
     REPEATS = 256,    /* its first thousand calls have all that the others have */
     HAS_REASON = 512, /* the call creates a context, and has its sentence written to `reason` */
-    MAKES_LAYER = 1024
+    MAKES_LAYER = 1024,
+    LONG_SUMS = 2048 /* longer than a tile of simt, so that they can be split */
 };
 
 struct bench;

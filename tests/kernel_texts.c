@@ -22,8 +22,10 @@
 #include "ops/activation.h"
 #include "ops/product.h"
 #include "ops/rule.h"
+#include "plan/additions.h"
 #include "plan/plan.h"
 #include "plan/simd.h"
+#include "plan/simt.h"
 
 static const struct described {
     const char *vendor;
@@ -119,14 +121,16 @@ static void write_request(struct texts *t, oclin_context *ctx, const struct ocli
 /* The first `most` choices for a product. */
 static void write_choices(struct texts *t, oclin_context *ctx, const struct oclin_product *p, int most)
 {
-    struct oclin_plan plan, packing;
+    struct oclin_plan plan, beside;
     for (int i = 0; i < most && oclin_plan_product(ctx, p, i, &plan); i++) {
+        const int packs = !plan.tile.tickets && plan.packed_a > 0;
         const struct oclin_kernel_request request = oclin_product_request(p, &plan);
         write_request(t, ctx, &request);
-        if (plan.tile.tickets || plan.packed_a == 0) continue;
-        oclin_plan_packing(p, &plan, &packing);
-        const struct oclin_kernel_request first = oclin_product_request(p, &packing);
-        write_request(t, ctx, &first);
+        if (packs) oclin_plan_packing(p, &plan, &beside);
+        if (oclin_is_split(&plan)) oclin_plan_adding(&ctx->device, p, &plan, &beside);
+        if (!packs && !oclin_is_split(&plan)) continue;
+        const struct oclin_kernel_request other = oclin_product_request(p, &beside);
+        write_request(t, ctx, &other);
     }
 }
 

@@ -318,7 +318,7 @@ void check_times_logged(const char *part, int times)
         fail_msg("\"%s\" stands %d times, not %d, in\n%s", part, times_logged(part), times, log_text);
 }
 
-/* Work-items in a group of each plan that needs more than one. */
+/* Work-items in a group of each plan that needs more than one; a split has the same groups. */
 static const struct {
     const char *plan;
     size_t group;
@@ -343,6 +343,12 @@ const char *every_plan(int at)
     return at == 0 ? "" : oclin_plan_name(at - 1);
 }
 
+static int is_tile(const char *plan, const char *tile)
+{
+    const size_t length = strlen(tile);
+    return strncmp(plan, tile, length) == 0 && (!plan[length] || strcmp(plan + length, "-split") == 0);
+}
+
 int plan_too_large(const char *plan)
 {
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
@@ -350,7 +356,7 @@ int plan_too_large(const char *plan)
     cl_device_id device;
     size_t largest = 0, need = 1;
     for (size_t i = 0; plan && i < COUNT_OF(plan_groups); i++)
-        if (strcmp(plan, plan_groups[i].plan) == 0) need = plan_groups[i].group;
+        if (is_tile(plan, plan_groups[i].plan)) need = plan_groups[i].group;
     options.plan = "plain";
     if (need == 1 || create(&ctx, &options) != OCLIN_OK) return 0;
     if (oclin_context_cl(ctx, NULL, &device, NULL) == OCLIN_OK)
@@ -408,6 +414,8 @@ int run_refused(const char *plan)
     return run_group(plan, &test, 1) ? 1 : 0;
 }
 
+enum { MANY_UNITS = 64 };
+
 oclin_context *make_context_with(struct oclin_context_options options)
 {
     oclin_context *ctx = NULL;
@@ -420,6 +428,7 @@ oclin_context *make_context_with(struct oclin_context_options options)
     struct oclin_device_info info;
     if (!runtime[0] && oclin_context_device(ctx, &info) == OCLIN_OK)
         snprintf(runtime, sizeof runtime, "%s %s", info.platform_name, info.driver);
+    if (strstr(ctx->plan.name, "-split")) ctx->device.info.compute_units = MANY_UNITS;
     return ctx;
 }
 

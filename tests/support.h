@@ -127,7 +127,8 @@ void assert_refused_at(const oclin_context *ctx, oclin_status expected, const ch
 const char *every_plan(int at);
 
 /* A context with this plan (NULL: oclin's choice) on the device that OCLIN_DEVICE says. Never NULL: fails
- * the test. Its log lines go to context_log(). */
+ * the test. Its log lines go to context_log(). With a plan that splits sums the context takes its device for
+ * one of many units, so that small products have many parts, and the same ones on every machine. */
 oclin_context *make_context(const char *plan);
 /* With any other options; their log is replaced by the same one. */
 oclin_context *make_context_with(struct oclin_context_options options);

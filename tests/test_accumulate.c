@@ -15,9 +15,9 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"plain", 3, 5, 4},          {"simt-16", 17, 33, 9},      {"simt-16", 4, 4100, 4},
-    {"simd", 5, 40, 24},         {"simd-skinny", 7, 270, 40}, {"simd-narrow", 16, 300, 40},
-    {"simd-packed", 64, 70, 48},
+    {"plain", 3, 5, 4},          {"simt-16", 17, 33, 9},       {"simt-16", 4, 4100, 4},
+    {"simd", 5, 40, 24},         {"simd-skinny", 7, 270, 40},  {"simd-narrow", 16, 300, 40},
+    {"simd-packed", 64, 70, 48}, {"simt-16-split", 17, 33, 9}, {"simt-16-split", 12, 400, 100},
 };
 
 enum { X, W, B, DY, BASE_Y, BASE_X, INPUTS };

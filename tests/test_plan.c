@@ -42,6 +42,14 @@ static const struct made_up {
      .local_bytes = 64 << 10, .max_allocation = INT64_C(4) << 30, .sub_group = 8},
     {"Mali", "ARM", OCLIN_DEVICE_GPU, .units = 8, .width = 4, .items = 384, .local_bytes = 32 << 10,
      .max_allocation = INT64_C(1) << 30},
+    {"H100", "NVIDIA Corporation", OCLIN_DEVICE_GPU, .units = 132, .width = 1, .items = 1024,
+     .local_bytes = 48 << 10, .max_allocation = INT64_C(20) << 30, .wave = 32},
+    {"RX 6800", "Advanced Micro Devices, Inc.", OCLIN_DEVICE_GPU, .units = 30, .width = 1, .items = 256,
+     .local_bytes = 64 << 10, .max_allocation = INT64_C(4) << 30, .wave = 32},
+    {"Arc A770", "Intel(R) Corporation", OCLIN_DEVICE_GPU, .units = 512, .width = 1, .items = 1024,
+     .local_bytes = 64 << 10, .max_allocation = INT64_C(4) << 30, .sub_group = 8},
+    {"Max 1550", "Intel(R) Corporation", OCLIN_DEVICE_GPU, .units = 512, .width = 1, .items = 1024,
+     .local_bytes = 64 << 10, .max_allocation = INT64_C(4) << 30, .sub_group = 16},
     {"small groups", "nobody", OCLIN_DEVICE_GPU, .units = 4, .width = 1, .items = 16, .local_bytes = 64 << 10,
      .max_allocation = 64 << 20},
     {"no groups", "nobody", OCLIN_DEVICE_ACCELERATOR, .units = 1, .width = 1, .items = 1,
@@ -130,16 +138,46 @@ static int64_t bytes_of(int64_t floats)
     return floats * (int64_t)sizeof(float);
 }
 
+static void check_scratch(const oclin_context *ctx, const struct oclin_product *p,
+                          const struct oclin_plan *plan)
+{
+    static const char *const packing[] = {"simd-packed", "simd-mixed", "simd-staged"};
+    int always = 0;
+    for (size_t i = 0; i < COUNT_OF(packing); i++) always |= strcmp(ctx->plan.name, packing[i]) == 0;
+    must(always || oclin_plan_scratch_bytes(p, plan) <= oclin_plan_scratch(ctx, p));
+}
+
+/* Parts of whole tiles cover each slice once, their sums have room, and the last launch adds each of them. */
+static void check_split(const oclin_context *ctx, const struct oclin_product *p,
+                        const struct oclin_plan *plan)
+{
+    struct oclin_plan adding;
+    const int64_t slice = p->k < plan->slice_k ? p->k : plan->slice_k, parts = oclin_parts(plan, p->k);
+    must(parts >= 2 && plan->block_k > 0 && plan->block_k % plan->tile.tile_k == 0);
+    must(parts * plan->block_k >= slice && (parts - 1) * plan->block_k < slice);
+    must(oclin_plan_scratch_bytes(p, plan) == bytes_of(parts * p->m * ((p->n + 1 + 3) / 4 * 4)));
+    must(oclin_plan_scratch_bytes(p, plan) <= ctx->device.info.max_allocation);
+    check_scratch(ctx, p, plan);
+    oclin_plan_adding(&ctx->device, p, plan, &adding);
+    must(adding.tile.group > 0 && adding.tile.group <= ctx->device.max_items);
+    must(adding.tile.vl == 4 && adding.tile.aligned == plan->tile.aligned);
+    must(adding.groups == ceil_divide(p->m * ceil_divide(p->n, 4), adding.tile.group));
+}
+
 static void check_simt(const oclin_context *ctx, const struct oclin_product *p, const struct oclin_plan *plan)
 {
+    const int split = plan->tile.stage == OCLIN_STAGE_PARTS;
     const struct oclin_tile *t = &plan->tile;
     must(OCLIN_SIMT_TILE_OK(t->tile_m, t->tile_n, t->tile_k, t->item_m, t->item_n));
     must(t->vl == 4 && t->unroll_k > 0 && t->tile_k % t->unroll_k == 0);
     must(t->group == OCLIN_SIMT_ITEMS(t->tile_m, t->tile_n, t->item_m, t->item_n));
     must(bytes_of(OCLIN_SIMT_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k)) <=
          ctx->device.info.local_bytes);
-    must(plan->groups == ceil_divide(p->m, t->tile_m) * ceil_divide(p->n, t->tile_n));
+    must(plan->groups ==
+         ceil_divide(p->m, t->tile_m) * ceil_divide(p->n, t->tile_n) * oclin_parts(plan, p->k));
     must(t->sub_group == ctx->device.sub_group);
+    must(split || t->stage == OCLIN_STAGE_WHOLE);
+    if (split) check_split(ctx, p, plan);
 }
 
 /* A group for each block; or as many as there are cores, or blocks, and parts that are packed before. */
@@ -165,15 +203,6 @@ static int64_t parts_of_a(const struct oclin_product *p, const struct oclin_plan
 static int64_t parts_of_b(const struct oclin_product *p, const struct oclin_plan *plan)
 {
     return blocks_of_slice(p, plan) * ceil_divide(p->n, OCLIN_SIMD_PANELS * plan->tile.item_n);
-}
-
-static void check_scratch(const oclin_context *ctx, const struct oclin_product *p,
-                          const struct oclin_plan *plan)
-{
-    static const char *const packing[] = {"simd-packed", "simd-mixed", "simd-staged"};
-    int always = 0;
-    for (size_t i = 0; i < COUNT_OF(packing); i++) always |= strcmp(ctx->plan.name, packing[i]) == 0;
-    must(always || oclin_plan_scratch_bytes(p, plan) <= oclin_plan_scratch(ctx, p));
 }
 
 /* Every block of k of A and B is packed, into memory that has room for them. */
@@ -295,6 +324,19 @@ static void check_plan(const oclin_context *ctx, const struct oclin_product *p, 
     if (plan->tile.family == OCLIN_SKINNY) check_skinny(ctx, p, plan);
 }
 
+/* Returns 1 if k is longer than a tile, and there is memory for two parts. */
+static int can_be_split(const oclin_context *ctx, const struct oclin_product *p)
+{
+    return p->k > 8 && bytes_of(2 * p->m * ((p->n + 1 + 3) / 4 * 4)) <= ctx->device.info.max_allocation;
+}
+
+/* A split that is asked for by name is the only choice where there is something to split. */
+static void check_named_split(const oclin_context *ctx, const struct oclin_product *p, int attempts,
+                              const struct oclin_plan *last)
+{
+    must((attempts == 1 && last->way == ctx->plan.way) == can_be_split(ctx, p));
+}
+
 /* All choices for one product; without a forced plan the last one runs anywhere. */
 static void check_choices(const oclin_context *ctx, const struct oclin_product *p)
 {
@@ -309,10 +351,12 @@ static void check_choices(const oclin_context *ctx, const struct oclin_product *
     }
     must(attempts > 0 && attempts < 20);
     const char *name = ctx->plan.name;
-    if (strncmp(name, "simt-", 5) == 0 || strcmp(name, "simd-whole") == 0 ||
+    const int splits = strstr(name, "-split") != NULL;
+    if ((strncmp(name, "simt-", 5) == 0 && !splits) || strcmp(name, "simd-whole") == 0 ||
         strcmp(name, "simd-packed") == 0 || strcmp(name, "simd-mixed") == 0 ||
         strcmp(name, "simd-staged") == 0)
         must(attempts == 1 && plan.tile.family != OCLIN_PLAIN); /* it, or nothing */
+    if (splits) check_named_split(ctx, p, attempts, &plan);
     if (ctx->plan.name[0]) return;
     must(plan.tile.family == OCLIN_PLAIN && plan.tile.group == 1);
     must(!ctx->device.tickets || without_tickets > 0); /* where the compiler refuses what they need */
@@ -512,6 +556,7 @@ static void test_elements_and_rows(void **state)
 #define TILE(kind, lanes, m, n) .family = kind, .vl = lanes, .tile_m = m, .tile_n = n
 #define PLAIN TILE(OCLIN_PLAIN, 1, 1, 1)
 #define SIMT(m, n) TILE(OCLIN_SIMT, 4, m, n)
+#define SPLIT(m, n) SIMT(m, n), .stage = OCLIN_STAGE_PARTS
 #define SIMD(lanes, m, n, packing) TILE(OCLIN_SIMD, lanes, m, n), .stage = packing
 #define SKINNY(lanes, m, n) TILE(OCLIN_SKINNY, lanes, m, n)
 
@@ -521,7 +566,8 @@ static const struct choice {
     int64_t batch, in, out;
     oclin_activation activation;
     int family, vl, tile_m, tile_n;
-    int stage, narrow;  /* of simd */
+    int stage;          /* of simd, and of a split */
+    int narrow;         /* of simd */
     int unroll_k, peel; /* of simt: hints */
 } choices[] = {
     {"NVIDIA", "the largest tile that gives every unit a group", FORWARD(2048, 2048, 2048),
@@ -533,11 +579,23 @@ static const struct choice {
     {"NVIDIA", "ragged rows leave none for a whole loop of dW", GRAD_W(2048, 2047, 2048), SIMT(128, 128),
      .unroll_k = 2, .peel = 1},
     {"NVIDIA", "but for one of dX", GRAD_X(2048, 2047, 2048), SIMT(128, 128), .unroll_k = 8, .peel = 1},
-    {"NVIDIA", "16 would be half a wave", FORWARD(128, 784, 256), SIMT(32, 32), .unroll_k = 8, .peel = 1},
-    {"NVIDIA", "the next smaller tile gives every unit a group", FORWARD(768, 784, 768), SIMT(64, 64),
+    {"NVIDIA", "16 would be half a wave", FORWARD(16, 64, 10), SIMT(32, 32), .unroll_k = 8, .peel = 1},
+    {"NVIDIA", "a smaller tile gives every unit a group", FORWARD(2048, 64, 384), SIMT(64, 64), .unroll_k = 8,
+     .peel = 1},
+    {"NVIDIA", "a large tile, and three parts of k, give every unit a group", FORWARD(768, 784, 768),
+     SPLIT(128, 128), .unroll_k = 8, .peel = 1},
+    {"NVIDIA", "a sum too short to be split", GRAD_W(40, 64, 10), SIMT(32, 32), .unroll_k = 2, .peel = 1},
+    {"NVIDIA", "few results of a long sum", GRAD_W(10000, 784, 10), SPLIT(32, 32), .unroll_k = 2, .peel = 1},
+    {"Intel", "few results of a long sum, on three sub-slices", GRAD_W(10000, 40, 10), SPLIT(16, 16),
      .unroll_k = 8, .peel = 1},
+    {"Intel", "8 x 8 results of a split dX", GRAD_X(128, 128, 10000), SPLIT(128, 128), .unroll_k = 8},
+    {"Intel", "8 x 8 results of a split dW spill", GRAD_W(10000, 128, 128), SIMT(64, 32), .unroll_k = 8,
+     .peel = 1},
+    {"Mali", "few results of a long sum, on a small GPU", GRAD_W(10000, 128, 64), SPLIT(64, 64),
+     .unroll_k = 4, .peel = 1},
+    {"RX 6800", "a small batch", FORWARD(16, 4096, 1024), SPLIT(32, 32), .unroll_k = 4, .peel = 1},
     {"AMD", "32 KB, and many registers", FORWARD(2048, 2048, 2048), SIMT(128, 128), .unroll_k = 4, .peel = 1},
-    {"AMD", "a smaller tile gives every unit a group", GRAD_W(128, 784, 256), SIMT(64, 64), .unroll_k = 4,
+    {"AMD", "a smaller tile gives every unit a group", GRAD_W(128, 784, 256), SIMT(64, 32), .unroll_k = 4,
      .peel = 1},
     {"Intel", "tanh leaves registers for 8 x 8 results of whole quads", FORWARD(2048, 2048, 2048),
      .activation = OCLIN_TANH, SIMT(128, 128), .unroll_k = 8, .peel = 1},
@@ -619,6 +677,99 @@ static void test_choice(void **state)
     assert_int_equal(is_narrow(&plan), c->narrow);
     assert_int_equal(plan.tile.unroll_k, c->unroll_k);
     assert_int_equal(plan.tile.peel, c->peel);
+    free(ctx);
+}
+
+/* How many groups of a tile run at once. The occupancies of docs/gpus.md, which come from registers that were
+ * counted, are as high or higher. */
+static const struct held {
+    const char *device, *plan, *why;
+    int64_t units, groups;
+} helds[] = {
+    {"H100", "simt-128", "128 registers of each of 256 items, twice", .units = 132, .groups = 2},
+    {"H100", "simt-64", "local memory", .units = 132, .groups = 5},
+    {"H100", "simt-64x32", "local memory", .units = 132, .groups = 7},
+    {"H100", "simt-32", "local memory", .units = 132, .groups = 10},
+    {"H100", "simt-32-split", "as without a split", .units = 132, .groups = 10},
+    {"RX 6800", "simt-128", "registers", .units = 30, .groups = 2},
+    {"RX 6800", "simt-64", "registers", .units = 30, .groups = 5},
+    {"AMD", "simt-128", "32 KB of local memory", .units = 36, .groups = 1},
+    {"AMD", "simt-32", "32 KB of local memory", .units = 36, .groups = 7},
+    {"Intel", "simt-128", "256 items are all that 8 execution units hold", .units = 3, .groups = 1},
+    {"Intel", "simt-64", "half as many items", .units = 3, .groups = 2},
+    {"Arc A770", "simt-128", "sub-slices of 16 execution units; local memory", .units = 32, .groups = 3},
+    {"Max 1550", "simt-128", "sub-slices of 8 execution units; local memory", .units = 64, .groups = 3},
+    {"Mali", "simt-64", "384 items", .units = 8, .groups = 3},
+    {"Mali", "simt-16", "local memory", .units = 8, .groups = 12},
+    {"small groups", "simt-16", "one group, whatever it needs", .units = 4, .groups = 1},
+    {"64 cores", "simt-16", "a core runs one group to its end", .units = 64, .groups = 1},
+};
+
+static void test_held(void **state)
+{
+    const struct held *h = *state;
+    oclin_context *ctx = context_of(device_named(h->device), h->plan);
+    const struct oclin_product p = product_of(OCLIN_KERNEL_FORWARD, 64, 64, 64);
+    struct oclin_plan plan;
+    assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+    const struct oclin_tile *t = &plan.tile;
+    const struct oclin_occupancy o = oclin_occupancy_of(
+        &ctx->device, t, OCLIN_SIMT_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k));
+    assert_int_equal(o.units, h->units);
+    assert_int_equal(o.groups, h->groups);
+    free(ctx);
+}
+
+/* Products with long sums and few results, or few of large tiles: on a large GPU each unit has a group, or,
+ * of a tile as large as 128 x 128, nearly each. */
+static const struct filled {
+    enum oclin_kernel_id id;
+    int64_t batch, in, out;
+} filleds[] = {
+    {FORWARD(1, 4096, 4096)},    {GRAD_X(1, 4096, 4096)},   {GRAD_X(4, 2048, 8192)},
+    {FORWARD(16, 4096, 1024)},   {FORWARD(64, 1024, 1024)}, {GRAD_W(10000, 784, 10)},
+    {GRAD_W(8192, 128, 64)},     {GRAD_W(512, 768, 3072)},  {FORWARD(256, 4096, 1024)},
+    {FORWARD(1024, 1024, 1024)}, {GRAD_W(1000000, 64, 64)}, {GRAD_W(4000000, 10, 1)},
+};
+
+static void test_filled(void **state)
+{
+    static const char *const large[] = {"H100", "NVIDIA", "RX 6800", "Arc A770", "Max 1550"};
+    const struct filled *f = *state;
+    for (size_t i = 0; i < COUNT_OF(large); i++) {
+        oclin_context *ctx = context_of(device_named(large[i]), "");
+        const struct oclin_product p = product_of(f->id, f->batch, f->in, f->out);
+        struct oclin_plan plan;
+        assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+        look_at(ctx, &p, 0);
+        const struct oclin_tile *t = &plan.tile;
+        const struct oclin_occupancy o = oclin_occupancy_of(
+            &ctx->device, t, OCLIN_SIMT_LOCAL_FLOATS((int64_t)t->tile_m, t->tile_n, t->tile_k));
+        must(10 * plan.groups >= 7 * o.units);
+        must(plan.tile.stage == OCLIN_STAGE_WHOLE || plan.groups <= o.units * o.groups);
+        free(ctx);
+    }
+}
+
+/* Where there is little memory there are fewer parts, and then none; and behind a split the next choices need
+ * no memory for parts. */
+static void test_memory_for_parts(void **state)
+{
+    (void)state;
+    oclin_context *ctx = context_of(device_named("H100"), "");
+    const struct oclin_product p = product_of(OCLIN_KERNEL_FORWARD, 64, 4096, 1024);
+    const int64_t part = 64 * 1028 * (int64_t)sizeof(float);
+    struct oclin_plan plan;
+    for (int64_t parts = 8; parts >= 0; parts--) {
+        ctx->device.info.max_allocation = parts * part + 3;
+        assert_true(oclin_plan_product(ctx, &p, 0, &plan));
+        assert_int_equal(oclin_is_split(&plan), parts >= 2);
+        assert_true(oclin_parts(&plan, p.k) <= (parts < 2 ? 1 : parts));
+        int whole = 0;
+        for (int i = 1; i < 20 && oclin_plan_product(ctx, &p, i, &plan); i++)
+            whole |= plan.tile.family == OCLIN_SIMT && oclin_plan_scratch_bytes(&p, &plan) == 0;
+        assert_true(whole);
+    }
     free(ctx);
 }
 
@@ -776,6 +927,13 @@ static const struct meaning {
     {"AMD", "simt-64x32", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 64},
     {"AMD", "simt-64", FORWARD(16, 16, 16), .family = OCLIN_SIMT, .vl = 4, .tile_m = 64},
     {"AMD", "simt-128", FORWARD(16, 16, 16), .family = OCLIN_SIMT, .vl = 4, .tile_m = 128},
+    {"AMD", "simt-128-split", FORWARD(16, 16, 16), .family = OCLIN_SIMT, .vl = 4, .tile_m = 128,
+     .stage = OCLIN_STAGE_PARTS},
+    {"AMD", "simt-64-split", FORWARD(2048, 2048, 2048), .family = OCLIN_SIMT, .vl = 4, .tile_m = 64,
+     .stage = OCLIN_STAGE_PARTS},
+    {"AMD", "simt-64x32-split", FORWARD(16, 9, 16), .family = OCLIN_SIMT, .vl = 4, .tile_m = 64,
+     .stage = OCLIN_STAGE_PARTS},
+    {"AMD", "simt-32-split", FORWARD(16, 8, 16), .family = OCLIN_SIMT, .vl = 4, .tile_m = 32},
 };
 
 static void test_meaning(void **state)
@@ -818,7 +976,9 @@ static const struct comparison_of {
     {"two cores", BACKWARD(8, 40, 24), .names = " two-products"},
     {"two cores", BACKWARD(64, 784, 256), .names = " one-pass"},
     {"two cores", BACKWARD(65, 784, 256), .names = NULL},
-    {"NVIDIA", GRAD_X(128, 784, 256), .names = " simt-128 simt-64 simt-64x32 simt-16"},
+    {"NVIDIA", GRAD_X(128, 784, 256),
+     .names = " simt-128 simt-64 simt-64x32 simt-32 simt-16 simt-128-split simt-64-split simt-32-split"},
+    {"NVIDIA", GRAD_X(2048, 2048, 2048), .names = " simt-64 simt-64x32 simt-32 simt-16"},
     {"NVIDIA", BACKWARD(8, 40, 24), .names = NULL},
 };
 
@@ -884,11 +1044,19 @@ static const struct check {
     {"AMD",
      "simt",
      {{"simt-128", "simt-64", "simt-64x32", "simt-32", "simt-128"},
-      {"simt-64x32", "simt-32", "simt-128", "simt-64", "simt-64x32"}}},
+      {"simt-64x32", "simt-32", "simt-128", "simt-64", "simt-64x32"},
+      {"simt-128-split", "simt-64-split", "simt-64x32-split", "simt-32-split", "simt-128-split"},
+      {"simt-64x32-split", "simt-32-split", "simt-128-split", "simt-64-split", "simt-64x32-split"}}},
+    {"AMD",
+     "simt-32-split",
+     {{"simt-32-split", "simt-32-split", "simt-32-split", "simt-32-split", "simt-32-split"},
+      {"simt-32-split", "simt-32-split", "simt-32-split", "simt-32-split", "simt-32-split"}}},
     {"Intel",
      "",
      {{"simt-128", "simt-64", "simt-64x32", "simt-32", "simt-16"},
-      {"simt-64x32", "simt-32", "simt-16", "simt-128", "simt-64"}}},
+      {"simt-64x32", "simt-32", "simt-16", "simt-128", "simt-64"},
+      {"simt-128-split", "simt-64-split", "simt-64x32-split", "simt-32-split", "simt-16-split"},
+      {"simt-64x32-split", "simt-32-split", "simt-16-split", "simt-128-split", "simt-64-split"}}},
     {"no groups", "", {{"", "", "", "", ""}, {"", "", "", "", ""}}},
 };
 
@@ -897,8 +1065,10 @@ static void test_to_check(void **state)
     const struct check *c = *state;
     oclin_context *ctx = context_of(device_named(c->device), c->plan);
     for (int round = 0; round < OCLIN_CHECK_ROUNDS; round++)
-        for (int run = 0; run < OCLIN_CHECK_RUNS; run++)
-            assert_string_equal(oclin_plan_to_check(ctx, round, run), c->rounds[round][run]);
+        for (int run = 0; run < OCLIN_CHECK_RUNS; run++) {
+            const char *name = oclin_plan_to_check(ctx, round, run), *wanted = c->rounds[round][run];
+            assert_string_equal(name ? name : "none", wanted ? wanted : "none");
+        }
     free(ctx);
 }
 
@@ -970,6 +1140,13 @@ static void add_choices(struct test_list *list)
                  c->device, product_names[c->id], (long long)c->batch, (long long)c->in, (long long)c->out,
                  activation_name(c->activation), c->why);
     }
+    for (size_t i = 0; i < COUNT_OF(helds); i++)
+        add_test(list, test_held, (void *)(uintptr_t)&helds[i], "held/%s, %s: %s", helds[i].device,
+                 helds[i].plan, helds[i].why);
+    for (size_t i = 0; i < COUNT_OF(filleds); i++)
+        add_test(list, test_filled, (void *)(uintptr_t)&filleds[i], "filled/%s of %lldx%lldx%lld",
+                 product_names[filleds[i].id], (long long)filleds[i].batch, (long long)filleds[i].in,
+                 (long long)filleds[i].out);
     for (size_t i = 0; i < COUNT_OF(aheads); i++)
         add_test(list, test_ahead, (void *)(uintptr_t)&aheads[i], "ahead/plan '%s', %s: %s", aheads[i].plan,
                  aheads[i].why, aheads[i].prefetch ? "asked ahead" : "not");
@@ -996,6 +1173,7 @@ int main(int argc, char **argv)
     add_choices(&list);
     add_test(&list, test_queue_counts, NULL, "queue/no more parts than it can count");
     add_test(&list, test_narrow_groups, NULL, "narrow/as many groups for each core");
+    add_test(&list, test_memory_for_parts, NULL, "split/as many parts as there is memory for");
     add_test(&list, test_tuned, NULL, "tuned/first, and oclin's own behind it");
     add_test(&list, test_refused, NULL, "names/refused: none such, or too large for the device");
     add_test(&list, test_aligned, NULL, "aligned/one operand alone spoils it");

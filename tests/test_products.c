@@ -538,6 +538,7 @@ struct rows {
     uint64_t *keys; /* of each */
     size_t count, capacity;
     enum kind kind;            /* of those that are added now */
+    int all_activations;       /* else one stands in for all that keep the same for backward */
     const struct rows *before; /* those of the plan before it */
 };
 
@@ -610,11 +611,38 @@ static int is_known(const struct rows *rows, uint64_t key)
     return 0;
 }
 
+static struct oclin_tile tile_in_use(const oclin_context *ctx)
+{
+    struct oclin_product p;
+    struct oclin_plan plan;
+    memset(&p, 0, sizeof p);
+    p.m = p.n = p.k = 1000;
+    if (!oclin_plan_product(ctx, &p, 0, &plan)) abort();
+    return plan.tile;
+}
+
+/* An activation's text is the same for all plans of a family and a number of lanes, and kernels take long to
+ * compile: one of these plans has all activations, the others NONE, ReLU and GELU. */
+static int has_all_activations(const char *plan)
+{
+    static const char *const all[] = {"plain",   "simt-16",     "simd-4",     "simd-8",
+                                      "simd-16", "simd-skinny", "simd-narrow"};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        if (strcmp(plan, all[i]) == 0) return 1;
+    return 0;
+}
+
+static oclin_activation stand_in(oclin_activation activation)
+{
+    return keeps_z(activation) ? OCLIN_GELU : activation == OCLIN_NONE ? OCLIN_NONE : OCLIN_RELU;
+}
+
 /* A row that is there already is moved to other places until it is a new one; it stays aligned if it was. */
 static void add_row(struct rows *rows, const struct row *wanted)
 {
     struct row row = *wanted;
     row.kind = rows->kind;
+    if (!rows->all_activations) row.activation = stand_in(row.activation);
     const int step = row.pad % 4 == 0 && row.offset % 4 == 0 ? 4 : 1;
     for (int i = 0; is_known(rows, key_of(rows->ctx, &row)); i++) *(i % 2 ? &row.pad : &row.offset) += step;
     if (rows->count == rows->capacity) {
@@ -650,22 +678,18 @@ static void add_varied(struct rows *rows, const struct row *dense)
     add_row(rows, &r);
 }
 
-static struct oclin_tile tile_in_use(const oclin_context *ctx)
-{
-    struct oclin_product p;
-    struct oclin_plan plan;
-    memset(&p, 0, sizeof p);
-    p.m = p.n = p.k = 1000;
-    if (!oclin_plan_product(ctx, &p, 0, &plan)) abort();
-    return plan.tile;
-}
-
-/* T-1, T, T+1 for every tile number that the family has; each size once. */
+/* T-1, T, T+1 for every tile number that the family has; each size once. A split needs a k that is longer
+ * than a tile, and its tiles are those that are tested without: sizes on both sides of where parts begin. */
 static int edges(const struct oclin_tile *t, int64_t *sizes)
 {
     const int simt[] = {t->tile_k, t->tile_m}, simd[] = {t->item_m, t->item_n}, plain[] = {2};
     const int *of = t->family == OCLIN_SIMT ? simt : t->family == OCLIN_SIMD ? simd : plain;
     const int numbers = t->family == OCLIN_PLAIN ? 1 : 2;
+    if (t->stage == OCLIN_STAGE_PARTS) {
+        const int64_t of_split[] = {t->tile_k + 1, 2 * t->tile_k, t->tile_m + 1};
+        memcpy(sizes, of_split, sizeof of_split);
+        return COUNT_OF(of_split);
+    }
     int n = 0;
     for (int i = 0; i < numbers; i++)
         for (int64_t d = -1; d <= 1; d++) {
@@ -855,6 +879,7 @@ static struct rows *make_rows(const oclin_context *ctx, const struct rows *befor
     rows->ctx = ctx;
     rows->before = before;
     rows->seed = oclin_cache_hash(plan, strlen(plan));
+    rows->all_activations = has_all_activations(plan);
     for (int kind = 0; kind < KINDS; kind++) {
         rows->kind = (enum kind)kind;
         kinds[kind].add(rows, &t);

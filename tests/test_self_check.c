@@ -91,6 +91,16 @@ static const struct mistake mistakes[] = {
      "mse: loss[0, 0]"},
     {"a loss that is not added", "plain", "loss_sum.cl", "sum += loss[loss_offset]",
      "sum = loss[loss_offset]", "mse: loss[0, 0]"},
+    {"a split sum without its last part", "simt-16-split", "split_sums.cl",
+     "part < parts; part++) sum += LOAD_", "part < parts - 1; part++) sum += LOAD_", "forward: y["},
+    {"a part of the next part's k", "simt-16-split", "product_simt.cl", "k0 = part * block_k",
+     "k0 = part * block_k / 2", "forward: y["},
+    {"parts one over the other", "simt-16-split", "product_simt.cl", "z_offset += part * m * z_stride;", "",
+     "forward: y["},
+    {"sums of dZ of the first part", "simt-16-split", "split_sums.cl", "m * a_stride, k, 1).x",
+     "m * a_stride, 1, 1).x", "backward: db["},
+    {"a split where the device chooses", "simt", "split_sums.cl", "part < parts; part++) sum += LOAD_",
+     "part < parts - 1; part++) sum += LOAD_", "forward: y["},
     {"strips of A that are read from the first", "simd", "product_simd.cl",
      "multiply(a_strips + strip * STRIP_FLOATS", "multiply(a_strips + 0 * STRIP_FLOATS", "forward: y["},
     {"sums of dZ without every fourth", "simd", "product_simd.cl", "(s0 + s1) + (s2 + s3)", "(s0 + s1) + s2",
@@ -242,12 +252,15 @@ static void test_all_tiles(void **state)
           "tile 64 x 64 x 8, item 8 x 4, aligned", "tile 64 x 64 x 8, item 8 x 4\n",
           "tile 64 x 32 x 8, item 8 x 4, aligned", "tile 64 x 32 x 8, item 8 x 4\n",
           "tile 32 x 32 x 8, item 4 x 4, aligned", "tile 32 x 32 x 8, item 4 x 4\n",
-          "tile 16 x 16 x 8, item 4 x 4, aligned", "tile 16 x 16 x 8, item 4 x 4\n"}}};
+          "tile 16 x 16 x 8, item 4 x 4, aligned", "tile 16 x 16 x 8, item 4 x 4\n",
+          "built forward_simt (parts):", "built forward_sums (sums):", "built grad_x_simt (parts):",
+          "built grad_x_sums (sums):", "built grad_w_simt (parts):", "built grad_w_sums (sums):"}}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(families); i++) {
         clear_context_log();
         if (plan_too_large(families[i].plan)) continue;
         oclin_context *ctx = make_context(families[i].plan);
+        if (i == 1) fake(ctx, (struct facts){0, 64}); /* units for parts of sums */
         assert_ok(ctx, oclin_self_check(ctx, NULL));
         assert_string_equal(ctx->plan.name, families[i].plan); /* it leaves the context as it was */
         for (size_t j = 0; j < COUNT_OF(families[i].built) && families[i].built[j]; j++)
@@ -284,7 +297,7 @@ static const struct made_up {
 /* Of one plan and one product: what one run or another of the self-check has. */
 struct seen {
     const char *plan;
-    int rows, columns, both, ragged, blocks, depth, groups;
+    int rows, columns, both, ragged, blocks, depth, groups, parts;
 };
 
 static void see(const oclin_context *ctx, struct oclin_shape shape, enum oclin_kernel_id id,
@@ -300,6 +313,7 @@ static void see(const oclin_context *ctx, struct oclin_shape shape, enum oclin_k
     seen->both |= rows && columns;
     seen->ragged |= rows && columns && p.m % part.m && p.n % part.n;
     seen->groups |= plan.groups > 1;
+    seen->parts |= oclin_parts(&plan, p.k) > 1;
     if (plan.block_k) seen->depth |= p.k > plan.block_k;
     if (plan.block_m)
         seen->blocks |= oclin_ceil_divide(p.m, plan.block_m) * oclin_ceil_divide(p.n, plan.block_n) > 1;
@@ -309,11 +323,12 @@ static void see(const oclin_context *ctx, struct oclin_shape shape, enum oclin_k
 static struct seen look(oclin_context *ctx, const char *plan, enum oclin_kernel_id id)
 {
     const struct oclin_plan_choice asked = ctx->plan;
-    struct seen seen = {plan, 0, 0, 0, 0, 0, 0, 0};
+    struct seen seen = {.plan = plan};
     for (int round = 0; round < OCLIN_CHECK_ROUNDS; round++)
         for (int run = 0; run < OCLIN_CHECK_RUNS; run++) {
+            const char *checked = oclin_plan_to_check(ctx, round, run);
+            if (!checked || strcmp(checked, plan) != 0) continue;
             const struct oclin_shape shape = oclin_self_check_shape(ctx, round, run);
-            if (strcmp(oclin_plan_to_check(ctx, round, run), plan) != 0) continue;
             oclin_plan_select(ctx, plan);
             see(ctx, shape, id, &seen);
             ctx->plan = asked;
@@ -333,6 +348,18 @@ static oclin_context *made_up_context(const struct made_up *d)
     ctx->device.wave = 0;
     snprintf(ctx->device.info.vendor, sizeof ctx->device.info.vendor, "%s", d->vendor);
     return ctx;
+}
+
+/* Every plan that splits sums makes several tiles and several parts of each product. */
+static void check_split_parts(oclin_context *ctx, enum oclin_kernel_id id)
+{
+    for (int run = 0; run < OCLIN_CHECK_RUNS; run++) {
+        const char *plan = oclin_plan_to_check(ctx, OCLIN_CHECK_SPLIT, run);
+        if (ctx->device.info.type == OCLIN_DEVICE_CPU) assert_null(plan);
+        if (!plan) continue;
+        const struct seen s = look(ctx, plan, id);
+        if (!s.rows || !s.columns || !s.parts) fail_msg("%s, product %d: one part only", plan, (int)id);
+    }
 }
 
 /* A part of packing that is the first of one only, a tile that is the only one, is not checked where parts
@@ -358,6 +385,7 @@ static void test_parts(void **state)
                 fail_msg("%s, product %zu: no run has parts of A and B, the last ones ragged", plan, i);
         }
         if (d->type == OCLIN_DEVICE_CPU && !depth) fail_msg("product %zu: one block of k only", i);
+        check_split_parts(ctx, products[i]);
     }
     for (size_t i = 0; d->type == OCLIN_DEVICE_CPU && i < COUNT_OF(small_ways); i++) {
         const struct seen s = look(ctx, small_ways[i], OCLIN_KERNEL_FORWARD);
@@ -553,15 +581,17 @@ static void test_arguments(void **state)
     oclin_context_destroy(ctx);
 }
 
-/* How parts of packing meet depends on lanes and cores: those mistakes are made at all widths. */
+/* How parts of packing meet depends on lanes and cores: those mistakes are made at all widths. Sums are split
+ * where there are more units than tiles. */
 static void add_mistake(struct test_list *list, const struct mistake *m)
 {
-    static const struct facts everywhere[] = {{4, 1}, {8, 2}, {16, 64}}, here[] = {{0, 0}};
+    static const struct facts everywhere[] = {{4, 1}, {8, 2}, {16, 64}}, here[] = {{0, 0}},
+                              on_gpu[] = {{0, 64}};
     static struct noticed all[3 * COUNT_OF(mistakes)];
     static size_t count;
     const int packs = strncmp(m->plan, "simd-", 5) == 0;
     for (size_t i = 0; i < (packs ? COUNT_OF(everywhere) : 1); i++) {
-        const struct facts f = packs ? everywhere[i] : here[i];
+        const struct facts f = packs ? everywhere[i] : strcmp(m->plan, "simt") == 0 ? on_gpu[i] : here[i];
         char where[40] = "";
         if (packs) snprintf(where, sizeof where, "%d lanes, %d cores/", f.lanes, f.cores);
         all[count] = (struct noticed){m, f};

@@ -26,15 +26,18 @@ struct sum_of {
     int64_t terms;
     float like; /* every term; 0: those that are rounded to one side */
     int64_t batch;
+    int units; /* that the device seems to have; 0: its own */
 };
 
-static oclin_context *verifying(const char *plan)
+static oclin_context *verifying(const char *plan, int units)
 {
     struct oclin_context_options o = OCLIN_CONTEXT_OPTIONS_INIT;
     o.plan = plan;
     o.verify = 1;
     needs_plan(plan);
-    return make_context_with(o);
+    oclin_context *ctx = make_context_with(o);
+    if (units) ctx->device.info.compute_units = units;
+    return ctx;
 }
 
 /* ------------------------------------------------------------------------- terms that are rounded to one
@@ -69,9 +72,10 @@ static int64_t place_db(float *terms, int64_t k, const struct oclin_plan *plan)
     const struct oclin_tile *t = &plan->tile;
     const int64_t slice = plan->slice_k, block = plan->block_k;
     if (t->family == OCLIN_SIMT) {
-        const int64_t shares = (int64_t)t->group * 4 / t->tile_m, together = OCLIN_SIMT_SUM_STEPS * shares;
-        return add_straws(terms, k, shares, OCLIN_SIMT_SUM_STEPS) +
-               add_straws(terms, k, together, blocks_of(slice, together)) + add_straws(terms, k, 1, shares);
+        const int64_t shares = (int64_t)t->group * 4 / t->tile_m, together = OCLIN_SIMT_SUM_STEPS * shares,
+                      part = oclin_is_split(plan) ? block : slice;
+        return add_straws(terms, part, shares, OCLIN_SIMT_SUM_STEPS) +
+               add_straws(terms, part, together, blocks_of(part, together)) + add_straws(terms, k, 1, shares);
     }
     const int64_t part = OCLIN_SIMD_SUM_DEPTH < block ? OCLIN_SIMD_SUM_DEPTH : block,
                   together = OCLIN_SIMD_SUM_BLOCKS * block;
@@ -99,9 +103,11 @@ static int64_t place(float *terms, int64_t k, const struct oclin_plan *plan, con
         const int64_t chunk = OCLIN_SKINNY_CHUNK;
         return add_straws(terms, k, 1, chunk) + add_straws(terms, k, chunk, blocks_of(k, chunk));
     }
-    const int64_t slices = add_straws(terms, k, slice, blocks_of(k, slice));
+    int64_t slices = add_straws(terms, k, slice, blocks_of(k, slice));
+    if (oclin_is_split(plan)) slices += add_straws(terms, slice, block, oclin_parts(plan, k));
     if (s->result == OCLIN_RESULT_DB && t->family != OCLIN_PLAIN) return slices + place_db(terms, k, plan);
-    if (t->family == OCLIN_SIMT) return slices + add_straws(terms, slice, 1, slice);
+    if (t->family == OCLIN_SIMT)
+        return slices + add_straws(terms, slice, 1, oclin_is_split(plan) ? block : slice);
     return slices + add_straws(terms, slice, 1, block) +
            add_straws(terms, slice, block, blocks_of(slice, block));
 }
@@ -193,7 +199,7 @@ static struct oclin_plan plan_of(const oclin_context *ctx, const struct sum_of *
 static void test_like(void **state)
 {
     const struct sum_of *s = *state;
-    oclin_context *ctx = verifying(s->plan);
+    oclin_context *ctx = verifying(s->plan, s->units);
     float *terms = new_array(float, s->terms);
     for (int64_t i = 0; i < s->terms; i++) terms[i] = s->like;
     struct layer_of l = layer_with(ctx, s, terms);
@@ -208,7 +214,7 @@ static void test_like(void **state)
 static void test_one_side(void **state)
 {
     const struct sum_of *s = *state;
-    oclin_context *ctx = verifying(s->plan);
+    oclin_context *ctx = verifying(s->plan, s->units);
     const struct oclin_plan plan = plan_of(ctx, s);
     float *terms = new_array(float, s->terms);
     const int64_t straws = place(terms, s->terms, &plan, s);
@@ -257,7 +263,7 @@ static oclin_tensor *random_tensor(oclin_context *ctx, struct rng *rng, int64_t 
 static void test_epilogues(void **state)
 {
     const struct sum_of *s = *state;
-    oclin_context *ctx = verifying(s->plan);
+    oclin_context *ctx = verifying(s->plan, s->units);
     /* in a multiple of 4, so that the column of db's slices is one that would fill no row */
     const int64_t k = s->terms, batch = s->result >= OCLIN_RESULT_DW ? k : FEW,
                   in = s->result == OCLIN_RESULT_Y ? k : 4,
@@ -292,7 +298,7 @@ static void test_epilogues(void **state)
 static void test_losses(void **state)
 {
     const struct sum_of *s = *state;
-    oclin_context *ctx = verifying(s->plan);
+    oclin_context *ctx = verifying(s->plan, s->units);
     const int64_t cols = s->terms;
     oclin_tensor *y = filled(ctx, FEW, cols, s->like), *t = filled(ctx, FEW, cols, 0.0f),
                  *dy = make_tensor(ctx, OCLIN_F32, FEW, cols, NULL),
@@ -323,7 +329,7 @@ static void test_losses(void **state)
 static void test_loss_one_side(void **state)
 {
     const struct sum_of *s = *state;
-    oclin_context *ctx = verifying(s->plan);
+    oclin_context *ctx = verifying(s->plan, s->units);
     struct oclin_plan plan;
     oclin_plan_rows(ctx, 1, s->terms, OCLIN_LARGEST_GROUP, &plan);
     const int64_t lanes = (int64_t)plan.tile.group * plan.tile.vl, cols = s->terms;
@@ -359,7 +365,7 @@ static void test_write_only(void **state)
 {
     enum { K = 9000, BATCH = 3 };
     const char *plan = *state;
-    oclin_context *ctx = verifying(plan);
+    oclin_context *ctx = verifying(plan, 0);
     cl_context handle;
     cl_int error;
     assert_ok(ctx, oclin_context_cl(ctx, &handle, NULL, NULL));
@@ -418,14 +424,25 @@ static void test_asked_badly(void **state)
 
 /* -------------------------------------------------------------------------------------------------- rows */
 
-static struct sum_of rows[600];
+static struct sum_of rows[900];
 static size_t row_count;
 
 static struct sum_of *row(const char *plan, oclin_result result, int64_t terms, float like, int64_t batch)
 {
     assert_true(row_count < COUNT_OF(rows));
-    rows[row_count] = (struct sum_of){plan, result, terms, like, batch};
+    rows[row_count] = (struct sum_of){plan, result, terms, like, batch, 0};
     return &rows[row_count++];
+}
+
+/* On two units a long sum is in two parts, and these in slices. */
+static void add_slices_of_parts(struct test_list *list, const char *plan, oclin_result result)
+{
+    enum { LONG = 20000 };
+    struct sum_of *const all[] = {row(plan, result, LONG, 0.0f, FEW), row(plan, result, 9000, 0.0f, FEW)};
+    for (size_t i = 0; i < COUNT_OF(all); i++) all[i]->units = 2;
+    add_test(list, test_one_side, all[0], "slices of parts/one side/%s/%s of %d", plan, names[result], LONG);
+    if (result != OCLIN_RESULT_DB)
+        add_test(list, test_epilogues, all[1], "slices of parts/%s/%s", plan, names[result]);
 }
 
 /* Few terms, and as many as make each level of sums: for all plans what they share is seen once, by the
@@ -447,6 +464,7 @@ static void add_rows(struct test_list *list, const char *plan)
                 add_test(list, test_one_side, row(plan, r, terms[i], 0.0f, FEW), "one side/%s/%s of %lld",
                          name, names[r], (long long)terms[i]);
         }
+        if (strstr(plan, "-split")) add_slices_of_parts(list, plan, r);
         if (r != OCLIN_RESULT_DB)
             add_test(list, test_epilogues, row(plan, r, simt ? 9000 : 140000, 0.0f, FEW), "slices/%s/%s",
                      name, names[r]);
@@ -486,10 +504,10 @@ int main(int argc, char **argv)
             add_test(&list, test_like, row("", (oclin_result)result, millions[i], 0.524808884f, 1),
                      "like/default/%s of %lld", names[result], (long long)millions[i]);
     }
-    static const char *const with_slices[] = {"", "simt-16"};
+    static const char *const with_slices[] = {"", "simt-16", "simt-16-split"};
     for (size_t i = 0; i < COUNT_OF(with_slices); i++)
         add_test(&list, test_write_only, (void *)(uintptr_t)with_slices[i], "write-only/%s",
-                 i ? with_slices[i] : "default");
+                 *with_slices[i] ? with_slices[i] : "default");
     add_test(&list, test_asked_badly, NULL, "additions/asked badly");
     return run_list("sums", &list, argc, argv);
 }

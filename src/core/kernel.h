@@ -23,7 +23,7 @@ enum oclin_family { OCLIN_PLAIN, OCLIN_SIMT, OCLIN_SIMD, OCLIN_SKINNY, OCLIN_FAM
     X(peel, PEEL)             /* simt: the last tile is multiplied behind the loop over tiles */          \
     X(sub_group, SUB_GROUP)   /* simt: the width of sub-groups for Intel's compiler; 0: its own choice */ \
     X(transposed, TRANSPOSED) /* W and dW are stored as (in, out) */                                      \
-    X(stage, STAGE)           /* simd: OCLIN_STAGE_... */                                                 \
+    X(stage, STAGE)           /* simd, simt: OCLIN_STAGE_... */                                           \
     X(prefetch, PREFETCH)     /* simd, skinny: memory is asked for what comes next */                     \
     X(tickets, TICKETS)       /* simd, skinny: one group a core, and each draws the parts of its work */
 

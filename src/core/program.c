@@ -49,10 +49,9 @@ static const struct {
     [OCLIN_KERNEL_ARGMAX] = {"argmax", {ROWS, "argmax.cl"}},
 };
 
-static const char *const stage_names[] = {[OCLIN_STAGE_WHOLE] = "",
-                                          [OCLIN_STAGE_PACK] = " (packing)",
-                                          [OCLIN_STAGE_PACKED] = " (packed)",
-                                          [OCLIN_STAGE_MIXED] = " (mixed)"};
+static const char *const stage_names[] = {
+    [OCLIN_STAGE_WHOLE] = "",         [OCLIN_STAGE_PACK] = " (packing)", [OCLIN_STAGE_PACKED] = " (packed)",
+    [OCLIN_STAGE_MIXED] = " (mixed)", [OCLIN_STAGE_PARTS] = " (parts)",  [OCLIN_STAGE_SUMS] = " (sums)"};
 
 /* ------------------------------------------------------------------------------------------------- text */
 

@@ -8,15 +8,19 @@
 #include "plan/additions.h"
 #include "plan/plan.h"
 #include "plan/simd.h"
+#include "plan/simt.h"
 
 /* -------------------------------------------------------------------------------------------- products */
 
-/* Only one of the two launches of a packed product has the activation in it: forward's second, which stores
- * Y, and the gradients' first, which packs dZ. The other one is the same kernel for all activations. */
+/* Only one of the two launches of a packed or a split product has the activation in it: forward's second,
+ * which stores Y, and the gradients' first, which reads dY. The other one is the same kernel for all
+ * activations. */
 static int has_activation(const struct oclin_product *p, const struct oclin_tile *t)
 {
-    if (t->tickets || (t->stage != OCLIN_STAGE_PACK && t->stage != OCLIN_STAGE_PACKED)) return 1;
-    return (p->id == OCLIN_KERNEL_FORWARD) == (t->stage == OCLIN_STAGE_PACKED);
+    const int first = t->stage == OCLIN_STAGE_PACK || t->stage == OCLIN_STAGE_PARTS,
+              second = t->stage == OCLIN_STAGE_PACKED || t->stage == OCLIN_STAGE_SUMS;
+    if (t->tickets || (!first && !second)) return 1;
+    return (p->id == OCLIN_KERNEL_FORWARD) == second;
 }
 
 struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
@@ -35,28 +39,39 @@ struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
                                          .rule = updates ? oclin_sgd.name : NULL};
 }
 
+/* Makes the kernel of a launch before or behind the product's own. Where the device cannot run it, it cannot
+ * run the product, either. */
+static oclin_status prepare_beside(oclin_context *ctx, struct oclin_product *p, const struct oclin_plan *plan,
+                                   cl_kernel *kernel)
+{
+    const struct oclin_kernel_request request = oclin_product_request(p, plan);
+    OCLIN_TRY(oclin_program_kernel(ctx, &request, kernel));
+    if (!*kernel) p->kernel = NULL;
+    return OCLIN_OK;
+}
+
 /* Makes kernels and scratch memory for p->plan; p->kernel is NULL if the device cannot run them. *next is 1
  * if another plan may do after a failure, because the driver refused this tile where the plan leaves a
  * choice, or there is no scratch memory. */
 static oclin_status prepare_plan(oclin_context *ctx, struct oclin_product *p, int *next)
 {
     *next = !ctx->plan.name[0] && !ctx->cl_dir;
-    p->packing_kernel = NULL;
+    p->packing_kernel = p->adding_kernel = NULL;
     const struct oclin_kernel_request request = oclin_product_request(p, &p->plan);
     OCLIN_TRY(oclin_program_kernel(ctx, &request, &p->kernel));
     const int64_t scratch = oclin_plan_scratch_bytes(p, &p->plan);
     if (!p->kernel || scratch == 0) return OCLIN_OK;
     if (!p->plan.tile.tickets && p->plan.packed_a > 0) {
         oclin_plan_packing(p, &p->plan, &p->packing);
-        const struct oclin_kernel_request packing = oclin_product_request(p, &p->packing);
-        OCLIN_TRY(oclin_program_kernel(ctx, &packing, &p->packing_kernel));
-        if (!p->packing_kernel) {
-            p->kernel = NULL;
-            return OCLIN_OK;
-        }
+        OCLIN_TRY(prepare_beside(ctx, p, &p->packing, &p->packing_kernel));
     }
+    if (oclin_is_split(&p->plan)) {
+        oclin_plan_adding(&ctx->device, p, &p->plan, &p->adding);
+        OCLIN_TRY(prepare_beside(ctx, p, &p->adding, &p->adding_kernel));
+    }
+    if (!p->kernel) return OCLIN_OK;
     *next = 1; /* whatever the reason that there is no memory, another way may need none */
-    return oclin_scratch(ctx, scratch, "packed operands or the sums of slices");
+    return oclin_scratch(ctx, scratch, "packed operands or the sums of parts");
 }
 
 oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
@@ -122,13 +137,13 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
                          "clEnqueueNDRangeKernel for a product");
 }
 
-/* Returns the place where the sums of the slices so far stand. */
+/* Returns the place where the sums of the slices so far, or of their parts, stand. */
 static struct oclin_operand place_of_slices(const oclin_context *ctx, const struct oclin_product *p)
 {
-    if (!oclin_slices_need_scratch(p))
+    if (!oclin_slices_need_scratch(p, &p->plan))
         return p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT) ? p->z : p->c;
     const struct oclin_operand scratch = {ctx->scratch, oclin_plan_slices_at(&p->plan),
-                                          oclin_slices_stride(p), 1, 1};
+                                          oclin_slices_stride(oclin_way_swaps_c(p) ? p->m : p->n), 1, 1};
     return scratch;
 }
 
@@ -136,19 +151,27 @@ static struct oclin_operand place_of_slices(const oclin_context *ctx, const stru
 static struct oclin_product slice_of(const oclin_context *ctx, const struct oclin_product *p, int64_t k0)
 {
     struct oclin_product slice = *p;
-    if (p->k <= p->plan.slice_k) return slice;
+    const int split = oclin_is_split(&p->plan);
+    if (p->k <= p->plan.slice_k && !split) return slice;
     const int a_along_k = p->id != OCLIN_KERNEL_GRAD_W, b_along_k = oclin_way_b_along_k(p);
     slice.a.offset += k0 * (a_along_k ? 1 : p->a.stride);
     slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);
     slice.b.offset += k0 * (b_along_k ? 1 : p->b.stride);
     slice.z = place_of_slices(ctx, p);
-    slice.k = p->k - k0;
+    slice.k = oclin_least(p->k - k0, p->plan.slice_k);
     if (k0 > 0) slice.flags |= OCLIN_FLAG_ONTO;
-    if (slice.k > p->plan.slice_k) {
-        slice.k = p->plan.slice_k;
-        slice.flags |= OCLIN_FLAG_PARTIAL;
-    }
+    if (split || k0 + slice.k < p->k) slice.flags |= OCLIN_FLAG_PARTIAL;
+    slice.plan.groups = p->plan.groups / oclin_parts(&p->plan, p->k) * oclin_parts(&p->plan, slice.k);
     return slice;
+}
+
+/* Returns the product's last launch, which adds the sums of the parts: A, and as many as k says. */
+static struct oclin_product sums_of(const oclin_context *ctx, const struct oclin_product *p)
+{
+    struct oclin_product sums = *p;
+    sums.a = place_of_slices(ctx, p);
+    sums.k = oclin_parts(&p->plan, p->k);
+    return sums;
 }
 
 oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_product *p)
@@ -158,7 +181,9 @@ oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_produc
         if (slice.packing_kernel) OCLIN_TRY(enqueue_one(ctx, &slice, slice.packing_kernel, &slice.packing));
         OCLIN_TRY(enqueue_one(ctx, &slice, slice.kernel, &slice.plan));
     }
-    return OCLIN_OK;
+    if (!p->adding_kernel) return OCLIN_OK;
+    const struct oclin_product sums = sums_of(ctx, p);
+    return enqueue_one(ctx, &sums, sums.adding_kernel, &sums.adding);
 }
 
 /* ----------------------------------------------------------------------------------------------- steps */

@@ -73,6 +73,24 @@ void oclin_cut_simt(struct oclin_plan *plan, int64_t k)
     plan->slice_k = oclin_round_up(oclin_ceil_divide(k, oclin_ceil_divide(k, SIMT_SLICE)), plan->tile.tile_k);
 }
 
+int64_t oclin_most_parts(int64_t k)
+{
+    return root(k);
+}
+
+void oclin_cut_split(struct oclin_plan *plan, int64_t k, int64_t parts)
+{
+    const int64_t slices = oclin_ceil_divide(k, parts * SIMT_SLICE), step = plan->tile.tile_k;
+    plan->slice_k = oclin_round_up(oclin_ceil_divide(k, slices), step);
+    plan->block_k = (int)oclin_round_up(oclin_ceil_divide(plan->slice_k, parts), step);
+}
+
+int64_t oclin_parts(const struct oclin_plan *plan, int64_t k)
+{
+    if (!oclin_is_split(plan)) return 1;
+    return oclin_ceil_divide(oclin_least(k, plan->slice_k), plan->block_k);
+}
+
 void oclin_cut_plain(struct oclin_plan *plan, int64_t k)
 {
     plan->slice_k = k;
@@ -111,28 +129,24 @@ int64_t oclin_slices(const struct oclin_plan *plan, int64_t k)
     return oclin_ceil_divide(k, plan->slice_k);
 }
 
-int oclin_slices_need_scratch(const struct oclin_product *p)
+int oclin_slices_need_scratch(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    if (p->id == OCLIN_KERNEL_GRAD_W) return 1;
+    if (p->id == OCLIN_KERNEL_GRAD_W || oclin_is_split(plan)) return 1;
     if (p->flags & (OCLIN_FLAG_KEEP_Z | OCLIN_FLAG_KEEP_ACT)) return 0;
     return (p->flags & OCLIN_FLAG_ACCUMULATE) || (p->c.mem && !p->c.readable);
 }
 
-/* Returns 1 if C, and with it the sums of slices, is stored the other way round: as n x m. */
-static int is_swapped(const struct oclin_product *p)
+int64_t oclin_slices_stride(int64_t n)
 {
-    return p->transposed && p->id == OCLIN_KERNEL_GRAD_W;
-}
-
-int64_t oclin_slices_stride(const struct oclin_product *p)
-{
-    return oclin_round_up((is_swapped(p) ? p->m : p->n) + 1, 4);
+    return oclin_round_up(n + 1, 4);
 }
 
 int64_t oclin_slices_floats(const struct oclin_product *p, const struct oclin_plan *plan)
 {
-    if (!oclin_slices_need_scratch(p) || oclin_slices(plan, p->k) == 1) return 0;
-    return (is_swapped(p) ? p->n + 1 : p->m) * oclin_slices_stride(p);
+    const int64_t parts = oclin_parts(plan, p->k);
+    if (!oclin_slices_need_scratch(p, plan) || (parts == 1 && oclin_slices(plan, p->k) == 1)) return 0;
+    return oclin_way_swaps_c(p) ? (p->n + 1) * oclin_slices_stride(p->m)
+                                : parts * p->m * oclin_slices_stride(p->n);
 }
 
 int64_t oclin_plan_slices_at(const struct oclin_plan *plan)
@@ -183,6 +197,13 @@ int64_t oclin_sum_roundings_in_shares(const struct oclin_plan *plan, int64_t k)
 {
     const int64_t shares = (int64_t)plan->tile.group * 4 / plan->tile.tile_m;
     return chunked(oclin_ceil_divide(k, shares), OCLIN_SIMT_SUM_STEPS) - 1 + shares - 1;
+}
+
+/* Each part's sum is made as without a split; then the parts are added in turn. */
+int64_t oclin_sum_roundings_in_parts(const struct oclin_plan *plan, int64_t k)
+{
+    return oclin_sum_roundings_in_shares(plan, oclin_least(k, plan->block_k)) +
+           oclin_ceil_divide(k, plan->block_k) - 1;
 }
 
 /* The kernel adds to four sums side by side; up to three terms that do not fill a group of four follow. */

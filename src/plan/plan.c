@@ -79,7 +79,7 @@ void oclin_plan_select(oclin_context *ctx, const char *name)
 {
     const struct oclin_way *named = way_named(name);
     struct oclin_plan_choice *c = &ctx->plan;
-    snprintf(c->name, sizeof c->name, "%s", name);
+    if (name != c->name) snprintf(c->name, sizeof c->name, "%s", name);
     c->way = named;
     /* kernels that work element by element use the family of the products, and as many lanes as the plan
      * names */
@@ -130,6 +130,11 @@ static struct oclin_shape shape_of(const struct oclin_product *p)
     if (p->id == OCLIN_KERNEL_FORWARD) s.in = p->k, s.out = p->n;
     if (p->id == OCLIN_KERNEL_GRAD_W) s.batch = p->k, s.out = p->m;
     return s;
+}
+
+static int is_split(const struct oclin_way *way)
+{
+    return way->tile.stage == OCLIN_STAGE_PARTS;
 }
 
 /* A question to the ranking. */
@@ -323,12 +328,13 @@ int oclin_plan_tunable(const oclin_context *ctx, enum oclin_kernel_id id, struct
     return named && runs(&ctx->device, named, &tile);
 }
 
-/* Skips candidates that cannot win: vectors that no register holds, and the plain ways where the product
- * would keep them busy for long. */
+/* Skips candidates that cannot win: vectors that no register holds, the plain ways where the product would
+ * keep them busy for long, and a split where the device is full without. */
 static int is_worth_trying(const struct oclin_device_facts *d, const struct oclin_product *p,
                            const struct oclin_way *way)
 {
     if (!way->tuned) return 0;
+    if (is_split(way) && !way->suits(d, p, &way->tile)) return 0;
     if (way->family == OCLIN_PLAIN) return (double)p->m * (double)p->n * (double)p->k <= 4e6;
     return way->family == family_of(d, NULL) && (way->lanes <= 4 || way->lanes <= d->info.vector_width);
 }
@@ -373,18 +379,21 @@ int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, str
 
 /* -------------------------------------------------------------------------- the plans that are checked */
 
-/* Lists the ways of a family that the self-check runs: those that lead, or the others. */
-static int ways_to_check(const struct oclin_device_facts *d, enum oclin_family family, int leads,
+/* Lists the ways of a family that the self-check runs: those that lead, those that split sums, or the
+ * others. A way of GPUs that suits not even the smallest product is not for this device. */
+static int ways_to_check(const struct oclin_device_facts *d, enum oclin_family family, int leads, int split,
                          const char *names[MOST_CHOICES])
 {
-    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, (struct oclin_shape){64, 64, 64});
+    const struct oclin_shape small = {64, 64, 64}, smallest = {1, 64, 4};
+    const struct oclin_product p = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, small),
+                               least = oclin_plan_shaped(OCLIN_KERNEL_FORWARD, smallest);
     const struct oclin_way *way;
     int count = 0;
     for (int i = 0; (way = way_at(i, NULL)) && count < MOST_CHOICES; i++) {
         struct oclin_tile tile = room_of(family)->tile(d, NULL);
-        if (way->family != family || !way->checked || way->leads != leads || !way->can(d, way, &p, &tile))
-            continue;
-        if (family == OCLIN_SIMT && !way->suits(d, &p, &tile)) continue; /* it is not for this device */
+        if (way->family != family || !way->checked || way->leads != leads || is_split(way) != split) continue;
+        if (!way->can(d, way, &p, &tile)) continue;
+        if (family == OCLIN_SIMT && !way->suits(d, &least, &tile)) continue;
         names[count++] = way->name;
     }
     return count;
@@ -394,12 +403,14 @@ const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run)
 {
     const struct oclin_way *named = ctx->plan.way;
     const enum oclin_family family = family_of(&ctx->device, named);
+    const int split = round >= OCLIN_CHECK_SPLIT;
     const char *names[MOST_CHOICES];
-    if (named && (named->makes || named->lanes)) return ctx->plan.name;
-    int count = ways_to_check(&ctx->device, family, round == 1, names);
-    if (count == 0) count = ways_to_check(&ctx->device, family, 0, names);
-    /* 2 * round: in the second round a plan meets another activation */
-    return count ? names[(run + 2 * round) % count] : ctx->plan.name;
+    if (named && (named->makes || named->lanes)) return split ? NULL : ctx->plan.name;
+    int count = ways_to_check(&ctx->device, family, round == 1, split, names);
+    if (count == 0) count = ways_to_check(&ctx->device, family, 0, split, names);
+    if (count == 0) return split ? NULL : ctx->plan.name;
+    /* 2: in the second round, and in the one like it, a plan meets another activation */
+    return names[(run + round % OCLIN_CHECK_SPLIT * 2) % count];
 }
 
 struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name)

@@ -29,10 +29,11 @@ struct oclin_product oclin_plan_shaped(enum oclin_kernel_id id, struct oclin_sha
 enum { OCLIN_MOST_CANDIDATES = 16 };
 int oclin_plan_candidates(const oclin_context *ctx, enum oclin_kernel_id id, struct oclin_shape shape,
                           const char *names[OCLIN_MOST_CANDIDATES]);
-/* Returns the plan for one run of oclin_self_check(), which makes OCLIN_CHECK_RUNS in each of two rounds. The
- * runs of a round use every tile that oclin, or the plan that is asked for, may choose for it, except one
- * that differs only in prefetching (a dW whose X no cache holds). The name is borrowed. */
-enum { OCLIN_CHECK_ROUNDS = 2, OCLIN_CHECK_RUNS = 5 };
+/* Returns the plan for one run of oclin_self_check(), which makes OCLIN_CHECK_RUNS in each round. The runs of
+ * a round use every tile that oclin, or the plan that is asked for, may choose for it, except one that
+ * differs only in prefetching (a dW whose X no cache holds). The rounds from OCLIN_CHECK_SPLIT on are those
+ * before them, with split sums; NULL if this device makes none. The name is borrowed. */
+enum { OCLIN_CHECK_ROUNDS = 4, OCLIN_CHECK_SPLIT = 2, OCLIN_CHECK_RUNS = 5 };
 const char *oclin_plan_to_check(const oclin_context *ctx, int round, int run);
 /* Returns the largest part that the plan of this name handles at once. */
 struct oclin_part oclin_plan_part(const oclin_context *ctx, const char *name);

@@ -14,7 +14,7 @@ struct oclin_way;
 struct oclin_plan {
     const struct oclin_way *way;
     struct oclin_tile tile;
-    int block_m, block_n, block_k; /* simd, skinny: the part of the tile in use */
+    int block_m, block_n, block_k; /* simd, skinny: the part of the tile in use; split: a part's length */
     int64_t groups;
     int64_t packed_a,
         packed_b;    /* simd: floats of scratch memory for A and B, where groups share them packed */
@@ -39,8 +39,8 @@ struct oclin_product {
     float scale, lr;
     int flags;
     /* filled by oclin_product_prepare */
-    struct oclin_plan plan, packing;
-    cl_kernel kernel, packing_kernel; /* packing_kernel NULL: one launch */
+    struct oclin_plan plan, packing, adding;
+    cl_kernel kernel, packing_kernel, adding_kernel; /* NULL: there is no such launch before or behind */
 };
 
 /* The products that a way makes, one bit each. */
@@ -110,6 +110,11 @@ extern const struct oclin_room oclin_plain_room, oclin_simt_room, oclin_narrow_r
 static inline int oclin_way_b_along_k(const struct oclin_product *p)
 {
     return p->transposed ? p->id == OCLIN_KERNEL_GRAD_X : p->id == OCLIN_KERNEL_FORWARD;
+}
+/* Returns 1 if C, and with it the sums of slices, is stored the other way round: as n x m. */
+static inline int oclin_way_swaps_c(const struct oclin_product *p)
+{
+    return p->transposed && p->id == OCLIN_KERNEL_GRAD_W;
 }
 /* Returns 1 if the device has room for a group of this tile, with so much local memory. */
 int oclin_way_fits(const struct oclin_device_facts *d, const struct oclin_tile *tile, int64_t local_floats);

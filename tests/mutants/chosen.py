@@ -34,6 +34,8 @@ TENSOR, CACHE, CONTEXT, TABLE, RANDOM = ("src/tensor/tensor.c", "src/core/cache.
 ON_PLAIN, ON_SIMT, ON_SIMD, ON_SKINNY = ("products %s %s/small/*/none/*" % (p, p)
                                          for p in ("plain", "simt-16", "simd-8", "simd-skinny"))
 EDGE_PLAIN, EDGE_SIMT, EDGE_SIMD = ("products %s %s/edge/*" % (p, p) for p in ("plain", "simt-16", "simd-8"))
+SPLIT_SUMS, OCCUPANCY = "cl/split_sums.cl", "src/plan/occupancy.c"
+ON_SPLIT, PAIR_SPLIT = ("products simt-16-split simt-16-split/%s" % rows for rows in ("small/*/none/*", "pair/*/none/*"))
 BLOCK_SIMD, BLOCK_SKINNY = "products simd-8 simd-8/block/*", "products simd-skinny simd-skinny/block/*"
 
 
@@ -770,7 +772,7 @@ m("plan: one pass is no plan of its own", "a tuned one that would not be chosen 
 m("plan: what was tuned is not asked", "", [(PLAN, "if (!t || !t->plan[0]) return choose(", "if (1) return choose(")], "plan tuned/*")
 m("plan: behind what was tuned stands nothing", "", [(PLAN, " ||\n           choose(&ctx->device, NULL, p, attempt - count, plan, &count);", ";")], "plan tuned/*")
 m("tickets: packed in one launch, without a derivative", "dY stands for dZ",
-  [(PRODUCT, "if (t->tickets || (t->stage", "if ((t->stage")], "products simd-packed simd-packed/small/*/tanh/*")
+  [(PRODUCT, "if (t->tickets || (!first", "if ((!first")], "products simd-packed simd-packed/small/*/relu/*")
 m("tickets: forward_skinny draws them where the compiler has no fence", "", [(PLAN_SKINNY, ".tickets = d->tickets};", ".tickets = 1};")], "plan")
 m("tickets: simd-static draws them", "where the compiler refuses them there is no last resort", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 0)], "plan invariants/*")
 m("tickets: simd-staged draws them", "", [(PLAN_SIMD, "t->tickets = 0;", "t->tickets = d->tickets;", 1)], "plan invariants/*")
@@ -894,12 +896,53 @@ m("slices: each runs the epilogue", "a bias, activation or step once a slice",
 m("slices: s stays where it is", "later slices take the derivative of the first",
   [(PRODUCT, "slice.s.offset += k0 * (a_along_k ? 1 : p->s.stride);", "")], "sums slices/simt-16/*")
 m("slices: db's sums have no column of their own", "db of slices lies in dW's place",
-  [(ADDITIONS, "(is_swapped(p) ? p->m : p->n) + 1, 4)", "(is_swapped(p) ? p->m : p->n), 4)")], "sums slices/*")
+  [(ADDITIONS, "return oclin_round_up(n + 1, 4);", "return oclin_round_up(n, 4);")], "sums slices/*")
 m("additions: a GPU's sums are as short as its slices", "launches are not counted", [(ADDITIONS, "of_products(plan, slice) + behind;", "of_products(plan, slice);"),
    (ADDITIONS, "p->m : slice) + behind;", "p->m : slice);")],
   "sums one?side/simt-16/*")
 m("additions: a chain has half of its roundings", "VERIFY calls a right device wrong",
   [(ADDITIONS, "return oclin_least(terms, chunk) +", "return oclin_least(terms, chunk) / 2 +")], "sums one?side/default/*")
+m("split: the last part is left out", "the sum of the parts ends one early",
+  [(SPLIT_SUMS, "part < parts; part++) sum += LOAD_", "part < parts - 1; part++) sum += LOAD_")], ON_SPLIT)
+m("split: the first part is added twice", "where fewer than four columns are left",
+  [(SPLIT_SUMS, "for (long part = 1; part < parts; part++) sum += load_", "for (long part = 0; part < parts; part++) sum += load_")],
+  ON_SPLIT, PAIR_SPLIT)
+m("split: parts one over the other", "each part's sums go to the first one's place",
+  [(SIMT, "        z_offset += part * m * z_stride;\n", "")], ON_SPLIT)
+m("split: each part runs the epilogue", "a bias, activation or step once a part",
+  [(PRODUCT, "if (split || k0 + slice.k < p->k)", "if (k0 + slice.k < p->k)")], ON_SPLIT)
+m("split: db of the first part alone", "", [(SPLIT_SUMS, "m * a_stride, k, 1).x", "m * a_stride, 1, 1).x")], ON_SPLIT)
+m("split: db of a row too many", "", [(SPLIT_SUMS, "row >= 0 && row < m &&", "row >= 0 && row <= m &&")], ON_SPLIT)
+m("split: no work-items for db", "", [(PLAN_SIMT, "+ (sums_a ? p->m : 0);", "+ (sums_a ? 0 : 0);")], ON_SPLIT, PAIR_SPLIT)
+m("split: each part goes on to the end of k", "", [(SIMT, "k = min(k - k0, (long)block_k);", "k = k - k0;")], ON_SPLIT)
+m("split: the last part is as long as the others", "it reads behind the end of k",
+  [(SIMT, "k = min(k - k0, (long)block_k);", "k = block_k;")], ON_SPLIT, PAIR_SPLIT)
+m("split: s stays where it is", "later parts take the derivative of the first",
+  [(SIMT, "        s_offset += k0 * (A_ALONG_K ? 1 : s_stride);\n", "")], on("simt-16-split", "relu"))
+m("split: scratch memory for one part", "the others lie behind it",
+  [(ADDITIONS, ": parts * p->m * oclin_slices_stride(p->n);", ": p->m * oclin_slices_stride(p->n);")], "plan invariants/*")
+m("split: reserve takes no memory for parts", "",
+  [(PLAN_SIMT, "        if (bytes > most) most = bytes;\n", "")], "split reserve/*", "plan invariants/*")
+m("split: no memory for parts is the end", "", [(PRODUCT, "    *next = 1; /* whatever the reason that there is no memory, another way may need none */\n", "    *next = !oclin_is_split(&p->plan);\n")],
+  "split no?memory*")
+m("split: more parts than there is memory for", "",
+  [(PLAN_SIMT, "return oclin_least(oclin_most_parts(p->k), room / floats_of_part(p));", "return oclin_most_parts(p->k);")], "plan")
+m("split: each slice has as many parts as the longest", "groups begin behind the end of k",
+  [(PRODUCT, "/ oclin_parts(&p->plan, p->k) * oclin_parts(&p->plan, slice.k)", "")], "split slices/*")
+m("split: parts longer than slices may be", "a chain of more additions than is promised",
+  [(ADDITIONS, "slices = oclin_ceil_divide(k, parts * SIMT_SLICE)", "slices = 1")], "plan additions/*")
+m("split: so many parts that their sums are a long chain", "",
+  [(ADDITIONS, "int64_t oclin_most_parts(int64_t k)\n{\n    return root(k);", "int64_t oclin_most_parts(int64_t k)\n{\n    return k / 8 + 1;")],
+  "plan additions/*")
+m("split: the additions of db's parts are not counted", "",
+  [(ADDITIONS, "oclin_least(k, plan->block_k)) +\n           oclin_ceil_divide(k, plan->block_k) - 1;", "oclin_least(k, plan->block_k));")],
+  "sums one?side/simt-16-split/db*")
+m("split: the self-check goes without", "", [("src/plan/plan.h", "OCLIN_CHECK_ROUNDS = 4", "OCLIN_CHECK_ROUNDS = 2")],
+  "self_check mistake/simt/a?split*")
+m("split: never chosen", "", [(PLAN_SIMT, "return suits(d, p, t) && 2 * tiles_of(p, t)", "return 0 && 2 * tiles_of(p, t)")], "plan")
+m("occupancy: execution units are taken for sub-slices", "", [(OCCUPANCY, "return oclin_is_intel(d) ?", "return 0 ?")], "plan held/*")
+m("occupancy: registers do not matter", "", [(OCCUPANCY, "if (amd || nvidia)", "if (0)")], "plan held/*")
+m("occupancy: cores of a CPU hold many groups", "", [(OCCUPANCY, "if (d->info.type == OCLIN_DEVICE_CPU) return o;", "")], "plan held/*")
 m("plain: one chain again", "no chunks", [(ADDITIONS, "plan->block_k = (int)oclin_least(root(k), INT32_MAX);",
                                            "plan->block_k = (int)oclin_least(k, INT32_MAX);")], "plan additions/*")
 m("loss: one chain again", "no chunks", [(ADDITIONS, "plan->chunk = root(oclin_ceil_divide(cols, lanes)) * lanes;",
@@ -961,7 +1004,7 @@ m("transposed: slices of forward", "a slice begins in the column k0 of W",
   [(PRODUCT, "b_along_k = oclin_way_b_along_k(p);", "b_along_k = p->id == OCLIN_KERNEL_FORWARD;")],
   "products simt-16 simt-16/transposed/*")
 m("transposed: scratch memory of slices", "the stride of (out, in)",
-  [(ADDITIONS, "(is_swapped(p) ? p->m : p->n) + 1", "p->n + 1")], "products simt-16 simt-16/transposed/*")
+  [(PRODUCT, "oclin_slices_stride(oclin_way_swaps_c(p) ? p->m : p->n)", "oclin_slices_stride(p->n)")], "products simt-16 simt-16/transposed/*")
 m("transposed: narrow", "the kernel that reads rows of W in place", [("src/plan/narrow.c", "return !p->transposed && p->m > 0", "return p->m > 0")],
   "products simd-narrow simd-narrow/transposed/*")
 m("transposed: skinny", "the kernel that reads rows of W in place",

@@ -9,7 +9,7 @@ A command is [TOOL] PROGRAM [PLAN] [PATTERN], for tests/test_PROGRAM; TOOL is
 # Functions of src/plan/ that estimate time, to choose between plans each of which gives right results: a
 # mistake in them costs speed and nothing else, which benchmarks see and tests do not. All others there are in
 # the sample.
-SPEED_ONLY = {"cost_of", "cost_of_a", "cost_of_b"}
+SPEED_ONLY = {"cost_of", "cost_of_a", "cost_of_b", "cost_of_sums"}
 
 
 def products(plan, *patterns):
@@ -20,6 +20,7 @@ def products(plan, *patterns):
 PLAIN = products("plain", "small/*/none/*", "edge/*", "small/*", "pair/*")
 SIMT = (products("simt-16", "small/*/none/*", "edge/*", "small/*", "pair/*") + products("simt-64x32", "edge/*") +
         products("simt-128", "small/*/none/*", "pair/*"))
+SPLIT = products("simt-16-split", "small/*/none/*", "edge/*", "pair/*") + ["sums *simt-16-split*"]
 # simd-8 and not simd, which takes other kernels for small batches.
 SIMD = (products("simd-8", "small/*/none/*", "edge/*") + products("simd-packed", "edge/*") +
         products("simd-8", "block/*", "small/*/tanh/*") + products("simd-packed", "block/*", "extreme/300x40*", "pair/*") +
@@ -33,6 +34,7 @@ OCLGRIND = {
     "simt": ["oclgrind-data edges tight_end/simt-16", "oclgrind products simt-16 simt-16/small/*", "oclgrind products simt-16 simt-16/edge/?x1*x9*"],
     "simd": ["oclgrind products simd-4 simd-4/small/*", "oclgrind products simd-8 simd-8/edge/7x1*",
              "oclgrind-data products simd-packed simd-packed/small/*", "oclgrind-data edges tight_end/simd-whole", "oclgrind-data edges tight_end/simd-narrow"],
+    "split": ["oclgrind-data products simt-16-split simt-16-split/small/*"],
     "skinny": ["oclgrind-data edges tight_end/simd", "oclgrind products simd-skinny simd-skinny/small/*", "oclgrind-data products simd-skinny simd-skinny/small_gelu/*"],
     "loss": ["oclgrind loss cross_entropy/*", "oclgrind loss mse/*"],
     "elements": ["oclgrind-data edges tight_end/%s" % plan for plan in ("plain", "simd", "simt-16")],
@@ -60,7 +62,7 @@ LAYER = (["layer_gradients", "layer_state", "accumulate", "products simd-skinny 
           "asan layer_failure", "asan layer", "asan failure"])
 
 PLAN = (["plan"] + products("simd-8", "small/*/none/*", "edge/*") + products("simt-16", "small/*/none/*") +
-        products("simd-skinny", "small/*/none/*", "block/*") +
+        products("simd-skinny", "small/*/none/*", "block/*") + SPLIT[:1] +
         ["layer_state", "layer_gradients", "fit", "program", "failure"] +
         products("plain", "edge/*") + products("simt-16", "edge/*") +
         products("simd-packed", "edge/*", "pair/*") + products("simd-8", "block/*") +
@@ -82,7 +84,8 @@ KILLERS = {
     "cl/grad_x.cl": OF_ALL_PRODUCTS,
     "cl/grad_w.cl": OF_ALL_PRODUCTS,
     "cl/product_plain.cl": PLAIN + ["math plain", "golden plain", "edges"] + OCLGRIND["plain"],
-    "cl/product_simt.cl": SIMT + ["math simt-16", "golden simt-16", "edges"] + OCLGRIND["simt"],
+    "cl/product_simt.cl": SIMT + SPLIT + ["math simt-16", "golden simt-16", "edges"] + OCLGRIND["simt"],
+    "cl/split_sums.cl": SPLIT + OCLGRIND["split"],
     "cl/product_simd.cl": SIMD + ["math simd", "golden simd", "edges"] + OCLGRIND["simd"],
     "cl/forward_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
     "cl/one_pass_skinny.cl": SKINNY + ["layer_data", "math simd", "edges"] + OCLGRIND["skinny"],
@@ -97,7 +100,7 @@ KILLERS = {
     "src/loss.c": ["loss", "golden simd", "fit", "failure", "edges", "lifetime", "asan loss"],
     "src/ops/product.c": ["layer_gradients", "layer_state", "products simd-packed simd-packed/small/*", "products simd-skinny simd-skinny/small/*",
                       "tensor", "fit", "failure", "program", "layer", "products simt-16 simt-16/small/*", "edges", "tune_wrong", "tune", "cache"],
-    **{"src/plan/%s.c" % name: PLAN for name in ("narrow", "plain", "plan", "simd", "simt", "skinny", "way")},
+    **{"src/plan/%s.c" % name: PLAN for name in ("narrow", "occupancy", "plain", "plan", "simd", "simt", "skinny", "way")},
 }
 
 

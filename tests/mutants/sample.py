@@ -18,9 +18,9 @@ FILES = (
     "cl/loss_huber.cl", "cl/loss_bce.cl", "cl/loss_soft_cross_entropy.cl", "cl/loss_total.cl", "cl/loss_cross_entropy.cl",
     "cl/loss_sum.cl", "cl/one_pass_skinny.cl",
     "cl/product_plain.cl", "cl/product_simd.cl", "cl/product_simt.cl", "cl/rule_sgd.cl", "cl/simd_pack.cl",
-    "cl/update.cl",
-    "src/arrays.c", "src/layer.c", "src/loss.c", "src/ops/product.c", "src/plan/narrow.c", "src/plan/plain.c", "src/plan/plan.c",
-    "src/plan/simd.c", "src/plan/simt.c", "src/plan/skinny.c", "src/plan/way.c",
+    "cl/split_sums.cl", "cl/update.cl",
+    "src/arrays.c", "src/layer.c", "src/loss.c", "src/ops/product.c", "src/plan/narrow.c", "src/plan/occupancy.c",
+    "src/plan/plain.c", "src/plan/plan.c", "src/plan/simd.c", "src/plan/simt.c", "src/plan/skinny.c", "src/plan/way.c",
 )
 
 # start, end: characters of the text that become `new`
