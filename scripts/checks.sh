@@ -10,13 +10,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-core='suite sanitized lanes kernels format lines warnings symbols floors planted demo'
+core='suite sanitized kernels format lines warnings symbols floors planted demo'
 turns=(
     'runtimes'
+    'lanes'
     'oclgrind threads'
     'mutants fuzz'
     'gpus bench measure'
-    'builds'
+    'builds_cmake'
+    'builds_systems'
 )
 
 # kernels compile once for all parts; a fresh folder, so that what is checked is what this tree makes
@@ -61,12 +63,6 @@ part_sanitized() {
         LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 \
         quietly build-asan/ctest.log scripts/ctest_lsan.sh build-asan -j "$(nproc)" --output-on-failure \
         -E '^(products_(plain-.*|simd-.*|simt-(32|64|64x32|128)(-split)?)|(math|golden)_simt-16|self_check|fit|sums)$'
-}
-
-# What depends on the native width of vectors, at every width, whatever the machine's is.
-part_lanes() {
-    tests_built
-    scripts/matrix.sh --quick --require --only pocl-lanes4,pocl-lanes8,pocl-lanes16
 }
 
 # Kernels through the compiler's checks.
@@ -150,6 +146,12 @@ part_runtimes() {
     scripts/matrix.sh --quick --fetch --require --only rusticl,intel
 }
 
+# What depends on the native width of vectors, at every width, whatever the machine's is.
+part_lanes() {
+    tests_built
+    scripts/matrix.sh --quick --require --only pocl-lanes4,pocl-lanes8,pocl-lanes16
+}
+
 # Races, uninitialised values, accesses out of bounds.
 part_oclgrind() {
     needs runtimes
@@ -197,10 +199,17 @@ part_measure() {
     tests/gpu_measure.sh build-measure
 }
 
-# Other builds: compilers, systems, versions of CMake, ways to use oclin.
-part_builds() {
+# Other builds in two halves: options and versions of CMake; then the rest, other compilers and systems.
+of_cmake='options cmake-oldest cmake-newest unity static lto prefix libdir parent'
+part_builds_cmake() {
     needs build test check builds
-    scripts/check_builds.sh
+    # shellcheck disable=SC2086
+    scripts/check_builds.sh $of_cmake
+}
+part_builds_systems() {
+    needs build test check builds
+    # shellcheck disable=SC2046,SC2086
+    scripts/check_builds.sh $(scripts/check_builds.sh --list | grep -vxF "$(printf '%s\n' $of_cmake)")
 }
 
 # ------------------------------------------------------------------------------------------------------ running
