@@ -139,7 +139,7 @@ def summary(log, rates, bench, torch):
     largest = max((float(row["gflops"]) for row in bench if row["gflops"]), default=None)
     products = [row for row in bench if row["op"] in PRODUCTS and row.get("ratio_cublas")]
     cells = {
-        "device, driver": "; ".join(results(log, "driver")),
+        "device, driver": "; ".join(results(log, "driver")).replace("|", "/"),
         "date": datetime.date.today().isoformat(),
         "self-check": "; ".join(results(log, "check")),
         "suite": "; ".join(results(log, "suite")),

@@ -1,4 +1,4 @@
-/* What the losses share. A group makes a row's loss and its gradient; one more group then adds the rows
+/* What the losses share. A group makes the losses and gradients of its rows; one more group then adds them
  * (loss_sum.cl). */
 
 /* A scale is a pair, x times y, because it may be beyond a float where its product with a value is not: y

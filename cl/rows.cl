@@ -1,8 +1,8 @@
 /*
  * What kernels share that go over rows. A work-group of OCLIN_GROUP work-items (a power of two), OCLIN_VL
- * lanes each, makes a row. All sums run in a fixed order: lane i of the group takes elements i, i + STEP,
- * ..., in chunks whose sums are then added, so that few roundings follow each other (`chunk`: elements of
- * the row, a multiple of STEP); the lanes are added as a tree, and so are the items.
+ * lanes each, makes one row after the other. All sums run in a fixed order: lane i of the group takes
+ * elements i, i + STEP, ..., in chunks whose sums are then added, so that few roundings follow each other
+ * (`chunk`: elements of the row, a multiple of STEP); the lanes are added as a tree, and so are the items.
  */
 #define STEP (OCLIN_GROUP * OCLIN_VL)
 
@@ -16,7 +16,8 @@
  */
 OCLIN_INLINE long first_row(long group, long rows)
 {
-    return rows * group / (long)get_num_groups(0);
+    const long groups = get_num_groups(0), each = rows / groups;
+    return group * each + min(group, rows - each * groups);
 }
 #define FOR_ROWS_OF_GROUP(rows) \
     for (long row = first_row(get_group_id(0), rows); row < first_row(get_group_id(0) + 1, rows); row++)
@@ -24,16 +25,15 @@ OCLIN_INLINE long first_row(long group, long rows)
 /* An int for each lane: what comparisons give; and the numbers of the lanes. */
 #if OCLIN_VL == 1
 typedef int integers;
+#define LANES 0
 #else
 typedef OCLIN_JOIN(int, OCLIN_VL) integers;
 #endif
-#if OCLIN_VL == 1
-#define LANES 0
-#elif OCLIN_VL == 4
+#if OCLIN_VL == 4
 #define LANES ((integers)(0, 1, 2, 3))
 #elif OCLIN_VL == 8
 #define LANES ((integers)(0, 1, 2, 3, 4, 5, 6, 7))
-#else
+#elif OCLIN_VL == 16
 #define LANES ((integers)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 #endif
 

@@ -195,9 +195,9 @@ struct oclin_context_options {
     struct _cl_command_queue *cl_queue;
     /* The plan: a family of kernels, or one of its tiles or methods. "plain", "plain-group", "plain-single";
      * "simt", "simt-128", "simt-64", "simt-64x32", "simt-32", "simt-16", and these five with "-split" behind
-     * them (sums of more than 8 terms are split over work-groups); "simd", "simd-4", "simd-8", "simd-16"
-     * (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged", "simd-static",
-     * "simd-skinny", "simd-narrow". NULL or "": oclin chooses.
+     * them (sums of more than 8 terms are split over work-groups, but not those of a transposed dW); "simd",
+     * "simd-4", "simd-8", "simd-16" (lanes), "simd-whole", "simd-packed", "simd-mixed", "simd-staged",
+     * "simd-static", "simd-skinny", "simd-narrow". NULL or "": oclin chooses.
      * The environment variable OCLIN_PLAN overrides this option. A named plan holds for all products, whether
      * they were tuned or not. */
     const char *plan;
@@ -589,8 +589,8 @@ struct oclin_layer_options {
     /* 0: w and dw are stored as (out, in). 1: they are stored as (in, out), as Keras does, and as the decoder
      * of an autoencoder needs that shares its encoder's W. The layer is the same, Y = act(X W^T + 1 b^T), and
      * so is dW; only the place of an element differs: row i holds the weights of feature i. (Parameters that
-     * the layer makes are drawn in the order of memory.) Small batches are faster with (out, in) on CPUs, and
-     * oclin_tune() tunes that form alone. */
+     * the layer makes are drawn in the order of memory.) With (out, in) small batches are faster on CPUs, and
+     * so is a dW of few elements on GPUs, whose sums are split; oclin_tune() tunes that form alone. */
     int transposed;
 };
 #define OCLIN_LAYER_OPTIONS_INIT                                                                        \
@@ -821,7 +821,7 @@ OCLIN_API oclin_status oclin_layer_backward_step_saved(oclin_layer *layer, oclin
  * in scratch memory as large as dW or a little larger. So are those of a y or dx in a CL_MEM_WRITE_ONLY
  * buffer, with that many features; reserve cannot know of these. A GPU that a product cannot fill splits its
  * sums over work-groups; the parts' sums take as much scratch memory as the results of the groups that run at
- * once, some 20 MB on a large GPU at most. They are added in a fixed order.
+ * once, some 40 MB on a large GPU at most. They are added in a fixed order.
  *
  * The two functions for infer are about oclin_layer_infer() alone: scratch memory of its one product, without
  * z, dW and db.

@@ -1,7 +1,8 @@
 #!/bin/bash
 # gpu_measure.sh --out FOLDER [OPTION]...: builds oclin, tests it and times it on this machine's GPU, within
-# so many minutes, and writes a report. Nothing is installed or fetched; what a bare machine lacks comes from
-# scripts/gpu_bundle.sh.
+# so many minutes, and writes a report. Nothing is fetched; what a bare machine lacks comes from
+# scripts/gpu_bundle.sh. Only where a driver of NVIDIA's cannot be reached otherwise, and the user is root, its
+# name is written to /etc/OpenCL/vendors and its folder to /etc/ld.so.conf.d.
 #   --out FOLDER     report.md and at most seven files more; each is written while its part runs
 #   --minutes N      for all parts together (9); a part that needs less leaves its time to the others
 #   --device TEXT    as OCLIN_DEVICE (gpu)

@@ -986,15 +986,23 @@ oclin_status oclin_layer_workspace(const oclin_layer *l, int64_t batch, int64_t 
     return OCLIN_OK;
 }
 
-/* Counts the additions of the kernel that is tried first. */
+/* Counts the additions of the kernel that is tried first; where that depends on how operands lie, the larger
+ * number. */
 static int64_t additions_of(const oclin_layer *l, enum oclin_kernel_id id, struct oclin_shape shape,
                             enum oclin_sum sum)
 {
     struct oclin_plan plan;
     struct oclin_product p = oclin_plan_shaped(id, shape);
+    int64_t most = 0;
     p.activation = l->activation;
     p.transposed = l->transposed;
-    return oclin_plan_product(l->ctx, &p, 0, &plan) ? oclin_additions(&p, &plan, sum) : p.k;
+    for (int aligned = 0; aligned < 2; aligned++) {
+        p.a =
+            (struct oclin_operand){.mem = l->w->mem, .aligned = aligned}; /* any memory: it is not touched */
+        const int64_t n = oclin_plan_product(l->ctx, &p, 0, &plan) ? oclin_additions(&p, &plan, sum) : p.k;
+        if (n > most) most = n;
+    }
+    return most;
 }
 
 oclin_status oclin_layer_additions(const oclin_layer *l, oclin_result result, int64_t batch,

@@ -25,12 +25,12 @@ struct launch {
     struct oclin_arguments arguments;
 };
 
-static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id,
+/* Prepares it for vectors of rows of so many columns: 1 for a kernel that has none. */
+static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, int64_t cols,
                             const struct oclin_use uses[ROW_USES], struct launch *l)
 {
     const oclin_tensor *from = uses[FROM].tensor;
-    OCLIN_TRY(
-        oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, from->rows, from->cols, &l->rows));
+    OCLIN_TRY(oclin_rows_prepare(ctx, (struct oclin_kernel_request){.id = id}, from->rows, cols, &l->rows));
     OCLIN_TRY(oclin_uses_settle(uses, ROW_USES));
     l->arguments = (struct oclin_arguments){l->rows.kernel, 0, CL_SUCCESS};
     for (int i = 0; i < ROW_USES; i++) {
@@ -63,7 +63,7 @@ oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p)
     int done;
     OCLIN_TRY(begin(any, uses, &done));
     if (done) return OCLIN_OK;
-    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SOFTMAX, uses, &l));
+    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_SOFTMAX, y->cols, uses, &l));
     oclin_argument_long(&l.arguments, l.rows.plan.chunk);
     OCLIN_TRY(enqueue(ctx, &l, uses, "clEnqueueNDRangeKernel for a softmax"));
     if (!ctx->verify) return OCLIN_OK;
@@ -86,7 +86,7 @@ oclin_status oclin_tensor_argmax(oclin_tensor *t, oclin_tensor *indices)
     int done;
     OCLIN_TRY(begin(any, uses, &done));
     if (done) return OCLIN_OK;
-    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_ARGMAX, uses, &l));
+    OCLIN_TRY(prepare(ctx, OCLIN_KERNEL_ARGMAX, 1, uses, &l));
     OCLIN_TRY(enqueue(ctx, &l, uses, "clEnqueueNDRangeKernel for an argmax"));
     return ctx->verify ? oclin_uses_verified(uses, ROW_USES, oclin_verify_argmax(t, indices)) : OCLIN_OK;
 }

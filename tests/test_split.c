@@ -128,6 +128,20 @@ static void test_no_memory(void **state)
     free_bench(&b);
 }
 
+/* The largest batches that a layer takes are counted without overflow. */
+static void test_huge_batch(void **state)
+{
+    oclin_context *ctx = make_gpu();
+    oclin_layer *layer;
+    int64_t bytes = 0;
+    (void)state;
+    assert_ok(ctx, oclin_layer_create(&layer, ctx, 1024, 1024, NULL));
+    assert_ok(ctx, oclin_layer_workspace(layer, INT64_C(400000000000000), &bytes));
+    assert_true(bytes > 0);
+    oclin_layer_destroy(layer);
+    oclin_context_destroy(ctx);
+}
+
 /* Returns `rows` ones, each a row, with NaN behind them. */
 static oclin_tensor *ones_before_nan(oclin_context *ctx, int64_t rows)
 {
@@ -173,7 +187,8 @@ int main(int argc, char **argv)
 {
     struct test_list list = {NULL, 0, 0};
     add_test(&list, test_reserve, NULL, "reserve/is enough for all smaller batches");
-    add_test(&list, test_no_memory, NULL, "no memory for parts/another way makes the sum");
+    add_test(&list, test_no_memory, NULL, "no memory for parts/another choice makes the sum");
+    add_test(&list, test_huge_batch, NULL, "reserve/a huge batch");
     add_test(&list, test_shorter_slice, NULL, "slices/the last one has a part less");
     return run_list("split", &list, argc, argv);
 }

@@ -14,9 +14,9 @@ void oclin_context_retain(oclin_context *ctx)
     ctx->references++;
 }
 
-/* Rusticl (Mesa 22.3) waits in clFinish() only for commands that were not
- * flushed before, and returns at once if there are none. A marker is such a command, and on an in-order
- * queue it is the last one. If enqueueing it fails, so will clFinish(). */
+/* Rusticl (Mesa 22.3) waits in clFinish() only for commands that were not flushed before, and returns at once
+ * if there are none. A marker is such a command, and on an in-order queue it is the last one. If enqueueing
+ * it fails, so will clFinish(). */
 cl_int oclin_finish_queue(cl_command_queue queue)
 {
     clEnqueueMarkerWithWaitList(queue, 0, NULL, NULL);

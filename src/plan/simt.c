@@ -252,8 +252,9 @@ static int64_t floats_of_parts(const struct oclin_device_facts *d, const struct 
     const struct oclin_tile *t = &way->tile;
     const struct oclin_occupancy o = occupancy(d, t);
     const int64_t at_once = o.units * o.groups * t->tile_m * oclin_slices_stride(t->tile_n),
-                  pair = is_named ? 2 * floats_of_part(p) : 0;
-    return oclin_least(oclin_most_parts(p->k) * floats_of_part(p), at_once > pair ? at_once : pair);
+                  pair = is_named ? 2 * floats_of_part(p) : 0, most = at_once > pair ? at_once : pair;
+    const int64_t parts = oclin_most_parts(p->k), part = floats_of_part(p);
+    return part > most / parts ? most : parts * part; /* their product might overflow */
 }
 
 static int64_t scratch(const struct oclin_device_facts *d, const struct oclin_way *named,

@@ -33,4 +33,4 @@ has_ptxas() { command -v ptxas || [ -e /usr/local/cuda/bin/ptxas ] || here ptxas
 
 here libnvidia-nvvm.so.4 || fetch_compiler >log 2>&1 || missing "$package"
 has_ptxas >/dev/null || fetch_ptxas >log 2>&1 || missing "$pypi_package"
-rm -rf lists non-free.list
+rm -rf lists non-free.list log ./*pkgcache.bin
