@@ -272,6 +272,7 @@ static struct {
      .before = "clGetDeviceInfo",
      .why = "the device's extensions are unknown: a fact is left out"},
     {.call = "clEnqueueMarkerWithWaitList", .scenario = "finish", .why = FINISH_FOLLOWS},
+    {.call = "clEnqueueMarkerWithWaitList", .scenario = "layer", .why = FINISH_FOLLOWS},
     {.call = "clEnqueueMarkerWithWaitList", .scenario = "cache", .why = FINISH_FOLLOWS},
     {.call = "clEnqueueMarkerWithWaitList", .scenario = "tune", .why = FINISH_FOLLOWS},
 

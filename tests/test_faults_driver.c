@@ -2,6 +2,8 @@
  * A compiler that refuses, and a driver that lies: each refusal to build is an error of its own kind, and no
  * more than three are asked for; a driver that says zero and success makes an error, or the right numbers.
  */
+#include <string.h>
+
 #include "fault_scenarios.h"
 
 /* ------------------------------------------------------------------------ builds */

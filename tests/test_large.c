@@ -448,7 +448,7 @@ static void test_plans(void **state)
         oclin_elements_plan(ctx, m, n, 1, OCLIN_LARGEST_GROUP, &elements);
         assert_true(elements.groups * elements.tile.group >= m * parts_of(n, elements.tile.item_n));
         oclin_plan_rows(ctx, m, n, OCLIN_LARGEST_GROUP, &plan);
-        assert_true(plan.groups == m);
+        assert_true(plan.groups > 0 && plan.groups <= m);
     }
     oclin_context_destroy(ctx);
 }

@@ -85,7 +85,7 @@ static const struct mistake mistakes[] = {
      "backward: db["},
     {"a loss without its gradient", "plain", "loss_cross_entropy.cl", "p * all - q", "p * all",
      "cross_entropy: dy["},
-    {"a wrong count", "plain", "loss_cross_entropy.cl", "y[i] == score && i >= label", "0",
+    {"a wrong count", "plain", "loss_cross_entropy.cl", "LANES >= lane_of(label)", "0",
      "cross_entropy: correct[0, 0]"},
     {"the differences of another loss", "plain", "loss_mse.cl", "difference = y - t", "difference = y + t",
      "mse: loss[0, 0]"},

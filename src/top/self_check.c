@@ -239,9 +239,12 @@ static oclin_status check_run(oclin_context *ctx, int round, int number)
 /* Checks the plans of the first round with a W that is stored as (in, out), on the shapes of the second. */
 static oclin_status check_transposed(oclin_context *ctx)
 {
+    const char *first = oclin_plan_to_check(ctx, 0, 0);
     for (int i = 0; i < OCLIN_CHECK_RUNS; i++) {
+        const char *name = oclin_plan_to_check(ctx, 0, i);
         const struct run run = {oclin_self_check_shape(ctx, 1, i), i == 0 ? OCLIN_RELU : OCLIN_NONE, 1};
-        OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, 0, i), &run));
+        if (i > 0 && strcmp(name, first) == 0) break; /* the plans have begun again */
+        OCLIN_TRY(check_on(ctx, name, &run));
     }
     return OCLIN_OK;
 }
