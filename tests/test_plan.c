@@ -462,6 +462,29 @@ static void test_additions(void **state)
     }
 }
 
+/* Where the split depends on how operands lie, a layer tells the larger number of roundings: Intel's GPUs have
+ * registers for the largest tile only where quads are loaded whole. */
+static void test_additions_of_ragged_rows(void **state)
+{
+    oclin_context *ctx = context_of(device_named("Arc A770"), "");
+    struct oclin_tensor w = {.mem = (cl_mem)(uintptr_t)ctx}; /* any memory: it is not touched */
+    const struct oclin_layer layer = {.ctx = ctx, .in = 4096, .out = 128, .w = &w};
+    struct oclin_product p = product_of(OCLIN_KERNEL_FORWARD, 128, 4096, 128);
+    struct oclin_plan aligned, ragged;
+    int64_t told = 0;
+    (void)state;
+    ctx->process = oclin_os_process_id();
+    assert_true(oclin_plan_product(ctx, &p, 0, &aligned));
+    p.a = (struct oclin_operand){.mem = w.mem};
+    assert_true(oclin_plan_product(ctx, &p, 0, &ragged));
+    const int64_t of_aligned = oclin_additions(&p, &aligned, OCLIN_SUM_OF_PRODUCTS),
+                  of_ragged = oclin_additions(&p, &ragged, OCLIN_SUM_OF_PRODUCTS);
+    assert_true(of_ragged > of_aligned);
+    assert_int_equal(oclin_layer_additions(&layer, OCLIN_RESULT_Y, 128, &told), OCLIN_OK);
+    assert_int_equal(told, of_ragged);
+    free(ctx);
+}
+
 /* The sums of slices meet in Y or dX, unless a kernel may not read there; those of dW always in scratch
  * memory. */
 static void test_places_of_slices(void **state)
@@ -1129,6 +1152,7 @@ static void add_invariants(struct test_list *list)
                  made_up[i].name);
         add_test(list, test_elements_and_rows, d, "elements/each is covered once, %s", made_up[i].name);
     }
+    add_test(list, test_additions_of_ragged_rows, NULL, "additions/of ragged rows");
     add_test(list, test_places_of_slices, NULL, "slices/where their sums meet");
 }
 

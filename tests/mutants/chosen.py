@@ -1036,3 +1036,5 @@ m("rows: one wrong lane does not count", "", [(LOSS_CL, "LANES >= lane_of(label)
 m("rows: the host counts one lane", "the roundings of a long row", [(ADDITIONS, """    const int64_t lanes = (int64_t)plan->tile.group * plan->tile.vl;
     plan->chunk""", """    const int64_t lanes = plan->tile.group;
     plan->chunk""")], "sums losses*", "loss simd/*")
+m("additions: ragged rows are not asked about", "another split of theirs has more roundings",
+  [(LAYER, "for (int aligned = 0; aligned < 2", "for (int aligned = 1; aligned < 2")], "plan additions/of*")
