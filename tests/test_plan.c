@@ -462,8 +462,8 @@ static void test_additions(void **state)
     }
 }
 
-/* Where the split depends on how operands lie, a layer tells the larger number of roundings: Intel's GPUs have
- * registers for the largest tile only where quads are loaded whole. */
+/* Where the split depends on how operands lie, a layer tells the larger number of roundings: Intel's GPUs
+ * have registers for the largest tile only where quads are loaded whole. */
 static void test_additions_of_ragged_rows(void **state)
 {
     oclin_context *ctx = context_of(device_named("Arc A770"), "");
