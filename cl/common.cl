@@ -76,8 +76,3 @@ struct any_real {
 #else
 #define PREFETCH_TO_WRITE(p)
 #endif
-
-/* The scalars that an update takes besides w and its gradient (rule_*.cl). */
-struct update {
-    float lr;
-};

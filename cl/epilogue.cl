@@ -16,12 +16,19 @@
  * block_n and block_k are the part of the tile that this launch uses (simd: multiples of its register tile;
  * the narrow and the skinny kernels say what they mean there).
  */
+#ifndef UPDATE_ARGUMENTS /* of kernels that update nothing; the others have those of updates.cl */
+#define UPDATE_ARGUMENTS
+#define UPDATE_VALUES
+#define UPDATE_FIELDS
+#define UPDATE_OF_ARGUMENTS
+#define UPDATE_BY(e, w_by, b_by)
+#endif
 #define PRODUCT_ARGUMENTS_(RESTRICT)                                                                         \
     global const element *RESTRICT a, long a_offset, long a_stride, global const element *RESTRICT s,        \
         long s_offset, long s_stride, global const element *RESTRICT b, long b_offset, long b_stride,        \
         global element *c, long c_offset, long c_stride, global const element *bias, long bias_offset,       \
         global element *db, long db_offset, global element *z, long z_offset, long z_stride, long m, long n, \
-        long k, float scale, float lr, int flags, int block_m, int block_n, int block_k
+        long k, float scale, int flags, int block_m, int block_n, int block_k UPDATE_ARGUMENTS
 #define PRODUCT_ARGUMENTS PRODUCT_ARGUMENTS_(restrict)
 /* Helpers omit `restrict`: once inlined it becomes an instruction that Oclgrind 21.10 rejects. */
 #define OCLIN_NO_PROMISE
@@ -30,8 +37,8 @@
 /* The same arguments, as a caller passes them. */
 #define PRODUCT_VALUES                                                                                  \
     a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, bias,   \
-        bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, lr, flags, block_m, block_n, \
-        block_k
+        bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, flags, block_m, block_n,     \
+        block_k UPDATE_VALUES
 
 /* 1 if A is read together with S. */
 #define A_NEEDS_S (A_IS_GRAD_Z * GRAD_Z_NEEDS_S)
@@ -42,22 +49,22 @@ struct epilogue {
     global const element *bias;
     long c_stride, z_stride;
     float scale;
-    struct update update;
     int flags;
+    UPDATE_FIELDS
 };
 
 /* The epilogue of the result (0, 0), from the arguments of the kernel. */
-#define EPILOGUE                                                                                         \
-    {                                                                                                    \
-        c + c_offset, db + db_offset, z + z_offset, bias + bias_offset, c_stride, z_stride, scale, {lr}, \
-            flags                                                                                        \
+#define EPILOGUE                                                                                          \
+    {                                                                                                     \
+        c + c_offset, db + db_offset, z + z_offset, bias + bias_offset, c_stride, z_stride, scale, flags, \
+            UPDATE_OF_ARGUMENTS                                                                           \
     }
 
 /* e with its pointers moved on. It is an expression, since a function whose result is a struct also becomes
  * an instruction that Oclgrind 21.10 rejects. */
-#define MOVED(e, c_by, db_by, z_by, bias_by)                                                                 \
+#define MOVED(e, c_by, db_by, z_by, bias_by, w_state_by)                                                     \
     ((struct epilogue){(e).c + (c_by), (e).db + (db_by), (e).z + (z_by), (e).bias + (bias_by), (e).c_stride, \
-                       (e).z_stride, (e).scale, (e).update, (e).flags})
+                       (e).z_stride, (e).scale, (e).flags, UPDATE_BY(e, w_state_by, db_by)})
 
 /* The element in this row and column of C or Z; C_TRANSPOSED: both are stored the other way round, and the
  * lanes of a result lie along m. */
@@ -66,10 +73,11 @@ struct epilogue {
 
 /* The epilogue of the result in this row and column. */
 #define at(e, row, column) \
-    MOVED(e, ELEMENT(row, column, (e).c_stride), 0, ELEMENT(row, column, (e).z_stride), column)
+    MOVED(e, ELEMENT(row, column, (e).c_stride), 0, ELEMENT(row, column, (e).z_stride), column, \
+          ELEMENT(row, column, (e).w_update.stride))
 
 /* The epilogue of the sum of this row of A over k, which stands in Z behind the n columns of C. */
-#define at_sum(e, row, n) MOVED(e, 0, row, ELEMENT(row, n, (e).z_stride), 0)
+#define at_sum(e, row, n) MOVED(e, 0, row, ELEMENT(row, n, (e).z_stride), 0, 0)
 
 /* Adds the sums of the slices of k that came before. Where others follow, *sum is stored for them in Z, and 0
  * is returned. */

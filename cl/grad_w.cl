@@ -1,6 +1,6 @@
 /*
- * (1)  dW = scale * dZ^T X      or, fused with the step,  W -= lr * scale * dZ^T X
- * (2)  db = scale * column sums of dZ                      b -= lr * scale * column sums of dZ
+ * (1)  dW = scale * dZ^T X                or, fused with it, the rule's update of W by that (rule_*.cl)
+ * (2)  db = scale * column sums of dZ     the same for b
  *
  * As a product C = A B:   m = out, n = in, k = batch
  *   A(m, k) = dz from dy[k * dy_stride + m] and s[k * s_stride + m]   dY (batch, out) lies along m
@@ -22,12 +22,12 @@
 OCLIN_INLINE void store_product(real sum, struct epilogue e, int lanes)
 {
     if (!is_last_slice(&sum, e, lanes)) return;
-    store_gradient(sum * e.scale, e.c, e.update, e.flags, lanes);
+    store_gradient(sum * e.scale, e.c, e.w_update, e.flags, lanes);
 }
 
 /* Stores one element of equation (2); sum_a is the sum of A's row over k. */
 OCLIN_INLINE void store_sum_a(float sum_a, struct epilogue e)
 {
     real sum = (real)(sum_a);
-    if (is_last_slice(&sum, e, 1)) store_gradient(sum * e.scale, e.db, e.update, e.flags, 1);
+    if (is_last_slice(&sum, e, 1)) store_gradient(sum * e.scale, e.db, e.b_update, e.flags, 1);
 }

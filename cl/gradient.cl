@@ -2,9 +2,10 @@
  * sum. */
 OCLIN_INLINE void store_gradient(real g, global element *to, struct update u, int flags, int lanes)
 {
-    if (flags & OCLIN_FLAG_UPDATE)
-        g = updated(load_lanes(to, lanes), g, u);
-    else if (flags & OCLIN_FLAG_ACCUMULATE)
+    if (flags & OCLIN_FLAG_UPDATE) {
+        if (u.n.skip != 0.0f) return;
+        g = updated(load_lanes(to, lanes), prepared(g, u.n), u, lanes);
+    } else if (flags & OCLIN_FLAG_ACCUMULATE)
         g += load_lanes(to, lanes);
     store_lanes(to, g, lanes);
 }

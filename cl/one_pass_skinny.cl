@@ -3,8 +3,8 @@
  * is the old one, and then updated:
  *
  *   (3)  dX = dZ W                                         dZ = act'(Z) * dY
- *   (1)  dW = scale * dZ^T X        or  W -= lr * scale * dZ^T X
- *   (2)  db = scale * column sums of dZ,  or  b -= lr * scale * column sums of dZ
+ *   (1)  dW = scale * dZ^T X,              or the update of W by it (rule_*.cl)
+ *   (2)  db = scale * column sums of dZ,   or the update of b
  *
  * The roles are those of grad_x.cl (m = batch, n = in, k = out): A = dZ from dY and S, B = W, C = dX;
  * besides, dw = dW or W, and db = db or b. OCLIN_FLAG_DX and OCLIN_FLAG_DW say which of (3) and (1), (2) are
@@ -125,6 +125,13 @@ OCLIN_INLINE void sum_samples(struct tile_sums *t, local const float *dz, local 
     t->s20 = s20, t->s21 = s21, t->s30 = s30, t->s31 = s31;
 }
 
+/* Stores two neighbouring vectors of dW. */
+OCLIN_INLINE void store_two(real g0, real g1, global element *dw, struct update u, int flags)
+{
+    store_gradient(g0, dw, u, flags, OCLIN_VL);
+    store_gradient(g1, dw + OCLIN_VL, UPDATE_MOVED(u, OCLIN_VL), flags, OCLIN_VL);
+}
+
 /* Computes (1) for four rows and two vectors. */
 OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, global element *dw, long dw_stride,
                                int samples, float scale, struct update u, int flags)
@@ -136,17 +143,10 @@ OCLIN_INLINE void dw_of_4_rows(local const float *dz, local const real *x, globa
         t.s00 += more.s00, t.s01 += more.s01, t.s10 += more.s10, t.s11 += more.s11;
         t.s20 += more.s20, t.s21 += more.s21, t.s30 += more.s30, t.s31 += more.s31;
     }
-    store_gradient(t.s00 * scale, dw, u, flags, OCLIN_VL);
-    store_gradient(t.s01 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
-    dw += dw_stride;
-    store_gradient(t.s10 * scale, dw, u, flags, OCLIN_VL);
-    store_gradient(t.s11 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
-    dw += dw_stride;
-    store_gradient(t.s20 * scale, dw, u, flags, OCLIN_VL);
-    store_gradient(t.s21 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
-    dw += dw_stride;
-    store_gradient(t.s30 * scale, dw, u, flags, OCLIN_VL);
-    store_gradient(t.s31 * scale, dw + OCLIN_VL, u, flags, OCLIN_VL);
+    store_two(t.s00 * scale, t.s01 * scale, dw, u, flags);
+    store_two(t.s10 * scale, t.s11 * scale, dw + dw_stride, UPDATE_MOVED(u, u.stride), flags);
+    store_two(t.s20 * scale, t.s21 * scale, dw + 2 * dw_stride, UPDATE_MOVED(u, 2 * u.stride), flags);
+    store_two(t.s30 * scale, t.s31 * scale, dw + 3 * dw_stride, UPDATE_MOVED(u, 3 * u.stride), flags);
 }
 
 /* Computes (1) for one row and one vector, of which `lanes` exist. */
@@ -182,12 +182,13 @@ OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float
     int done = 0;
     for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
         for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
-        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, u, flags);
+        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, UPDATE_MOVED(u, done),
+                     flags);
     }
     for (; done < columns; done += OCLIN_VL)
         for (int r = 0; r < rows; r++)
-            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, u, flags,
-                      columns - done);
+            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale,
+                      UPDATE_MOVED(u, r * u.stride + done), flags, columns - done);
 }
 
 /* Computes (2) for `rows` elements. */
@@ -201,7 +202,7 @@ OCLIN_INLINE void store_db(local const float *dz, global element *db, int sample
             for (int i = first; i < min(first + CHUNK, samples); i++) part += dz[i * OCLIN_TILE_K + r];
             sum += part;
         }
-        store_gradient((real)(sum * scale), db + r, u, flags, 1);
+        store_gradient((real)(sum * scale), db + r, UPDATE_MOVED(u, r), flags, 1);
     }
 }
 
@@ -232,7 +233,7 @@ one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offs
     x += x_offset + column0;
     c += c_offset + column0;
     dw += dw_offset + column0;
-    const struct update u = {lr};
+    const struct update u0 = UPDATE_OF_W, u = UPDATE_MOVED(u0, column0), b_update = UPDATE_OF_B;
     /* a step reads and writes W through one pointer, since b promises by `restrict` that nobody else writes
      * there */
     global const element *w = flags & OCLIN_FLAG_UPDATE ? dw : b + b_offset + column0;
@@ -248,7 +249,7 @@ one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offs
         const int rows = (int)min(k - k0, (long)OCLIN_TILE_K);
         load_dz(dz_tile, a + k0, a_stride, s + k0, s_stride, samples, rows);
         if (column0 == 0 && flags & OCLIN_FLAG_DW && flags & OCLIN_FLAG_BIAS)
-            store_db(dz, db + db_offset + k0, samples, rows, scale, u, flags);
+            store_db(dz, db + db_offset + k0, samples, rows, scale, UPDATE_MOVED(b_update, k0), flags);
         global const element *w_rows = w + k0 * w_stride;
         for (int j = 0; j < columns; j += block_k)
             for (int r = 0; r < rows; r += ROWS) {
@@ -257,8 +258,8 @@ one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offs
                                                                       : w_rows + OCLIN_TILE_K * w_stride;
                 do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w_rows + r * w_stride + j,
                         w_stride, dw + (k0 + r) * dw_stride + j, dw_stride, samples,
-                        min(columns - j, block_k), min(rows - r, ROWS), scale, u, flags,
-                        k0 % block_m == 0 && r == 0, ahead);
+                        min(columns - j, block_k), min(rows - r, ROWS), scale,
+                        UPDATE_MOVED(u, (k0 + r) * u.stride + j), flags, k0 % block_m == 0 && r == 0, ahead);
             }
         const long done = k0 + OCLIN_TILE_K;
         if (flags & OCLIN_FLAG_DX && (done % block_m == 0 || done >= k))

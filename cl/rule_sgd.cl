@@ -1,5 +1,10 @@
-/* sgd:  w' = w - lr g */
-OCLIN_INLINE real updated(real w, real g, struct update u)
+/* sgd without state:  w' = w - lr g */
+/* No number depends on the step. */
+OCLIN_INLINE void at_step(struct numbers *n, struct step s)
 {
-    return MULTIPLY_ADD((real)(-u.lr), g, w);
+}
+
+OCLIN_INLINE real updated(real w, real g, struct update u, int lanes)
+{
+    return MULTIPLY_ADD((real)(-u.n.lr), g, w);
 }

@@ -866,6 +866,236 @@ typedef enum oclin_result {
 OCLIN_API oclin_status oclin_layer_additions(const oclin_layer *layer, oclin_result result, int64_t batch,
                                              int64_t *additions);
 
+/* ------------------------------------------------------------------------------------------- optimizers */
+
+/* An optimizer has a rule, its numbers, and for each parameter that is added to it the state and the count of
+ * steps. It allocates the state when a parameter is added, and nothing later (but 80 bytes a parameter with
+ * the first update that has a `factor` or a `skip`). */
+typedef struct oclin_optimizer oclin_optimizer;
+
+/*
+ * The rules, for each element: w of a parameter, g of its gradient, and the state, which begins as zeros. t
+ * counts the steps of the parameter, from 1. lr is the call's rate times the layer's lr_factor; l is the
+ * weight decay. The order of operations, the defaults and the corner cases are those of torch.optim (Lion,
+ * schedule-free: of the packages lion-pytorch and schedulefree).
+ *
+ *   first     g = -g with `maximize`; then g *= grad_scale * factor; then g is limited to
+ *             [-clip_value, clip_value]; NaN stays
+ *   SGD       g += l w;  m = t == 1 ? g : momentum m + (1 - dampening) g;  w -= lr m
+ *             Nesterov: w -= lr (g + momentum m).          Without momentum: w -= lr g, and there is no state.
+ *   Adam      g += l w, then as AdamW without decay                      (Kingma, Ba 2015, arXiv:1412.6980)
+ *   AdamW     w *= 1 - lr l;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2   (arXiv:1711.05101)
+ *             w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+ *             amsgrad: the largest v so far takes its place in the last line
+ *   Lion      w *= 1 - lr l;  w -= lr sign(beta1 m + (1 - beta1) g);  m = beta2 m + (1 - beta2) g
+ *                                                                                        (arXiv:2302.06675)
+ *   schedule-free AdamW                                                                  (arXiv:2405.15682)
+ *             w holds y while it trains; z begins as w. c is this step's share of the sum of the squares of
+ *             the largest lr so far.
+ *             v = beta2 v + (1 - beta2) g^2;  d = g / (sqrt(v / (1 - beta2^t)) + eps) + l y
+ *             y += c (z - y) + lr (beta1 (1 - c) - 1) d;  z -= lr d
+ *             oclin_optimizer_eval() makes w the average x = y + (1 - 1 / beta1) (z - y).
+ */
+typedef enum oclin_rule {
+    OCLIN_SGD = 0,
+    OCLIN_ADAM = 1,
+    OCLIN_ADAMW = 2,
+    OCLIN_LION = 3,
+    OCLIN_SCHEDULE_FREE = 4
+} oclin_rule;
+
+struct oclin_optimizer_options {
+    size_t size;
+    oclin_rule rule;
+    int nesterov;               /* SGD: needs momentum > 0 and dampening 0 */
+    double momentum, dampening; /* SGD: momentum >= 0, dampening finite */
+    double beta1, beta2;        /* the others: in [0, 1); schedule-free: beta1 > 0 */
+    double eps;                 /* Adam, AdamW, schedule-free: >= 0 */
+    double weight_decay;        /* >= 0 */
+    int amsgrad;                /* Adam, AdamW */
+    int maximize;               /* the objective is to grow */
+    int decay_bias;             /* 0: biases do not decay */
+    int reserved;               /* 0 */
+};
+/* Defaults of torch.optim.SGD, Adam and AdamW, of lion-pytorch's Lion and of schedulefree's
+ * AdamWScheduleFree. */
+#define OCLIN_SGD_OPTIONS_INIT                                                       \
+    {                                                                                \
+        sizeof(struct oclin_optimizer_options), OCLIN_SGD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0 \
+    }
+#define OCLIN_ADAM_OPTIONS_INIT                                                                         \
+    {                                                                                                   \
+        sizeof(struct oclin_optimizer_options), OCLIN_ADAM, 0, 0, 0, 0.9, 0.999, 1e-8, 0, 0, 0, 1, 0 \
+    }
+#define OCLIN_ADAMW_OPTIONS_INIT                                                                            \
+    {                                                                                                       \
+        sizeof(struct oclin_optimizer_options), OCLIN_ADAMW, 0, 0, 0, 0.9, 0.999, 1e-8, 0.01, 0, 0, 1, 0 \
+    }
+#define OCLIN_LION_OPTIONS_INIT                                                                       \
+    {                                                                                                 \
+        sizeof(struct oclin_optimizer_options), OCLIN_LION, 0, 0, 0, 0.9, 0.99, 0, 0, 0, 0, 1, 0 \
+    }
+#define OCLIN_SCHEDULE_FREE_OPTIONS_INIT                                                                       \
+    {                                                                                                          \
+        sizeof(struct oclin_optimizer_options), OCLIN_SCHEDULE_FREE, 0, 0, 0, 0.9, 0.999, 1e-8, 0, 0, 0, 1, 0 \
+    }
+
+/**
+ * Makes an optimizer; NULL options are those of plain SGD. oclin_optimizer_destroy() gives back its state; it
+ * may be called before or after the layers are destroyed.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; the rule is not known; a number is not one that the rule takes
+ * OCLIN_E_MEMORY
+ * OCLIN_E_STATE
+ */
+OCLIN_API oclin_status oclin_optimizer_create(oclin_optimizer **optimizer, oclin_context *ctx,
+                                              const struct oclin_optimizer_options *options);
+OCLIN_API void oclin_optimizer_destroy(oclin_optimizer *optimizer);
+
+/* What of a layer does not learn. */
+typedef enum oclin_freeze {
+    OCLIN_FREEZE_NONE = 0,
+    OCLIN_FREEZE_BIAS = 1,
+    OCLIN_FREEZE_LAYER = 2 /* w may be read-only, and dW is not made */
+} oclin_freeze;
+
+/* Options of one layer, or of one tensor, which is its w. */
+struct oclin_parameter_options {
+    size_t size;
+    double lr_factor;    /* the rate of every call is multiplied by it; >= 0 */
+    double weight_decay; /* below 0: the optimizer's; else instead of it */
+    oclin_freeze freeze;
+    int reserved; /* 0 */
+    /* The state, made by the caller: for n states of the rule w_state is (n rows of w, columns of w), one
+     * below the other in the order of oclin_optimizer_state(), and b_state is (n, out). So it may lie in an
+     * arena, or come from a checkpoint (with oclin_optimizer_set_steps()). Retained. What it holds is taken
+     * as it is, unless none of it was ever written: then it begins as zeros. NULL: the optimizer's own. */
+    oclin_tensor *w_state, *b_state;
+};
+#define OCLIN_PARAMETER_OPTIONS_INIT                                                          \
+    {                                                                                         \
+        sizeof(struct oclin_parameter_options), 1.0, -1.0, OCLIN_FREEZE_NONE, 0, NULL, NULL \
+    }
+
+/**
+ * Adds the parameters of a layer, or a parameter of the caller's own with its gradient (two tensors of one
+ * shape, f32), which are retained.
+ *
+ * A w that is the same as that of a layer that was added before is tied: both layers share its state and its
+ * count, and must share dW (options.dw of oclin_layer_create()). The layer that came first updates it; the
+ * others only update their own b. The update of a tied w cannot be fused with backward.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context; an option is not known, or not finite; a state is given
+ *                 that the rule does not have; a state shares elements with another tensor of the layer, or
+ *                 is read-only; w overlaps one that was added without being the same; the layer, or the
+ *                 tensor, was added before; a tied layer has options of its own, or another dW
+ * OCLIN_E_SHAPE   a state, or the gradient, is of the wrong shape
+ * OCLIN_E_MEMORY
+ * OCLIN_E_CL
+ */
+OCLIN_API oclin_status oclin_optimizer_add(oclin_optimizer *optimizer, oclin_layer *layer,
+                                           const struct oclin_parameter_options *options);
+OCLIN_API oclin_status oclin_optimizer_add_tensor(oclin_optimizer *optimizer, oclin_tensor *w,
+                                                  oclin_tensor *gradient,
+                                                  const struct oclin_parameter_options *options);
+
+/* Returns a state of a parameter (oclin_layer_w(), oclin_layer_b(), or a tensor that was added), borrowed, by
+ * PyTorch's name: SGD "momentum_buffer"; Adam, AdamW "exp_avg", "exp_avg_sq" and with amsgrad
+ * "max_exp_avg_sq"; Lion "exp_avg"; schedule-free "z", "exp_avg_sq". NULL if there is none of this name. It
+ * may be read and written, and is shaped as the parameter. */
+OCLIN_API oclin_tensor *oclin_optimizer_state(oclin_optimizer *optimizer, const oclin_tensor *parameter,
+                                              const char *name);
+
+/* How far a parameter is: what a checkpoint holds beside its state. */
+struct oclin_steps {
+    size_t size;
+    int64_t steps;     /* that were made: t - 1 of the next one */
+    double largest_lr; /* schedule-free: of all steps, ... */
+    double weight_sum; /* ... and the sum of the squares of the largest so far */
+};
+#define OCLIN_STEPS_INIT                        \
+    {                                           \
+        sizeof(struct oclin_steps), 0, 0.0, 0.0 \
+    }
+
+/**
+ * Get and set it. Where updates had a `skip`, the count lives on the device: then the first waits for it.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; the parameter was not added; a number is negative or not finite
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
+ */
+OCLIN_API oclin_status oclin_optimizer_steps(oclin_optimizer *optimizer, const oclin_tensor *parameter,
+                                             struct oclin_steps *steps);
+OCLIN_API oclin_status oclin_optimizer_set_steps(oclin_optimizer *optimizer, const oclin_tensor *parameter,
+                                                 const struct oclin_steps *steps);
+
+/**
+ * Switch what the parameters hold, for schedule-free: eval makes them the average that inference and
+ * validation want, train makes them again what the next update needs, up to rounding. An optimizer begins in
+ * training, and a call that changes nothing is no error. Other rules do nothing.
+ *
+ * OCLIN_E_ARG     optimizer is NULL; a parameter is read-only
+ * OCLIN_E_STATE   a parameter, or its state, is unspecified after a failure
+ * OCLIN_E_CL
+ */
+OCLIN_API oclin_status oclin_optimizer_eval(oclin_optimizer *optimizer);
+OCLIN_API oclin_status oclin_optimizer_train(oclin_optimizer *optimizer);
+
+/* The numbers of one update. */
+struct oclin_update {
+    size_t size;
+    double lr;         /* finite, >= 0 */
+    double grad_scale; /* the gradient is multiplied by it; finite, not 0 */
+    double clip_value; /* > 0: each element of the gradient is limited to [-clip_value, clip_value]; 0: it
+                          is not */
+    /* Scalars on the device, which nothing waits for: factor (1, 1) f32 multiplies the gradient, as
+     * oclin_clip_factor() makes it; where skip (1, 1) i32 is not 0, w, state and t stay as they are, as
+     * PyTorch's GradScaler does it with what oclin_check_finite() finds. NULL: there is none. */
+    oclin_tensor *factor, *skip;
+};
+#define OCLIN_UPDATE_INIT(lr)                              \
+    {                                                      \
+        sizeof(struct oclin_update), lr, 1.0, 0.0, NULL, NULL \
+    }
+
+/**
+ * The rule's update of w and b by dW and db, of a layer that was added; a parameter whose gradient is cleared
+ * stays as it is, and so does its count. The gradients stay, too. oclin_tensor_update() does the same for a
+ * tensor that was added with oclin_optimizer_add_tensor(). A frozen layer stays as it is.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context; the layer was not added; a number is not legal; factor
+ *                 or skip is not (1, 1), or of another dtype; w or b is read-only; operands share elements
+ * OCLIN_E_STATE   no gradient was ever computed, written or handed in; an operand is unspecified after a
+ *                 failure; the optimizer is switched to eval
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_layer_update(oclin_layer *layer, oclin_optimizer *optimizer,
+                                          const struct oclin_update *update);
+OCLIN_API oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer,
+                                           const struct oclin_update *update);
+
+/**
+ * Backward and update in one: dX = dZ W with the old W, then the rule's update of W by dZ^T X and of b by the
+ * column sums of dZ, each once, in the epilogue of its sum. No dW is written, or even allocated. The bits are
+ * those of oclin_layer_backward() and oclin_layer_update() with the same plan.
+ *
+ * Where the gradients are not cleared (micro-batches came before), what this batch gives is added to them
+ * first, and they are cleared afterwards. Of a frozen layer only dX is made.
+ *
+ * Arguments and errors are those of oclin_layer_backward_with() and oclin_layer_update(), and besides:
+ *
+ * OCLIN_E_ARG     w is tied (oclin_optimizer_add()); dy or x shares elements with w, b or their state
+ */
+OCLIN_API oclin_status oclin_layer_backward_update(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *dx,
+                                                   oclin_optimizer *optimizer,
+                                                   const struct oclin_update *update);
+OCLIN_API oclin_status oclin_layer_backward_update_with(oclin_layer *layer, oclin_tensor *dy,
+                                                        oclin_tensor *dx, oclin_optimizer *optimizer,
+                                                        const struct oclin_update *update,
+                                                        const struct oclin_call_options *options);
+
 /* ---------------------------------------------------------------------------------------------- losses */
 
 /* For an epoch's mean over batches of uneven size use OCLIN_SUM, accumulate, and OCLIN_GRAD_MEAN layers, and
@@ -1134,6 +1364,29 @@ OCLIN_API void oclin_ref_accumulate(const struct oclin_ref_case *c, int64_t n, c
  * may be NULL. The case is as above. */
 OCLIN_API void oclin_ref_step(const struct oclin_ref_case *c, int64_t n, const float *w, const double *dw,
                               const double *dw_bound, float lr, double *w_new, double *bound);
+
+/* An update as oclin_layer_update() describes it: the rule, and all that it depends on beside w, its gradient
+ * and its state. */
+struct oclin_ref_update {
+    size_t size;
+    struct oclin_optimizer_options rule;
+    struct oclin_steps steps; /* that were made before */
+    double lr;                /* with lr_factor */
+    double weight_decay;      /* of this parameter */
+    double factor;            /* grad_scale times the device's factor */
+    double clip_value;        /* 0: none */
+    int on_device; /* not 0: the device worked out the numbers of the step (there was a factor or a skip) */
+    int reserved;
+};
+
+/* The rule's update of n elements. dw_bound says how far dw may be off (NULL: it is exact). state and
+ * state_new are the rule's states one behind the other, n each; NULL if it has none. The bounds carry all
+ * errors through, and may be NULL. Where the rule divides by something that may be 0 within its bound, the
+ * bound of w is Inf. Of the case only `truncates` matters. */
+OCLIN_API void oclin_ref_rule_update(const struct oclin_ref_case *c, const struct oclin_ref_update *update,
+                                     int64_t n, const float *w, const double *dw, const double *dw_bound,
+                                     const float *state, double *w_new, double *bound, double *state_new,
+                                     double *state_bound);
 
 /* oclin_tensor_add(): sum[i] = dst[i] + alpha src[i], for n elements. bound may be NULL. Of the case only
  * `no_denormals` and `truncates` matter; NULL stands for 0. */

@@ -8,6 +8,7 @@
 #include "check/random.h"
 #include "check/verify.h"
 #include "core/context.h"
+#include "optimizer.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "ops/activation.h"
@@ -27,17 +28,24 @@ struct forward_call {
 };
 enum { FORWARD_Z = 4 };
 
-/* A backward, a backward_step or a backward_x. */
-enum { USE_DY, USE_X, USE_Y, USE_Z, USE_DX, USE_W, USE_B, USE_DW, USE_DB, BACKWARD_USES };
+/* A backward, a backward_x, or a backward that updates the parameters. */
+enum { USE_DY, USE_X, USE_Y, USE_Z, USE_DX, USE_W, USE_B, USE_DW, USE_DB, USE_UPDATE };
+enum { BACKWARD_USES = USE_UPDATE + OCLIN_UPDATE_USES };
 struct backward_call {
     oclin_layer *layer;
     oclin_saved *saved;
     oclin_tensor *dy, *dx;
-    int step;    /* (1) and (2) become the step of w and b */
-    int x_alone; /* (3) is all that is wanted */
-    int adds;    /* (3) to what dx holds */
-    float lr;
+    const struct change *change; /* (1) and (2) become the update of w and b; NULL: they are stored */
+    int x_alone;                 /* (3) is all that is wanted */
+    int adds;                    /* (3) to what dx holds */
     struct oclin_use uses[BACKWARD_USES];
+};
+
+/* An update of the layer's parameters: plain SGD, or what an optimizer says. */
+struct change {
+    struct oclin_updates updates;
+    struct oclin_update_call *call; /* NULL: plain SGD */
+    struct oclin_update_check check;
 };
 
 /* Returns what a check needs to know of the layer. */
@@ -557,8 +565,9 @@ static void set_uses(struct backward_call *call)
     const oclin_layer *l = call->layer;
     const oclin_saved *s = call->saved;
     const int adds = !is_cleared(l->dw) || !is_cleared(l->db), x_alone = call->x_alone;
-    const int gradients = call->step || x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES;
-    const int parameters = call->step ? OCLIN_ADDS : OCLIN_READS;
+    const int gradients = call->change || x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES;
+    const int w = call->change ? OCLIN_ADDS : OCLIN_READS;
+    const int b = x_alone ? 0 : call->change && call->change->check.learns_b ? OCLIN_ADDS : OCLIN_READS;
     oclin_tensor *z = keeps_apart(l, s->apart) && s->batch > 0 ? s->z : NULL;
     const struct oclin_use uses[] = {
         [USE_DY] = {call->dy, "dy", OCLIN_F32, s->batch, l->out, OCLIN_READS},
@@ -566,11 +575,13 @@ static void set_uses(struct backward_call *call)
         [USE_Y] = oclin_use_as_it_is(s->y, "y", OCLIN_READS),
         [USE_Z] = oclin_use_as_it_is(z, "z", OCLIN_READS),
         [USE_DX] = {call->dx, "dx", OCLIN_F32, s->batch, l->in, call->adds ? OCLIN_ADDS : OCLIN_WRITES},
-        [USE_W] = {l->w, "w", OCLIN_F32, w_rows(l), w_cols(l), parameters},
-        [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, x_alone ? 0 : parameters},
+        [USE_W] = {l->w, "w", OCLIN_F32, w_rows(l), w_cols(l), w},
+        [USE_B] = {l->b, "b", OCLIN_F32, 1, l->out, b},
         [USE_DW] = {l->dw, "dw", OCLIN_F32, w_rows(l), w_cols(l), gradients},
         [USE_DB] = {l->db, "db", OCLIN_F32, 1, l->out, gradients}};
+    memset(call->uses, 0, sizeof call->uses);
     memcpy(call->uses, uses, sizeof uses);
+    if (call->change && call->change->call) oclin_update_uses(call->change->call, call->uses + USE_UPDATE);
 }
 
 static oclin_status check_backward(struct backward_call *call)
@@ -607,20 +618,30 @@ static struct oclin_product product_dx(const struct backward_call *call)
     return p;
 }
 
-/* (1) dW += dZ^T X and (2) db += column sums of dZ, or the step with them */
+/* Makes the product update. Its state is read and written as W is: in quads where rows allow it. */
+static void set_change(struct oclin_product *p, const struct change *change)
+{
+    const struct oclin_operand *state = &change->updates.w.state;
+    p->updates = &change->updates;
+    p->flags |= OCLIN_FLAG_UPDATE | (change->updates.w.control ? OCLIN_FLAG_ON_DEVICE : 0);
+    if (state->mem) p->c.aligned = p->c.aligned && state->aligned;
+}
+
+/* (1) dW += dZ^T X and (2) db += column sums of dZ, or the update by them */
 static struct oclin_product product_dw(const struct backward_call *call)
 {
     const oclin_layer *l = call->layer;
     const int64_t batch = call->saved->batch;
-    struct oclin_product p = {.id = OCLIN_KERNEL_GRAD_W, .m = l->out, .n = l->in, .k = batch, .lr = call->lr};
+    const struct change *change = call->change;
+    struct oclin_product p = {.id = OCLIN_KERNEL_GRAD_W, .m = l->out, .n = l->in, .k = batch};
     set_grad_z(&p, call);
     p.b = oclin_operand_of(call->saved->x);
-    p.c = oclin_operand_of(call->step ? l->w : l->dw);
-    p.db = oclin_operand_of(call->step ? l->b : l->db);
+    p.c = oclin_operand_of(change ? l->w : l->dw);
+    p.db = oclin_operand_of(change ? l->b : l->db);
     p.scale = l->gradient == OCLIN_GRAD_MEAN ? (float)(1.0 / (double)batch) : 1.0f;
-    p.flags = l->bias ? OCLIN_FLAG_BIAS : 0;
-    if (call->step)
-        p.flags |= OCLIN_FLAG_UPDATE;
+    p.flags = l->bias && (!change || change->check.learns_b) ? OCLIN_FLAG_BIAS : 0;
+    if (change)
+        set_change(&p, change);
     else if (!is_cleared(l->dw) || (l->bias && !is_cleared(l->db)))
         p.flags |= OCLIN_FLAG_ACCUMULATE;
     return p;
@@ -637,7 +658,7 @@ static struct oclin_product product_one_pass(const struct backward_call *call, c
     p.dw = dw->c;
     p.db = dw->db;
     p.scale = dw->scale;
-    p.lr = dw->lr;
+    p.updates = dw->updates;
     if (!call->x_alone) p.flags |= OCLIN_FLAG_DW | dw->flags;
     return p;
 }
@@ -661,6 +682,12 @@ static void note_dw(struct oclin_roundings *roundings, const struct oclin_produc
         p->id == OCLIN_KERNEL_ONE_PASS ? roundings->db : oclin_additions(p, &p->plan, OCLIN_SUM_OF_PRODUCTS);
 }
 
+/* Enqueues what comes before the kernels of an update, if anything does. */
+static oclin_status enqueue_change(const struct change *change)
+{
+    return change && change->call ? oclin_update_enqueue(change->call) : OCLIN_OK;
+}
+
 /* dX comes first, because it needs the old W. */
 static oclin_status run_two_products(const struct backward_call *call, struct oclin_product *dw,
                                      struct oclin_roundings *roundings)
@@ -680,7 +707,8 @@ static oclin_status run_two_products(const struct backward_call *call, struct oc
     oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
     if (status != OCLIN_OK || call->x_alone) return status;
-    status = oclin_product_enqueue(ctx, dw);
+    status = enqueue_change(call->change);
+    if (status == OCLIN_OK) status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     /* a caller who tries again would add to dx once more */
     if (status != OCLIN_OK && call->adds) dx_written(call, status);
@@ -707,10 +735,19 @@ static oclin_status run_backward(const struct backward_call *call, struct oclin_
     note_dw(roundings, &grads);
     roundings->dx = oclin_additions(&grads, &grads.plan, OCLIN_SUM_OF_PRODUCTS);
     OCLIN_TRY(oclin_uses_settle(call->uses, BACKWARD_USES));
-    const oclin_status status = oclin_product_enqueue(ctx, &grads);
+    oclin_status status = enqueue_change(call->change);
+    if (status == OCLIN_OK) status = oclin_product_enqueue(ctx, &grads);
     dx_written(call, status);
     dw_written(call, status);
     return status;
+}
+
+/* Names the states that an update changes, for the check. */
+static void set_states(struct oclin_linear *linear, const struct oclin_update_call *call)
+{
+    const struct oclin_parameter *w = call->parameters[0], *b = call->parameters[1];
+    if (w) memcpy(linear->w_states, w->states, sizeof w->states);
+    if (b) memcpy(linear->b_states, b->states, sizeof b->states);
 }
 
 static oclin_status verified_backward(const struct backward_call *call)
@@ -723,8 +760,8 @@ static oclin_status verified_backward(const struct backward_call *call)
                                          .s = stored(call->layer, s),
                                          .dy = call->dy,
                                          .dx = call->dx,
-                                         .step = call->step,
-                                         .lr = call->lr};
+                                         .update = call->change ? &call->change->check : NULL};
+    if (call->change && call->change->call) set_states(&check.layer, call->change->call);
     if (call->x_alone) check.x = check.layer.b = check.layer.dw = check.layer.db = NULL; /* not to be read */
     struct oclin_before before;
     struct oclin_roundings roundings;
@@ -791,6 +828,30 @@ static oclin_status check_lr(oclin_context *ctx, float lr)
     return OCLIN_OK;
 }
 
+/* Makes plain SGD a change, with the name of the operation. */
+static struct change plain_sgd(const oclin_layer *l, float lr, const char *operation)
+{
+    struct change change = {.updates = {.fragment = oclin_plain_sgd}};
+    const struct oclin_ref_update reference = {.size = sizeof reference,
+                                               .rule = OCLIN_SGD_OPTIONS_INIT,
+                                               .lr = (double)lr,
+                                               .factor = 1};
+    change.updates.w.numbers = change.updates.b.numbers = oclin_plain_numbers((double)lr);
+    change.check = (struct oclin_update_check){
+        .w = reference, .b = reference, .operation = operation, .learns_b = l->bias};
+    return change;
+}
+
+/* Backward with a change of the parameters, whose gradients are cleared. */
+static oclin_status backward_change(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                    const struct change *change, oclin_saved *s, int adds)
+{
+    struct backward_call call = {
+        .layer = l, .saved = s, .dy = dy, .dx = dx, .change = change, .adds = adds};
+    OCLIN_TRY(check_backward(&call));
+    return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
+}
+
 static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr,
                                   oclin_saved *s, int adds)
 {
@@ -798,10 +859,8 @@ static oclin_status backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor
     if (!is_cleared(l->dw) || !is_cleared(l->db))
         return oclin_fail(l->ctx, OCLIN_E_STATE,
                           "backward_step needs cleared gradients; call oclin_layer_zero_grad first");
-    struct backward_call call = {
-        .layer = l, .saved = s, .dy = dy, .dx = dx, .step = 1, .adds = adds, .lr = lr};
-    OCLIN_TRY(check_backward(&call));
-    return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
+    const struct change change = plain_sgd(l, lr, "backward_step");
+    return backward_change(l, dy, dx, &change, s, adds);
 }
 
 oclin_status oclin_layer_backward_step(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, float lr)
@@ -841,12 +900,17 @@ oclin_status oclin_layer_backward_step_with(oclin_layer *l, oclin_tensor *dy, oc
     return backward_step(l, dy, dx, lr, o.saved, o.accumulate);
 }
 
-oclin_status oclin_layer_zero_grad(oclin_layer *l)
+static oclin_status zero_grad(oclin_layer *l)
 {
-    OCLIN_TRY(enter(l));
     OCLIN_TRY(before_clearing(l));
     if (l->dw) OCLIN_TRY(clear_gradient(l->dw, &l->dw_version));
     return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;
+}
+
+oclin_status oclin_layer_zero_grad(oclin_layer *l)
+{
+    OCLIN_TRY(enter(l));
+    return zero_grad(l);
 }
 
 static int has_gradient(const oclin_layer *l)
@@ -855,55 +919,226 @@ static int has_gradient(const oclin_layer *l)
            (l->db && l->db->version != l->db_version);
 }
 
-/* Runs the steps of n / 2 parameters: uses has each parameter, and then its gradient. All are prepared before
+/* The uses of a step: pairs of a parameter and its gradient, and then what an update has besides. */
+enum { STEP_W, STEP_DW, STEP_B, STEP_DB, STEP_UPDATE };
+enum { STEP_USES = STEP_UPDATE + OCLIN_UPDATE_USES };
+
+/* Runs the updates of w and b by their gradients; a pair without tensors is left out. All are prepared before
  * one is enqueued. */
-static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, int n, float lr)
+static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, const struct change *change)
 {
+    const struct oclin_update_of *of[] = {&change->updates.w, &change->updates.b};
     struct oclin_step steps[2];
-    int enqueued = 0;
-    for (int i = 0; i < n; i += 2) {
-        steps[i / 2] = (struct oclin_step){.w = uses[i].tensor, .dw = uses[i + 1].tensor, .lr = lr};
-        OCLIN_TRY(oclin_step_prepare(ctx, &steps[i / 2]));
+    for (int i = 0; i < 2; i++) {
+        steps[i] = (struct oclin_step){.w = uses[2 * i].tensor,
+                                       .dw = uses[2 * i + 1].tensor,
+                                       .fragment = change->updates.fragment,
+                                       .update = *of[i]};
+        if (steps[i].w) OCLIN_TRY(oclin_step_prepare(ctx, &steps[i]));
     }
-    OCLIN_TRY(oclin_uses_settle(uses, n));
-    oclin_status status = OCLIN_OK;
-    for (; enqueued < n && status == OCLIN_OK; enqueued += 2)
-        status = oclin_step_enqueue(ctx, &steps[enqueued / 2]);
+    OCLIN_TRY(oclin_uses_settle(uses, STEP_USES));
+    oclin_status status = enqueue_change(change);
+    for (int i = 0; i < 2 && status == OCLIN_OK; i++)
+        if (steps[i].w) status = oclin_step_enqueue(ctx, &steps[i]);
     /* if the second one failed, it is not known whether the first has changed its parameter already */
-    oclin_uses_written(uses, enqueued, status);
+    oclin_uses_written(uses, STEP_USES, status);
     return status;
 }
 
-/* Drops the pairs whose gradient is cleared or missing, because such a gradient changes nothing. */
-static int drop_cleared(struct oclin_use *uses, int n)
+/* Sets the operands of a step. A gradient that is cleared, or missing, changes nothing. */
+static void set_step_uses(const oclin_layer *l, int steps_w, int steps_b, struct oclin_use uses[STEP_USES])
 {
-    int left = 0;
-    for (int i = 0; i < n; i += 2) {
-        if (is_cleared(uses[i + 1].tensor)) continue;
-        uses[left++] = uses[i];
-        uses[left++] = uses[i + 1];
-    }
-    return left;
+    const struct oclin_use all[] = {
+        [STEP_W] = {steps_w ? l->w : NULL, "w", OCLIN_F32, w_rows(l), w_cols(l), OCLIN_ADDS},
+        [STEP_DW] = {steps_w ? l->dw : NULL, "dw", OCLIN_F32, w_rows(l), w_cols(l), OCLIN_READS},
+        [STEP_B] = {steps_b ? l->b : NULL, "b", OCLIN_F32, 1, l->out, OCLIN_ADDS},
+        [STEP_DB] = {steps_b ? l->db : NULL, "db", OCLIN_F32, 1, l->out, OCLIN_READS}};
+    memset(uses, 0, STEP_USES * sizeof *uses);
+    memcpy(uses, all, sizeof all);
+}
+
+/* Drops the pairs whose gradient is cleared. */
+static void drop_cleared(struct oclin_use *uses)
+{
+    for (int i = STEP_W; i < STEP_UPDATE; i += 2)
+        if (is_cleared(uses[i + 1].tensor)) uses[i].tensor = uses[i + 1].tensor = NULL;
+}
+
+/* Checks everything that a step of these operands needs. */
+static oclin_status check_step(const oclin_layer *l, const struct oclin_use *uses)
+{
+    OCLIN_TRY(oclin_uses_check(l->ctx, uses, STEP_USES));
+    if (has_gradient(l)) return OCLIN_OK;
+    return oclin_fail(l->ctx, OCLIN_E_STATE, "step before any gradient was computed or written");
+}
+
+/* Runs a step that was checked, and verifies it if the context asks for it. */
+static oclin_status verified_step(struct oclin_linear linear, const struct oclin_use *uses,
+                                  const struct change *change)
+{
+    oclin_context *ctx = linear.ctx;
+    struct oclin_before before;
+    linear.dw = uses[STEP_DW].tensor; /* what does not change is not looked at */
+    linear.db = uses[STEP_DB].tensor;
+    if (change->call) set_states(&linear, change->call);
+    if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, NULL, &before));
+    OCLIN_TRY(run_step(ctx, uses, change));
+    if (!ctx->verify) return OCLIN_OK;
+    return oclin_uses_verified(uses, STEP_USES, oclin_verify_update(&linear, &change->check, &before));
 }
 
 oclin_status oclin_layer_step(oclin_layer *l, float lr)
 {
     OCLIN_TRY(enter(l));
-    oclin_context *ctx = l->ctx;
-    OCLIN_TRY(check_lr(ctx, lr));
-    struct oclin_use uses[] = {{l->w, "w", OCLIN_F32, w_rows(l), w_cols(l), OCLIN_ADDS},
-                               {l->dw, "dw", OCLIN_F32, w_rows(l), w_cols(l), OCLIN_READS},
-                               {l->b, "b", OCLIN_F32, 1, l->out, OCLIN_ADDS},
-                               {l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}};
-    OCLIN_TRY(oclin_uses_check(ctx, uses, 4));
-    if (!has_gradient(l))
-        return oclin_fail(ctx, OCLIN_E_STATE, "step before any gradient was computed or written");
-    const struct oclin_linear linear = linear_of(l);
-    struct oclin_before before;
-    if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, NULL, &before));
-    const int n = drop_cleared(uses, 4);
-    OCLIN_TRY(run_step(ctx, uses, n, lr));
-    return ctx->verify ? oclin_uses_verified(uses, n, oclin_verify_step(&linear, lr, &before)) : OCLIN_OK;
+    OCLIN_TRY(check_lr(l->ctx, lr));
+    struct oclin_use uses[STEP_USES];
+    set_step_uses(l, 1, l->bias, uses);
+    OCLIN_TRY(check_step(l, uses));
+    drop_cleared(uses);
+    const struct change change = plain_sgd(l, lr, "step");
+    return verified_step(linear_of(l), uses, &change);
+}
+
+/* ---------------------------------------------------------------------------------------------- updates */
+
+/* Begins an update of the layer's parameters. */
+static oclin_status enter_update(const oclin_layer *l, oclin_optimizer *optimizer,
+                                 const struct oclin_update *update, struct oclin_update_call *call,
+                                 struct oclin_member **member)
+{
+    OCLIN_TRY(enter(l));
+    if (!optimizer) return oclin_fail(l->ctx, OCLIN_E_ARG, "optimizer is NULL");
+    if (optimizer->ctx != l->ctx)
+        return oclin_fail(l->ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
+    OCLIN_TRY(oclin_update_read(call, optimizer, update));
+    *member = oclin_optimizer_member(optimizer, l->id);
+    if (!*member)
+        return oclin_fail(l->ctx, OCLIN_E_ARG, "the layer was not added: call oclin_optimizer_add first");
+    return OCLIN_OK;
+}
+
+/* Makes a prepared update a change. */
+static struct change change_of(struct oclin_update_call *call, const char *operation)
+{
+    struct change change = {.updates = call->updates, .call = call};
+    change.check = (struct oclin_update_check){.w = call->reference[0],
+                                               .b = call->reference[1],
+                                               .operation = operation,
+                                               .learns_b = call->parameters[1] != NULL,
+                                               .skipped = call->skipped};
+    return change;
+}
+
+/* Counts the step of an update that ran, even if it was found to be wrong. */
+static oclin_status counted(struct oclin_update_call *call, oclin_status status)
+{
+    if (status == OCLIN_OK || status == OCLIN_E_VERIFY) oclin_update_count(call);
+    return status;
+}
+
+/* The update by the gradients that are stored. */
+static oclin_status update_by_gradients(oclin_layer *l, const struct oclin_member *m,
+                                        struct oclin_update_call *call, const char *operation)
+{
+    struct oclin_use uses[STEP_USES];
+    set_step_uses(l, m->w && m->leads, m->b != NULL, uses);
+    call->parameters[0] = m->leads ? m->w : NULL;
+    call->parameters[1] = m->b;
+    oclin_update_uses(call, uses + STEP_UPDATE);
+    OCLIN_TRY(check_step(l, uses));
+    drop_cleared(uses);
+    for (int i = 0; i < 2; i++)
+        if (!uses[2 * i].tensor) call->parameters[i] = NULL;
+    oclin_update_uses(call, uses + STEP_UPDATE);
+    OCLIN_TRY(oclin_update_prepare(call));
+    const struct change change = change_of(call, operation);
+    return counted(call, verified_step(linear_of(l), uses, &change));
+}
+
+oclin_status oclin_layer_update(oclin_layer *l, oclin_optimizer *optimizer, const struct oclin_update *update)
+{
+    struct oclin_update_call call;
+    struct oclin_member *m;
+    OCLIN_TRY(enter_update(l, optimizer, update, &call, &m));
+    return m->freeze == OCLIN_FREEZE_LAYER ? OCLIN_OK : update_by_gradients(l, m, &call, "update");
+}
+
+oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, const struct oclin_update *update)
+{
+    struct oclin_update_call call;
+    struct oclin_use uses[STEP_USES];
+    if (!w) return OCLIN_E_ARG;
+    oclin_context *ctx = oclin_tensor_context(w);
+    OCLIN_TRY(oclin_enter(ctx));
+    if (!optimizer) return oclin_fail(ctx, OCLIN_E_ARG, "optimizer is NULL");
+    if (optimizer->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
+    OCLIN_TRY(oclin_update_read(&call, optimizer, update));
+    struct oclin_parameter *p = call.parameters[0] = oclin_optimizer_parameter(optimizer, w);
+    if (!p || !p->is_tensor)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the tensor was not added: call oclin_optimizer_add_tensor first");
+    memset(uses, 0, sizeof uses);
+    uses[STEP_W] = oclin_use_as_it_is(p->w, "w", OCLIN_ADDS);
+    uses[STEP_DW] = oclin_use_as_it_is(p->gradient, "the gradient", OCLIN_READS);
+    oclin_update_uses(&call, uses + STEP_UPDATE);
+    OCLIN_TRY(oclin_uses_check(ctx, uses, STEP_USES));
+    if (is_cleared(p->gradient) || w->rows == 0) return OCLIN_OK;
+    OCLIN_TRY(oclin_update_prepare(&call));
+    const struct change change = change_of(&call, "update");
+    const struct oclin_linear linear = {
+        .ctx = ctx, .in = p->w->cols, .out = p->w->rows, .w = p->w, .dw = p->gradient};
+    return counted(&call, verified_step(linear, uses, &change));
+}
+
+/* What micro-batches have stored is completed by this batch, and used up. */
+static oclin_status backward_then_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                         const struct oclin_member *m, struct oclin_update_call *call,
+                                         oclin_saved *s, int adds)
+{
+    struct oclin_use uses[OCLIN_UPDATE_USES];
+    call->parameters[0] = m->w;
+    call->parameters[1] = m->b;
+    oclin_update_uses(call, uses); /* all that can fail is looked for before the gradients change */
+    OCLIN_TRY(oclin_uses_check(l->ctx, uses, OCLIN_UPDATE_USES));
+    OCLIN_TRY(oclin_update_prepare(call));
+    OCLIN_TRY(backward(l, dy, dx, s, adds));
+    OCLIN_TRY(update_by_gradients(l, m, call, "backward_update"));
+    return zero_grad(l);
+}
+
+static oclin_status backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                    const struct oclin_member *m, struct oclin_update_call *call,
+                                    oclin_saved *s, int adds)
+{
+    if (m->freeze == OCLIN_FREEZE_LAYER) return dx ? backward_x(l, dy, dx, s, adds) : OCLIN_OK;
+    if (m->w->tied)
+        return oclin_fail(l->ctx, OCLIN_E_ARG,
+                          "w is tied to another layer's: its update cannot be fused with backward; call "
+                          "oclin_layer_backward and oclin_layer_update");
+    if (!is_cleared(l->dw) || !is_cleared(l->db)) return backward_then_update(l, dy, dx, m, call, s, adds);
+    call->parameters[0] = m->w;
+    call->parameters[1] = m->b;
+    OCLIN_TRY(oclin_update_prepare(call));
+    const struct change change = change_of(call, "backward_update");
+    const oclin_status status = backward_change(l, dy, dx, &change, s, adds);
+    return s->batch > 0 ? counted(call, status) : status;
+}
+
+oclin_status oclin_layer_backward_update_with(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                              oclin_optimizer *optimizer, const struct oclin_update *update,
+                                              const struct oclin_call_options *options)
+{
+    struct oclin_update_call call;
+    struct oclin_member *m;
+    struct oclin_call_options o = OCLIN_CALL_OPTIONS_INIT;
+    OCLIN_TRY(enter_with(l, options, &o));
+    OCLIN_TRY(enter_update(l, optimizer, update, &call, &m));
+    return backward_update(l, dy, dx, m, &call, o.saved, o.accumulate);
+}
+
+oclin_status oclin_layer_backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
+                                         oclin_optimizer *optimizer, const struct oclin_update *update)
+{
+    return oclin_layer_backward_update_with(l, dy, dx, optimizer, update, NULL);
 }
 
 /* -------------------------------------------------------------------------------------- access, workspace */

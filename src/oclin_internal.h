@@ -16,6 +16,7 @@
 #include "core/program.h"
 #include "layer.h"
 #include "open.h"
+#include "optimizer.h"
 #include "ops/activation.h"
 #include "ops/loss_kind.h"
 #include "ops/product.h"

@@ -166,6 +166,35 @@ static void write_activations(struct texts *t, oclin_context *ctx)
         }
 }
 
+/* The fragments of rules, as long as there are any. */
+static const char *fragment(int i)
+{
+    const struct oclin_rule_row *rule = i > 1 ? oclin_rule_of((oclin_rule)(i - 2)) : NULL;
+    return i == 0 ? oclin_plain_sgd : i == 1 ? oclin_toward : rule ? rule->fragment : NULL;
+}
+
+/* All rules, in one way of each product that updates, apart, and with their numbers. */
+static void write_rules(struct texts *t, oclin_context *ctx)
+{
+    struct oclin_elements e;
+    for (int i = 0; fragment(i); i++) {
+        const struct oclin_updates updates = {.fragment = fragment(i)};
+        for (int id = OCLIN_KERNEL_GRAD_W; id <= OCLIN_KERNEL_ONE_PASS; id++)
+            for (int large = 0; large < 2; large++) {
+                struct oclin_product p = product_of(id, shapes[large ? SHAPES - 1 : 1], OCLIN_NONE, 1);
+                p.updates = &updates;
+                write_choices(t, ctx, &p, 1);
+            }
+        for (int id = OCLIN_KERNEL_STEP; id <= OCLIN_KERNEL_NUMBERS; id++)
+            for (int aligned = 0; aligned < 2; aligned++) {
+                struct oclin_kernel_request r = {.id = (enum oclin_kernel_id)id, .rule = fragment(i)};
+                oclin_elements_plan(ctx, 100, 100, aligned, OCLIN_LARGEST_GROUP, &e);
+                r.tile = e.tile;
+                write_request(t, ctx, &r);
+            }
+    }
+}
+
 /* Kernels over elements, and those over rows: each loss is one. */
 static void write_others(struct texts *t, oclin_context *ctx)
 {
@@ -174,13 +203,12 @@ static void write_others(struct texts *t, oclin_context *ctx)
     struct oclin_elements e;
     struct oclin_plan rows;
     oclin_plan_rows(ctx, 100, 100, OCLIN_LARGEST_GROUP, &rows);
-    for (int id = OCLIN_KERNEL_STEP; id < OCLIN_KERNEL_COUNT; id++)
+    for (int id = OCLIN_KERNEL_FILL; id < OCLIN_KERNEL_COUNT; id++)
         for (int aligned = 0; aligned < 2; aligned++) {
             struct oclin_kernel_request r = {.id = (enum oclin_kernel_id)id};
             if (id == OCLIN_KERNEL_LOSS) continue;
             oclin_elements_plan(ctx, 100, 100, aligned, OCLIN_LARGEST_GROUP, &e);
             r.tile = id < OCLIN_KERNEL_LOSS ? e.tile : rows.tile;
-            if (id == OCLIN_KERNEL_STEP) r.rule = oclin_sgd.name;
             write_request(t, ctx, &r);
         }
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
@@ -223,6 +251,7 @@ static void write_device(struct texts *t, const struct described *d)
     }
     oclin_plan_select(&ctx, "");
     write_activations(t, &ctx);
+    write_rules(t, &ctx);
 }
 
 int main(int count, char **arguments)

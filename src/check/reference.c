@@ -12,6 +12,7 @@
 #include "ops/activation.h"
 #include "ops/bounds.h"
 #include "ops/loss_kind.h"
+#include "ops/rule.h"
 #include "tensor/element.h"
 
 /* Reads a caller's case of any age. Fields that it does not have take their defaults, and an activation
@@ -228,6 +229,38 @@ void oclin_ref_step(const struct oclin_ref_case *from, int64_t n, const float *w
         const double e = dw_bound ? dw_bound[i] : 0;
         w_new[i] = w[i] - (double)lr * dw[i];
         if (bound) bound[i] = step_bound(unit_of(&c), w[i], dw[i], e, lr);
+    }
+}
+
+/* Reads a caller's update of any age. */
+static struct oclin_ref_update read_update(const struct oclin_ref_update *from)
+{
+    struct oclin_ref_update update;
+    memset(&update, 0, sizeof update);
+    memcpy(&update, from, from->size < sizeof update ? from->size : sizeof update);
+    if (!oclin_rule_of(update.rule.rule)) update.rule.rule = OCLIN_SGD;
+    return update;
+}
+
+void oclin_ref_rule_update(const struct oclin_ref_case *from, const struct oclin_ref_update *how, int64_t n,
+                           const float *w, const double *dw, const double *dw_bound, const float *state,
+                           double *w_new, double *bound, double *state_new, double *state_bound)
+{
+    const struct oclin_ref_case c = read_case(from);
+    const struct oclin_ref_update update = read_update(how);
+    const double u = unit_of(&c);
+    const struct oclin_numbers numbers = oclin_rule_numbers(&update, u);
+    const int states = oclin_rule_states(&update.rule);
+    for (int64_t i = 0; i < n; i++) {
+        struct oclin_rule_element e = {.w = {w[i], 0}, .g = {dw[i], dw_bound ? dw_bound[i] : 0}};
+        for (int s = 0; s < states; s++) e.state[s].value = (double)state[s * n + i];
+        oclin_rule_update(oclin_rule_of(update.rule.rule), u, &numbers, &e);
+        w_new[i] = e.w.value;
+        if (bound) bound[i] = e.w.error;
+        for (int s = 0; s < states; s++) {
+            state_new[s * n + i] = e.state[s].value;
+            if (state_bound) state_bound[s * n + i] = e.state[s].error;
+        }
     }
 }
 

@@ -70,9 +70,16 @@ static void *take(oclin_context *ctx, int64_t count, size_t size)
     return piece;
 }
 
+static int64_t elements_of(const oclin_tensor *t)
+{
+    return t ? t->rows * t->cols : 0;
+}
+
 oclin_status oclin_verify_room(const struct oclin_linear *l, int64_t rows)
 {
-    return make_room(l->ctx, rows * (l->in + l->out) + l->out * (l->in + 1));
+    int64_t states = 0;
+    for (int i = 0; i < OCLIN_MOST_STATES; i++) states += elements_of(l->w_states[i]) + elements_of(l->b_states[i]);
+    return make_room(l->ctx, rows * (l->in + l->out) + l->out * (l->in + 1) + states);
 }
 
 /* Reads a buffer that the host may not read, by copying it to one that the host may read. */
@@ -144,7 +151,7 @@ static int64_t transposed_row(const struct oclin_linear *l)
 }
 
 /* Makes a host copy of w or dw as (out, in), as the reference has it, however it is stored. */
-static oclin_status weights_of(const struct oclin_linear *l, oclin_tensor *t, float **copy)
+static oclin_status stored_weights(const struct oclin_linear *l, oclin_tensor *t, float **copy)
 {
     float *stored;
     OCLIN_TRY(copy_of(t, copy));
@@ -153,6 +160,22 @@ static oclin_status weights_of(const struct oclin_linear *l, oclin_tensor *t, fl
     *copy = take(l->ctx, t->rows * t->cols, sizeof **copy);
     if (!*copy) return no_memory(l->ctx);
     for (int64_t i = 0; i < t->rows * t->cols; i++) (*copy)[i] = stored[place_of(i, l->in, t->cols)];
+    return OCLIN_OK;
+}
+
+/* Makes a host copy of the states of w, or of b, one behind the other. */
+static oclin_status states_of(const struct oclin_linear *l, oclin_tensor *const *states, float **copy)
+{
+    const int64_t n = elements_of(states[0]);
+    int count = 0;
+    while (count < OCLIN_MOST_STATES && states[count]) count++;
+    *copy = take(l->ctx, count * n, sizeof **copy);
+    if (!*copy) return no_memory(l->ctx);
+    for (int i = 0; i < count; i++) {
+        float *state;
+        OCLIN_TRY(states == l->w_states ? stored_weights(l, states[i], &state) : copy_of(states[i], &state));
+        memcpy(*copy + i * n, state, (size_t)n * sizeof *state);
+    }
     return OCLIN_OK;
 }
 
@@ -269,7 +292,7 @@ oclin_status oclin_verify_forward(const struct oclin_linear *l, oclin_tensor *x,
     OCLIN_TRY(expect(l->ctx, &want_y, "forward", "y", n));
     OCLIN_TRY(expect(l->ctx, &want_z, "forward", "z", n));
     OCLIN_TRY(copy_of(x, &host_x));
-    OCLIN_TRY(weights_of(l, l->w, &host_w));
+    OCLIN_TRY(stored_weights(l, l->w, &host_w));
     OCLIN_TRY(copy_of(l->b, &host_b));
     oclin_ref_forward(&c, host_x, host_w, host_b, want_z.want, want_z.bound, want_y.want, want_y.bound);
     OCLIN_TRY(check_sum(&c, y, &want_y, before->sum));
@@ -282,9 +305,11 @@ oclin_status oclin_verify_before(const struct oclin_linear *l, int64_t rows, ocl
                                  struct oclin_before *before)
 {
     OCLIN_TRY(oclin_verify_before_forward(l, rows, dx, before));
-    OCLIN_TRY(weights_of(l, l->w, &before->w));
+    OCLIN_TRY(stored_weights(l, l->w, &before->w));
     OCLIN_TRY(copy_of(l->b, &before->b));
-    if (l->dw && !l->dw->cleared) OCLIN_TRY(weights_of(l, l->dw, &before->dw));
+    OCLIN_TRY(states_of(l, l->w_states, &before->w_states));
+    OCLIN_TRY(states_of(l, l->b_states, &before->b_states));
+    if (l->dw && !l->dw->cleared) OCLIN_TRY(stored_weights(l, l->dw, &before->dw));
     if (l->db && !l->db->cleared) OCLIN_TRY(copy_of(l->db, &before->db));
     return OCLIN_OK;
 }
@@ -306,23 +331,50 @@ static oclin_status check_dx(const struct oclin_backward_check *call, const stru
     return check_sum(&c, call->dx, &e, before->sum);
 }
 
-/* Checks a gradient of n elements (e holds it) that was stored, added to what was there, or used for a
- * step. */
-static oclin_status check_arrival(const struct oclin_backward_check *call, struct expectation *e, int64_t n,
-                                  const float *gradient_before, const float *parameter_before,
+/* Checks what an update made of a parameter and its states; gradient holds dw, n elements within bounds. */
+static oclin_status check_update(const struct oclin_linear *l, const struct oclin_update_check *update,
+                                 const struct expectation *gradient, const struct oclin_before *before,
+                                 oclin_tensor *parameter)
+{
+    const int is_w = parameter == l->w;
+    const int64_t n = gradient->n;
+    const struct oclin_ref_case c = case_on(l->ctx, 0, 0, 0);
+    const float *old = is_w ? before->w : before->b, *states = is_w ? before->w_states : before->b_states;
+    oclin_tensor *const *tensors = is_w ? l->w_states : l->b_states;
+    struct expectation e, s[OCLIN_MOST_STATES];
+    const int64_t in_states = oclin_rule_states(&update->w.rule) * n;
+    double *state = take(l->ctx, in_states, sizeof *state), *bound = take(l->ctx, in_states, sizeof *bound);
+    if (!state || !bound) return no_memory(l->ctx);
+    OCLIN_TRY(expect(l->ctx, &e, update->operation, is_w ? "w" : "b", n));
+    e.transposed_row = gradient->transposed_row;
+    oclin_ref_rule_update(&c, is_w ? &update->w : &update->b, n, old, gradient->want, gradient->bound, states,
+                          e.want, e.bound, state, bound);
+    for (int64_t i = 0; update->skipped && i < n; i++) e.want[i] = (double)old[i], e.bound[i] = 0;
+    OCLIN_TRY(compare(parameter, &e));
+    for (int i = 0; i < OCLIN_MOST_STATES && tensors[i]; i++) {
+        s[i] = (struct expectation){e.operation, oclin_rule_state(&update->w.rule, i), n, e.transposed_row,
+                                    state + i * n, bound + i * n};
+        for (int64_t j = 0; update->skipped && j < n; j++)
+            s[i].want[j] = (double)states[i * n + j], s[i].bound[j] = 0;
+        OCLIN_TRY(compare(tensors[i], &s[i]));
+    }
+    return OCLIN_OK;
+}
+
+/* Checks a gradient of n elements (e holds it) that was stored, added to what was there, or used for an
+ * update. */
+static oclin_status check_arrival(const struct oclin_backward_check *call, struct expectation *e,
+                                  const float *gradient_before, const struct oclin_before *before,
                                   oclin_tensor *gradient, oclin_tensor *parameter)
 {
     const struct oclin_ref_case c = case_of(&call->layer, call->batch, 0);
     struct expectation after;
-    if (!call->step && !gradient_before) return compare(gradient, e);
-    const char *name = !call->step ? e->name : parameter == call->layer.w ? "w" : "b";
-    OCLIN_TRY(expect(call->layer.ctx, &after, call->step ? "backward_step" : e->operation, name, n));
+    if (call->update) return check_update(&call->layer, call->update, e, before, parameter);
+    if (!gradient_before) return compare(gradient, e);
+    OCLIN_TRY(expect(call->layer.ctx, &after, e->operation, e->name, e->n));
     after.transposed_row = e->transposed_row;
-    if (call->step)
-        oclin_ref_step(&c, n, parameter_before, e->want, e->bound, call->lr, after.want, after.bound);
-    else
-        oclin_ref_accumulate(&c, n, gradient_before, e->want, e->bound, after.want, after.bound);
-    return compare(call->step ? parameter : gradient, &after);
+    oclin_ref_accumulate(&c, e->n, gradient_before, e->want, e->bound, after.want, after.bound);
+    return compare(gradient, &after);
 }
 
 static oclin_status check_dw(const struct oclin_backward_check *call, const struct backward_data *d,
@@ -334,7 +386,7 @@ static oclin_status check_dw(const struct oclin_backward_check *call, const stru
     OCLIN_TRY(expect(l->ctx, &e, "backward", "dw", l->out * l->in));
     e.transposed_row = transposed_row(l);
     oclin_ref_grad_w(&c, d->x, d->dy, d->s, e.want, e.bound);
-    return check_arrival(call, &e, l->out * l->in, before->dw, before->w, l->dw, l->w);
+    return check_arrival(call, &e, before->dw, before, l->dw, l->w);
 }
 
 static oclin_status check_db(const struct oclin_backward_check *call, const struct backward_data *d,
@@ -345,7 +397,7 @@ static oclin_status check_db(const struct oclin_backward_check *call, const stru
     struct expectation e;
     OCLIN_TRY(expect(l->ctx, &e, "backward", "db", l->out));
     oclin_ref_grad_b(&c, d->dy, d->s, e.want, e.bound);
-    return check_arrival(call, &e, l->out, before->db, before->b, l->db, l->b);
+    return check_arrival(call, &e, before->db, before, l->db, l->b);
 }
 
 oclin_status oclin_verify_backward(const struct oclin_backward_check *call, const struct oclin_before *before,
@@ -359,30 +411,28 @@ oclin_status oclin_verify_backward(const struct oclin_backward_check *call, cons
     if (call->dx) OCLIN_TRY(check_dx(call, &d, before));
     if (!call->x) return OCLIN_OK;
     OCLIN_TRY(check_dw(call, &d, before));
-    return l->bias ? check_db(call, &d, before) : OCLIN_OK;
+    return l->bias && (!call->update || call->update->learns_b) ? check_db(call, &d, before) : OCLIN_OK;
 }
 
-static oclin_status check_step(oclin_tensor *parameter, int64_t row, const float *old, const float *gradient,
-                               float lr, const char *name)
+/* Checks the update by a gradient that stands in memory. */
+static oclin_status check_stored(const struct oclin_linear *l, const struct oclin_update_check *update,
+                                 const struct oclin_before *before, const float *gradient, int64_t row,
+                                 oclin_tensor *parameter)
 {
-    if (!parameter || !gradient) return OCLIN_OK;
-    oclin_context *ctx = oclin_tensor_context(parameter);
-    const int64_t n = parameter->rows * parameter->cols;
     struct expectation e;
-    OCLIN_TRY(expect(ctx, &e, "step", name, n));
+    if (!parameter || !gradient) return OCLIN_OK;
+    const int64_t n = parameter->rows * parameter->cols;
+    OCLIN_TRY(expect(l->ctx, &e, update->operation, "dw", n));
     e.transposed_row = row;
-    double *dw = take(ctx, n, sizeof *dw);
-    if (!dw) return no_memory(ctx);
-    for (int64_t i = 0; i < n; i++) dw[i] = (double)gradient[i];
-    const struct oclin_ref_case c = case_on(ctx, 0, 0, 0);
-    oclin_ref_step(&c, n, old, dw, NULL, lr, e.want, e.bound);
-    return compare(parameter, &e);
+    for (int64_t i = 0; i < n; i++) e.want[i] = (double)gradient[i], e.bound[i] = 0;
+    return check_update(l, update, &e, before, parameter);
 }
 
-oclin_status oclin_verify_step(const struct oclin_linear *l, float lr, const struct oclin_before *before)
+oclin_status oclin_verify_update(const struct oclin_linear *l, const struct oclin_update_check *update,
+                                 const struct oclin_before *before)
 {
-    OCLIN_TRY(check_step(l->w, transposed_row(l), before->w, before->dw, lr, "w"));
-    return check_step(l->b, 0, before->b, before->db, lr, "b");
+    OCLIN_TRY(check_stored(l, update, before, before->dw, transposed_row(l), l->w));
+    return check_stored(l, update, before, before->db, 0, l->b);
 }
 
 /* --------------------------------------------------------------------------------------------- losses */
@@ -484,11 +534,6 @@ oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices)
 }
 
 /* --------------------------------------------------------------------------------------------- arrays */
-
-static int64_t elements_of(const oclin_tensor *t)
-{
-    return t ? t->rows * t->cols : 0;
-}
 
 oclin_status oclin_verify_add_before(struct oclin_add_check *check)
 {

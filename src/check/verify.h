@@ -3,6 +3,7 @@
 #define OCLIN_CHECK_VERIFY_H
 
 #include "ops/loss_kind.h"
+#include "ops/rule.h"
 #include "tensor/tensor.h"
 
 /* Returns how far got is from want, in units of the bound; above 1 is wrong. NaN and Inf must be met by
@@ -19,6 +20,8 @@ struct oclin_linear {
     oclin_gradient gradient;
     int bias, transposed;
     oclin_tensor *w, *b, *dw, *db; /* each but w may be NULL */
+    /* the states that an update changes with w and b; NULL where there are none */
+    oclin_tensor *w_states[OCLIN_MOST_STATES], *b_states[OCLIN_MOST_STATES];
 };
 
 /* Takes all the host memory that checking an operation of the layer with so many rows needs. Call it
@@ -29,7 +32,16 @@ oclin_status oclin_verify_room(const struct oclin_linear *layer, int64_t rows);
 /* Copies, in that memory, of what an operation is about to change. Each may be NULL. */
 struct oclin_before {
     float *w, *b, *dw, *db;
-    float *sum; /* y or dx, if it is added to */
+    float *w_states, *b_states; /* one behind the other */
+    float *sum;                 /* y or dx, if it is added to */
+};
+
+/* What the update of w and b should have done. */
+struct oclin_update_check {
+    struct oclin_ref_update w, b;
+    const char *operation;
+    int learns_b;
+    int skipped; /* by a scalar on the device */
 };
 
 /* A backward that ran. s is the tensor that the derivative was taken from, with room for a larger batch,
@@ -38,8 +50,7 @@ struct oclin_backward_check {
     struct oclin_linear layer;
     int64_t batch;
     oclin_tensor *x, *s, *dy, *dx;
-    int step;
-    float lr;
+    const struct oclin_update_check *update; /* with the update of w and b; NULL: their gradients */
 };
 
 /* The number of roundings that a term of each sum passed through in the kernels that ran. */
@@ -58,7 +69,9 @@ oclin_status oclin_verify_forward(const struct oclin_linear *layer, oclin_tensor
                                   const struct oclin_roundings *roundings);
 oclin_status oclin_verify_backward(const struct oclin_backward_check *call, const struct oclin_before *before,
                                    const struct oclin_roundings *roundings);
-oclin_status oclin_verify_step(const struct oclin_linear *layer, float lr, const struct oclin_before *before);
+/* Checks the update of w and of b, each of which has a gradient in `before` if it was updated. */
+oclin_status oclin_verify_update(const struct oclin_linear *layer, const struct oclin_update_check *update,
+                                 const struct oclin_before *before);
 
 struct oclin_loss_call {
     const struct oclin_loss_kind *kind;

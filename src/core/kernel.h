@@ -40,6 +40,7 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_GRAD_W,
     OCLIN_KERNEL_ONE_PASS, /* (1), (2) and (3) in one pass over W */
     OCLIN_KERNEL_STEP,
+    OCLIN_KERNEL_NUMBERS, /* of an update, where the device knows more than the host */
     OCLIN_KERNEL_FILL,
     OCLIN_KERNEL_ADD,
     OCLIN_KERNEL_COPY,

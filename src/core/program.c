@@ -25,19 +25,20 @@ struct oclin_program {
 };
 
 /* Lists the texts of each kernel: %a stands for the name of its activation, %r for that of its rule. */
-enum { FILES = 9 };
+enum { FILES = 10 };
 #define BASE "oclin_tile.h", "common.cl", "element_f32.cl"
-#define PRODUCT BASE, "activation_%a.cl", "epilogue.cl"
-#define UPDATE "rule_%r.cl"
+#define PRODUCT "activation_%a.cl", "epilogue.cl"
+#define UPDATE "updates.cl", "rule_%r.cl", "gradient.cl"
 #define ROWS BASE, "rows.cl"
 static const struct {
     const char *kernel, *files[FILES + 1];
 } kernels[] = {
-    [OCLIN_KERNEL_FORWARD] = {"forward", {PRODUCT, "forward.cl"}},
-    [OCLIN_KERNEL_GRAD_X] = {"grad_x", {PRODUCT, "grad_x.cl"}},
-    [OCLIN_KERNEL_GRAD_W] = {"grad_w", {PRODUCT, UPDATE, "gradient.cl", "grad_w.cl"}},
-    [OCLIN_KERNEL_ONE_PASS] = {"one_pass", {PRODUCT, UPDATE, "gradient.cl"}},
+    [OCLIN_KERNEL_FORWARD] = {"forward", {BASE, PRODUCT, "forward.cl"}},
+    [OCLIN_KERNEL_GRAD_X] = {"grad_x", {BASE, PRODUCT, "grad_x.cl"}},
+    [OCLIN_KERNEL_GRAD_W] = {"grad_w", {BASE, UPDATE, PRODUCT, "grad_w.cl"}},
+    [OCLIN_KERNEL_ONE_PASS] = {"one_pass", {BASE, UPDATE, PRODUCT}},
     [OCLIN_KERNEL_STEP] = {"update", {BASE, UPDATE, "update.cl"}},
+    [OCLIN_KERNEL_NUMBERS] = {"numbers", {BASE, UPDATE, "numbers.cl"}},
     [OCLIN_KERNEL_FILL] = {"fill", {"oclin_tile.h", "fill.cl"}},
     [OCLIN_KERNEL_ADD] = {"add", {BASE, "arrays.cl"}},
     [OCLIN_KERNEL_COPY] = {"copy", {BASE, "arrays.cl"}},

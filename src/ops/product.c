@@ -23,12 +23,18 @@ static int has_activation(const struct oclin_product *p, const struct oclin_tile
     return (p->id == OCLIN_KERNEL_FORWARD) == second;
 }
 
+/* Returns 1 if the kernel can update parameters. */
+static int takes_updates(const struct oclin_product *p)
+{
+    return p->id == OCLIN_KERNEL_GRAD_W || p->id == OCLIN_KERNEL_ONE_PASS;
+}
+
 struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
                                                   const struct oclin_plan *plan)
 {
     const struct oclin_way *way = plan->way;
     const int active = has_activation(p, &plan->tile);
-    const int updates = p->id == OCLIN_KERNEL_GRAD_W || p->id == OCLIN_KERNEL_ONE_PASS;
+    const int updates = takes_updates(p);
     return (struct oclin_kernel_request){.id = p->id,
                                          .tile = plan->tile,
                                          .way = way->kernel,
@@ -36,7 +42,9 @@ struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
                                          .activation =
                                              oclin_activation_row(active ? p->activation : OCLIN_NONE)->name,
                                          .alpha = active ? p->alpha : 0.0f,
-                                         .rule = updates ? oclin_sgd.name : NULL};
+                                         .rule = !updates     ? NULL
+                                                 : p->updates ? p->updates->fragment
+                                                              : oclin_plain_sgd};
 }
 
 /* Makes the kernel of a launch before or behind the product's own. Where the device cannot run it, it cannot
@@ -94,6 +102,15 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
                       ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
+/* Adds the updates, which the kernel takes whether there are any or not. */
+static void argument_updates(struct oclin_arguments *arguments, const struct oclin_product *p)
+{
+    static const struct oclin_updates none;
+    const struct oclin_updates *u = p->updates ? p->updates : &none;
+    oclin_argument_update(arguments, &u->w, 1, p->c.mem);
+    oclin_argument_update(arguments, &u->b, 0, p->c.mem);
+}
+
 /* Adds the arguments that only this way's kernels take. */
 static void argument_extras(struct oclin_arguments *arguments, const oclin_context *ctx,
                             const struct oclin_product *p, const struct oclin_way *way)
@@ -127,11 +144,11 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
     oclin_argument_long(&arguments, p->n);
     oclin_argument_long(&arguments, p->k);
     oclin_argument(&arguments, sizeof p->scale, &p->scale);
-    oclin_argument(&arguments, sizeof p->lr, &p->lr);
     oclin_argument_int(&arguments, p->flags);
     oclin_argument_int(&arguments, plan->block_m);
     oclin_argument_int(&arguments, plan->block_n);
     oclin_argument_int(&arguments, plan->block_k);
+    if (takes_updates(p)) argument_updates(&arguments, p);
     argument_extras(&arguments, ctx, p, plan->way);
     return oclin_enqueue(ctx, &arguments, plan->groups, plan->tile.group,
                          "clEnqueueNDRangeKernel for a product");
@@ -190,8 +207,9 @@ oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_produc
 
 oclin_status oclin_step_prepare(oclin_context *ctx, struct oclin_step *s)
 {
-    return oclin_elements_prepare(ctx, OCLIN_KERNEL_STEP, oclin_sgd.name, s->w->rows, s->w->cols,
-                                  s->w->aligned && s->dw->aligned, &s->elements);
+    const int aligned = s->w->aligned && s->dw->aligned && (!s->update.state.mem || s->update.state.aligned);
+    return oclin_elements_prepare(ctx, OCLIN_KERNEL_STEP, s->fragment, s->w->rows, s->w->cols, aligned,
+                                  &s->elements);
 }
 
 oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s)
@@ -202,7 +220,8 @@ oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s)
     oclin_argument_operand(&arguments, &dw, 1);
     oclin_argument_long(&arguments, s->w->rows);
     oclin_argument_long(&arguments, s->w->cols);
-    oclin_argument(&arguments, sizeof s->lr, &s->lr);
+    oclin_argument_int(&arguments, OCLIN_FLAG_UPDATE | (s->update.control ? OCLIN_FLAG_ON_DEVICE : 0));
+    oclin_argument_update(&arguments, &s->update, 1, w.mem);
     return oclin_enqueue(ctx, &arguments, s->elements.groups, s->elements.tile.group,
                          "clEnqueueNDRangeKernel for a step");
 }

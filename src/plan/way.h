@@ -9,6 +9,7 @@
 #include "core/launch.h"
 
 struct oclin_way;
+struct oclin_updates;
 
 /* How a product is launched. */
 struct oclin_plan {
@@ -36,8 +37,9 @@ struct oclin_product {
     struct oclin_operand x, dw; /* of one pass, beside dX and db */
     int64_t m, n, k;
     int transposed; /* W and dW are stored as (in, out) */
-    float scale, lr;
+    float scale;
     int flags;
+    const struct oclin_updates *updates; /* of W and b, in the epilogue of dW; NULL: there is none */
     /* filled by oclin_product_prepare */
     struct oclin_plan plan, packing, adding;
     cl_kernel kernel, packing_kernel, adding_kernel; /* NULL: there is no such launch before or behind */
