@@ -35,9 +35,9 @@
 #define HELPER_ARGUMENTS PRODUCT_ARGUMENTS_(OCLIN_NO_PROMISE)
 
 /* The same arguments, as a caller passes them. */
-#define PRODUCT_VALUES                                                                                  \
-    a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, bias,   \
-        bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, flags, block_m, block_n,     \
+#define PRODUCT_VALUES                                                                                \
+    a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, bias, \
+        bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, flags, block_m, block_n,   \
         block_k UPDATE_VALUES
 
 /* 1 if A is read together with S. */
@@ -72,7 +72,7 @@ struct epilogue {
     (C_TRANSPOSED ? (column) * (stride) + (row) : (row) * (stride) + (column))
 
 /* The epilogue of the result in this row and column. */
-#define at(e, row, column) \
+#define at(e, row, column)                                                                      \
     MOVED(e, ELEMENT(row, column, (e).c_stride), 0, ELEMENT(row, column, (e).z_stride), column, \
           ELEMENT(row, column, (e).w_update.stride))
 

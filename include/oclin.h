@@ -882,7 +882,7 @@ typedef struct oclin_optimizer oclin_optimizer;
  *   first     g = -g with `maximize`; then g *= grad_scale * factor; then g is limited to
  *             [-clip_value, clip_value]; NaN stays
  *   SGD       g += l w;  m = t == 1 ? g : momentum m + (1 - dampening) g;  w -= lr m
- *             Nesterov: w -= lr (g + momentum m).          Without momentum: w -= lr g, and there is no state.
+ *             Nesterov: w -= lr (g + momentum m).  Without momentum: w -= lr g, and there is no state.
  *   Adam      g += l w, then as AdamW without decay                      (Kingma, Ba 2015, arXiv:1412.6980)
  *   AdamW     w *= 1 - lr l;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2   (arXiv:1711.05101)
  *             w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
@@ -919,25 +919,26 @@ struct oclin_optimizer_options {
 };
 /* Defaults of torch.optim.SGD, Adam and AdamW, of lion-pytorch's Lion and of schedulefree's
  * AdamWScheduleFree. */
-#define OCLIN_SGD_OPTIONS_INIT                                                       \
-    {                                                                                \
+#define OCLIN_SGD_OPTIONS_INIT                                                             \
+    {                                                                                      \
         sizeof(struct oclin_optimizer_options), OCLIN_SGD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0 \
     }
-#define OCLIN_ADAM_OPTIONS_INIT                                                                         \
-    {                                                                                                   \
+#define OCLIN_ADAM_OPTIONS_INIT                                                                      \
+    {                                                                                                \
         sizeof(struct oclin_optimizer_options), OCLIN_ADAM, 0, 0, 0, 0.9, 0.999, 1e-8, 0, 0, 0, 1, 0 \
     }
-#define OCLIN_ADAMW_OPTIONS_INIT                                                                            \
-    {                                                                                                       \
+#define OCLIN_ADAMW_OPTIONS_INIT                                                                         \
+    {                                                                                                    \
         sizeof(struct oclin_optimizer_options), OCLIN_ADAMW, 0, 0, 0, 0.9, 0.999, 1e-8, 0.01, 0, 0, 1, 0 \
     }
-#define OCLIN_LION_OPTIONS_INIT                                                                       \
-    {                                                                                                 \
+#define OCLIN_LION_OPTIONS_INIT                                                                  \
+    {                                                                                            \
         sizeof(struct oclin_optimizer_options), OCLIN_LION, 0, 0, 0, 0.9, 0.99, 0, 0, 0, 0, 1, 0 \
     }
-#define OCLIN_SCHEDULE_FREE_OPTIONS_INIT                                                                       \
-    {                                                                                                          \
-        sizeof(struct oclin_optimizer_options), OCLIN_SCHEDULE_FREE, 0, 0, 0, 0.9, 0.999, 1e-8, 0, 0, 0, 1, 0 \
+#define OCLIN_SCHEDULE_FREE_OPTIONS_INIT                                                                    \
+    {                                                                                                       \
+        sizeof(struct oclin_optimizer_options), OCLIN_SCHEDULE_FREE, 0, 0, 0, 0.9, 0.999, 1e-8, 0, 0, 0, 1, \
+            0                                                                                               \
     }
 
 /**
@@ -972,8 +973,8 @@ struct oclin_parameter_options {
      * as it is, unless none of it was ever written: then it begins as zeros. NULL: the optimizer's own. */
     oclin_tensor *w_state, *b_state;
 };
-#define OCLIN_PARAMETER_OPTIONS_INIT                                                          \
-    {                                                                                         \
+#define OCLIN_PARAMETER_OPTIONS_INIT                                                        \
+    {                                                                                       \
         sizeof(struct oclin_parameter_options), 1.0, -1.0, OCLIN_FREEZE_NONE, 0, NULL, NULL \
     }
 
@@ -1054,8 +1055,8 @@ struct oclin_update {
      * PyTorch's GradScaler does it with what oclin_check_finite() finds. NULL: there is none. */
     oclin_tensor *factor, *skip;
 };
-#define OCLIN_UPDATE_INIT(lr)                              \
-    {                                                      \
+#define OCLIN_UPDATE_INIT(lr)                                 \
+    {                                                         \
         sizeof(struct oclin_update), lr, 1.0, 0.0, NULL, NULL \
     }
 

@@ -832,10 +832,8 @@ static oclin_status check_lr(oclin_context *ctx, float lr)
 static struct change plain_sgd(const oclin_layer *l, float lr, const char *operation)
 {
     struct change change = {.updates = {.fragment = oclin_plain_sgd}};
-    const struct oclin_ref_update reference = {.size = sizeof reference,
-                                               .rule = OCLIN_SGD_OPTIONS_INIT,
-                                               .lr = (double)lr,
-                                               .factor = 1};
+    const struct oclin_ref_update reference = {
+        .size = sizeof reference, .rule = OCLIN_SGD_OPTIONS_INIT, .lr = (double)lr, .factor = 1};
     change.updates.w.numbers = change.updates.b.numbers = oclin_plain_numbers((double)lr);
     change.check = (struct oclin_update_check){
         .w = reference, .b = reference, .operation = operation, .learns_b = l->bias};
@@ -846,8 +844,7 @@ static struct change plain_sgd(const oclin_layer *l, float lr, const char *opera
 static oclin_status backward_change(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                     const struct change *change, oclin_saved *s, int adds)
 {
-    struct backward_call call = {
-        .layer = l, .saved = s, .dy = dy, .dx = dx, .change = change, .adds = adds};
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .change = change, .adds = adds};
     OCLIN_TRY(check_backward(&call));
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
@@ -1001,6 +998,16 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
 
 /* ---------------------------------------------------------------------------------------------- updates */
 
+oclin_status oclin_optimizer_add(oclin_optimizer *optimizer, oclin_layer *l,
+                                 const struct oclin_parameter_options *options)
+{
+    if (!optimizer) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(optimizer->ctx));
+    if (!l) return oclin_fail(optimizer->ctx, OCLIN_E_ARG, "layer is NULL");
+    const struct oclin_trainable layer = {l->ctx, l->id, l->w, l->b, l->dw, l->db};
+    return oclin_optimizer_add_layer(optimizer, &layer, options);
+}
+
 /* Begins an update of the layer's parameters. */
 static oclin_status enter_update(const oclin_layer *l, oclin_optimizer *optimizer,
                                  const struct oclin_update *update, struct oclin_update_call *call,
@@ -1063,7 +1070,8 @@ oclin_status oclin_layer_update(oclin_layer *l, oclin_optimizer *optimizer, cons
     return m->freeze == OCLIN_FREEZE_LAYER ? OCLIN_OK : update_by_gradients(l, m, &call, "update");
 }
 
-oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, const struct oclin_update *update)
+oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer,
+                                 const struct oclin_update *update)
 {
     struct oclin_update_call call;
     struct oclin_use uses[STEP_USES];
@@ -1071,11 +1079,13 @@ oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, co
     oclin_context *ctx = oclin_tensor_context(w);
     OCLIN_TRY(oclin_enter(ctx));
     if (!optimizer) return oclin_fail(ctx, OCLIN_E_ARG, "optimizer is NULL");
-    if (optimizer->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
+    if (optimizer->ctx != ctx)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
     OCLIN_TRY(oclin_update_read(&call, optimizer, update));
     struct oclin_parameter *p = call.parameters[0] = oclin_optimizer_parameter(optimizer, w);
     if (!p || !p->is_tensor)
-        return oclin_fail(ctx, OCLIN_E_ARG, "the tensor was not added: call oclin_optimizer_add_tensor first");
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "the tensor was not added: call oclin_optimizer_add_tensor first");
     memset(uses, 0, sizeof uses);
     uses[STEP_W] = oclin_use_as_it_is(p->w, "w", OCLIN_ADDS);
     uses[STEP_DW] = oclin_use_as_it_is(p->gradient, "the gradient", OCLIN_READS);

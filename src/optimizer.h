@@ -2,7 +2,7 @@
 #ifndef OCLIN_OPTIMIZER_H
 #define OCLIN_OPTIMIZER_H
 
-#include "layer.h"
+#include "tensor/tensor.h"
 #include "ops/rule.h"
 #include "tensor/uses.h"
 
@@ -23,9 +23,9 @@ struct oclin_parameter {
 /* A layer that was added. */
 struct oclin_member {
     struct oclin_member *next;
-    uint64_t layer;               /* id */
+    uint64_t layer;                /* id */
     struct oclin_parameter *w, *b; /* NULL: it does not learn */
-    int leads;                    /* it updates w; 0: a layer that it shares w with does */
+    int leads;                     /* it updates w; 0: a layer that it shares w with does */
     oclin_freeze freeze;
 };
 
@@ -36,6 +36,16 @@ struct oclin_optimizer {
     struct oclin_member *members;
     int evaluates; /* parameters hold averages (schedule-free) */
 };
+
+/* What an optimizer needs to know of a layer. */
+struct oclin_trainable {
+    oclin_context *ctx;
+    uint64_t id;
+    oclin_tensor *w, *b, *dw, *db; /* b, dw and db may be NULL */
+};
+/* oclin_optimizer_add(), but for the first checks. */
+oclin_status oclin_optimizer_add_layer(oclin_optimizer *optimizer, const struct oclin_trainable *layer,
+                                       const struct oclin_parameter_options *options);
 
 /* Returns the layer's entry; NULL if it was not added. */
 struct oclin_member *oclin_optimizer_member(const oclin_optimizer *optimizer, uint64_t layer);

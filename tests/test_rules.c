@@ -164,8 +164,8 @@ static void test_update(void **state)
     oclin_context *ctx = context(t->plan);
     for (size_t k = 0; k < COUNT_OF(shapes); k++) {
         struct rng rng = {k};
-        struct subject s = subject(ctx, &choices[t->choice].options, shapes[k].rows, shapes[k].cols,
-                                   shapes[k].pad, 7 + k);
+        struct subject s =
+            subject(ctx, &choices[t->choice].options, shapes[k].rows, shapes[k].cols, shapes[k].pad, 7 + k);
         for (int step = 0; step < STEPS; step++) {
             const struct oclin_steps before = steps_of(&s);
             const struct oclin_update u = OCLIN_UPDATE_INIT(rate(step));
@@ -188,7 +188,8 @@ static void test_on_device(void **state)
     struct subject s = subject(ctx, &choices[t->choice].options, 3, 9, 1, 5);
     const float half = 0.5f;
     const int32_t no = 0, yes = 1;
-    oclin_tensor *factor = make_tensor(ctx, OCLIN_F32, 1, 1, &half), *skip = make_tensor(ctx, OCLIN_I32, 1, 1, &no);
+    oclin_tensor *factor = make_tensor(ctx, OCLIN_F32, 1, 1, &half),
+                 *skip = make_tensor(ctx, OCLIN_I32, 1, 1, &no);
     int64_t made = 0;
     for (int step = 0; step < 8; step++) {
         const int skips = step == 1 || step == 5;
@@ -214,15 +215,15 @@ static void test_on_device(void **state)
 
 /* ------------------------------------------------------------------------------------ fused and separate */
 
-/* Batches for one pass, for narrow kernels, for packed ones; shapes that are ragged, aligned and transposed. */
+/* Batches for one pass and for packed kernels; shapes that are ragged, aligned and transposed. */
 static const struct pair {
     const char *plan;
     int64_t batch, in, out;
     int transposed;
 } pairs[] = {
-    {"plain", 3, 7, 5, 0},      {"plain", 3, 7, 5, 1},         {"simt-16", 9, 20, 24, 0},
-    {"simt-16", 9, 19, 21, 0},  {"simt-16", 9, 20, 24, 1},     {"simt-16-split", 40, 20, 24, 0},
-    {"simd", 40, 70, 50, 0},    {"simd", 40, 70, 50, 1},       {"simd-packed", 40, 70, 50, 0},
+    {"plain", 3, 7, 5, 0},         {"plain", 3, 7, 5, 1},         {"simt-16", 9, 20, 24, 0},
+    {"simt-16", 9, 19, 21, 0},     {"simt-16", 9, 20, 24, 1},     {"simt-16-split", 40, 20, 24, 0},
+    {"simd", 40, 70, 50, 0},       {"simd", 40, 70, 50, 1},       {"simd-packed", 40, 70, 50, 0},
     {"simd-skinny", 1, 70, 50, 0}, {"simd-skinny", 5, 37, 18, 0}, {"simd-static", 40, 70, 50, 0},
 };
 struct paired {
@@ -260,7 +261,7 @@ static void test_fused(void **state)
     oclin_layer *l[2] = {layer_of(ctx, p), layer_of(ctx, p)};
     oclin_optimizer *opt[2];
     struct rng rng = {11};
-    float *x = new_array(float, p->batch *p->in), *dy = new_array(float, p->batch *p->out);
+    float *x = new_array(float, p->batch * p->in), *dy = new_array(float, p->batch * p->out);
     oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, p->batch, p->in, NULL),
                  *tdy = make_tensor(ctx, OCLIN_F32, p->batch, p->out, NULL),
                  *y[2] = {make_tensor(ctx, OCLIN_F32, p->batch, p->out, NULL),
