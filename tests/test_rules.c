@@ -9,6 +9,7 @@
 
 #include "support.h"
 
+#include "golden/optimizers.h"
 #include "oclin_internal.h"
 
 static const char *const plans[] = {"plain", "simd", "simd-4", "simd-8", "simt-16"};
@@ -26,13 +27,15 @@ static oclin_context *context(int plan)
 static const struct choice {
     const char *name;
     struct oclin_optimizer_options options;
+    int everywhere; /* in every pair of a fused and a separate update */
 } choices[] = {
     {"sgd", OCLIN_SGD_OPTIONS_INIT},
     {"sgd, decay", {sizeof(struct oclin_optimizer_options), .weight_decay = 0.1, .decay_bias = 1}},
     {"momentum", {sizeof(struct oclin_optimizer_options), .momentum = 0.9, .dampening = 0.25}},
     {"nesterov",
      {sizeof(struct oclin_optimizer_options), .nesterov = 1, .momentum = 0.9, .weight_decay = 0.1,
-      .maximize = 1, .decay_bias = 1}},
+      .maximize = 1, .decay_bias = 1},
+     1},
     {"adam", OCLIN_ADAM_OPTIONS_INIT},
     {"adam, decay",
      {sizeof(struct oclin_optimizer_options), OCLIN_ADAM, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-6,
@@ -40,7 +43,8 @@ static const struct choice {
     {"adamw", OCLIN_ADAMW_OPTIONS_INIT},
     {"adamw, amsgrad",
      {sizeof(struct oclin_optimizer_options), OCLIN_ADAMW, .beta1 = 0.3, .beta2 = 0.5, .eps = 1e-3,
-      .weight_decay = 0.1, .amsgrad = 1, .maximize = 1}},
+      .weight_decay = 0.1, .amsgrad = 1, .maximize = 1},
+     1},
     {"lion", OCLIN_LION_OPTIONS_INIT},
     {"lion, decay",
      {sizeof(struct oclin_optimizer_options), OCLIN_LION, .beta1 = 0.9, .beta2 = 0.99, .weight_decay = 0.1,
@@ -213,6 +217,74 @@ static void test_on_device(void **state)
     release(&s);
 }
 
+/* -------------------------------------------------------------------------------------------- goldens */
+
+/* Doubles that agree but for the order of their operations: to some roundings of the larger of what the
+ * number was and is. */
+static void check_double(const char *name, int step, int64_t i, double got, double want, double before)
+{
+    const double scale = fmax(fabs(before), fabs(want));
+    if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= 1e-13 * scale) return;
+    fail_msg("%s, step %d, element %lld: the reference says %.17g, must be %.17g", name, step, (long long)i,
+             got, want);
+}
+
+/* What the packages make of a step that starts from what they made of the last one, rounded to float. */
+static void test_golden(void **state)
+{
+    enum { N = OPTIMIZER_ELEMENTS };
+    const struct optimizer_golden *g = *state;
+    const struct oclin_ref_case c = OCLIN_REF_CASE_INIT(0, 0, 0);
+    struct oclin_optimizer_options o = {.size = sizeof o,
+                                        .rule = (oclin_rule)g->rule,
+                                        .nesterov = g->nesterov,
+                                        .momentum = g->momentum,
+                                        .dampening = g->dampening,
+                                        .beta1 = g->beta1,
+                                        .beta2 = g->beta2,
+                                        .eps = g->eps,
+                                        .weight_decay = g->weight_decay,
+                                        .amsgrad = g->amsgrad,
+                                        .maximize = g->maximize,
+                                        .decay_bias = 1};
+    const int in_states = g->states * N;
+    struct subject s = subject(context(0), &o, 1, N, 0, 1);
+    double dw[N], w[N], bound[N], states[OCLIN_MOST_STATES * N], state_bound[OCLIN_MOST_STATES * N];
+    assert_int_equal(s.states, g->states);
+    memcpy(s.host_w, g->w0, N * sizeof *g->w0);
+    for (int t = 0; t < OPTIMIZER_STEPS; t++) {
+        struct oclin_steps before = {sizeof before, t, 0, 0};
+        if (t > 0 && g->largest_lr) before.largest_lr = fmax(g->largest_lr[t - 1], 0);
+        if (t > 0 && g->weight_sum) before.weight_sum = g->weight_sum[t - 1];
+        const struct oclin_update u = OCLIN_UPDATE_INIT(g->lr[t]);
+        const struct oclin_ref_update r = reference(&s, &before, g->lr[t]);
+        const double *want = g->w + t * N, *want_state = g->states ? g->state + t * in_states : NULL;
+        for (int i = 0; i < N; i++) dw[i] = (double)(s.host_dw[i] = g->g[t * N + i]);
+        oclin_ref_rule_update(&c, &r, N, s.host_w, dw, NULL, s.host_state, w, bound, states, state_bound);
+        for (int i = 0; i < N; i++) check_double("w", t, i, w[i], want[i], (double)s.host_w[i]);
+        for (int i = 0; i < in_states; i++)
+            check_double(oclin_rule_state(&o, i / N), t, i % N, states[i], want_state[i],
+                         (double)s.host_state[i]);
+        assert_ok(s.ctx, oclin_tensor_write(s.w.t, s.host_w));
+        assert_ok(s.ctx, oclin_tensor_write(s.dw.t, s.host_dw));
+        if (g->states) assert_ok(s.ctx, oclin_tensor_write(s.state.t, s.host_state));
+        assert_ok(s.ctx, oclin_optimizer_set_steps(s.optimizer, s.w.t, &before));
+        assert_ok(s.ctx, oclin_tensor_update(s.w.t, s.optimizer, &u));
+        check_tensor_bound("w", &s.w, want, bound);
+        if (g->states) check_tensor_bound("state", &s.state, want_state, state_bound);
+        for (int i = 0; i < N; i++) s.host_w[i] = (float)want[i];
+        for (int i = 0; i < in_states; i++) s.host_state[i] = (float)want_state[i];
+    }
+    if (g->eval) {
+        assert_ok(s.ctx, oclin_tensor_write(s.w.t, s.host_w));
+        assert_ok(s.ctx, oclin_tensor_write(s.state.t, s.host_state));
+        assert_ok(s.ctx, oclin_optimizer_eval(s.optimizer));
+        for (int i = 0; i < N; i++) bound[i] = 8 * 0x1p-24 * (fabs((double)s.host_w[i]) + fabs(g->eval[i]));
+        check_tensor_bound("eval", &s.w, g->eval, bound);
+    }
+    release(&s);
+}
+
 /* ------------------------------------------------------------------------------------ fused and separate */
 
 /* Batches for one pass and for packed kernels; shapes that are ragged, aligned and transposed. */
@@ -220,11 +292,12 @@ static const struct pair {
     const char *plan;
     int64_t batch, in, out;
     int transposed;
+    int all; /* choices; 0: two of them, because each is some kernels more to compile */
 } pairs[] = {
-    {"plain", 3, 7, 5, 0},         {"plain", 3, 7, 5, 1},         {"simt-16", 9, 20, 24, 0},
-    {"simt-16", 9, 19, 21, 0},     {"simt-16", 9, 20, 24, 1},     {"simt-16-split", 40, 20, 24, 0},
-    {"simd", 40, 70, 50, 0},       {"simd", 40, 70, 50, 1},       {"simd-packed", 40, 70, 50, 0},
-    {"simd-skinny", 1, 70, 50, 0}, {"simd-skinny", 5, 37, 18, 0}, {"simd-static", 40, 70, 50, 0},
+    {"plain", 3, 7, 5, 0, 1},         {"plain", 3, 7, 5, 1, 0},         {"simt-16", 9, 20, 24, 0, 0},
+    {"simt-16", 9, 19, 21, 0, 0},     {"simt-16", 9, 20, 24, 1, 0},     {"simt-16-split", 40, 20, 24, 0, 0},
+    {"simd", 40, 70, 50, 0, 0},       {"simd", 40, 70, 50, 1, 0},       {"simd-packed", 40, 70, 50, 0, 0},
+    {"simd-skinny", 1, 70, 50, 0, 0}, {"simd-skinny", 5, 37, 18, 0, 1}, {"simd-static", 40, 70, 50, 0, 0},
 };
 struct paired {
     int pair, choice;
@@ -317,8 +390,12 @@ int main(int argc, char **argv)
             add_test(&list, test_update, &numbered[p][i], "update/%s/%s", plans[p], choices[i].name);
             add_test(&list, test_on_device, &numbered[p][i], "on device/%s/%s", plans[p], choices[i].name);
         }
+    for (size_t i = 0; i < COUNT_OF(optimizer_goldens); i++)
+        add_test(&list, test_golden, (void *)(uintptr_t)&optimizer_goldens[i], "golden/%s",
+                 optimizer_goldens[i].name);
     for (size_t p = 0; p < COUNT_OF(pairs); p++)
         for (int i = 0; i < CHOICES; i++) {
+            if (!pairs[p].all && !choices[i].everywhere) continue;
             paired[p][i] = (struct paired){(int)p, i};
             add_test(&list, test_fused, &paired[p][i], "fused/%s/%lldx%lldx%lld%s/%s", pairs[p].plan,
                      (long long)pairs[p].batch, (long long)pairs[p].in, (long long)pairs[p].out,

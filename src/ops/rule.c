@@ -94,11 +94,11 @@ static number larger_of(number a, number b)
     return (number){fmax(a.value, b.value), fmax(a.error, b.error)};
 }
 
-/* Where the bound leaves the sign open, so does this one's. */
+/* The sign of NaN is 0. Where the bound leaves the sign open, so does this one's. */
 static number sign_of(number a)
 {
-    const double value = isnan(a.value) ? a.value : (double)(a.value > 0) - (double)(a.value < 0);
-    return (number){value, fabs(a.value) > a.error || is_zero(a) ? 0 : 2};
+    const double value = (double)(a.value > 0) - (double)(a.value < 0);
+    return (number){value, fabs(a.value) > a.error || is_zero(a) || isnan(a.value) ? 0 : 2};
 }
 
 /* a b + c, rounded once or twice. */
