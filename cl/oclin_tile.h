@@ -69,7 +69,7 @@
  *   beta1    the part of the first moment that stays; SGD: the momentum
  *   rate1    the part of g that joins it: 1 - beta1; SGD: 1 - dampening
  *   beta2, rate2   the same for the second moment
- *   root     what the second moment, or its root, is divided by
+ *   unbias   what the second moment, or its root, is multiplied by: a division less for each element
  *   eps      keeps the divisor above 0
  *   variant  not 0: SGD: Nesterov; Adam: AMSGrad
  *   first    not 0: the state has no value yet that counts
@@ -79,7 +79,7 @@
 #define OCLIN_NUMBERS(X)                                                                                    \
     X(skip, 0)                                                                                              \
     X(factor, 1) X(clip, 2) X(lr, 3) X(decay, 4) X(keep, 5) X(beta1, 6) X(rate1, 7) X(beta2, 8) X(rate2, 9) \
-        X(root, a) X(eps, b) X(variant, c) X(first, d) X(toward, e) X(w_rate, f)
+        X(unbias, a) X(eps, b) X(variant, c) X(first, d) X(toward, e) X(w_rate, f)
 /* What numbers.cl keeps in device memory behind the numbers: the count of steps as an int, and of
  * schedule-free the largest rate so far and the sum of weights as two floats. */
 #define OCLIN_CONTROL_STEPS 16

@@ -168,7 +168,7 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global e
 OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const element *w,
                           long w_stride, global element *dw, long dw_stride, int samples, int columns,
                           int rows, float scale, struct update u, int flags, int first,
-                          global const element *ahead)
+                          global const element *ahead, long state_ahead)
 {
     for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {
         local real *dx_i = dx + i * TILE_VECTORS;
@@ -182,6 +182,9 @@ OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float
     int done = 0;
     for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
         for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
+        for (int r = 0; flags & OCLIN_FLAG_UPDATE && r < ROWS; r++)
+            for (int i = 0; i < STATES; i++)
+                PREFETCH(u.state + state_ahead + r * u.stride + i * u.plane + done);
         dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, UPDATE_MOVED(u, done),
                      flags);
     }
@@ -256,10 +259,14 @@ one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offs
                 global const element *ahead = r + ROWS < rows         ? w_rows + (r + ROWS) * w_stride + j
                                               : j + block_k < columns ? w_rows + j + block_k
                                                                       : w_rows + OCLIN_TILE_K * w_stride;
+                const long state_ahead = r + ROWS < rows         ? ROWS * u.stride
+                                         : j + block_k < columns ? block_k - r * u.stride
+                                                                 : (OCLIN_TILE_K - r) * u.stride - j;
                 do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w_rows + r * w_stride + j,
                         w_stride, dw + (k0 + r) * dw_stride + j, dw_stride, samples,
                         min(columns - j, block_k), min(rows - r, ROWS), scale,
-                        UPDATE_MOVED(u, (k0 + r) * u.stride + j), flags, k0 % block_m == 0 && r == 0, ahead);
+                        UPDATE_MOVED(u, (k0 + r) * u.stride + j), flags, k0 % block_m == 0 && r == 0, ahead,
+                        state_ahead);
             }
         const long done = k0 + OCLIN_TILE_K;
         if (flags & OCLIN_FLAG_DX && (done % block_m == 0 || done >= k))

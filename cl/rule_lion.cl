@@ -7,6 +7,8 @@
  * The sign of 0 and of NaN is 0: after a gradient of NaN m is NaN, and w only decays.
  */
 /* No number depends on the step. */
+#define STATES 1
+
 OCLIN_INLINE void at_step(struct numbers *n, struct step s)
 {
 }

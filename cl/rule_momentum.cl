@@ -5,6 +5,8 @@
  *   v' = momentum v + (1 - dampening) g;   the first v' is g
  *   w' = w - lr v',   Nesterov:  w - lr (g + momentum v')
  */
+#define STATES 1
+
 OCLIN_INLINE void at_step(struct numbers *n, struct step s)
 {
     n->first = s.first;

@@ -1,5 +1,7 @@
 /* sgd without state:  w' = w - lr g */
 /* No number depends on the step. */
+#define STATES 0
+
 OCLIN_INLINE void at_step(struct numbers *n, struct step s)
 {
 }
