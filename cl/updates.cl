@@ -5,8 +5,9 @@
  * The state of w (m, v, and so on: the rule says which) is as large as w for each. They lie one behind the
  * other, `plane` elements apart, each with rows of `stride` elements. The state of b lies likewise.
  *
- * The numbers are arguments, or, with OCLIN_FLAG_ON_DEVICE, stand in device memory: numbers.cl has written
- * them there, because they depend on scalars that only the device knows.
+ * The numbers are arguments, or, with OCLIN_ON_DEVICE, stand in device memory: numbers.cl has written them
+ * there, because they depend on scalars that only the device knows. That is an option of the build, because
+ * numbers that may come from either place take registers: on NVIDIA's GPUs half of the groups would run.
  */
 struct numbers {
 #define FIELD(name, digit) float name;
@@ -38,8 +39,13 @@ struct step {
 
 /* The two, from the arguments. Numbers come one by one, so that those that no rule asks for are not
  * loaded. */
-#define W_NUMBER(name, digit) (flags & OCLIN_FLAG_ON_DEVICE ? w_control[0x##digit] : w_numbers.s##digit),
-#define B_NUMBER(name, digit) (flags & OCLIN_FLAG_ON_DEVICE ? b_control[0x##digit] : b_numbers.s##digit),
+#if OCLIN_ON_DEVICE
+#define W_NUMBER(name, digit) w_control[0x##digit],
+#define B_NUMBER(name, digit) b_control[0x##digit],
+#else
+#define W_NUMBER(name, digit) w_numbers.s##digit,
+#define B_NUMBER(name, digit) b_numbers.s##digit,
+#endif
 #define UPDATE_OF_W                                                                  \
     {                                                                                \
         {OCLIN_NUMBERS(W_NUMBER)}, w_state + w_state_offset, w_state_stride, w_plane \

@@ -623,7 +623,7 @@ static void set_change(struct oclin_product *p, const struct change *change)
 {
     const struct oclin_operand *state = &change->updates.w.state;
     p->updates = &change->updates;
-    p->flags |= OCLIN_FLAG_UPDATE | (change->updates.w.control ? OCLIN_FLAG_ON_DEVICE : 0);
+    p->flags |= OCLIN_FLAG_UPDATE;
     if (state->mem) p->c.aligned = p->c.aligned && state->aligned;
 }
 

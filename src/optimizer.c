@@ -553,9 +553,10 @@ oclin_status oclin_update_prepare(struct oclin_update_call *call)
 {
     oclin_context *ctx = call->optimizer->ctx;
     struct oclin_update_of *of[] = {&call->updates.w, &call->updates.b};
-    int decays = 0;
-    for (int i = 0; i < 2; i++) decays |= call->parameters[i] && call->parameters[i]->weight_decay != 0;
-    call->updates.fragment = oclin_rule_fragment(&call->optimizer->options, decays);
+    const struct oclin_update *u = &call->update;
+    int lr_alone = u->grad_scale == 1 && u->clip_value == 0 && !needs_device(call);
+    for (int i = 0; i < 2; i++) lr_alone &= !call->parameters[i] || call->parameters[i]->weight_decay == 0;
+    call->updates.fragment = oclin_rule_fragment(&call->optimizer->options, lr_alone);
     if (needs_device(call)) OCLIN_TRY(prepare_numbers_kernel(call, ctx));
     OCLIN_TRY(look_at_scalars(call));
     for (int i = 0; i < 2; i++) {

@@ -259,10 +259,10 @@ int oclin_rule_states(const struct oclin_optimizer_options *o)
     return n;
 }
 
-const char *oclin_rule_fragment(const struct oclin_optimizer_options *o, int decays)
+const char *oclin_rule_fragment(const struct oclin_optimizer_options *o, int lr_alone)
 {
-    return o->rule == OCLIN_SGD && o->momentum == 0 && !decays ? oclin_plain_sgd
-                                                               : oclin_rule_of(o->rule)->fragment;
+    const int plain = o->rule == OCLIN_SGD && o->momentum == 0 && !o->maximize && lr_alone;
+    return plain ? oclin_plain_sgd : oclin_rule_of(o->rule)->fragment;
 }
 
 /* ----------------------------------------------------------------------------------------------- numbers */
@@ -363,6 +363,12 @@ static void argument_numbers(struct oclin_arguments *arguments, const struct ocl
     oclin_numbers_as_floats(&u->numbers, numbers);
     oclin_argument(arguments, sizeof numbers, numbers);
     oclin_argument(arguments, sizeof any, u->control ? &u->control : &any);
+}
+
+void oclin_argument_lr(struct oclin_arguments *arguments, const struct oclin_update_of *u)
+{
+    const float lr = (float)u->numbers.lr.value;
+    oclin_argument(arguments, sizeof lr, &lr);
 }
 
 void oclin_argument_update(struct oclin_arguments *arguments, const struct oclin_update_of *u,
