@@ -721,7 +721,7 @@ for name, file, old, new in (("an ignored row has a gradient", "cross_entropy", 
                              ("an ignored row is right", "cross_entropy", "counts && known", "known"),
                              ("smoothing is not shared", "cross_entropy", "soft = number / cols", "soft = number"),
                              ("softmax without the sum of weights", "cross_entropy", "p * all - q", "p - q"),
-                             ("dY not divided by the weights", "cross_entropy", " / divisor;", ";"),
+                             ("dY not divided by the weights", "cross_entropy", "slope /= divisor;", ";"),
                              ("loss not divided by the weights", "sum", "if (flags & OCLIN_FLAG_TOTAL) sum /= TOTAL(scratch, rows);", ""),
                              ("the total has ignored rows", "total", "label == ignored) continue", "label == ignored) {}"),
                              ("the total has no weights", "total", "classes[classes_offset + label]", "1.0f"),
@@ -1028,7 +1028,7 @@ m("transposed: tuned like (out, in)", "a tuned plan, found for other kernels, is
 
 m("rows: lanes behind the end count", "a row's last vector", [(ROWS_CL, "select(other, value, LANES < lanes)", "value")], "loss simd/*")
 m("rows: the last lane is lost", "a row's last vector", [(ROWS_CL, "LANES < lanes", "LANES < lanes - 1")], "loss simd/*")
-m("rows: a group leaves out its last row", "", [(ROWS_CL, "row < first_row(get_group_id(0) + 1, rows)", "row < first_row(get_group_id(0) + 1, rows) - (rows > 16)")],
+m("rows: a group leaves out its last row", "", [(ROWS_CL, "row < end_", "row < end_ - (rows > 16)")],
   "loss simd/*")
 m("rows: the largest of the first lane alone", "exp overflows", [(ROWS_CL, "i < OCLIN_VL; i++) lane[0] = fmax", "i < 1; i++) lane[0] = fmax")],
   "loss simd/*")
