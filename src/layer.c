@@ -832,10 +832,8 @@ static oclin_status check_lr(oclin_context *ctx, float lr)
 static struct change plain_sgd(const oclin_layer *l, float lr, const char *operation)
 {
     struct change change = {.updates = {.fragment = oclin_plain_sgd}};
-    const struct oclin_ref_update reference = {.size = sizeof reference,
-                                               .rule = OCLIN_SGD_OPTIONS_INIT,
-                                               .lr = (double)lr,
-                                               .factor = 1};
+    const struct oclin_ref_update reference = {
+        .size = sizeof reference, .rule = OCLIN_SGD_OPTIONS_INIT, .lr = (double)lr, .factor = 1};
     change.updates.w.numbers = change.updates.b.numbers = oclin_plain_numbers((double)lr);
     change.check = (struct oclin_update_check){
         .w = reference, .b = reference, .operation = operation, .learns_b = l->bias};
@@ -846,8 +844,7 @@ static struct change plain_sgd(const oclin_layer *l, float lr, const char *opera
 static oclin_status backward_change(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                     const struct change *change, oclin_saved *s, int adds)
 {
-    struct backward_call call = {
-        .layer = l, .saved = s, .dy = dy, .dx = dx, .change = change, .adds = adds};
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .change = change, .adds = adds};
     OCLIN_TRY(check_backward(&call));
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
@@ -923,12 +920,11 @@ static int has_gradient(const oclin_layer *l)
 enum { STEP_W, STEP_DW, STEP_B, STEP_DB, STEP_UPDATE };
 enum { STEP_USES = STEP_UPDATE + OCLIN_UPDATE_USES };
 
-/* Runs the updates of w and b by their gradients; a pair without tensors is left out. All are prepared before
- * one is enqueued. */
-static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, const struct change *change)
+/* Prepares the updates of w and b by their gradients; a pair without tensors is left out. */
+static oclin_status prepare_steps(oclin_context *ctx, const struct oclin_use *uses,
+                                  const struct change *change, struct oclin_step steps[2])
 {
     const struct oclin_update_of *of[] = {&change->updates.w, &change->updates.b};
-    struct oclin_step steps[2];
     for (int i = 0; i < 2; i++) {
         steps[i] = (struct oclin_step){.w = uses[2 * i].tensor,
                                        .dw = uses[2 * i + 1].tensor,
@@ -936,6 +932,14 @@ static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, c
                                        .update = *of[i]};
         if (steps[i].w) OCLIN_TRY(oclin_step_prepare(ctx, &steps[i]));
     }
+    return OCLIN_OK;
+}
+
+/* Runs these updates. All are prepared before one is enqueued. */
+static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, const struct change *change)
+{
+    struct oclin_step steps[2];
+    OCLIN_TRY(prepare_steps(ctx, uses, change, steps));
     OCLIN_TRY(oclin_uses_settle(uses, STEP_USES));
     oclin_status status = enqueue_change(change);
     for (int i = 0; i < 2 && status == OCLIN_OK; i++)
@@ -1063,7 +1067,8 @@ oclin_status oclin_layer_update(oclin_layer *l, oclin_optimizer *optimizer, cons
     return m->freeze == OCLIN_FREEZE_LAYER ? OCLIN_OK : update_by_gradients(l, m, &call, "update");
 }
 
-oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, const struct oclin_update *update)
+oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer,
+                                 const struct oclin_update *update)
 {
     struct oclin_update_call call;
     struct oclin_use uses[STEP_USES];
@@ -1071,11 +1076,13 @@ oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, co
     oclin_context *ctx = oclin_tensor_context(w);
     OCLIN_TRY(oclin_enter(ctx));
     if (!optimizer) return oclin_fail(ctx, OCLIN_E_ARG, "optimizer is NULL");
-    if (optimizer->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
+    if (optimizer->ctx != ctx)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
     OCLIN_TRY(oclin_update_read(&call, optimizer, update));
     struct oclin_parameter *p = call.parameters[0] = oclin_optimizer_parameter(optimizer, w);
     if (!p || !p->is_tensor)
-        return oclin_fail(ctx, OCLIN_E_ARG, "the tensor was not added: call oclin_optimizer_add_tensor first");
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "the tensor was not added: call oclin_optimizer_add_tensor first");
     memset(uses, 0, sizeof uses);
     uses[STEP_W] = oclin_use_as_it_is(p->w, "w", OCLIN_ADDS);
     uses[STEP_DW] = oclin_use_as_it_is(p->gradient, "the gradient", OCLIN_READS);
@@ -1089,20 +1096,43 @@ oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, co
     return counted(&call, verified_step(linear, uses, &change));
 }
 
+/* Checks and prepares all that the update behind a backward needs: once the gradients have changed, only the
+ * device may fail. */
+static oclin_status prepare_update_behind(const struct backward_call *fused, const struct oclin_member *m,
+                                          struct oclin_update_call *call)
+{
+    oclin_layer *l = fused->layer;
+    struct oclin_use uses[STEP_USES];
+    struct oclin_step steps[2];
+    struct oclin_linear linear = linear_of(l);
+    struct backward_call checked = *fused;
+    OCLIN_TRY(check_backward(&checked));
+    OCLIN_TRY(need_dw(l));
+    OCLIN_TRY(need_db(l));
+    set_step_uses(l, 1, m->b != NULL, uses);
+    OCLIN_TRY(prepare_steps(l->ctx, uses, fused->change, steps));
+    set_states(&linear, call);
+    return l->ctx->verify ? oclin_verify_room(&linear, 0) : OCLIN_OK;
+}
+
 /* What micro-batches have stored is completed by this batch, and used up. */
 static oclin_status backward_then_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                          const struct oclin_member *m, struct oclin_update_call *call,
                                          oclin_saved *s, int adds)
 {
-    struct oclin_use uses[OCLIN_UPDATE_USES];
-    call->parameters[0] = m->w;
-    call->parameters[1] = m->b;
-    oclin_update_uses(call, uses); /* all that can fail is looked for before the gradients change */
-    OCLIN_TRY(oclin_uses_check(l->ctx, uses, OCLIN_UPDATE_USES));
-    OCLIN_TRY(oclin_update_prepare(call));
+    const struct change change = change_of(call, "backward_update");
+    const struct backward_call fused = {
+        .layer = l, .saved = s, .dy = dy, .dx = dx, .change = &change, .adds = adds};
+    OCLIN_TRY(prepare_update_behind(&fused, m, call));
     OCLIN_TRY(backward(l, dy, dx, s, adds));
-    OCLIN_TRY(update_by_gradients(l, m, call, "backward_update"));
-    return zero_grad(l);
+    oclin_status status = update_by_gradients(l, m, call, "backward_update");
+    if (status == OCLIN_OK) status = zero_grad(l);
+    if (status == OCLIN_OK || status == OCLIN_E_VERIFY) return status;
+    /* a caller who tries again would add this batch once more */
+    oclin_tensor_written(l->dw, status);
+    if (l->db) oclin_tensor_written(l->db, status);
+    if (dx && adds) oclin_tensor_written(dx, status);
+    return status;
 }
 
 static oclin_status backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
@@ -1114,10 +1144,10 @@ static oclin_status backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tens
         return oclin_fail(l->ctx, OCLIN_E_ARG,
                           "w is tied to another layer's: its update cannot be fused with backward; call "
                           "oclin_layer_backward and oclin_layer_update");
-    if (!is_cleared(l->dw) || !is_cleared(l->db)) return backward_then_update(l, dy, dx, m, call, s, adds);
     call->parameters[0] = m->w;
     call->parameters[1] = m->b;
     OCLIN_TRY(oclin_update_prepare(call));
+    if (!is_cleared(l->dw) || !is_cleared(l->db)) return backward_then_update(l, dy, dx, m, call, s, adds);
     const struct change change = change_of(call, "backward_update");
     const oclin_status status = backward_change(l, dy, dx, &change, s, adds);
     return s->batch > 0 ? counted(call, status) : status;

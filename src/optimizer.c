@@ -194,9 +194,7 @@ static oclin_status make_parameter(struct oclin_parameter **parameter, const ocl
     p->w = oclin_tensor_retain(w);
     p->gradient = oclin_tensor_retain(gradient);
     p->lr_factor = o->lr_factor;
-    p->weight_decay = !decays               ? 0
-                      : o->weight_decay < 0 ? optimizer->options.weight_decay
-                                            : o->weight_decay;
+    p->weight_decay = !decays ? 0 : o->weight_decay < 0 ? optimizer->options.weight_decay : o->weight_decay;
     p->steps = (struct oclin_steps)OCLIN_STEPS_INIT;
     return take_state(optimizer, p, state);
 }
@@ -219,12 +217,14 @@ static oclin_status check_tie(const struct oclin_parameter *tie, const oclin_lay
 {
     oclin_context *ctx = l->ctx;
     if (o->w_state || o->lr_factor != 1 || o->weight_decay >= 0)
-        return oclin_fail(ctx, OCLIN_E_ARG, "w is tied to that of a layer that was added before: its "
-                                            "w_state, lr_factor and weight_decay are that layer's");
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "w is tied to that of a layer that was added before: its "
+                          "w_state, lr_factor and weight_decay are that layer's");
     if (tie->is_tensor) return oclin_fail(ctx, OCLIN_E_ARG, "w was added before, as a tensor");
     if (!tie->gradient || !l->dw || !oclin_tensor_same(tie->gradient, l->dw))
-        return oclin_fail(ctx, OCLIN_E_ARG, "w is tied to that of a layer that was added before, but the two "
-                                            "do not share dw: create both with the same options.dw");
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "w is tied to that of a layer that was added before, but the two "
+                          "do not share dw: create both with the same options.dw");
     return OCLIN_OK;
 }
 
@@ -244,8 +244,10 @@ static oclin_status check_layer(const oclin_optimizer *optimizer, const oclin_la
     if (learns_b) OCLIN_TRY(check_parameter(optimizer, l->b, "b", o->b_state, "b_state"));
     const struct oclin_use uses[] = {oclin_use_as_it_is(o->w_state, "w_state", OCLIN_WRITES),
                                      oclin_use_as_it_is(o->b_state, "b_state", OCLIN_WRITES),
-                                     oclin_use_as_it_is(l->w, "w", 0), oclin_use_as_it_is(l->b, "b", 0),
-                                     oclin_use_as_it_is(l->dw, "dw", 0), oclin_use_as_it_is(l->db, "db", 0)};
+                                     oclin_use_as_it_is(l->w, "w", 0),
+                                     oclin_use_as_it_is(l->b, "b", 0),
+                                     oclin_use_as_it_is(l->dw, "dw", 0),
+                                     oclin_use_as_it_is(l->db, "db", 0)};
     return oclin_uses_check(ctx, uses, 6);
 }
 

@@ -23,9 +23,9 @@ struct oclin_parameter {
 /* A layer that was added. */
 struct oclin_member {
     struct oclin_member *next;
-    uint64_t layer;               /* id */
+    uint64_t layer;                /* id */
     struct oclin_parameter *w, *b; /* NULL: it does not learn */
-    int leads;                    /* it updates w; 0: a layer that it shares w with does */
+    int leads;                     /* it updates w; 0: a layer that it shares w with does */
     oclin_freeze freeze;
 };
 
