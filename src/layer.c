@@ -1135,11 +1135,19 @@ static oclin_status backward_then_update(oclin_layer *l, oclin_tensor *dy, oclin
     return status;
 }
 
+/* dX is all that there is to make; without it, its arguments are checked all the same. */
+static oclin_status backward_frozen(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s,
+                                    int adds)
+{
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .x_alone = 1};
+    return dx ? backward_x(l, dy, dx, s, adds) : check_backward(&call);
+}
+
 static oclin_status backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                     const struct oclin_member *m, struct oclin_update_call *call,
                                     oclin_saved *s, int adds)
 {
-    if (m->freeze == OCLIN_FREEZE_LAYER) return dx ? backward_x(l, dy, dx, s, adds) : OCLIN_OK;
+    if (m->freeze == OCLIN_FREEZE_LAYER) return backward_frozen(l, dy, dx, s, adds);
     if (m->w->tied)
         return oclin_fail(l->ctx, OCLIN_E_ARG,
                           "w is tied to another layer's: its update cannot be fused with backward; call "
