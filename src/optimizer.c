@@ -478,11 +478,22 @@ oclin_status oclin_update_read(struct oclin_update_call *call, oclin_optimizer *
     return OCLIN_OK;
 }
 
+/* Returns the states in one. After a failure a caller writes them one by one, by their names: when each was
+ * written, so was the whole. */
+static oclin_tensor *whole_state(const struct oclin_parameter *p)
+{
+    int lost = 0;
+    if (!p || !p->state) return NULL;
+    for (int i = 0; i < OCLIN_MOST_STATES; i++) lost |= p->states[i] && p->states[i]->unspecified;
+    if (!lost) p->state->unspecified = 0;
+    return p->state;
+}
+
 void oclin_update_uses(const struct oclin_update_call *call, struct oclin_use uses[OCLIN_UPDATE_USES])
 {
     const struct oclin_parameter *w = call->parameters[0], *b = call->parameters[1];
-    uses[0] = oclin_use_as_it_is(w ? w->state : NULL, "the state of w", OCLIN_ADDS);
-    uses[1] = oclin_use_as_it_is(b ? b->state : NULL, "the state of b", OCLIN_ADDS);
+    uses[0] = oclin_use_as_it_is(whole_state(w), "the state of w", OCLIN_ADDS);
+    uses[1] = oclin_use_as_it_is(whole_state(b), "the state of b", OCLIN_ADDS);
     uses[2] = (struct oclin_use){call->update.factor, "factor", OCLIN_F32, 1, 1, OCLIN_READS};
     uses[3] = (struct oclin_use){call->update.skip, "skip", OCLIN_I32, 1, 1, OCLIN_READS};
 }
