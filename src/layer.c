@@ -1053,8 +1053,9 @@ static oclin_status update_by_gradients(oclin_layer *l, const struct oclin_membe
     drop_cleared(uses);
     for (int i = 0; i < 2; i++)
         if (!uses[2 * i].tensor) call->parameters[i] = NULL;
-    oclin_update_uses(call, uses + STEP_UPDATE);
     OCLIN_TRY(oclin_update_prepare(call));
+    oclin_update_uses(call, uses + STEP_UPDATE);
+    OCLIN_TRY(oclin_uses_check(l->ctx, uses, STEP_USES)); /* the counts, too */
     const struct change change = change_of(call, operation);
     return counted(call, verified_step(linear_of(l), uses, &change));
 }
@@ -1090,6 +1091,8 @@ oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer,
     OCLIN_TRY(oclin_uses_check(ctx, uses, STEP_USES));
     if (is_cleared(p->gradient) || w->rows == 0) return OCLIN_OK;
     OCLIN_TRY(oclin_update_prepare(&call));
+    oclin_update_uses(&call, uses + STEP_UPDATE);
+    OCLIN_TRY(oclin_uses_check(ctx, uses, STEP_USES)); /* the counts, too */
     const struct change change = change_of(&call, "update");
     const struct oclin_linear linear = {
         .ctx = ctx, .in = p->w->cols, .out = p->w->rows, .w = p->w, .dw = p->gradient};

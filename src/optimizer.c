@@ -343,6 +343,10 @@ static oclin_status fetch_counts(struct oclin_parameter *p)
     float control[OCLIN_CONTROL_FLOATS];
     int32_t steps;
     if (!p->on_device) return OCLIN_OK;
+    if (p->control->unspecified)
+        return oclin_fail(
+            oclin_tensor_context(p->w), OCLIN_E_STATE,
+            "the count is unspecified after a call that failed; call oclin_optimizer_set_steps");
     OCLIN_TRY(oclin_tensor_read_inside(p->control, control));
     memcpy(&steps, control + OCLIN_CONTROL_STEPS, sizeof steps);
     p->steps.steps = steps;
@@ -489,6 +493,14 @@ static oclin_tensor *whole_state(const struct oclin_parameter *p)
     return p->state;
 }
 
+/* A count that the host knows is only written. */
+static struct oclin_use use_of_count(const struct oclin_update_call *call, const struct oclin_parameter *p,
+                                     const char *name)
+{
+    oclin_tensor *control = call->numbers && p ? p->control : NULL;
+    return oclin_use_as_it_is(control, name, p && p->on_device ? OCLIN_ADDS : OCLIN_WRITES);
+}
+
 void oclin_update_uses(const struct oclin_update_call *call, struct oclin_use uses[OCLIN_UPDATE_USES])
 {
     const struct oclin_parameter *w = call->parameters[0], *b = call->parameters[1];
@@ -496,6 +508,8 @@ void oclin_update_uses(const struct oclin_update_call *call, struct oclin_use us
     uses[1] = oclin_use_as_it_is(whole_state(b), "the state of b", OCLIN_ADDS);
     uses[2] = (struct oclin_use){call->update.factor, "factor", OCLIN_F32, 1, 1, OCLIN_READS};
     uses[3] = (struct oclin_use){call->update.skip, "skip", OCLIN_I32, 1, 1, OCLIN_READS};
+    uses[4] = use_of_count(call, w, "the count of w (oclin_optimizer_set_steps)");
+    uses[5] = use_of_count(call, b, "the count of b (oclin_optimizer_set_steps)");
 }
 
 /* Returns 1 if the numbers must be worked out on the device. */
@@ -617,10 +631,8 @@ static oclin_status enqueue_numbers(const struct oclin_update_call *call, struct
     argument_float(&arguments, p->steps.weight_sum);
     argument_float(&arguments, p->steps.weight_sum - (double)sum);
     oclin_argument_int(&arguments, (factor.mem ? OCLIN_FLAG_FACTOR : 0) | (skip.mem ? OCLIN_FLAG_SKIP : 0));
-    const oclin_status status = oclin_enqueue(call->optimizer->ctx, &arguments, 1, 1,
-                                              "clEnqueueNDRangeKernel for the numbers of an update");
-    oclin_tensor_written(p->control, status);
-    return status;
+    return oclin_enqueue(call->optimizer->ctx, &arguments, 1, 1,
+                         "clEnqueueNDRangeKernel for the numbers of an update");
 }
 
 oclin_status oclin_update_enqueue(const struct oclin_update_call *call)
