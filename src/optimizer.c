@@ -403,7 +403,13 @@ oclin_status oclin_optimizer_set_steps(oclin_optimizer *optimizer, const oclin_t
 
 /* --------------------------------------------------------------------------------------- eval and train */
 
-/* Prepares the move of a parameter's w toward z; a parameter that was never updated has no z yet. */
+/* A parameter that was never updated has no z yet, and one without elements nothing to move. */
+static int moves(const struct oclin_parameter *p)
+{
+    return p->steps.steps > 0 && p->w->rows > 0;
+}
+
+/* Prepares the move of a parameter's w toward z, if it moves. */
 static oclin_status prepare_move(const oclin_optimizer *optimizer, struct oclin_parameter *p, double toward,
                                  struct oclin_step *move)
 {
@@ -411,7 +417,7 @@ static oclin_status prepare_move(const oclin_optimizer *optimizer, struct oclin_
     *move = (struct oclin_step){.w = p->w, .dw = p->states[0], .fragment = oclin_toward};
     move->update.numbers = oclin_plain_numbers(0);
     move->update.numbers.toward.value = toward;
-    if (p->steps.steps == 0) return OCLIN_OK;
+    if (!moves(p)) return OCLIN_OK;
     const struct oclin_use uses[] = {oclin_use_as_it_is(p->w, "w", OCLIN_ADDS),
                                      oclin_use_as_it_is(p->states[0], "z", OCLIN_READS)};
     OCLIN_TRY(oclin_uses_check(optimizer->ctx, uses, 2));
@@ -419,20 +425,22 @@ static oclin_status prepare_move(const oclin_optimizer *optimizer, struct oclin_
     return oclin_uses_settle(uses, 2);
 }
 
-/* Moves every parameter; all are checked before one is moved. */
+/* Moves every parameter; all are checked before one is moved. If one cannot be, all are lost: a caller who
+ * tries again would move those before it once more. */
 static oclin_status move_all(oclin_optimizer *optimizer, double toward)
 {
     struct oclin_step move;
-    for (struct oclin_parameter *p = optimizer->parameters; p; p = p->next)
-        OCLIN_TRY(prepare_move(optimizer, p, toward, &move));
-    for (struct oclin_parameter *p = optimizer->parameters; p; p = p->next) {
-        if (p->steps.steps == 0) continue;
-        OCLIN_TRY(prepare_move(optimizer, p, toward, &move));
-        const oclin_status status = oclin_step_enqueue(optimizer->ctx, &move);
-        oclin_tensor_written(p->w, status);
-        OCLIN_TRY(status);
+    oclin_status status = OCLIN_OK;
+    struct oclin_parameter *p;
+    for (p = optimizer->parameters; p; p = p->next) OCLIN_TRY(prepare_move(optimizer, p, toward, &move));
+    for (p = optimizer->parameters; p && status == OCLIN_OK; p = p->next) {
+        if (!moves(p)) continue;
+        status = prepare_move(optimizer, p, toward, &move);
+        if (status == OCLIN_OK) status = oclin_step_enqueue(optimizer->ctx, &move);
     }
-    return OCLIN_OK;
+    for (p = optimizer->parameters; p; p = p->next)
+        if (moves(p)) oclin_tensor_written(p->w, status);
+    return status;
 }
 
 static oclin_status switch_to(oclin_optimizer *optimizer, int evaluates)
