@@ -148,6 +148,19 @@ static oclin_status read_parameter_options(const oclin_optimizer *optimizer,
     return OCLIN_OK;
 }
 
+/* Checks that a new parameter, or its state, keeps apart from one that was added before. */
+static oclin_status check_beside(const struct oclin_parameter *p, const oclin_tensor *t, const char *name)
+{
+    oclin_context *ctx = oclin_tensor_context(p->w);
+    if (oclin_tensor_overlap(p->w, t))
+        return oclin_fail(ctx, OCLIN_E_ARG, "%s shares elements with a parameter that was added before",
+                          name);
+    if (p->state && oclin_tensor_overlap(p->state, t))
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "%s shares elements with the state of a parameter that was added before", name);
+    return OCLIN_OK;
+}
+
 /* Checks a parameter that is to be added beside those that the optimizer has, with the state that the caller
  * gives, if any. */
 static oclin_status check_parameter(const oclin_optimizer *optimizer, oclin_tensor *w, const char *name,
@@ -155,10 +168,10 @@ static oclin_status check_parameter(const oclin_optimizer *optimizer, oclin_tens
 {
     oclin_context *ctx = optimizer->ctx;
     const int states = oclin_rule_states(&optimizer->options);
-    for (const struct oclin_parameter *p = optimizer->parameters; p; p = p->next)
-        if (oclin_tensor_overlap(p->w, w))
-            return oclin_fail(ctx, OCLIN_E_ARG, "%s shares elements with a parameter that was added before",
-                              name);
+    for (const struct oclin_parameter *p = optimizer->parameters; p; p = p->next) {
+        OCLIN_TRY(check_beside(p, w, name));
+        if (state) OCLIN_TRY(check_beside(p, state, state_name));
+    }
     if (state && states == 0)
         return oclin_fail(ctx, OCLIN_E_ARG, "%s is given, but the rule has no state", state_name);
     const struct oclin_use uses[] = {{w, name, OCLIN_F32, w->rows, w->cols, OCLIN_APART},
