@@ -1090,6 +1090,8 @@ oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer,
     oclin_update_uses(&call, uses + STEP_UPDATE);
     OCLIN_TRY(oclin_uses_check(ctx, uses, STEP_USES));
     if (is_cleared(p->gradient) || w->rows == 0) return OCLIN_OK;
+    if (!oclin_tensor_ever_written(p->gradient))
+        return oclin_fail(ctx, OCLIN_E_STATE, "update before the gradient was computed or written");
     OCLIN_TRY(oclin_update_prepare(&call));
     oclin_update_uses(&call, uses + STEP_UPDATE);
     OCLIN_TRY(oclin_uses_check(ctx, uses, STEP_USES)); /* the counts, too */
