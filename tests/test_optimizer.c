@@ -351,6 +351,129 @@ static void test_options(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------ textbook */
+
+/* The rules as their papers and PyTorch have them, in double, and apart from the library's reference. */
+struct element {
+    double w, m, v, most; /* m: SGD's buffer; schedule-free's z */
+};
+struct textbook {
+    struct oclin_optimizer_options o;
+    int t;
+    double largest, sum;
+};
+
+static void sgd(const struct textbook *book, double lr, double g, struct element *e)
+{
+    const struct oclin_optimizer_options *o = &book->o;
+    g += o->weight_decay * e->w;
+    if (o->momentum != 0) {
+        e->m = book->t == 1 ? g : o->momentum * e->m + (1 - o->dampening) * g;
+        g = o->nesterov ? g + o->momentum * e->m : e->m;
+    }
+    e->w -= lr * g;
+}
+
+static void adam(const struct textbook *book, double lr, double g, struct element *e)
+{
+    const struct oclin_optimizer_options *o = &book->o;
+    if (o->rule == OCLIN_ADAMW)
+        e->w -= lr * o->weight_decay * e->w;
+    else
+        g += o->weight_decay * e->w;
+    e->m = o->beta1 * e->m + (1 - o->beta1) * g;
+    e->v = o->beta2 * e->v + (1 - o->beta2) * g * g;
+    e->most = fmax(e->most, e->v);
+    const double v = o->amsgrad ? e->most : e->v, root = sqrt(v) / sqrt(1 - pow(o->beta2, book->t));
+    e->w -= lr / (1 - pow(o->beta1, book->t)) * e->m / (root + o->eps);
+}
+
+static void lion(const struct textbook *book, double lr, double g, struct element *e)
+{
+    const struct oclin_optimizer_options *o = &book->o;
+    const double c = o->beta1 * e->m + (1 - o->beta1) * g;
+    e->w -= lr * o->weight_decay * e->w;
+    e->w -= lr * (double)((c > 0) - (c < 0));
+    e->m = o->beta2 * e->m + (1 - o->beta2) * g;
+}
+
+static void schedule_free(const struct textbook *book, double lr, double g, struct element *e)
+{
+    const struct oclin_optimizer_options *o = &book->o;
+    const double y = e->w, z = book->t == 1 ? y : e->m;
+    const double c = book->sum > 0 ? book->largest * book->largest / book->sum : 0;
+    e->v = o->beta2 * e->v + (1 - o->beta2) * g * g;
+    const double d = g / (sqrt(e->v / (1 - pow(o->beta2, book->t))) + o->eps) + o->weight_decay * y;
+    e->m = z - lr * d;
+    e->w = (1 - c) * y + c * z + lr * (o->beta1 * (1 - c) - 1) * d;
+}
+
+static void by_the_book(struct textbook *book, const struct oclin_update *u, const float *g,
+                        struct element *e)
+{
+    static void (*const rules[])(const struct textbook *, double, double,
+                                 struct element *) = {[OCLIN_SGD] = sgd,
+                                                      [OCLIN_ADAM] = adam,
+                                                      [OCLIN_ADAMW] = adam,
+                                                      [OCLIN_LION] = lion,
+                                                      [OCLIN_SCHEDULE_FREE] = schedule_free};
+    book->t++;
+    book->largest = fmax(book->largest, u->lr);
+    book->sum += book->largest * book->largest;
+    for (int i = 0; i < NX; i++) {
+        double used = (book->o.maximize ? -1 : 1) * u->grad_scale * (double)g[i];
+        if (u->clip_value > 0) used = fmin(fmax(used, -u->clip_value), u->clip_value);
+        rules[book->o.rule](book, u->lr, used, &e[i]);
+    }
+}
+
+static const struct choice books[] = {
+    {"sgd, decay", OPTIONS(.weight_decay = 0.25, .maximize = 1)},
+    {"momentum", OPTIONS(.momentum = 0.9, .dampening = 0.25)},
+    {"nesterov", OPTIONS(.momentum = 0.75, .nesterov = 1, .weight_decay = 0.25, .maximize = 1)},
+    {"adam", OPTIONS(.rule = OCLIN_ADAM, .beta1 = 0.8, .beta2 = 0.9, .eps = 0.125, .weight_decay = 0.25)},
+    {"adamw", OPTIONS(.rule = OCLIN_ADAMW, .beta1 = 0.4, .beta2 = 0.9, .eps = 1e-3, .weight_decay = 0.25)},
+    {"amsgrad",
+     OPTIONS(.rule = OCLIN_ADAMW, .beta1 = 0.9, .beta2 = 0.25, .eps = 1e-3, .amsgrad = 1, .maximize = 1)},
+    {"lion", OPTIONS(.rule = OCLIN_LION, .beta1 = 0.5, .beta2 = 0.75, .weight_decay = 0.25)},
+    {"schedule-free",
+     OPTIONS(.rule = OCLIN_SCHEDULE_FREE, .beta1 = 0.9, .beta2 = 0.75, .eps = 1e-3, .weight_decay = 0.25)},
+};
+
+static void test_textbook(void **state)
+{
+    const struct choice *choice = *state;
+    oclin_context *ctx = context();
+    struct rng rng = {1};
+    struct textbook book = {.o = choice->options};
+    struct element e[NX] = {{0}};
+    float w[NX], g[NX];
+    double want[NX], got[NX];
+    oclin_optimizer *opt;
+    fill_zero_mean(&rng, w, NX);
+    oclin_tensor *tw = make_tensor(ctx, OCLIN_F32, BATCH, IN, w),
+                 *tg = make_tensor(ctx, OCLIN_F32, BATCH, IN, w);
+    assert_ok(ctx, oclin_optimizer_create(&opt, ctx, &choice->options));
+    assert_ok(ctx, oclin_optimizer_add_tensor(opt, tw, tg, NULL));
+    for (int i = 0; i < NX; i++) e[i].w = (double)w[i];
+    for (int step = 0; step < 6; step++) {
+        static const double rates[6] = {0.03125, 0.125, 0.0, 0.0625, 0.25, 0.125};
+        struct oclin_update u = OCLIN_UPDATE_INIT(rates[step]);
+        u.grad_scale = 0.5 + step;
+        u.clip_value = step % 2 ? 0.75 : 0;
+        fill_zero_mean(&rng, g, NX);
+        assert_ok(ctx, oclin_tensor_write(tg, g));
+        assert_ok(ctx, oclin_tensor_update(tw, opt, &u));
+        by_the_book(&book, &u, g, e);
+        assert_ok(ctx, oclin_tensor_read(tw, w));
+        for (int i = 0; i < NX; i++) got[i] = (double)w[i], want[i] = e[i].w;
+        check_close(choice->name, got, want, NX, 1e-5);
+    }
+    oclin_optimizer_destroy(opt);
+    oclin_tensor_destroy(tw);
+    oclin_tensor_destroy(tg);
+}
+
 /* -------------------------------------------------------------------------------------------- refusals */
 
 static void test_null(void **state)
@@ -1276,17 +1399,19 @@ static void test_counts_on_device(void **state)
     release(&v);
 }
 
+/* The factor multiplies the gradient, and one that is NaN spoils all that it reaches. */
 static void test_factor(void **state)
 {
-    (void)state;
-    struct unit u = make_unit(SGD), v = make_unit(SGD);
+    const int *choice = *state;
+    struct unit u = make_unit(*choice), v = make_unit(*choice);
     oclin_tensor *factor = make_tensor(u.ctx, OCLIN_F32, 1, 1, NULL);
     struct oclin_update with = rate(0.5), plain = rate(0.5);
-    with.factor = factor;
+    with.factor = plain.factor = factor;
     with.grad_scale = 8;
-    fill_with(u.ctx, factor, 0.0625);
     plain.grad_scale = 0.5;
+    fill_with(u.ctx, factor, 0.0625);
     step_by(&u, 0, &with);
+    fill_with(u.ctx, factor, 1);
     step_by(&v, 0, &plain);
     check_equal("factor times grad_scale", &u, &v);
     fill_with(u.ctx, factor, NAN);
@@ -1296,6 +1421,34 @@ static void test_factor(void **state)
     assert_ok(u.ctx, oclin_tensor_read(b_of(&u), b));
     for (int i = 0; i < NW; i++) assert_true(isnan(w[i]));
     for (int i = 0; i < OUT; i++) assert_true(isnan(b[i]));
+    oclin_tensor_destroy(factor);
+    release(&u);
+    release(&v);
+}
+
+/* In one kernel w and b have numbers of their own, from the host and from the device. */
+static void test_fused_numbers(void **state)
+{
+    const int *on_device = *state;
+    struct oclin_optimizer_options o = choices[AMSGRAD].options;
+    o.decay_bias = 0;
+    struct unit u = make_unit_in(context(), &o, NULL), v = make_unit_in(context(), &o, NULL);
+    oclin_tensor *factor = make_tensor(u.ctx, OCLIN_F32, 1, 1, NULL);
+    struct oclin_update up = rate(0.25);
+    struct oclin_steps ahead = {sizeof ahead, 3, 0, 0}; /* b's count is another one, too */
+    if (*on_device) up.factor = factor;
+    fill_with(u.ctx, factor, 0.5);
+    fill_with(u.ctx, b_of(&u), 0.5);
+    fill_with(v.ctx, b_of(&v), 0.5);
+    assert_ok(u.ctx, oclin_optimizer_set_steps(u.opt, b_of(&u), &ahead));
+    assert_ok(v.ctx, oclin_optimizer_set_steps(v.opt, b_of(&v), &ahead));
+    for (uint64_t i = 0; i < 3; i++) {
+        forward(&u, i);
+        assert_ok(u.ctx, oclin_layer_backward_update(u.l, u.dy, u.dx, u.opt, &up));
+        step_by(&v, i, &up);
+    }
+    check_equal("fused", &u, &v);
+    assert_int_equal(count_of(&u, b_of(&u)), 6);
     oclin_tensor_destroy(factor);
     release(&u);
     release(&v);
@@ -1829,7 +1982,8 @@ int main(int argc, char **argv)
     add_test(&list, test_cleared, NULL, "gradients/cleared");
     add_test(&list, test_empty_batch, &no, "gradients/empty batch");
     add_test(&list, test_empty_batch, &yes, "gradients/empty batch, gradients stored");
-    add_test(&list, test_factor, NULL, "device/factor");
+    add_test(&list, test_fused_numbers, &no, "device/fused, numbers of the host");
+    add_test(&list, test_fused_numbers, &yes, "device/fused, numbers of the device");
     add_test(&list, test_clip, NULL, "device/clip");
     add_test(&list, test_eval, NULL, "eval/round trip");
     add_test(&list, test_eval_on_device, NULL, "eval/counts on the device");
@@ -1838,6 +1992,8 @@ int main(int argc, char **argv)
     add_test(&list, test_destroy, NULL, "destroy/any order");
     add_test(&list, test_layer_gone, NULL, "destroy/layer first");
     add_test(&list, test_lost_count, NULL, "failure/lost count");
+    for (size_t i = 0; i < COUNT_OF(books); i++)
+        add_test(&list, test_textbook, (void *)(uintptr_t)&books[i], "textbook/%s", books[i].name);
     for (size_t i = 0; i < COUNT_OF(failures); i++)
         add_test(&list, test_failure, (void *)(uintptr_t)&failures[i], "failure/%s", failures[i].name);
     for (int i = 0; i < CHOICES; i++) {
@@ -1850,6 +2006,7 @@ int main(int argc, char **argv)
         add_test(&list, test_decay, &number[i], "decay/%s", name);
         add_test(&list, test_lr_factor, &number[i], "rate/%s", name);
         add_test(&list, test_micro_batches, &number[i], "gradients/micro-batches/%s", name);
+        add_test(&list, test_factor, &number[i], "device/factor/%s", name);
         add_test(&list, test_skip, &number[i], "device/skip/%s", name);
         add_test(&list, test_counts_on_device, &number[i], "device/counts/%s", name);
         add_test(&list, test_right, &number[i], "verify/right/%s", name);
