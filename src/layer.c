@@ -935,6 +935,15 @@ static oclin_status prepare_steps(oclin_context *ctx, const struct oclin_use *us
     return OCLIN_OK;
 }
 
+/* Marks what the updates have written, or may have: if the second one failed, it is not known whether the
+ * first has changed its parameter already. */
+static void step_written(const struct oclin_use *uses, int reached_b, oclin_status status)
+{
+    enum { STATE_OF_W = STEP_UPDATE };
+    oclin_uses_written(uses, reached_b ? STEP_USES : STEP_B, status);
+    if (!reached_b) oclin_uses_written(&uses[STATE_OF_W], 1, status);
+}
+
 /* Runs these updates. All are prepared before one is enqueued. */
 static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, const struct change *change)
 {
@@ -942,10 +951,10 @@ static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, c
     OCLIN_TRY(prepare_steps(ctx, uses, change, steps));
     OCLIN_TRY(oclin_uses_settle(uses, STEP_USES));
     oclin_status status = enqueue_change(change);
-    for (int i = 0; i < 2 && status == OCLIN_OK; i++)
-        if (steps[i].w) status = oclin_step_enqueue(ctx, &steps[i]);
-    /* if the second one failed, it is not known whether the first has changed its parameter already */
-    oclin_uses_written(uses, STEP_USES, status);
+    int tried = 0;
+    for (; tried < 2 && status == OCLIN_OK; tried++)
+        if (steps[tried].w) status = oclin_step_enqueue(ctx, &steps[tried]);
+    step_written(uses, tried == 2 || (change->call && change->call->numbers), status);
     return status;
 }
 

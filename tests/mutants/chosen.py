@@ -559,8 +559,8 @@ m("one_pass_skinny: dX from the new W", "the rows are updated first", [
                 dw_of_row(dz + r, x + j / OCLIN_VL, dw + r * dw_stride + j, samples, scale,
                           UPDATE_MOVED(u, r * u.stride + j), flags, columns - j);
 """ + OLD_W)], ON_SKINNY)
-m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "    oclin_uses_written(uses, STEP_USES, status);\n",
-                                                             "    if (steps[1].w) oclin_step_enqueue(ctx, &steps[1]);\n    oclin_uses_written(uses, STEP_USES, status);\n")], ON_PLAIN)
+m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "    step_written(uses, tried",
+                                                             "    if (steps[1].w) oclin_step_enqueue(ctx, &steps[1]);\n    step_written(uses, tried")], ON_PLAIN)
 m("layer: backward_step on gradients that hold something", "not refused",
   [(LAYER, "if (!is_cleared(l->dw) || !is_cleared(l->db))\n", "if (0)\n")], "layer_state order/*")
 m("layer: zero_grad forgets db", "", [(LAYER, "return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;", "return OCLIN_OK;")],
@@ -675,7 +675,8 @@ m("layer: b and db readable after a failed backward", "the launch writes both",
   [(LAYER, "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W, status);",
     "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W - 1, status);")], "layer_failure failure/*")
 m("layer: w readable after b's part of a step failed", "nobody knows whether it has moved",
-  [(LAYER, "oclin_uses_written(uses, STEP_USES, status);", "oclin_uses_written(uses + STEP_B, STEP_USES - STEP_B, status);")], "layer_failure failure/*")
+  [(LAYER, "oclin_uses_written(uses, reached_b ? STEP_USES : STEP_B, status);",
+    "oclin_uses_written(uses + STEP_B, reached_b ? STEP_USES - STEP_B : 0, status);")], "layer_failure failure/*")
 m("layer: backward takes an unspecified y", "", [(LAYER, 'oclin_use_as_it_is(s->y, "y", OCLIN_READS)', 'oclin_use_as_it_is(s->y, "y", 0)')],
   "layer_failure unspecified/*")
 m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
