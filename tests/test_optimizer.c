@@ -871,7 +871,7 @@ static void test_locked_w(void **state)
     release(&u);
 }
 
-/* -------------------------------------------------------------------------------------- frozen, decay, rate */
+/* ------------------------------------------------------------------------------------ frozen, decay, rate */
 
 static void test_frozen_layer(void **state)
 {
@@ -994,7 +994,7 @@ static void test_lr_factor(void **state)
     release(&v);
 }
 
-/* ------------------------------------------------------------------------------------------- state, counts */
+/* ------------------------------------------------------------------------------------------ state, counts */
 
 /* Two layers' states in one arena: what was never written begins as zeros, although its neighbours were. */
 static void test_arena(void **state)
