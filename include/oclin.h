@@ -988,8 +988,9 @@ struct oclin_parameter_options {
  *
  * OCLIN_E_ARG     a pointer is NULL; another context; an option is not known, or not finite; a state is given
  *                 that the rule does not have; a state shares elements with another tensor of the layer, or
- *                 is read-only; w overlaps one that was added without being the same; the layer, or the
- *                 tensor, was added before; a tied layer has options of its own, or another dW
+ *                 is read-only; w overlaps one that was added without being the same; w or a state overlaps
+ *                 the state of one that was added; the layer, or the tensor, was added before; a tied layer
+ *                 has options of its own, or another dW
  * OCLIN_E_SHAPE   a state, or the gradient, is of the wrong shape
  * OCLIN_E_MEMORY
  * OCLIN_E_CL

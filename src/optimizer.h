@@ -67,12 +67,14 @@ struct oclin_update_call {
 /* Reads the caller's numbers and checks all but operands. */
 oclin_status oclin_update_read(struct oclin_update_call *call, oclin_optimizer *optimizer,
                                const struct oclin_update *update);
-/* The operands that it has beside the parameters: their states, and the scalars. */
-enum { OCLIN_UPDATE_USES = 4 };
+/* The operands that it has beside the parameters: their states, the scalars, and counts on the device, which
+ * are there after oclin_update_prepare(). */
+enum { OCLIN_UPDATE_USES = 6 };
 void oclin_update_uses(const struct oclin_update_call *call, struct oclin_use uses[OCLIN_UPDATE_USES]);
 /* Does all that can fail before the first kernel is enqueued. */
 oclin_status oclin_update_prepare(struct oclin_update_call *call);
-/* Enqueues what works out the numbers; call it before the kernels that update. */
+/* Enqueues what works out the numbers; call it before the kernels that update, whose outcome is that of the
+ * counts, too. */
 oclin_status oclin_update_enqueue(const struct oclin_update_call *call);
 /* Counts the step, after the kernels that update were enqueued. */
 void oclin_update_count(const struct oclin_update_call *call);

@@ -47,7 +47,7 @@ broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'for
 broken loss_mse.cl 's/y - t/1.00001f * y - t/' "$(says 'mse: ')" "$linear"
 broken gradient.cl 's/store_lanes(to, g, lanes)/store_lanes(to, 1.0001f * g, lanes)/' \
     "$(says 'backward: dw')" "$linear"
-broken rule_sgd.cl 's/(real)(-u.lr)/(real)(-1.001f * u.lr)/' "$(says 'step: w')" "$linear"
+broken rule_sgd.cl 's/(real)(-u.n.lr)/(real)(-1.001f * u.n.lr)/' "$(says 'step: w')" "$linear"
 
 demo=$examples/fashion_mnist
 if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then

@@ -295,7 +295,7 @@ struct oclin_numbers oclin_plain_numbers(double lr)
 
 void oclin_rule_count(struct oclin_steps *steps, double lr)
 {
-    steps->steps++;
+    if (steps->steps < INT64_MAX) steps->steps++;
     steps->largest_lr = fmax(steps->largest_lr, lr);
     steps->weight_sum += steps->largest_lr * steps->largest_lr;
 }
