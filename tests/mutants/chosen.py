@@ -634,7 +634,7 @@ m("tuning: a plan of any name is believed", "", [(TABLE, "if (!ctx->may_be_tuned
 m("program: a kernel of another activation", "the list of built kernels forgets it",
   [(PROGRAM, "a->activation == b->activation && ", "")], "products plain plain/small/*")
 m("program: a kernel of another tile", "the list of built kernels forgets it",
-  [(PROGRAM, "a->alpha == b->alpha &&\n           oclin_same_tile(&a->tile, &b->tile);", "a->alpha == b->alpha;")], "products simd-staged simd-staged/small/*/none/*")
+  [(PROGRAM, "a->alpha == b->alpha && oclin_same_tile(&a->tile, &b->tile);", "a->alpha == b->alpha;")], "products simd-staged simd-staged/small/*/none/*")
 
 # ---------------------------------------------------------------------------------------------------------- the rest
 
