@@ -55,32 +55,26 @@
 #define OCLIN_FLAG_FACTOR 131072 /* numbers: there is a factor */
 #define OCLIN_FLAG_SKIP 262144   /* numbers: there is a scalar that may skip the update */
 
-/*
- * The numbers of an update: X(name, its hexadecimal digit in a float16). The host fills them in
+/* The numbers of an update: X(name, its hexadecimal digit in a float16). The host fills them in
  * (src/ops/rule.c), or a kernel does where some are known on the device alone (numbers.cl). Rules use those
- * that they need.
- *
- *   skip     not 0: w and its state stay as they are
- *   factor   g is multiplied by it first: the inverse of the loss's scale, clipping by the norm, the sign
- *   clip     g is then limited to [-clip, clip]; INFINITY: it is not
- *   lr       the learning rate, with all corrections that depend on the step alone
- *   decay    coupled weight decay: decay w is added to g; 0: nothing is
- *   keep     decoupled weight decay: w is multiplied by it
- *   beta1    the part of the first moment that stays; SGD: the momentum
- *   rate1    the part of g that joins it: 1 - beta1; SGD: 1 - dampening
- *   beta2, rate2   the same for the second moment
- *   unbias   what the second moment, or its root, is multiplied by: a division less for each element
- *   eps      keeps the divisor above 0
- *   variant  not 0: SGD: Nesterov; Adam: AMSGrad
- *   first    not 0: the state has no value yet that counts
- *   toward   schedule-free: how far w goes toward z
- *   w_rate   schedule-free: the rate of w itself
- */
-#define OCLIN_NUMBERS(X)                                                                                    \
-    X(skip, 0)                                                                                              \
-    X(factor, 1)                                                                                            \
-    X(clip, 2) X(lr, 3) X(decay, 4) X(keep, 5) X(beta1, 6) X(rate1, 7) X(beta2, 8) X(rate2, 9) X(unbias, a) \
-        X(eps, b) X(variant, c) X(first, d) X(toward, e) X(w_rate, f)
+ * that they need. */
+#define OCLIN_NUMBERS(X)                                                                  \
+    X(skip, 0)    /* not 0: w and its state stay as they are */                           \
+    X(factor, 1)  /* g is multiplied by it first: the loss's scale, clipping, the sign */ \
+    X(clip, 2)    /* g is then limited to [-clip, clip]; INFINITY: it is not */           \
+    X(lr, 3)      /* the rate, with all corrections that depend on the step alone */      \
+    X(decay, 4)   /* coupled weight decay: decay w is added to g; 0: nothing is */        \
+    X(keep, 5)    /* decoupled weight decay: w is multiplied by it */                     \
+    X(beta1, 6)   /* the part of the first moment that stays; SGD: the momentum */        \
+    X(rate1, 7)   /* the part of g that joins it: 1 - beta1; SGD: 1 - dampening */        \
+    X(beta2, 8)   /* the same for the second moment */                                    \
+    X(rate2, 9)   /* 1 - beta2 */                                                         \
+    X(unbias, a)  /* the second moment, or its root, is multiplied by it */               \
+    X(eps, b)     /* keeps the divisor above 0 */                                         \
+    X(variant, c) /* not 0: SGD: Nesterov; Adam: AMSGrad */                               \
+    X(first, d)   /* not 0: the state has no value yet that counts */                     \
+    X(toward, e)  /* schedule-free: how far w goes toward z */                            \
+    X(w_rate, f)  /* schedule-free: the rate of w itself */
 /* What numbers.cl keeps in device memory behind the numbers: the count of steps as an int, and of
  * schedule-free the largest rate so far and the sum of weights as two floats. */
 #define OCLIN_CONTROL_STEPS 16

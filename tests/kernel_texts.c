@@ -178,6 +178,7 @@ static void write_rules(struct texts *t, oclin_context *ctx)
 {
     struct oclin_elements e;
     for (int i = 0; fragment(i); i++) {
+        const int alone = fragment(i) == oclin_plain_sgd; /* its number never stands on the device */
         const struct oclin_updates updates = {.fragment = fragment(i)};
         for (int id = OCLIN_KERNEL_GRAD_W; id <= OCLIN_KERNEL_ONE_PASS; id++)
             for (int large = 0; large < 2; large++) {
@@ -185,13 +186,16 @@ static void write_rules(struct texts *t, oclin_context *ctx)
                 p.updates = &updates;
                 write_choices(t, ctx, &p, 1);
             }
-        for (int id = OCLIN_KERNEL_STEP; id <= OCLIN_KERNEL_NUMBERS; id++)
-            for (int aligned = 0; aligned < 2; aligned++) {
-                struct oclin_kernel_request r = {.id = (enum oclin_kernel_id)id, .rule = fragment(i)};
-                oclin_elements_plan(ctx, 100, 100, aligned, OCLIN_LARGEST_GROUP, &e);
-                r.tile = e.tile;
-                write_request(t, ctx, &r);
-            }
+        for (int kind = 0; kind < (alone ? 2 : 4); kind++) {
+            struct oclin_kernel_request r = {
+                .id = OCLIN_KERNEL_STEP, .rule = fragment(i), .on_device = kind / 2};
+            oclin_elements_plan(ctx, 100, 100, kind % 2, OCLIN_LARGEST_GROUP, &e);
+            r.tile = e.tile;
+            write_request(t, ctx, &r);
+        }
+        const struct oclin_kernel_request numbers = {
+            .id = OCLIN_KERNEL_NUMBERS, .rule = fragment(i), .tile = oclin_plain_tile(&ctx->device, 1)};
+        if (!alone) write_request(t, ctx, &numbers);
     }
 }
 

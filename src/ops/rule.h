@@ -85,8 +85,8 @@ struct oclin_updates {
     struct oclin_update_of w, b;
 };
 
-/* Add the arguments of an update: its rate, which plain SGD takes as a number of its own, and all others. Those
- * of b have no stride, because its states are rows. Where there is no state, any valid buffer is given
+/* Add the arguments of an update: its rate, which plain SGD takes as a number of its own, and all others.
+ * Those of b have no stride, because its states are rows. Where there is no state, any valid buffer is given
  * instead. */
 void oclin_argument_lr(struct oclin_arguments *arguments, const struct oclin_update_of *u);
 void oclin_argument_update(struct oclin_arguments *arguments, const struct oclin_update_of *u,
