@@ -1517,11 +1517,11 @@ OCLIN_API oclin_status oclin_tune(oclin_context *ctx, int64_t in, int64_t out, i
  * your program uses.) The call waits for the device. It uses tensors of its own, and scratch memory of the
  * context.
  *
- * Nearly all of its time is compiling: some 30 kernels. The rest is the reference, on sizes that come from
- * the plans' tiles, so that each plan is checked where its parts meet: on a CPU with vectors of 16 floats
- * some 25 million multiplications of each product, with 4 or 8 half of that. With PoCL 3.1 it takes about
- * 0.7 s of CPU time (16 floats: 1.5 s) where oclin's cache has the kernels from an earlier run, and 17 to
- * 36 s the first time.
+ * Nearly all of its time is compiling: some 95 kernels, those of the rules of optimizers among them. The rest
+ * is the reference, on sizes that come from the plans' tiles, so that each plan is checked where its parts
+ * meet: on a CPU with vectors of 16 floats some 25 million multiplications of each product, with 4 or 8 half
+ * of that. With PoCL 3.1 and vectors of 16 floats it takes about 7 s of CPU time where oclin's cache has the
+ * kernels from an earlier run, and three minutes the first time.
  *
  * worst  receives the largest error seen, in units of its bound (at most 1 when all is well); may be NULL
  *

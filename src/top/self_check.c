@@ -188,7 +188,8 @@ static oclin_status bench_run(const struct bench *b)
     return oclin_layer_backward_step(b->layer, b->dy, b->dx, 0.1f);
 }
 
-/* Updates the parameters in backward and after it, by numbers of the host and of the device. */
+/* Updates the parameters in backward by numbers of the host, and after it by numbers of the device: each
+ * kernel more takes its time to compile. */
 static oclin_status run_updates(const struct bench *b, oclin_optimizer *optimizer)
 {
     struct oclin_update u = OCLIN_UPDATE_INIT(0.01), scaled = u;
@@ -200,9 +201,9 @@ static oclin_status run_updates(const struct bench *b, oclin_optimizer *optimize
     OCLIN_TRY(oclin_layer_forward(b->layer, b->x, b->y));
     OCLIN_TRY(oclin_loss_mse(b->y, b->t, NULL, b->dy, NULL));
     OCLIN_TRY(oclin_layer_backward_update(b->layer, b->dy, b->dx, optimizer, &u));
-    OCLIN_TRY(oclin_layer_backward_update(b->layer, b->dy, b->dx, optimizer, &scaled));
+    OCLIN_TRY(oclin_layer_backward_update(b->layer, b->dy, b->dx, optimizer, &u));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, NULL));
-    OCLIN_TRY(oclin_layer_update(b->layer, optimizer, &u));
+    OCLIN_TRY(oclin_layer_update(b->layer, optimizer, &scaled));
     OCLIN_TRY(oclin_tensor_fill(b->correct, 1));
     return oclin_layer_update(b->layer, optimizer, &scaled);
 }
