@@ -673,7 +673,7 @@ m("program: a binary's memory leaks", "", [(PROGRAM, "    const cl_int error = t
 
 m("layer: b and db readable after a failed backward", "the launch writes both",
   [(LAYER, "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W, status);",
-    "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W - 1, status);")], "layer_failure failure/*")
+    "oclin_uses_written(&call->uses[USE_W], USE_B - USE_W, status);")], "layer_failure failure/*")
 m("layer: w readable after b's part of a step failed", "nobody knows whether it has moved",
   [(LAYER, "oclin_uses_written(uses, reached_b ? STEP_USES : STEP_B, status);",
     "oclin_uses_written(uses + STEP_B, reached_b ? STEP_USES - STEP_B : 0, status);")], "layer_failure failure/*")
