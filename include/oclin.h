@@ -970,7 +970,8 @@ struct oclin_parameter_options {
     /* The state, made by the caller: for n states of the rule w_state is (n rows of w, columns of w), one
      * below the other in the order of oclin_optimizer_state(), and b_state is (n, out). So it may lie in an
      * arena, or come from a checkpoint (with oclin_optimizer_set_steps()). Retained. What it holds is taken
-     * as it is, unless none of it was ever written: then it begins as zeros. NULL: the optimizer's own. */
+     * as it is, unless none of it was ever written: then it begins as zeros. (SGD and schedule-free begin a
+     * momentum_buffer and a z at the first step, whatever they hold.) NULL: the optimizer's own. */
     oclin_tensor *w_state, *b_state;
 };
 #define OCLIN_PARAMETER_OPTIONS_INIT                                                        \
