@@ -832,10 +832,8 @@ static oclin_status check_lr(oclin_context *ctx, float lr)
 static struct change plain_sgd(const oclin_layer *l, float lr, const char *operation)
 {
     struct change change = {.updates = {.fragment = oclin_plain_sgd}};
-    const struct oclin_ref_update reference = {.size = sizeof reference,
-                                               .rule = OCLIN_SGD_OPTIONS_INIT,
-                                               .lr = (double)lr,
-                                               .factor = 1};
+    const struct oclin_ref_update reference = {
+        .size = sizeof reference, .rule = OCLIN_SGD_OPTIONS_INIT, .lr = (double)lr, .factor = 1};
     change.updates.w.numbers = change.updates.b.numbers = oclin_plain_numbers((double)lr);
     change.check = (struct oclin_update_check){
         .w = reference, .b = reference, .operation = operation, .learns_b = l->bias};
@@ -846,8 +844,7 @@ static struct change plain_sgd(const oclin_layer *l, float lr, const char *opera
 static oclin_status backward_change(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                     const struct change *change, oclin_saved *s, int adds)
 {
-    struct backward_call call = {
-        .layer = l, .saved = s, .dy = dy, .dx = dx, .change = change, .adds = adds};
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .dx = dx, .change = change, .adds = adds};
     OCLIN_TRY(check_backward(&call));
     return s->batch == 0 ? OCLIN_OK : verified_backward(&call);
 }
@@ -1036,15 +1033,22 @@ static oclin_status counted(struct oclin_update_call *call, oclin_status status)
     return status;
 }
 
+/* Sets the parameters of an update by stored gradients, and its operands. */
+static void set_update_uses(const oclin_layer *l, const struct oclin_member *m,
+                            struct oclin_update_call *call, struct oclin_use uses[STEP_USES])
+{
+    set_step_uses(l, m->w && m->leads, m->b != NULL, uses);
+    call->parameters[0] = m->leads ? m->w : NULL;
+    call->parameters[1] = m->b;
+    oclin_update_uses(call, uses + STEP_UPDATE);
+}
+
 /* The update by the gradients that are stored. */
 static oclin_status update_by_gradients(oclin_layer *l, const struct oclin_member *m,
                                         struct oclin_update_call *call, const char *operation)
 {
     struct oclin_use uses[STEP_USES];
-    set_step_uses(l, m->w && m->leads, m->b != NULL, uses);
-    call->parameters[0] = m->leads ? m->w : NULL;
-    call->parameters[1] = m->b;
-    oclin_update_uses(call, uses + STEP_UPDATE);
+    set_update_uses(l, m, call, uses);
     OCLIN_TRY(check_step(l, uses));
     drop_cleared(uses);
     for (int i = 0; i < 2; i++)
@@ -1063,7 +1067,8 @@ oclin_status oclin_layer_update(oclin_layer *l, oclin_optimizer *optimizer, cons
     return m->freeze == OCLIN_FREEZE_LAYER ? OCLIN_OK : update_by_gradients(l, m, &call, "update");
 }
 
-oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, const struct oclin_update *update)
+oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer,
+                                 const struct oclin_update *update)
 {
     struct oclin_update_call call;
     struct oclin_use uses[STEP_USES];
@@ -1071,11 +1076,13 @@ oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer, co
     oclin_context *ctx = oclin_tensor_context(w);
     OCLIN_TRY(oclin_enter(ctx));
     if (!optimizer) return oclin_fail(ctx, OCLIN_E_ARG, "optimizer is NULL");
-    if (optimizer->ctx != ctx) return oclin_fail(ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
+    if (optimizer->ctx != ctx)
+        return oclin_fail(ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
     OCLIN_TRY(oclin_update_read(&call, optimizer, update));
     struct oclin_parameter *p = call.parameters[0] = oclin_optimizer_parameter(optimizer, w);
     if (!p || !p->is_tensor)
-        return oclin_fail(ctx, OCLIN_E_ARG, "the tensor was not added: call oclin_optimizer_add_tensor first");
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "the tensor was not added: call oclin_optimizer_add_tensor first");
     memset(uses, 0, sizeof uses);
     uses[STEP_W] = oclin_use_as_it_is(p->w, "w", OCLIN_ADDS);
     uses[STEP_DW] = oclin_use_as_it_is(p->gradient, "the gradient", OCLIN_READS);
@@ -1105,15 +1112,19 @@ static oclin_status backward_then_update(oclin_layer *l, oclin_tensor *dy, oclin
     return zero_grad(l);
 }
 
+static oclin_status fail_tied(const oclin_layer *l)
+{
+    return oclin_fail(l->ctx, OCLIN_E_ARG,
+                      "w is tied to another layer's: its update cannot be fused with backward; call "
+                      "oclin_layer_backward and oclin_layer_update");
+}
+
 static oclin_status backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                     const struct oclin_member *m, struct oclin_update_call *call,
                                     oclin_saved *s, int adds)
 {
     if (m->freeze == OCLIN_FREEZE_LAYER) return dx ? backward_x(l, dy, dx, s, adds) : OCLIN_OK;
-    if (m->w->tied)
-        return oclin_fail(l->ctx, OCLIN_E_ARG,
-                          "w is tied to another layer's: its update cannot be fused with backward; call "
-                          "oclin_layer_backward and oclin_layer_update");
+    if (m->w->tied) return fail_tied(l);
     if (!is_cleared(l->dw) || !is_cleared(l->db)) return backward_then_update(l, dy, dx, m, call, s, adds);
     call->parameters[0] = m->w;
     call->parameters[1] = m->b;
@@ -1292,4 +1303,74 @@ oclin_status oclin_layer_reserve(oclin_layer *l, int64_t batch)
     OCLIN_TRY(oclin_layer_reserve_step(l, batch));
     OCLIN_TRY(need_dw(l));
     return need_db(l);
+}
+
+/* -------------------------------------------------------------------------------- ahead, for networks */
+
+oclin_status oclin_layer_reserve_saved(oclin_layer *l, oclin_saved *saved, int64_t batch, int adds)
+{
+    OCLIN_TRY(enter(l));
+    OCLIN_TRY(check_batch(l, batch));
+    OCLIN_TRY(need_z(l, saved, batch, adds));
+    return oclin_scratch(l->ctx, products_scratch(l, batch, 3), "a layer");
+}
+
+/* Checks what a backward needs that stores its gradients, and makes them. */
+static oclin_status check_stored(oclin_layer *l, struct backward_call *call, int clears)
+{
+    call->change = NULL;
+    set_uses(call);
+    if (clears) call->uses[USE_DW].flags = call->uses[USE_DB].flags = OCLIN_WRITES;
+    OCLIN_TRY(oclin_uses_check(l->ctx, call->uses, BACKWARD_USES));
+    OCLIN_TRY(need_dw(l));
+    return need_db(l);
+}
+
+/* Checks what the update of a layer needs that learns. */
+static oclin_status check_fused(const oclin_layer *l, const struct oclin_member *m,
+                                struct oclin_update_call *update, struct backward_call *call)
+{
+    if (m->w->tied) return fail_tied(l);
+    update->parameters[0] = m->w;
+    update->parameters[1] = m->b;
+    struct change change = {.call = update, .check = {.learns_b = m->b != NULL}};
+    call->change = &change;
+    set_uses(call);
+    call->change = NULL;
+    return oclin_uses_check(l->ctx, call->uses, BACKWARD_USES);
+}
+
+oclin_status oclin_layer_check_backward(oclin_layer *l, const struct oclin_backward_ahead *ahead)
+{
+    oclin_saved stand_in = {.x = ahead->x, .batch = ahead->batch}; /* of a forward that is to come */
+    if (ahead->saved) stand_in = *ahead->saved;
+    struct backward_call call = {.layer = l, .saved = &stand_in, .dy = ahead->dy, .dx = ahead->dx};
+    struct oclin_update_call update;
+    struct oclin_member *m = NULL;
+    OCLIN_TRY(enter(l));
+    if (ahead->update)
+        OCLIN_TRY(enter_update(l, ahead->optimizer, ahead->update, &update, &m));
+    else if (ahead->optimizer)
+        m = oclin_optimizer_member(ahead->optimizer, l->id);
+    call.x_alone = m && m->freeze == OCLIN_FREEZE_LAYER;
+    if (ahead->saved) OCLIN_TRY(check_saved(l, &stand_in, !call.x_alone));
+    if (call.x_alone) {
+        set_uses(&call);
+        return oclin_uses_check(l->ctx, call.uses, BACKWARD_USES);
+    }
+    if (ahead->update) OCLIN_TRY(check_fused(l, m, &update, &call));
+    const int adds = !ahead->clears && (!is_cleared(l->dw) || !is_cleared(l->db));
+    return adds || !ahead->update ? check_stored(l, &call, ahead->clears) : OCLIN_OK;
+}
+
+oclin_status oclin_layer_check_update(oclin_layer *l, oclin_optimizer *optimizer,
+                                      const struct oclin_update *update)
+{
+    struct oclin_update_call call;
+    struct oclin_member *m;
+    struct oclin_use uses[STEP_USES];
+    OCLIN_TRY(enter_update(l, optimizer, update, &call, &m));
+    if (m->freeze == OCLIN_FREEZE_LAYER) return OCLIN_OK;
+    set_update_uses(l, m, &call, uses);
+    return check_step(l, uses);
 }
