@@ -36,6 +36,7 @@ enum {
     REPEATS = 256,    /* its first thousand calls have all that the others have */
     HAS_REASON = 512, /* the call creates a context, and has its sentence written to `reason` */
     MAKES_LAYER = 1024,
+    MAKES_NETWORK = 4096,
     LONG_SUMS = 2048 /* longer than a tile of simt, so that they can be split */
 };
 
@@ -69,6 +70,8 @@ struct bench {
     oclin_layer *made_layer, *made_other;
     oclin_tensor *made_parts[3];
     oclin_saved *made_saved;
+    oclin_network *made_network;
+    oclin_optimizer *made_optimizer;
     cl_event made_event;
 };
 
