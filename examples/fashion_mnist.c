@@ -434,10 +434,11 @@ static int64_t parameters_of(const struct options *o)
     return count;
 }
 
-/* The first images of a pass, in batches of every size that it has. */
+/* The first images of a pass, in batches and steps of every size that it has. */
 static struct pass beginning(struct pass pass)
 {
-    if (pass.count > pass.batch) pass.count = pass.batch + pass.count % pass.batch;
+    const int64_t a_step = pass.batch * (pass.train ? pass.train->accumulate : 1);
+    if (pass.count > a_step) pass.count = a_step + pass.count % a_step;
     return pass;
 }
 
