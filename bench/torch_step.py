@@ -1,5 +1,7 @@
 #!/usr/bin/python3
-"""Times PyTorch's training step of nn.Linear: forward, backward with the input's gradient, SGD. CSV on stdout.
+"""Times PyTorch's training step of nn.Linear: forward, backward with the input's gradient, the update. CSV on stdout.
+
+The update is SGD, or AdamW (--optimizer adamw), fused where this PyTorch can do that on the device.
 
 The same rules as oclin_bench (bench/README.md): checked first, a pause of 100 ms and a warm-up before each timing, a
 timing of 20 ms at least, medians; X and dY go round over --rotate-mb. As many threads as cores. PyTorch may clear
@@ -50,13 +52,25 @@ def read_shapes(path):
     return shapes
 
 
+def make_optimizer(name, parameters, lr, captured):
+    parameters = list(parameters)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=lr)
+    for options in ({"fused": True}, {}):
+        try:
+            return torch.optim.AdamW(parameters, lr=lr, capturable=captured, **options)
+        except (RuntimeError, TypeError):  # an older PyTorch cannot fuse on the CPU
+            continue
+    raise RuntimeError("this PyTorch has no AdamW")
+
+
 class Step:
     """One layer, its optimizer, and the sets of X and dY that calls take in turn."""
 
-    def __init__(self, batch, n_in, n_out, rotate_bytes, device, mode):
+    def __init__(self, batch, n_in, n_out, rotate_bytes, device, mode, optimizer="sgd"):
         set_bytes = 4 * 2 * batch * (n_in + n_out)
         sets = min(max(-(-rotate_bytes // set_bytes), 1), MAX_SETS)
-        self.cuda, self.mode, self.graphs = device == "cuda", mode, []
+        self.cuda, self.mode, self.graphs, self.optimizer = device == "cuda", mode, [], optimizer
         torch.set_float32_matmul_precision("high" if mode.endswith("tf32") else "highest")
         self.layer = torch.nn.Linear(n_in, n_out, device=device)
         with torch.no_grad():
@@ -68,7 +82,7 @@ class Step:
         self.set_lr(1e-7)
 
     def set_lr(self, lr):
-        self.sgd = torch.optim.SGD(self.layer.parameters(), lr=lr)
+        self.update = make_optimizer(self.optimizer, self.layer.parameters(), lr, self.mode.startswith("graph"))
         self.graphs = [self.record(i) for i in range(len(self.x))] if self.mode.startswith("graph") else []
 
     def record(self, i):
@@ -80,7 +94,7 @@ class Step:
                 self.eager(i)
         torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
-        self.sgd.zero_grad(set_to_none=True)
+        self.update.zero_grad(set_to_none=True)
         with torch.cuda.graph(graph):
             y, dx = self.eager(i)
         return graph, y, dx
@@ -95,10 +109,10 @@ class Step:
     def eager(self, i):
         x, dy = self.x[i % len(self.x)], self.dy[i % len(self.x)]
         x.grad = None
-        self.sgd.zero_grad(set_to_none=self.set_to_none)
+        self.update.zero_grad(set_to_none=self.set_to_none)
         y = self.layer(x)
         y.backward(dy)
-        self.sgd.step()
+        self.update.step()
         return y, x.grad
 
     def check(self):
@@ -111,6 +125,11 @@ class Step:
         y, dx = (t.detach().clone() for t in self.run(0))
         new_w = self.layer.weight.detach().clone()
         self.set_lr(1e-7)
+        if self.optimizer == "adamw":  # m and v are new: (1 - beta) g and (1 - beta) g^2, corrected g and g^2
+            dw = dy.t() @ x
+            certain = dw.abs() > 1e-3 * (dy.t().abs() @ x.abs())
+            want_w = w * (1 - lr * 0.01) - lr * dw / (dw.abs() + 1e-8)
+            return bool(((new_w.double() - want_w).abs()[certain] < 1e-2 * lr).all())
 
         def wrong(got, want, magnitude, k):
             bound = (min(k + 1, 8 + 2 * k**0.5) * U + rounding) * magnitude + 2 * U * want.abs()
@@ -169,6 +188,7 @@ def main():
     parser.add_argument("--csv", help="write there, not to stdout")
     parser.add_argument("--rotate-mb", type=int, default=128, help="X, dY, Y and dX go round over so many MB")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd")
     parser.add_argument("--modes", default="eager", help=f"some of {','.join(MODES)}; graphs need --device cuda")
     o = parser.parse_args()
     modes = o.modes.split(",")
@@ -184,7 +204,7 @@ def main():
         print(f"# PyTorch {torch.__version__}, {where}", file=out)
         print("op,regime,batch,in,out,torch_ms,checked,zero_grad,mode", file=out)
         for (regime, batch, n_in, n_out), mode in itertools.product(read_shapes(o.shapes), modes):
-            step = Step(batch, n_in, n_out, o.rotate_mb << 20, o.device, mode)
+            step = Step(batch, n_in, n_out, o.rotate_mb << 20, o.device, mode, o.optimizer)
             right = step.check()
             wrong |= not right
             ms, how = measure(step, o.runs) if right else (float("nan"), "")

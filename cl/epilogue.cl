@@ -28,7 +28,7 @@
         long s_offset, long s_stride, global const element *RESTRICT b, long b_offset, long b_stride,        \
         global element *c, long c_offset, long c_stride, global const element *bias, long bias_offset,       \
         global element *db, long db_offset, global element *z, long z_offset, long z_stride, long m, long n, \
-        long k, float scale, int flags, int block_m, int block_n, int block_k UPDATE_ARGUMENTS
+        long k, float scale, float lr, int flags, int block_m, int block_n, int block_k UPDATE_ARGUMENTS
 #define PRODUCT_ARGUMENTS PRODUCT_ARGUMENTS_(restrict)
 /* Helpers omit `restrict`: once inlined it becomes an instruction that Oclgrind 21.10 rejects. */
 #define OCLIN_NO_PROMISE
@@ -37,7 +37,7 @@
 /* The same arguments, as a caller passes them. */
 #define PRODUCT_VALUES                                                                                  \
     a, a_offset, a_stride, s, s_offset, s_stride, b, b_offset, b_stride, c, c_offset, c_stride, bias,   \
-        bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, flags, block_m, block_n,     \
+        bias_offset, db, db_offset, z, z_offset, z_stride, m, n, k, scale, lr, flags, block_m, block_n, \
         block_k UPDATE_VALUES
 
 /* 1 if A is read together with S. */
@@ -72,7 +72,7 @@ struct epilogue {
     (C_TRANSPOSED ? (column) * (stride) + (row) : (row) * (stride) + (column))
 
 /* The epilogue of the result in this row and column. */
-#define at(e, row, column) \
+#define at(e, row, column)                                                                      \
     MOVED(e, ELEMENT(row, column, (e).c_stride), 0, ELEMENT(row, column, (e).z_stride), column, \
           ELEMENT(row, column, (e).w_update.stride))
 

@@ -81,7 +81,8 @@ kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void loss_cross_
                 const real p = exp(load_lanes(y_row + i, lanes) - largest) / all_exp;
                 real q = select((real)(0.0f), (real)(hard), LANES == lane_of(label - i));
                 if (soft != 0.0f) q = fma((real)(soft), weights_of(classes, i, lanes, flags), q);
-                const real slope = SCALED((p * all - q) * w, gradient_scale) / divisor;
+                real slope = SCALED((p * all - q) * w, gradient_scale);
+                if (flags & OCLIN_FLAG_TOTAL) slope /= divisor;
                 store_lanes(dy_row + i, !counts ? (real)(0.0f) : known ? slope : (real)(NAN), lanes);
             }
         if (item == 0) {

@@ -27,8 +27,8 @@ OCLIN_INLINE void add_to(float *sum, float *left, float more)
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 numbers(global float *w_control, float16 w_numbers, global const float *factor, long factor_offset,
-        global const int *skip, long skip_offset, float4 logs, int steps, float largest, float sum, float left,
-        int flags)
+        global const int *skip, long skip_offset, float4 logs, int steps, float largest, float sum,
+        float left, int flags)
 {
     global int *counted = (global int *)w_control + OCLIN_CONTROL_STEPS;
     global float *kept = w_control + OCLIN_CONTROL_LARGEST;

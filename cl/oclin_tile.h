@@ -18,6 +18,7 @@
  *   OCLIN_STAGE      which launch of a product this kernel is; see product_simd.cl and product_simt.cl
  *   OCLIN_ALPHA      the number of the activation
  *   OCLIN_TRANSPOSED 1: W and dW are stored as (in, out)
+ *   OCLIN_ON_DEVICE  1: the numbers of an update stand in device memory (updates.cl)
  *
  * These change no result:
  *
@@ -42,22 +43,22 @@
 #define OCLIN_FLAG_DX 128   /* one pass: dX is wanted */
 #define OCLIN_FLAG_DW 256   /* one pass: dW and db, or the step with them, are wanted */
 #define OCLIN_FLAG_ONTO 512 /* a later slice of k: Z holds the sums of the slices before it */
-#define OCLIN_FLAG_PARTIAL 1024 /* not the last launch: its sums go to Z, and no epilogue runs */
-#define OCLIN_FLAG_GRADIENT 16  /* losses: dY is wanted */
-#define OCLIN_FLAG_LOSS 32      /* losses: the loss is wanted */
-#define OCLIN_FLAG_CORRECT 64   /* losses: the count of correct rows is wanted */
-#define OCLIN_FLAG_CLASSES 4096 /* losses: each column has a weight */
-#define OCLIN_FLAG_WEIGHTS 8192 /* losses: each row has a weight */
-#define OCLIN_FLAG_ROWS 16384   /* losses: the row losses are wanted */
-#define OCLIN_FLAG_IGNORE 32768 /* losses: rows with one label do not count */
-#define OCLIN_FLAG_TOTAL 65536  /* losses: the mean divides by the weights of the rows that count */
-#define OCLIN_FLAG_ON_DEVICE 131072 /* update: its numbers stand in device memory */
-#define OCLIN_FLAG_FACTOR 262144    /* numbers: there is a factor */
-#define OCLIN_FLAG_SKIP 524288      /* numbers: there is a scalar that may skip the update */
+#define OCLIN_FLAG_PARTIAL 1024  /* not the last launch: its sums go to Z, and no epilogue runs */
+#define OCLIN_FLAG_GRADIENT 16   /* losses: dY is wanted */
+#define OCLIN_FLAG_LOSS 32       /* losses: the loss is wanted */
+#define OCLIN_FLAG_CORRECT 64    /* losses: the count of correct rows is wanted */
+#define OCLIN_FLAG_CLASSES 4096  /* losses: each column has a weight */
+#define OCLIN_FLAG_WEIGHTS 8192  /* losses: each row has a weight */
+#define OCLIN_FLAG_ROWS 16384    /* losses: the row losses are wanted */
+#define OCLIN_FLAG_IGNORE 32768  /* losses: rows with one label do not count */
+#define OCLIN_FLAG_TOTAL 65536   /* losses: the mean divides by the weights of the rows that count */
+#define OCLIN_FLAG_FACTOR 131072 /* numbers: there is a factor */
+#define OCLIN_FLAG_SKIP 262144   /* numbers: there is a scalar that may skip the update */
 
 /*
- * The numbers of an update: X(name, its hexadecimal digit in a float16). The host fills them in (src/ops/rule.c), or a
- * kernel does where some are known on the device alone (numbers.cl). Rules use those that they need.
+ * The numbers of an update: X(name, its hexadecimal digit in a float16). The host fills them in
+ * (src/ops/rule.c), or a kernel does where some are known on the device alone (numbers.cl). Rules use those
+ * that they need.
  *
  *   skip     not 0: w and its state stay as they are
  *   factor   g is multiplied by it first: the inverse of the loss's scale, clipping by the norm, the sign
@@ -68,16 +69,18 @@
  *   beta1    the part of the first moment that stays; SGD: the momentum
  *   rate1    the part of g that joins it: 1 - beta1; SGD: 1 - dampening
  *   beta2, rate2   the same for the second moment
- *   root     what the second moment, or its root, is divided by
+ *   unbias   what the second moment, or its root, is multiplied by: a division less for each element
  *   eps      keeps the divisor above 0
  *   variant  not 0: SGD: Nesterov; Adam: AMSGrad
  *   first    not 0: the state has no value yet that counts
  *   toward   schedule-free: how far w goes toward z
  *   w_rate   schedule-free: the rate of w itself
  */
-#define OCLIN_NUMBERS(X)                                                                                     \
-    X(skip, 0) X(factor, 1) X(clip, 2) X(lr, 3) X(decay, 4) X(keep, 5) X(beta1, 6) X(rate1, 7) X(beta2, 8)   \
-    X(rate2, 9) X(root, a) X(eps, b) X(variant, c) X(first, d) X(toward, e) X(w_rate, f)
+#define OCLIN_NUMBERS(X)                                                                                    \
+    X(skip, 0)                                                                                              \
+    X(factor, 1)                                                                                            \
+    X(clip, 2) X(lr, 3) X(decay, 4) X(keep, 5) X(beta1, 6) X(rate1, 7) X(beta2, 8) X(rate2, 9) X(unbias, a) \
+        X(eps, b) X(variant, c) X(first, d) X(toward, e) X(w_rate, f)
 /* What numbers.cl keeps in device memory behind the numbers: the count of steps as an int, and of
  * schedule-free the largest rate so far and the sum of weights as two floats. */
 #define OCLIN_CONTROL_STEPS 16

@@ -25,8 +25,8 @@
  * block_m is about sqrt k, so that a product of (3) passes about 2 sqrt k roundings on its way to dX and not
  * k. Sums of (1) and (2) over more than 16 samples are made of chunks of 16 for the same reason (CHUNK).
  *
- * While dW is computed, memory is asked for the rows of W that come next (OCLIN_PREFETCH: steps on a W larger
- * than the cache are 1.1 to 1.2 times as fast).
+ * While dW is computed, memory is asked for the rows of W, and of its state, that come next (OCLIN_PREFETCH:
+ * steps on a W larger than the cache are 1.1 to 1.2 times as fast).
  *
  * Where rows are multiples of 4 KB apart, as they often are, lines below each other share the few places of
  * an L1 set. This is why the kernel takes 4 rows at a time and not 8 (half as fast), copies X, and keeps the
@@ -163,12 +163,22 @@ OCLIN_INLINE void dw_of_row(local const float *dz, local const real *x, global e
     store_gradient(sum * scale, dw, u, flags, lanes);
 }
 
+/* Asks for four rows of W, and of its state, at this place. */
+OCLIN_INLINE void ask_for_rows(global const element *w, long w_stride, struct update u, int flags)
+{
+    for (int r = 0; r < ROWS; r++) {
+        if (flags & OCLIN_FLAG_DX) PREFETCH(w + r * w_stride);
+        for (int i = 0; flags & OCLIN_FLAG_UPDATE && i < STATES; i++)
+            PREFETCH(u.state + r * u.stride + i * u.plane);
+    }
+}
+
 /* Computes one chunk of columns of up to four rows of W: dX first, because it needs the old W. ahead is the
- * chunk that comes next. */
+ * chunk that comes next; its state stands state_ahead elements behind this one's. */
 OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float *dz, global const element *w,
                           long w_stride, global element *dw, long dw_stride, int samples, int columns,
                           int rows, float scale, struct update u, int flags, int first,
-                          global const element *ahead)
+                          global const element *ahead, long state_ahead)
 {
     for (int i = 0; flags & OCLIN_FLAG_DX && i < samples; i += 2) {
         local real *dx_i = dx + i * TILE_VECTORS;
@@ -181,7 +191,7 @@ OCLIN_INLINE void do_rows(local real *dx, local const real *x, local const float
     if (!(flags & OCLIN_FLAG_DW)) return;
     int done = 0;
     for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
-        for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
+        ask_for_rows(ahead + done, w_stride, UPDATE_MOVED(u, state_ahead + done), flags);
         dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, UPDATE_MOVED(u, done),
                      flags);
     }
@@ -256,10 +266,14 @@ one_pass_skinny(PRODUCT_ARGUMENTS, global const element *restrict x, long x_offs
                 global const element *ahead = r + ROWS < rows         ? w_rows + (r + ROWS) * w_stride + j
                                               : j + block_k < columns ? w_rows + j + block_k
                                                                       : w_rows + OCLIN_TILE_K * w_stride;
+                const long state_ahead = r + ROWS < rows         ? ROWS * u.stride
+                                         : j + block_k < columns ? block_k - r * u.stride
+                                                                 : (OCLIN_TILE_K - r) * u.stride - j;
                 do_rows(dx_tile + j / OCLIN_VL, x_tile + j / OCLIN_VL, dz + r, w_rows + r * w_stride + j,
                         w_stride, dw + (k0 + r) * dw_stride + j, dw_stride, samples,
                         min(columns - j, block_k), min(rows - r, ROWS), scale,
-                        UPDATE_MOVED(u, (k0 + r) * u.stride + j), flags, k0 % block_m == 0 && r == 0, ahead);
+                        UPDATE_MOVED(u, (k0 + r) * u.stride + j), flags, k0 % block_m == 0 && r == 0, ahead,
+                        state_ahead);
             }
         const long done = k0 + OCLIN_TILE_K;
         if (flags & OCLIN_FLAG_DX && (done % block_m == 0 || done >= k))

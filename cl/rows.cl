@@ -19,8 +19,9 @@ OCLIN_INLINE long first_row(long group, long rows)
     const long groups = get_num_groups(0), each = rows / groups;
     return group * each + min(group, rows - each * groups);
 }
-#define FOR_ROWS_OF_GROUP(rows) \
-    for (long row = first_row(get_group_id(0), rows); row < first_row(get_group_id(0) + 1, rows); row++)
+#define FOR_ROWS_OF_GROUP(rows)                                                                    \
+    for (long row = first_row(get_group_id(0), rows), end_ = first_row(get_group_id(0) + 1, rows); \
+         row < end_; row++)
 
 /* An int for each lane: what comparisons give; and the numbers of the lanes. */
 #if OCLIN_VL == 1

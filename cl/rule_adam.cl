@@ -4,12 +4,14 @@
  *   g  = g + decay w;   w = keep w
  *   m' = m + (1 - beta1) (g - m)
  *   v' = beta2 v + (1 - beta2) g^2;    AMSGrad: s' = max(s, v'), which then takes the place of v'
- *   w' = w - lr m' / (sqrt v' / root + eps),    lr = rate / (1 - beta1^t), root = sqrt(1 - beta2^t)
+ *   w' = w - lr m' / (unbias sqrt v' + eps),    lr = rate / (1 - beta1^t), unbias = 1 / sqrt(1 - beta2^t)
  */
+#define STATES 2
+
 OCLIN_INLINE void at_step(struct numbers *n, struct step s)
 {
     n->lr /= s.bias1;
-    n->root = sqrt(s.bias2);
+    n->unbias = 1.0f / sqrt(s.bias2);
 }
 
 OCLIN_INLINE real updated(real w, real g, struct update u, int lanes)
@@ -29,5 +31,5 @@ OCLIN_INLINE real updated(real w, real g, struct update u, int lanes)
         v = select(v, largest, islessequal(v, largest) || isnan(largest));
         store_lanes(at_v + u.plane, v, lanes);
     }
-    return MULTIPLY_ADD((real)(-u.n.lr), m / (sqrt(v) / u.n.root + u.n.eps), w);
+    return MULTIPLY_ADD((real)(-u.n.lr), m / MULTIPLY_ADD((real)(u.n.unbias), sqrt(v), (real)(u.n.eps)), w);
 }

@@ -22,7 +22,7 @@
  * at a time, because each takes much longer than an addition. */
 OCLIN_INLINE real sum_of_parts(global const element *from, long apart, long parts, int lanes)
 {
-    real sum = (real)(0.0f);
+    real sum;
     if (lanes == OCLIN_VL) {
         sum = LOAD_ALIGNED(from);
 #pragma unroll 8

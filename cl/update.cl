@@ -8,8 +8,9 @@
  */
 kernel __attribute__((reqd_work_group_size(OCLIN_GROUP, 1, 1))) void
 update(global element *w, long w_offset, long w_stride, global const element *dw, long dw_offset,
-       long dw_stride, long rows, long cols, int flags, global element *w_state, long w_state_offset,
-       long w_state_stride, long w_plane, float16 w_numbers, global const float *w_control)
+       long dw_stride, long rows, long cols, float lr, int flags, global element *w_state,
+       long w_state_offset, long w_state_stride, long w_plane, float16 w_numbers,
+       global const float *w_control)
 {
     const long chunks = (cols + OCLIN_ITEM_N - 1) / OCLIN_ITEM_N;
     const long item = get_global_id(0);

@@ -5,8 +5,9 @@
  * The state of w (m, v, and so on: the rule says which) is as large as w for each. They lie one behind the
  * other, `plane` elements apart, each with rows of `stride` elements. The state of b lies likewise.
  *
- * The numbers are arguments, or, with OCLIN_FLAG_ON_DEVICE, stand in device memory: numbers.cl has written
- * them there, because they depend on scalars that only the device knows.
+ * The numbers are arguments, or, with OCLIN_ON_DEVICE, stand in device memory: numbers.cl has written them
+ * there, because they depend on scalars that only the device knows. That is an option of the build, because
+ * numbers that may come from either place take registers: on NVIDIA's GPUs half of the groups would run.
  */
 struct numbers {
 #define FIELD(name, digit) float name;
@@ -21,12 +22,12 @@ struct update {
 };
 
 /* What kernels that update take behind the other arguments, for w and for b, and what they pass on. */
-#define UPDATE_ARGUMENTS                                                                                     \
-    , global element *w_state, long w_state_offset, long w_state_stride, long w_plane, float16 w_numbers,    \
-        global const float *w_control, global element *b_state, long b_state_offset, long b_plane,           \
+#define UPDATE_ARGUMENTS                                                                                  \
+    , global element *w_state, long w_state_offset, long w_state_stride, long w_plane, float16 w_numbers, \
+        global const float *w_control, global element *b_state, long b_state_offset, long b_plane,        \
         float16 b_numbers, global const float *b_control
-#define UPDATE_VALUES                                                                                        \
-    , w_state, w_state_offset, w_state_stride, w_plane, w_numbers, w_control, b_state, b_state_offset,       \
+#define UPDATE_VALUES                                                                                  \
+    , w_state, w_state_offset, w_state_stride, w_plane, w_numbers, w_control, b_state, b_state_offset, \
         b_plane, b_numbers, b_control
 
 /* What the numbers of a step depend on, beside those that hold for all (numbers.cl). */
@@ -36,11 +37,23 @@ struct step {
     float share;        /* schedule-free: of this step in the sum of weights */
 };
 
-/* The two, from the arguments. Numbers come one by one, so that those that no rule asks for are not loaded. */
-#define W_NUMBER(name, digit) (flags & OCLIN_FLAG_ON_DEVICE ? w_control[0x##digit] : w_numbers.s##digit),
-#define B_NUMBER(name, digit) (flags & OCLIN_FLAG_ON_DEVICE ? b_control[0x##digit] : b_numbers.s##digit),
-#define UPDATE_OF_W {{OCLIN_NUMBERS(W_NUMBER)}, w_state + w_state_offset, w_state_stride, w_plane}
-#define UPDATE_OF_B {{OCLIN_NUMBERS(B_NUMBER)}, b_state + b_state_offset, 0, b_plane}
+/* The two, from the arguments. Numbers come one by one, so that those that no rule asks for are not
+ * loaded. */
+#if OCLIN_ON_DEVICE
+#define W_NUMBER(name, digit) w_control[0x##digit],
+#define B_NUMBER(name, digit) b_control[0x##digit],
+#else
+#define W_NUMBER(name, digit) w_numbers.s##digit,
+#define B_NUMBER(name, digit) b_numbers.s##digit,
+#endif
+#define UPDATE_OF_W                                                                  \
+    {                                                                                \
+        {OCLIN_NUMBERS(W_NUMBER)}, w_state + w_state_offset, w_state_stride, w_plane \
+    }
+#define UPDATE_OF_B                                                     \
+    {                                                                   \
+        {OCLIN_NUMBERS(B_NUMBER)}, b_state + b_state_offset, 0, b_plane \
+    }
 
 /* u with its state moved on. */
 #define UPDATE_MOVED(u, by) ((struct update){(u).n, (u).state + (by), (u).stride, (u).plane})

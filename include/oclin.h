@@ -882,7 +882,7 @@ typedef struct oclin_optimizer oclin_optimizer;
  *   first     g = -g with `maximize`; then g *= grad_scale * factor; then g is limited to
  *             [-clip_value, clip_value]; NaN stays
  *   SGD       g += l w;  m = t == 1 ? g : momentum m + (1 - dampening) g;  w -= lr m
- *             Nesterov: w -= lr (g + momentum m).          Without momentum: w -= lr g, and there is no state.
+ *             Nesterov: w -= lr (g + momentum m).  Without momentum: w -= lr g, and there is no state.
  *   Adam      g += l w, then as AdamW without decay                      (Kingma, Ba 2015, arXiv:1412.6980)
  *   AdamW     w *= 1 - lr l;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2   (arXiv:1711.05101)
  *             w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
@@ -988,8 +988,9 @@ struct oclin_parameter_options {
  *
  * OCLIN_E_ARG     a pointer is NULL; another context; an option is not known, or not finite; a state is given
  *                 that the rule does not have; a state shares elements with another tensor of the layer, or
- *                 is read-only; w overlaps one that was added without being the same; the layer, or the
- *                 tensor, was added before; a tied layer has options of its own, or another dW
+ *                 is read-only; w overlaps one that was added without being the same; w or a state overlaps
+ *                 the state of one that was added; the layer, or the tensor, was added before; a tied layer
+ *                 has options of its own, or another dW
  * OCLIN_E_SHAPE   a state, or the gradient, is of the wrong shape
  * OCLIN_E_MEMORY
  * OCLIN_E_CL

@@ -31,8 +31,8 @@ static oclin_status prepare(oclin_context *ctx, enum oclin_kernel_id id, const s
                             struct launch *l)
 {
     const oclin_tensor *dst = uses[0].tensor, *src = uses[1].tensor;
-    OCLIN_TRY(oclin_elements_prepare(ctx, id, NULL, dst->rows, dst->cols, dst->aligned && src->aligned,
-                                     &l->elements));
+    OCLIN_TRY(oclin_elements_prepare(ctx, &(struct oclin_kernel_request){.id = id}, dst->rows, dst->cols,
+                                     dst->aligned && src->aligned, &l->elements));
     OCLIN_TRY(oclin_uses_settle(uses, n));
     /* the same matrix is given as one buffer, not as a buffer and a part of it; a src without memory is not
      * read, but not every driver takes NULL */

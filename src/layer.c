@@ -623,7 +623,7 @@ static void set_change(struct oclin_product *p, const struct change *change)
 {
     const struct oclin_operand *state = &change->updates.w.state;
     p->updates = &change->updates;
-    p->flags |= OCLIN_FLAG_UPDATE | (change->updates.w.control ? OCLIN_FLAG_ON_DEVICE : 0);
+    p->flags |= OCLIN_FLAG_UPDATE;
     if (state->mem) p->c.aligned = p->c.aligned && state->aligned;
 }
 
@@ -920,12 +920,11 @@ static int has_gradient(const oclin_layer *l)
 enum { STEP_W, STEP_DW, STEP_B, STEP_DB, STEP_UPDATE };
 enum { STEP_USES = STEP_UPDATE + OCLIN_UPDATE_USES };
 
-/* Runs the updates of w and b by their gradients; a pair without tensors is left out. All are prepared before
- * one is enqueued. */
-static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, const struct change *change)
+/* Prepares the updates of w and b by their gradients; a pair without tensors is left out. */
+static oclin_status prepare_steps(oclin_context *ctx, const struct oclin_use *uses,
+                                  const struct change *change, struct oclin_step steps[2])
 {
     const struct oclin_update_of *of[] = {&change->updates.w, &change->updates.b};
-    struct oclin_step steps[2];
     for (int i = 0; i < 2; i++) {
         steps[i] = (struct oclin_step){.w = uses[2 * i].tensor,
                                        .dw = uses[2 * i + 1].tensor,
@@ -933,12 +932,29 @@ static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, c
                                        .update = *of[i]};
         if (steps[i].w) OCLIN_TRY(oclin_step_prepare(ctx, &steps[i]));
     }
+    return OCLIN_OK;
+}
+
+/* Marks what the updates have written, or may have: if the second one failed, it is not known whether the
+ * first has changed its parameter already. */
+static void step_written(const struct oclin_use *uses, int reached_b, oclin_status status)
+{
+    enum { STATE_OF_W = STEP_UPDATE };
+    oclin_uses_written(uses, reached_b ? STEP_USES : STEP_B, status);
+    if (!reached_b) oclin_uses_written(&uses[STATE_OF_W], 1, status);
+}
+
+/* Runs these updates. All are prepared before one is enqueued. */
+static oclin_status run_step(oclin_context *ctx, const struct oclin_use *uses, const struct change *change)
+{
+    struct oclin_step steps[2];
+    OCLIN_TRY(prepare_steps(ctx, uses, change, steps));
     OCLIN_TRY(oclin_uses_settle(uses, STEP_USES));
     oclin_status status = enqueue_change(change);
-    for (int i = 0; i < 2 && status == OCLIN_OK; i++)
-        if (steps[i].w) status = oclin_step_enqueue(ctx, &steps[i]);
-    /* if the second one failed, it is not known whether the first has changed its parameter already */
-    oclin_uses_written(uses, STEP_USES, status);
+    int tried = 0;
+    for (; tried < 2 && status == OCLIN_OK; tried++)
+        if (steps[tried].w) status = oclin_step_enqueue(ctx, &steps[tried]);
+    step_written(uses, tried == 2 || (change->call && change->call->numbers), status);
     return status;
 }
 
@@ -998,6 +1014,16 @@ oclin_status oclin_layer_step(oclin_layer *l, float lr)
 
 /* ---------------------------------------------------------------------------------------------- updates */
 
+oclin_status oclin_optimizer_add(oclin_optimizer *optimizer, oclin_layer *l,
+                                 const struct oclin_parameter_options *options)
+{
+    if (!optimizer) return OCLIN_E_ARG;
+    OCLIN_TRY(oclin_enter(optimizer->ctx));
+    if (!l) return oclin_fail(optimizer->ctx, OCLIN_E_ARG, "layer is NULL");
+    const struct oclin_trainable layer = {l->ctx, l->id, l->w, l->b, l->dw, l->db};
+    return oclin_optimizer_add_layer(optimizer, &layer, options);
+}
+
 /* Begins an update of the layer's parameters. */
 static oclin_status enter_update(const oclin_layer *l, oclin_optimizer *optimizer,
                                  const struct oclin_update *update, struct oclin_update_call *call,
@@ -1053,8 +1079,9 @@ static oclin_status update_by_gradients(oclin_layer *l, const struct oclin_membe
     drop_cleared(uses);
     for (int i = 0; i < 2; i++)
         if (!uses[2 * i].tensor) call->parameters[i] = NULL;
-    oclin_update_uses(call, uses + STEP_UPDATE);
     OCLIN_TRY(oclin_update_prepare(call));
+    oclin_update_uses(call, uses + STEP_UPDATE);
+    OCLIN_TRY(oclin_uses_check(l->ctx, uses, STEP_USES)); /* the counts, too */
     const struct change change = change_of(call, operation);
     return counted(call, verified_step(linear_of(l), uses, &change));
 }
@@ -1089,11 +1116,34 @@ oclin_status oclin_tensor_update(oclin_tensor *w, oclin_optimizer *optimizer,
     oclin_update_uses(&call, uses + STEP_UPDATE);
     OCLIN_TRY(oclin_uses_check(ctx, uses, STEP_USES));
     if (is_cleared(p->gradient) || w->rows == 0) return OCLIN_OK;
+    if (!oclin_tensor_ever_written(p->gradient))
+        return oclin_fail(ctx, OCLIN_E_STATE, "update before the gradient was computed or written");
     OCLIN_TRY(oclin_update_prepare(&call));
+    oclin_update_uses(&call, uses + STEP_UPDATE);
+    OCLIN_TRY(oclin_uses_check(ctx, uses, STEP_USES)); /* the counts, too */
     const struct change change = change_of(&call, "update");
     const struct oclin_linear linear = {
         .ctx = ctx, .in = p->w->cols, .out = p->w->rows, .w = p->w, .dw = p->gradient};
     return counted(&call, verified_step(linear, uses, &change));
+}
+
+/* Checks and prepares all that the update behind a backward needs: once the gradients have changed, only the
+ * device may fail. */
+static oclin_status prepare_update_behind(const struct backward_call *fused, const struct oclin_member *m,
+                                          struct oclin_update_call *call)
+{
+    oclin_layer *l = fused->layer;
+    struct oclin_use uses[STEP_USES];
+    struct oclin_step steps[2];
+    struct oclin_linear linear = linear_of(l);
+    struct backward_call checked = *fused;
+    OCLIN_TRY(check_backward(&checked));
+    OCLIN_TRY(need_dw(l));
+    OCLIN_TRY(need_db(l));
+    set_step_uses(l, 1, m->b != NULL, uses);
+    OCLIN_TRY(prepare_steps(l->ctx, uses, fused->change, steps));
+    set_states(&linear, call);
+    return l->ctx->verify ? oclin_verify_room(&linear, 0) : OCLIN_OK;
 }
 
 /* What micro-batches have stored is completed by this batch, and used up. */
@@ -1101,15 +1151,27 @@ static oclin_status backward_then_update(oclin_layer *l, oclin_tensor *dy, oclin
                                          const struct oclin_member *m, struct oclin_update_call *call,
                                          oclin_saved *s, int adds)
 {
-    struct oclin_use uses[OCLIN_UPDATE_USES];
-    call->parameters[0] = m->w;
-    call->parameters[1] = m->b;
-    oclin_update_uses(call, uses); /* all that can fail is looked for before the gradients change */
-    OCLIN_TRY(oclin_uses_check(l->ctx, uses, OCLIN_UPDATE_USES));
-    OCLIN_TRY(oclin_update_prepare(call));
+    const struct change change = change_of(call, "backward_update");
+    const struct backward_call fused = {
+        .layer = l, .saved = s, .dy = dy, .dx = dx, .change = &change, .adds = adds};
+    OCLIN_TRY(prepare_update_behind(&fused, m, call));
     OCLIN_TRY(backward(l, dy, dx, s, adds));
-    OCLIN_TRY(update_by_gradients(l, m, call, "backward_update"));
-    return zero_grad(l);
+    oclin_status status = update_by_gradients(l, m, call, "backward_update");
+    if (status == OCLIN_OK) status = zero_grad(l);
+    if (status == OCLIN_OK || status == OCLIN_E_VERIFY) return status;
+    /* a caller who tries again would add this batch once more */
+    oclin_tensor_written(l->dw, status);
+    if (l->db) oclin_tensor_written(l->db, status);
+    if (dx && adds) oclin_tensor_written(dx, status);
+    return status;
+}
+
+/* dX is all that there is to make; without it, its arguments are checked all the same. */
+static oclin_status backward_frozen(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s,
+                                    int adds)
+{
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy, .x_alone = 1};
+    return dx ? backward_x(l, dy, dx, s, adds) : check_backward(&call);
 }
 
 static oclin_status fail_tied(const oclin_layer *l)
@@ -1123,12 +1185,12 @@ static oclin_status backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tens
                                     const struct oclin_member *m, struct oclin_update_call *call,
                                     oclin_saved *s, int adds)
 {
-    if (m->freeze == OCLIN_FREEZE_LAYER) return dx ? backward_x(l, dy, dx, s, adds) : OCLIN_OK;
+    if (m->freeze == OCLIN_FREEZE_LAYER) return backward_frozen(l, dy, dx, s, adds);
     if (m->w->tied) return fail_tied(l);
-    if (!is_cleared(l->dw) || !is_cleared(l->db)) return backward_then_update(l, dy, dx, m, call, s, adds);
     call->parameters[0] = m->w;
     call->parameters[1] = m->b;
     OCLIN_TRY(oclin_update_prepare(call));
+    if (!is_cleared(l->dw) || !is_cleared(l->db)) return backward_then_update(l, dy, dx, m, call, s, adds);
     const struct change change = change_of(call, "backward_update");
     const oclin_status status = backward_change(l, dy, dx, &change, s, adds);
     return s->batch > 0 ? counted(call, status) : status;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "layer.h"
 #include "loss.h"
 #include "optimizer.h"
 #include "tensor/uses.h"

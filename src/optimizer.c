@@ -139,6 +139,19 @@ static oclin_status read_parameter_options(const oclin_optimizer *optimizer,
     return OCLIN_OK;
 }
 
+/* Checks that a new parameter, or its state, keeps apart from one that was added before. */
+static oclin_status check_beside(const struct oclin_parameter *p, const oclin_tensor *t, const char *name)
+{
+    oclin_context *ctx = oclin_tensor_context(p->w);
+    if (oclin_tensor_overlap(p->w, t))
+        return oclin_fail(ctx, OCLIN_E_ARG, "%s shares elements with a parameter that was added before",
+                          name);
+    if (p->state && oclin_tensor_overlap(p->state, t))
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "%s shares elements with the state of a parameter that was added before", name);
+    return OCLIN_OK;
+}
+
 /* Checks a parameter that is to be added beside those that the optimizer has, with the state that the caller
  * gives, if any. */
 static oclin_status check_parameter(const oclin_optimizer *optimizer, oclin_tensor *w, const char *name,
@@ -146,10 +159,10 @@ static oclin_status check_parameter(const oclin_optimizer *optimizer, oclin_tens
 {
     oclin_context *ctx = optimizer->ctx;
     const int states = oclin_rule_states(&optimizer->options);
-    for (const struct oclin_parameter *p = optimizer->parameters; p; p = p->next)
-        if (oclin_tensor_overlap(p->w, w))
-            return oclin_fail(ctx, OCLIN_E_ARG, "%s shares elements with a parameter that was added before",
-                              name);
+    for (const struct oclin_parameter *p = optimizer->parameters; p; p = p->next) {
+        OCLIN_TRY(check_beside(p, w, name));
+        if (state) OCLIN_TRY(check_beside(p, state, state_name));
+    }
     if (state && states == 0)
         return oclin_fail(ctx, OCLIN_E_ARG, "%s is given, but the rule has no state", state_name);
     const struct oclin_use uses[] = {{w, name, OCLIN_F32, w->rows, w->cols, OCLIN_APART},
@@ -185,9 +198,7 @@ static oclin_status make_parameter(struct oclin_parameter **parameter, const ocl
     p->w = oclin_tensor_retain(w);
     p->gradient = oclin_tensor_retain(gradient);
     p->lr_factor = o->lr_factor;
-    p->weight_decay = !decays               ? 0
-                      : o->weight_decay < 0 ? optimizer->options.weight_decay
-                                            : o->weight_decay;
+    p->weight_decay = !decays ? 0 : o->weight_decay < 0 ? optimizer->options.weight_decay : o->weight_decay;
     p->steps = (struct oclin_steps)OCLIN_STEPS_INIT;
     return take_state(optimizer, p, state);
 }
@@ -200,26 +211,28 @@ static void link_parameter(oclin_optimizer *optimizer, struct oclin_parameter *p
 }
 
 /* Returns the parameter that the layer's w is tied to: that of a layer that was added before. */
-static struct oclin_parameter *tie_of(const oclin_optimizer *optimizer, const oclin_layer *l)
+static struct oclin_parameter *tie_of(const oclin_optimizer *optimizer, const struct oclin_trainable *l)
 {
     return oclin_optimizer_parameter(optimizer, l->w);
 }
 
-static oclin_status check_tie(const struct oclin_parameter *tie, const oclin_layer *l,
+static oclin_status check_tie(const struct oclin_parameter *tie, const struct oclin_trainable *l,
                               const struct oclin_parameter_options *o)
 {
     oclin_context *ctx = l->ctx;
     if (o->w_state || o->lr_factor != 1 || o->weight_decay >= 0)
-        return oclin_fail(ctx, OCLIN_E_ARG, "w is tied to that of a layer that was added before: its "
-                                            "w_state, lr_factor and weight_decay are that layer's");
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "w is tied to that of a layer that was added before: its "
+                          "w_state, lr_factor and weight_decay are that layer's");
     if (tie->is_tensor) return oclin_fail(ctx, OCLIN_E_ARG, "w was added before, as a tensor");
     if (!tie->gradient || !l->dw || !oclin_tensor_same(tie->gradient, l->dw))
-        return oclin_fail(ctx, OCLIN_E_ARG, "w is tied to that of a layer that was added before, but the two "
-                                            "do not share dw: create both with the same options.dw");
+        return oclin_fail(ctx, OCLIN_E_ARG,
+                          "w is tied to that of a layer that was added before, but the two "
+                          "do not share dw: create both with the same options.dw");
     return OCLIN_OK;
 }
 
-static oclin_status check_layer(const oclin_optimizer *optimizer, const oclin_layer *l,
+static oclin_status check_layer(const oclin_optimizer *optimizer, const struct oclin_trainable *l,
                                 const struct oclin_parameter_options *o)
 {
     oclin_context *ctx = optimizer->ctx;
@@ -235,13 +248,15 @@ static oclin_status check_layer(const oclin_optimizer *optimizer, const oclin_la
     if (learns_b) OCLIN_TRY(check_parameter(optimizer, l->b, "b", o->b_state, "b_state"));
     const struct oclin_use uses[] = {oclin_use_as_it_is(o->w_state, "w_state", OCLIN_WRITES),
                                      oclin_use_as_it_is(o->b_state, "b_state", OCLIN_WRITES),
-                                     oclin_use_as_it_is(l->w, "w", 0), oclin_use_as_it_is(l->b, "b", 0),
-                                     oclin_use_as_it_is(l->dw, "dw", 0), oclin_use_as_it_is(l->db, "db", 0)};
+                                     oclin_use_as_it_is(l->w, "w", 0),
+                                     oclin_use_as_it_is(l->b, "b", 0),
+                                     oclin_use_as_it_is(l->dw, "dw", 0),
+                                     oclin_use_as_it_is(l->db, "db", 0)};
     return oclin_uses_check(ctx, uses, 6);
 }
 
 /* Makes the parameters of a layer that learns. */
-static oclin_status make_parameters(const oclin_optimizer *optimizer, const oclin_layer *l,
+static oclin_status make_parameters(const oclin_optimizer *optimizer, const struct oclin_trainable *l,
                                     const struct oclin_parameter_options *o, struct oclin_parameter **w,
                                     struct oclin_parameter **b)
 {
@@ -251,13 +266,10 @@ static oclin_status make_parameters(const oclin_optimizer *optimizer, const ocli
     return make_parameter(b, optimizer, l->b, NULL, o->b_state, o, optimizer->options.decay_bias);
 }
 
-oclin_status oclin_optimizer_add(oclin_optimizer *optimizer, oclin_layer *l,
-                                 const struct oclin_parameter_options *options)
+oclin_status oclin_optimizer_add_layer(oclin_optimizer *optimizer, const struct oclin_trainable *l,
+                                       const struct oclin_parameter_options *options)
 {
-    if (!optimizer) return OCLIN_E_ARG;
     oclin_context *ctx = optimizer->ctx;
-    OCLIN_TRY(oclin_enter(ctx));
-    if (!l) return oclin_fail(ctx, OCLIN_E_ARG, "layer is NULL");
     struct oclin_parameter_options o = OCLIN_PARAMETER_OPTIONS_INIT;
     OCLIN_TRY(read_parameter_options(optimizer, &o, options));
     OCLIN_TRY(check_layer(optimizer, l, &o));
@@ -350,6 +362,10 @@ static oclin_status fetch_counts(struct oclin_parameter *p)
     float control[OCLIN_CONTROL_FLOATS];
     int32_t steps;
     if (!p->on_device) return OCLIN_OK;
+    if (p->control->unspecified)
+        return oclin_fail(
+            oclin_tensor_context(p->w), OCLIN_E_STATE,
+            "the count is unspecified after a call that failed; call oclin_optimizer_set_steps");
     OCLIN_TRY(oclin_tensor_read_inside(p->control, control));
     memcpy(&steps, control + OCLIN_CONTROL_STEPS, sizeof steps);
     p->steps.steps = steps;
@@ -406,7 +422,13 @@ oclin_status oclin_optimizer_set_steps(oclin_optimizer *optimizer, const oclin_t
 
 /* --------------------------------------------------------------------------------------- eval and train */
 
-/* Prepares the move of a parameter's w toward z; a parameter that was never updated has no z yet. */
+/* A parameter that was never updated has no z yet, and one without elements nothing to move. */
+static int moves(const struct oclin_parameter *p)
+{
+    return p->steps.steps > 0 && p->w->rows > 0;
+}
+
+/* Prepares the move of a parameter's w toward z, if it moves. */
 static oclin_status prepare_move(const oclin_optimizer *optimizer, struct oclin_parameter *p, double toward,
                                  struct oclin_step *move)
 {
@@ -414,7 +436,7 @@ static oclin_status prepare_move(const oclin_optimizer *optimizer, struct oclin_
     *move = (struct oclin_step){.w = p->w, .dw = p->states[0], .fragment = oclin_toward};
     move->update.numbers = oclin_plain_numbers(0);
     move->update.numbers.toward.value = toward;
-    if (p->steps.steps == 0) return OCLIN_OK;
+    if (!moves(p)) return OCLIN_OK;
     const struct oclin_use uses[] = {oclin_use_as_it_is(p->w, "w", OCLIN_ADDS),
                                      oclin_use_as_it_is(p->states[0], "z", OCLIN_READS)};
     OCLIN_TRY(oclin_uses_check(optimizer->ctx, uses, 2));
@@ -422,20 +444,22 @@ static oclin_status prepare_move(const oclin_optimizer *optimizer, struct oclin_
     return oclin_uses_settle(uses, 2);
 }
 
-/* Moves every parameter; all are checked before one is moved. */
+/* Moves every parameter; all are checked before one is moved. If one cannot be, all are lost: a caller who
+ * tries again would move those before it once more. */
 static oclin_status move_all(oclin_optimizer *optimizer, double toward)
 {
     struct oclin_step move;
-    for (struct oclin_parameter *p = optimizer->parameters; p; p = p->next)
-        OCLIN_TRY(prepare_move(optimizer, p, toward, &move));
-    for (struct oclin_parameter *p = optimizer->parameters; p; p = p->next) {
-        if (p->steps.steps == 0) continue;
-        OCLIN_TRY(prepare_move(optimizer, p, toward, &move));
-        const oclin_status status = oclin_step_enqueue(optimizer->ctx, &move);
-        oclin_tensor_written(p->w, status);
-        OCLIN_TRY(status);
+    oclin_status status = OCLIN_OK;
+    struct oclin_parameter *p;
+    for (p = optimizer->parameters; p; p = p->next) OCLIN_TRY(prepare_move(optimizer, p, toward, &move));
+    for (p = optimizer->parameters; p && status == OCLIN_OK; p = p->next) {
+        if (!moves(p)) continue;
+        status = prepare_move(optimizer, p, toward, &move);
+        if (status == OCLIN_OK) status = oclin_step_enqueue(optimizer->ctx, &move);
     }
-    return OCLIN_OK;
+    for (p = optimizer->parameters; p; p = p->next)
+        if (moves(p)) oclin_tensor_written(p->w, status);
+    return status;
 }
 
 static oclin_status switch_to(oclin_optimizer *optimizer, int evaluates)
@@ -485,13 +509,34 @@ oclin_status oclin_update_read(struct oclin_update_call *call, oclin_optimizer *
     return OCLIN_OK;
 }
 
+/* Returns the states in one. After a failure a caller writes them one by one, by their names: when each was
+ * written, so was the whole. */
+static oclin_tensor *whole_state(const struct oclin_parameter *p)
+{
+    int lost = 0;
+    if (!p || !p->state) return NULL;
+    for (int i = 0; i < OCLIN_MOST_STATES; i++) lost |= p->states[i] && p->states[i]->unspecified;
+    if (!lost) p->state->unspecified = 0;
+    return p->state;
+}
+
+/* A count that the host knows is only written. */
+static struct oclin_use use_of_count(const struct oclin_update_call *call, const struct oclin_parameter *p,
+                                     const char *name)
+{
+    oclin_tensor *control = call->numbers && p ? p->control : NULL;
+    return oclin_use_as_it_is(control, name, p && p->on_device ? OCLIN_ADDS : OCLIN_WRITES);
+}
+
 void oclin_update_uses(const struct oclin_update_call *call, struct oclin_use uses[OCLIN_UPDATE_USES])
 {
     const struct oclin_parameter *w = call->parameters[0], *b = call->parameters[1];
-    uses[0] = oclin_use_as_it_is(w ? w->state : NULL, "the state of w", OCLIN_ADDS);
-    uses[1] = oclin_use_as_it_is(b ? b->state : NULL, "the state of b", OCLIN_ADDS);
+    uses[0] = oclin_use_as_it_is(whole_state(w), "the state of w", OCLIN_ADDS);
+    uses[1] = oclin_use_as_it_is(whole_state(b), "the state of b", OCLIN_ADDS);
     uses[2] = (struct oclin_use){call->update.factor, "factor", OCLIN_F32, 1, 1, OCLIN_READS};
     uses[3] = (struct oclin_use){call->update.skip, "skip", OCLIN_I32, 1, 1, OCLIN_READS};
+    uses[4] = use_of_count(call, w, "the count of w (oclin_optimizer_set_steps)");
+    uses[5] = use_of_count(call, b, "the count of b (oclin_optimizer_set_steps)");
 }
 
 /* Returns 1 if the numbers must be worked out on the device. */
@@ -563,9 +608,10 @@ oclin_status oclin_update_prepare(struct oclin_update_call *call)
 {
     oclin_context *ctx = call->optimizer->ctx;
     struct oclin_update_of *of[] = {&call->updates.w, &call->updates.b};
-    int decays = 0;
-    for (int i = 0; i < 2; i++) decays |= call->parameters[i] && call->parameters[i]->weight_decay != 0;
-    call->updates.fragment = oclin_rule_fragment(&call->optimizer->options, decays);
+    const struct oclin_update *u = &call->update;
+    int lr_alone = u->grad_scale == 1 && u->clip_value == 0 && !needs_device(call);
+    for (int i = 0; i < 2; i++) lr_alone &= !call->parameters[i] || call->parameters[i]->weight_decay == 0;
+    call->updates.fragment = oclin_rule_fragment(&call->optimizer->options, lr_alone);
     if (needs_device(call)) OCLIN_TRY(prepare_numbers_kernel(call, ctx));
     OCLIN_TRY(look_at_scalars(call));
     for (int i = 0; i < 2; i++) {
@@ -613,10 +659,8 @@ static oclin_status enqueue_numbers(const struct oclin_update_call *call, struct
     argument_float(&arguments, p->steps.weight_sum);
     argument_float(&arguments, p->steps.weight_sum - (double)sum);
     oclin_argument_int(&arguments, (factor.mem ? OCLIN_FLAG_FACTOR : 0) | (skip.mem ? OCLIN_FLAG_SKIP : 0));
-    const oclin_status status = oclin_enqueue(call->optimizer->ctx, &arguments, 1, 1,
-                                              "clEnqueueNDRangeKernel for the numbers of an update");
-    oclin_tensor_written(p->control, status);
-    return status;
+    return oclin_enqueue(call->optimizer->ctx, &arguments, 1, 1,
+                         "clEnqueueNDRangeKernel for the numbers of an update");
 }
 
 oclin_status oclin_update_enqueue(const struct oclin_update_call *call)

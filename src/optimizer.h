@@ -2,7 +2,7 @@
 #ifndef OCLIN_OPTIMIZER_H
 #define OCLIN_OPTIMIZER_H
 
-#include "layer.h"
+#include "tensor/tensor.h"
 #include "ops/rule.h"
 #include "tensor/uses.h"
 
@@ -23,9 +23,9 @@ struct oclin_parameter {
 /* A layer that was added. */
 struct oclin_member {
     struct oclin_member *next;
-    uint64_t layer;               /* id */
+    uint64_t layer;                /* id */
     struct oclin_parameter *w, *b; /* NULL: it does not learn */
-    int leads;                    /* it updates w; 0: a layer that it shares w with does */
+    int leads;                     /* it updates w; 0: a layer that it shares w with does */
     oclin_freeze freeze;
 };
 
@@ -36,6 +36,16 @@ struct oclin_optimizer {
     struct oclin_member *members;
     int evaluates; /* parameters hold averages (schedule-free) */
 };
+
+/* What an optimizer needs to know of a layer. */
+struct oclin_trainable {
+    oclin_context *ctx;
+    uint64_t id;
+    oclin_tensor *w, *b, *dw, *db; /* b, dw and db may be NULL */
+};
+/* oclin_optimizer_add(), but for the first checks. */
+oclin_status oclin_optimizer_add_layer(oclin_optimizer *optimizer, const struct oclin_trainable *layer,
+                                       const struct oclin_parameter_options *options);
 
 /* Returns the layer's entry; NULL if it was not added. */
 struct oclin_member *oclin_optimizer_member(const oclin_optimizer *optimizer, uint64_t layer);
@@ -61,12 +71,14 @@ struct oclin_update_call {
 /* Reads the caller's numbers and checks all but operands. */
 oclin_status oclin_update_read(struct oclin_update_call *call, oclin_optimizer *optimizer,
                                const struct oclin_update *update);
-/* The operands that it has beside the parameters: their states, and the scalars. */
-enum { OCLIN_UPDATE_USES = 4 };
+/* The operands that it has beside the parameters: their states, the scalars, and counts on the device, which
+ * are there after oclin_update_prepare(). */
+enum { OCLIN_UPDATE_USES = 6 };
 void oclin_update_uses(const struct oclin_update_call *call, struct oclin_use uses[OCLIN_UPDATE_USES]);
 /* Does all that can fail before the first kernel is enqueued. */
 oclin_status oclin_update_prepare(struct oclin_update_call *call);
-/* Enqueues what works out the numbers; call it before the kernels that update. */
+/* Enqueues what works out the numbers; call it before the kernels that update, whose outcome is that of the
+ * counts, too. */
 oclin_status oclin_update_enqueue(const struct oclin_update_call *call);
 /* Counts the step, after the kernels that update were enqueued. */
 void oclin_update_count(const struct oclin_update_call *call);

@@ -30,8 +30,8 @@ int all_codes(void)
 
 /* ------------------------------------------------------------------------ the bench */
 
-static const char *const tensor_names[] = {"x",    "y",       "dy", "dx", "t",  "labels",
-                                           "loss", "correct", "w",  "b",  "dw", "db"};
+static const char *const tensor_names[] = {"x",       "y",          "dy",         "dx", "t", "labels", "loss",
+                                           "correct", "state of w", "state of b", "w",  "b", "dw",     "db"};
 
 void fault_log(void *user, const char *line)
 {
@@ -100,6 +100,39 @@ static void make_handles(struct bench *b)
     assert_int_equal(clSetUserEventStatus(b->event, CL_COMPLETE), CL_SUCCESS);
 }
 
+static void make_optimizer(struct bench *b)
+{
+    struct oclin_optimizer_options o = OCLIN_SGD_OPTIONS_INIT;
+    struct oclin_parameter_options p = OCLIN_PARAMETER_OPTIONS_INIT;
+    o.momentum = 0.5;
+    p.w_state = b->own[STATE_W];
+    p.b_state = b->own[STATE_B];
+    assert_ok(b->ctx, oclin_optimizer_create(&b->optimizer, b->ctx, &o));
+    assert_ok(b->ctx, oclin_optimizer_add(b->optimizer, b->layer, &p));
+}
+
+/* Both parameters have made so many steps. */
+static void set_counts(struct bench *b)
+{
+    const struct oclin_steps steps = {sizeof steps, STEPS_BEFORE, 0, 0};
+    assert_ok(b->ctx, oclin_optimizer_set_steps(b->optimizer, b->layer->w, &steps));
+    assert_ok(b->ctx, oclin_optimizer_set_steps(b->optimizer, b->layer->b, &steps));
+}
+
+/* A step that failed does not count; or nobody knows whether it does, and that is said. */
+static void check_counts(struct bench *b, const char *text)
+{
+    struct oclin_steps steps = OCLIN_STEPS_INIT;
+    const oclin_tensor *const parameters[] = {b->layer->w, b->layer->b};
+    for (int i = 0; i < 2; i++) {
+        const oclin_status status = oclin_optimizer_steps(b->optimizer, parameters[i], &steps);
+        const int is_lost = status == OCLIN_E_STATE && strstr(oclin_context_error(b->ctx), "set_steps");
+        if (!is_lost && (status != OCLIN_OK || steps.steps != b->steps_before))
+            fail_msg("%s: the count is %lld, it was %lld", text, (long long)steps.steps,
+                     (long long)b->steps_before);
+    }
+}
+
 struct bench *make_bench(const struct scenario *s)
 {
     needs_plan(options_of(s).plan);
@@ -123,20 +156,21 @@ struct bench *make_bench(const struct scenario *s)
     } sizes[W] = {
         [X] = {b->batch, b->in},  [Y] = {b->batch, b->out}, [DY] = {b->batch, b->out},
         [DX] = {b->batch, b->in}, [T] = {b->batch, b->out}, [LABELS] = {b->batch, 1},
-        [LOSS] = {1, 1},          [CORRECT] = {1, 1},
+        [LOSS] = {1, 1},          [CORRECT] = {1, 1},       [STATE_W] = {b->out, b->in},
+        [STATE_B] = {1, b->out},
     };
     for (int i = 0; i < W; i++) {
         const oclin_dtype dtype = i == LABELS || i == CORRECT ? OCLIN_I32 : OCLIN_F32;
         b->own[i] = make_tensor(b->ctx, dtype, sizes[i].rows, sizes[i].cols, NULL);
     }
     assert_ok(b->ctx, oclin_tensor_view(&b->view, b->own[X], 1, b->batch, b->in - 1, b->in));
+    if (s->how & OPTIMIZES) make_optimizer(b);
     return b;
 }
 
 void undo(struct bench *b)
 {
     oclin_network_destroy(b->made_network);
-    oclin_optimizer_destroy(b->made_optimizer);
     oclin_tensor_destroy(b->made);
     oclin_layer_destroy(b->made_layer);
     oclin_layer_destroy(b->made_other);
@@ -145,6 +179,7 @@ void undo(struct bench *b)
         b->made_parts[i] = NULL;
     }
     oclin_saved_destroy(b->made_saved);
+    oclin_optimizer_destroy(b->made_optimizer);
     oclin_context_destroy(b->made_ctx);
     if (b->made_event) clReleaseEvent(b->made_event);
     b->made = NULL;
@@ -162,6 +197,7 @@ void free_bench(struct bench *b)
     oclin_tensor_destroy(b->view);
     for (int i = 0; i < W; i++) oclin_tensor_destroy(b->own[i]);
     oclin_saved_destroy(b->saved);
+    oclin_optimizer_destroy(b->optimizer);
     oclin_layer_destroy(b->layer);
     oclin_context_destroy(b->ctx);
     if (b->part) clReleaseMemObject(b->part);
@@ -191,7 +227,9 @@ void set_up(struct bench *b)
     b->fresh = 0;
     first_of = b->s;
     if (b->ctx) assert_ok(b->ctx, oclin_layer_zero_grad(b->layer));
+    if (b->optimizer) set_counts(b);
     if (b->ctx) assert_ok(b->ctx, oclin_context_finish(b->ctx));
+    b->steps_before = STEPS_BEFORE;
     if (b->s->prepare) b->s->prepare(b);
 }
 
@@ -412,7 +450,9 @@ static void check_nothing_made(const struct bench *b, const char *text)
 {
     const int made_layer = b->made_layer && (b->s->how & MAKES_LAYER);
     const int made_network = b->made_network && (b->s->how & MAKES_NETWORK);
-    if (b->made || b->made_ctx || b->made_event || made_layer || made_network || b->made_saved)
+    const int made_optimizer = b->made_optimizer && (b->s->how & MAKES_OPTIMIZER);
+    if (b->made || b->made_ctx || b->made_event || made_layer || made_network || b->made_saved ||
+        made_optimizer)
         fail_msg("%s: the call failed, and there is a handle", text);
 }
 
@@ -546,6 +586,7 @@ static enum tried after_failure(struct bench *b, oclin_status status, const char
     }
     look_now(b);
     check_kept(b, status, text);
+    if (b->optimizer) check_counts(b, text);
     const int may_be_unspecified = status == OCLIN_E_CL && b->ctx;
     if (may_be_unspecified) {
         check_refusal(b, text);

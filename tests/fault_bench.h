@@ -20,7 +20,8 @@
 #include "faults.h"
 
 /* The bench's tensors; from W on they are the layer's. */
-enum { X, Y, DY, DX, T, LABELS, LOSS, CORRECT, W, B, DW, DB, TENSORS };
+/* STATE_W and STATE_B are the optimizer's state, where a scenario has one. */
+enum { X, Y, DY, DX, T, LABELS, LOSS, CORRECT, STATE_W, STATE_B, W, B, DW, DB, TENSORS };
 #define BIT(tensor) (1u << (tensor))
 
 /* How a scenario's context and call are special. */
@@ -36,9 +37,13 @@ enum {
     REPEATS = 256,    /* its first thousand calls have all that the others have */
     HAS_REASON = 512, /* the call creates a context, and has its sentence written to `reason` */
     MAKES_LAYER = 1024,
-    MAKES_NETWORK = 4096,
-    LONG_SUMS = 2048 /* longer than a tile of simt, so that they can be split */
+    LONG_SUMS = 2048, /* longer than a tile of simt, so that they can be split */
+    MAKES_OPTIMIZER = 4096,
+    MAKES_NETWORK = 16384,
+    OPTIMIZES = 8192 /* an optimizer with momentum has the layer, and has made two steps */
 };
+
+enum { STEPS_BEFORE = 2 };
 
 struct bench;
 struct scenario {
@@ -58,11 +63,13 @@ struct bench {
     oclin_context *ctx;
     oclin_layer *layer;
     oclin_saved *saved;
+    oclin_optimizer *optimizer;
     oclin_tensor *own[W]; /* those that are no parameters */
     oclin_tensor *view;   /* columns of x */
     int64_t batch, in, out;
-    cl_mem buffer, part; /* the caller's */
-    int fresh;           /* or anything may have happened to all tensors */
+    cl_mem buffer, part;  /* the caller's */
+    int fresh;            /* or anything may have happened to all tensors */
+    int64_t steps_before; /* of the optimizer, when the call comes */
     cl_event event;
     /* what calls make */
     oclin_context *made_ctx;

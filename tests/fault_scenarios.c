@@ -413,6 +413,158 @@ static oclin_status do_context_around(struct bench *b)
     return oclin_context_create(&b->made_ctx, &o);
 }
 
+static const struct oclin_optimizer_options momentum = {
+    .size = sizeof momentum, .rule = OCLIN_SGD, .momentum = 0.5};
+static const struct oclin_update half = {.size = sizeof half, .lr = 0.5, .grad_scale = 1};
+
+/* Scalars on the device: labels begin with 0 or 1, correct is made 0. */
+static struct oclin_update with_scalars(const struct bench *b)
+{
+    struct oclin_update u = half;
+    u.factor = b->own[LOSS];
+    u.skip = b->own[CORRECT];
+    return u;
+}
+
+static void make_optimizer(struct bench *b)
+{
+    assert_ok(b->ctx, oclin_optimizer_create(&b->made_optimizer, b->ctx, &momentum));
+}
+
+static void make_optimizer_of_tensor(struct bench *b)
+{
+    make_optimizer(b);
+    assert_ok(b->ctx, oclin_optimizer_add_tensor(b->made_optimizer, b->own[T], b->own[DY], NULL));
+}
+
+/* w and b have made a step, and z is 0. */
+static void make_schedule_free(struct bench *b)
+{
+    const struct oclin_optimizer_options o = OCLIN_SCHEDULE_FREE_OPTIONS_INIT;
+    const struct oclin_steps steps = {sizeof steps, 1, 0.5, 0.25};
+    assert_ok(b->ctx, oclin_optimizer_create(&b->made_optimizer, b->ctx, &o));
+    assert_ok(b->ctx, oclin_optimizer_add(b->made_optimizer, b->layer, NULL));
+    assert_ok(b->ctx, oclin_optimizer_set_steps(b->made_optimizer, b->layer->w, &steps));
+    assert_ok(b->ctx, oclin_optimizer_set_steps(b->made_optimizer, b->layer->b, &steps));
+    assert_ok(b->ctx, oclin_context_finish(b->ctx));
+}
+
+static void make_evaluating(struct bench *b)
+{
+    make_schedule_free(b);
+    assert_ok(b->ctx, oclin_optimizer_eval(b->made_optimizer));
+    assert_ok(b->ctx, oclin_context_finish(b->ctx));
+}
+
+static void finish(struct bench *b)
+{
+    assert_ok(b->ctx, oclin_context_finish(b->ctx));
+}
+
+/* One more step, so that the counts are on the device. */
+static void update_on_device(struct bench *b)
+{
+    const struct oclin_update u = with_scalars(b);
+    assert_ok(b->ctx, oclin_tensor_fill(b->own[CORRECT], 0.0));
+    backward(b);
+    assert_ok(b->ctx, oclin_layer_update(b->layer, b->optimizer, &u));
+    b->steps_before++;
+    finish(b);
+}
+
+static void forward_on_device(struct bench *b)
+{
+    update_on_device(b);
+    assert_ok(b->ctx, oclin_layer_zero_grad(b->layer));
+    forward(b);
+    finish(b);
+}
+
+/* The gradients of a micro-batch wait, and another one was computed forward. */
+static void micro_batch(struct bench *b)
+{
+    backward(b);
+    forward(b);
+    finish(b);
+}
+
+static void micro_batch_on_device(struct bench *b)
+{
+    update_on_device(b);
+    assert_ok(b->ctx, oclin_layer_zero_grad(b->layer));
+    micro_batch(b);
+}
+
+static oclin_status do_optimizer_create(struct bench *b)
+{
+    return oclin_optimizer_create(&b->made_optimizer, b->ctx, &momentum);
+}
+
+static oclin_status do_optimizer_add(struct bench *b)
+{
+    return oclin_optimizer_add(b->made_optimizer, b->layer, NULL);
+}
+
+static oclin_status do_optimizer_add_tensor(struct bench *b)
+{
+    return oclin_optimizer_add_tensor(b->made_optimizer, b->own[T], b->own[DY], NULL);
+}
+
+static oclin_status do_optimizer_steps(struct bench *b)
+{
+    struct oclin_steps steps = OCLIN_STEPS_INIT;
+    return oclin_optimizer_steps(b->optimizer, b->layer->w, &steps);
+}
+
+static oclin_status do_eval(struct bench *b)
+{
+    return oclin_optimizer_eval(b->made_optimizer);
+}
+
+static oclin_status do_train(struct bench *b)
+{
+    return oclin_optimizer_train(b->made_optimizer);
+}
+
+static oclin_status do_layer_update(struct bench *b)
+{
+    return oclin_layer_update(b->layer, b->optimizer, &half);
+}
+
+static oclin_status do_layer_update_on_device(struct bench *b)
+{
+    const struct oclin_update u = with_scalars(b);
+    return oclin_layer_update(b->layer, b->optimizer, &u);
+}
+
+static oclin_status do_tensor_update(struct bench *b)
+{
+    return oclin_tensor_update(b->own[T], b->made_optimizer, &half);
+}
+
+static oclin_status do_tensor_update_on_device(struct bench *b)
+{
+    struct oclin_update u = half;
+    u.factor = b->own[LOSS];
+    return oclin_tensor_update(b->own[T], b->made_optimizer, &u);
+}
+
+static oclin_status do_backward_update(struct bench *b)
+{
+    return oclin_layer_backward_update(b->layer, b->own[DY], b->own[DX], b->optimizer, &half);
+}
+
+static oclin_status do_backward_update_on_device(struct bench *b)
+{
+    const struct oclin_update u = with_scalars(b);
+    return oclin_layer_backward_update(b->layer, b->own[DY], b->own[DX], b->optimizer, &u);
+}
+
+static oclin_status do_backward_update_with(struct bench *b)
+{
+    return oclin_layer_backward_update_with(b->layer, b->own[DY], b->own[DX], b->optimizer, &half, &adds);
+}
+
 /* Everything that can be destroyed, with a view that outlives its base. */
 static void make_all(struct bench *b)
 {
@@ -420,6 +572,8 @@ static void make_all(struct bench *b)
     assert_int_equal(oclin_context_create(&b->made_ctx, &o), OCLIN_OK);
     assert_int_equal(oclin_layer_create(&b->made_layer, b->made_ctx, 3, 2, NULL), OCLIN_OK);
     assert_int_equal(oclin_saved_create(&b->made_saved, b->made_ctx), OCLIN_OK);
+    assert_int_equal(oclin_optimizer_create(&b->made_optimizer, b->made_ctx, &momentum), OCLIN_OK);
+    assert_int_equal(oclin_optimizer_add(b->made_optimizer, b->made_layer, NULL), OCLIN_OK);
     assert_int_equal(oclin_tensor_wrap(&b->made, b->made_ctx, OCLIN_F32, b->part, 0, 2, 3, 3), OCLIN_OK);
     assert_int_equal(oclin_tensor_fill(b->made, 1.0), OCLIN_OK);
 }
@@ -429,10 +583,12 @@ static oclin_status do_destroy(struct bench *b)
     oclin_context_destroy(b->made_ctx);
     oclin_saved_destroy(b->made_saved);
     oclin_layer_destroy(b->made_layer);
+    oclin_optimizer_destroy(b->made_optimizer);
     oclin_tensor_destroy(b->made);
     b->made_ctx = NULL;
     b->made_saved = NULL;
     b->made_layer = NULL;
+    b->made_optimizer = NULL;
     b->made = NULL;
     return OCLIN_OK;
 }
@@ -619,6 +775,7 @@ static oclin_status do_network_reserve_infer(struct bench *b)
 
 #define GRADIENTS (BIT(DW) | BIT(DB))
 #define PARAMETERS (BIT(W) | BIT(B))
+#define LEARNT (PARAMETERS | BIT(STATE_W) | BIT(STATE_B))
 
 /* In the promises "old" is what the tensor held before, "new" the whole result, and "refused" that it can
  * neither be read nor used until it is written. */
@@ -630,7 +787,8 @@ const struct scenario scenarios[] = {
     {"context around a queue", "no context, and the handles of the caller stay",
      .covers = "oclin_context_create ", .call = do_context_around, .how = NO_CONTEXT},
     {"destroy", "all goes, whatever the driver says",
-     .covers = "oclin_context_destroy oclin_tensor_destroy oclin_layer_destroy oclin_saved_destroy ",
+     .covers = "oclin_context_destroy oclin_tensor_destroy oclin_layer_destroy oclin_saved_destroy "
+               "oclin_optimizer_destroy ",
      .call = do_destroy, .prepare = make_all, .how = NO_CONTEXT},
     {"finish", "what was computed since the last finish is right or refused",
      .covers = "oclin_context_finish ", .call = do_finish, .prepare = backward, .how = LOSES_ALL},
@@ -759,6 +917,60 @@ const struct scenario scenarios[] = {
      .call = do_step, .prepare = backward, .updates = PARAMETERS},
     {"step, checked", "parameters are old or refused, and the gradients stay", .covers = "oclin_layer_step ",
      .call = do_step, .prepare = backward, .updates = PARAMETERS, .how = VERIFY},
+
+    {"optimizer", "no optimizer, and nothing is kept", .covers = "oclin_optimizer_create ",
+     .call = do_optimizer_create, .how = MAKES_OPTIMIZER},
+    {"optimizer add", "the layer was not added, and can be", .covers = "oclin_optimizer_add ",
+     .call = do_optimizer_add, .prepare = make_optimizer},
+    {"optimizer add tensor", "the tensor was not added, and can be", .covers = "oclin_optimizer_add_tensor ",
+     .call = do_optimizer_add_tensor, .prepare = make_optimizer},
+    {"optimizer steps", "no count, and what was computed since the last finish is right or refused",
+     .covers = "oclin_optimizer_steps ", .call = do_optimizer_steps, .prepare = update_on_device,
+     .updates = LEARNT | BIT(CORRECT), .how = OPTIMIZES | LOSES_ALL},
+    {"eval", "parameters are old or refused", .covers = "oclin_optimizer_eval ", .call = do_eval,
+     .prepare = make_schedule_free, .updates = PARAMETERS},
+    {"train", "parameters are old or refused", .covers = "oclin_optimizer_train ", .call = do_train,
+     .prepare = make_evaluating, .updates = PARAMETERS},
+    {"update", "parameters and state are old or refused, and the gradients stay",
+     .covers = "oclin_layer_update ", .call = do_layer_update, .prepare = backward, .updates = LEARNT,
+     .how = OPTIMIZES},
+    {"update, checked", "parameters and state are old or refused, and the gradients stay",
+     .covers = "oclin_layer_update ", .call = do_layer_update, .prepare = backward, .updates = LEARNT,
+     .how = OPTIMIZES | VERIFY},
+    {"update, on the device", "parameters, state and count are old or refused",
+     .covers = "oclin_layer_update ", .call = do_layer_update_on_device, .prepare = update_on_device,
+     .updates = LEARNT, .how = OPTIMIZES},
+    {"update, on the device and checked", "parameters, state and count are old or refused",
+     .covers = "oclin_layer_update ", .call = do_layer_update_on_device, .prepare = update_on_device,
+     .updates = LEARNT, .how = OPTIMIZES | VERIFY},
+    {"tensor update", "the tensor is old or refused", .covers = "oclin_tensor_update ",
+     .call = do_tensor_update, .prepare = make_optimizer_of_tensor, .updates = BIT(T)},
+    {"tensor update, on the device", "the tensor is old or refused", .covers = "oclin_tensor_update ",
+     .call = do_tensor_update_on_device, .prepare = make_optimizer_of_tensor, .updates = BIT(T)},
+    {"backward_update", "parameters and state are old or refused", .covers = "oclin_layer_backward_update ",
+     .call = do_backward_update, .prepare = forward, .overwrites = BIT(DX), .updates = LEARNT,
+     .how = OPTIMIZES, .activation = OCLIN_RELU},
+    {"backward_update, checked", "parameters and state are old or refused",
+     .covers = "oclin_layer_backward_update ", .call = do_backward_update, .prepare = forward,
+     .overwrites = BIT(DX), .updates = LEARNT, .how = OPTIMIZES | VERIFY, .activation = OCLIN_GELU},
+    {"backward_update, on the device", "parameters, state and count are old or refused",
+     .covers = "oclin_layer_backward_update ", .call = do_backward_update_on_device,
+     .prepare = forward_on_device, .overwrites = BIT(DX), .updates = LEARNT, .how = OPTIMIZES},
+    {"backward_update, added to dx", "dx is old, the sum or refused",
+     .covers = "oclin_layer_backward_update_with ", .call = do_backward_update_with, .prepare = forward,
+     .updates = LEARNT | BIT(DX), .how = OPTIMIZES},
+    {"backward_update of micro-batches", "gradients, parameters and state are old or refused",
+     .covers = "oclin_layer_backward_update_with ", .call = do_backward_update_with, .prepare = micro_batch,
+     .updates = LEARNT | GRADIENTS | BIT(DX), .how = OPTIMIZES},
+    {"backward_update of micro-batches, checked", "gradients, parameters and state are old or refused",
+     .covers = "oclin_layer_backward_update_with ", .call = do_backward_update_with, .prepare = micro_batch,
+     .updates = LEARNT | GRADIENTS | BIT(DX), .how = OPTIMIZES | VERIFY},
+    {"backward_update of micro-batches, on the device", "gradients, parameters and state are old or refused",
+     .covers = "oclin_layer_backward_update ", .call = do_backward_update_on_device,
+     .prepare = micro_batch_on_device, .overwrites = BIT(DX), .updates = LEARNT | GRADIENTS,
+     .how = OPTIMIZES},
+    {"one pass backward_update", "parameters and state are old or refused", .call = do_backward_update,
+     .prepare = forward, .overwrites = BIT(DX), .updates = LEARNT, .how = OPTIMIZES, .plan = "simd-skinny"},
 
     {"l1", "loss and dy are old, new or refused", .covers = "oclin_loss_l1 ", .call = do_l1,
      .overwrites = BIT(LOSS) | BIT(DY)},

@@ -77,7 +77,8 @@ static void test_stored_after_run(void **state)
     char names[FILES][256];
     oclin_context *ctx = make_context("plain");
     struct oclin_elements fill_of_6;
-    assert_ok(ctx, oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, NULL, 2, 3, 0, &fill_of_6));
+    assert_ok(ctx, oclin_elements_prepare(ctx, &(struct oclin_kernel_request){.id = OCLIN_KERNEL_FILL}, 2, 3,
+                                          0, &fill_of_6));
     assert_ok(ctx, oclin_context_finish(ctx));
     assert_int_equal(files_in(f.cache, names), 0);
     fill(ctx);

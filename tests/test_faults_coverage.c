@@ -24,7 +24,8 @@ static const char quiet[] =
     "oclin_ref_step oclin_ref_mse oclin_ref_cross_entropy "
     "oclin_ref_l1 oclin_ref_huber oclin_ref_bce oclin_ref_weighted_cross_entropy "
     "oclin_ref_soft_cross_entropy "
-    "oclin_ref_softmax oclin_ref_argmax oclin_ref_add oclin_ref_gather_rows ";
+    "oclin_ref_softmax oclin_ref_argmax oclin_ref_add oclin_ref_gather_rows oclin_ref_rule_update "
+    "oclin_optimizer_state oclin_optimizer_set_steps ";
 
 static void call_references(void)
 {
@@ -56,12 +57,16 @@ static void call_references(void)
     oclin_ref_l1(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_huber(&RANDOM_CASE(1, 0, 1), one, one, 1.0f, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_bce(&RANDOM_CASE(1, 0, 1), one, one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
+    const struct oclin_ref_update update = {
+        .size = sizeof update, .rule = OCLIN_SGD_OPTIONS_INIT, .factor = 1};
+    oclin_ref_rule_update(&c, &update, 1, one, got, bound, NULL, got, bound, NULL, NULL);
 }
 
 /* They make no call that could fail. */
 static void test_quiet(void **state)
 {
-    const struct scenario s = {.name = "quiet"};
+    const struct scenario s = {.name = "quiet", .how = OPTIMIZES};
+    const struct oclin_steps steps = OCLIN_STEPS_INIT;
     struct oclin_device_info info;
     int64_t bytes;
     (void)state;
@@ -92,6 +97,8 @@ static void test_quiet(void **state)
     oclin_loss_workspace(b->ctx, 5, &bytes);
     oclin_layer_additions(b->layer, OCLIN_RESULT_DW, 5, &bytes);
     oclin_loss_additions(b->ctx, 5, &bytes);
+    oclin_optimizer_state(b->optimizer, oclin_layer_w(b->layer), "momentum_buffer");
+    oclin_optimizer_set_steps(b->optimizer, oclin_layer_w(b->layer), &steps);
     call_references();
     assert_int_equal(faults_end(), 0);
     free_bench(b);

@@ -433,7 +433,8 @@ static void test_no_fast_math(void **state)
     struct oclin_plan plan;
     struct oclin_elements elements;
     cl_kernel kernel = NULL;
-    assert_ok(ctx, oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, NULL, 4, 4, 0, &elements));
+    assert_ok(ctx, oclin_elements_prepare(ctx, &(struct oclin_kernel_request){.id = OCLIN_KERNEL_FILL}, 4, 4,
+                                          0, &elements));
     check_build_options(ctx, elements.kernel);
     oclin_plan_rows(ctx, 4, 4, OCLIN_LARGEST_GROUP, &plan);
     const struct oclin_kernel_request loss = {.id = OCLIN_KERNEL_LOSS,

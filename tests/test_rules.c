@@ -9,6 +9,7 @@
 
 #include "support.h"
 
+#include "golden/optimizers.h"
 #include "oclin_internal.h"
 
 static const char *const plans[] = {"plain", "simd", "simd-4", "simd-8", "simt-16"};
@@ -50,7 +51,7 @@ static const struct choice {
      {sizeof(struct oclin_optimizer_options), OCLIN_SCHEDULE_FREE, .beta1 = 0.95, .beta2 = 0.9, .eps = 1e-8,
       .weight_decay = 0.1, .decay_bias = 1}},
 };
-enum { CHOICES = COUNT_OF(choices), STEPS = 4 };
+enum { CHOICES = COUNT_OF(choices), NESTEROV = 3, AMSGRAD = 7, STEPS = 4 };
 
 /* A rate that changes with each step, and once is 0. */
 static double rate(int step)
@@ -164,8 +165,8 @@ static void test_update(void **state)
     oclin_context *ctx = context(t->plan);
     for (size_t k = 0; k < COUNT_OF(shapes); k++) {
         struct rng rng = {k};
-        struct subject s = subject(ctx, &choices[t->choice].options, shapes[k].rows, shapes[k].cols,
-                                   shapes[k].pad, 7 + k);
+        struct subject s =
+            subject(ctx, &choices[t->choice].options, shapes[k].rows, shapes[k].cols, shapes[k].pad, 7 + k);
         for (int step = 0; step < STEPS; step++) {
             const struct oclin_steps before = steps_of(&s);
             const struct oclin_update u = OCLIN_UPDATE_INIT(rate(step));
@@ -188,7 +189,8 @@ static void test_on_device(void **state)
     struct subject s = subject(ctx, &choices[t->choice].options, 3, 9, 1, 5);
     const float half = 0.5f;
     const int32_t no = 0, yes = 1;
-    oclin_tensor *factor = make_tensor(ctx, OCLIN_F32, 1, 1, &half), *skip = make_tensor(ctx, OCLIN_I32, 1, 1, &no);
+    oclin_tensor *factor = make_tensor(ctx, OCLIN_F32, 1, 1, &half),
+                 *skip = make_tensor(ctx, OCLIN_I32, 1, 1, &no);
     int64_t made = 0;
     for (int step = 0; step < 8; step++) {
         const int skips = step == 1 || step == 5;
@@ -212,18 +214,87 @@ static void test_on_device(void **state)
     release(&s);
 }
 
+/* -------------------------------------------------------------------------------------------- goldens */
+
+/* Doubles that agree but for the order of their operations: to some roundings of the larger of what the
+ * number was and is. */
+static void check_double(const char *name, int step, int64_t i, double got, double want, double before)
+{
+    const double scale = fmax(fabs(before), fabs(want));
+    if (isnan(want) ? isnan(got) : got == want || fabs(got - want) <= 1e-13 * scale) return;
+    fail_msg("%s, step %d, element %lld: the reference says %.17g, must be %.17g", name, step, (long long)i,
+             got, want);
+}
+
+/* What the packages make of a step that starts from what they made of the last one, rounded to float. */
+static void test_golden(void **state)
+{
+    enum { N = OPTIMIZER_ELEMENTS };
+    const struct optimizer_golden *g = *state;
+    const struct oclin_ref_case c = OCLIN_REF_CASE_INIT(0, 0, 0);
+    struct oclin_optimizer_options o = {.size = sizeof o,
+                                        .rule = (oclin_rule)g->rule,
+                                        .nesterov = g->nesterov,
+                                        .momentum = g->momentum,
+                                        .dampening = g->dampening,
+                                        .beta1 = g->beta1,
+                                        .beta2 = g->beta2,
+                                        .eps = g->eps,
+                                        .weight_decay = g->weight_decay,
+                                        .amsgrad = g->amsgrad,
+                                        .maximize = g->maximize,
+                                        .decay_bias = 1};
+    const int in_states = g->states * N;
+    struct subject s = subject(context(0), &o, 1, N, 0, 1);
+    double dw[N], w[N], bound[N], states[OCLIN_MOST_STATES * N], state_bound[OCLIN_MOST_STATES * N];
+    assert_int_equal(s.states, g->states);
+    memcpy(s.host_w, g->w0, N * sizeof *g->w0);
+    for (int t = 0; t < OPTIMIZER_STEPS; t++) {
+        struct oclin_steps before = {sizeof before, t, 0, 0};
+        if (t > 0 && g->largest_lr) before.largest_lr = fmax(g->largest_lr[t - 1], 0);
+        if (t > 0 && g->weight_sum) before.weight_sum = g->weight_sum[t - 1];
+        const struct oclin_update u = OCLIN_UPDATE_INIT(g->lr[t]);
+        const struct oclin_ref_update r = reference(&s, &before, g->lr[t]);
+        const double *want = g->w + t * N, *want_state = g->states ? g->state + t * in_states : NULL;
+        for (int i = 0; i < N; i++) dw[i] = (double)(s.host_dw[i] = g->g[t * N + i]);
+        oclin_ref_rule_update(&c, &r, N, s.host_w, dw, NULL, s.host_state, w, bound, states, state_bound);
+        for (int i = 0; i < N; i++) check_double("w", t, i, w[i], want[i], (double)s.host_w[i]);
+        for (int i = 0; i < in_states; i++)
+            check_double(oclin_rule_state(&o, i / N), t, i % N, states[i], want_state[i],
+                         (double)s.host_state[i]);
+        assert_ok(s.ctx, oclin_tensor_write(s.w.t, s.host_w));
+        assert_ok(s.ctx, oclin_tensor_write(s.dw.t, s.host_dw));
+        if (g->states) assert_ok(s.ctx, oclin_tensor_write(s.state.t, s.host_state));
+        assert_ok(s.ctx, oclin_optimizer_set_steps(s.optimizer, s.w.t, &before));
+        assert_ok(s.ctx, oclin_tensor_update(s.w.t, s.optimizer, &u));
+        check_tensor_bound("w", &s.w, want, bound);
+        if (g->states) check_tensor_bound("state", &s.state, want_state, state_bound);
+        for (int i = 0; i < N; i++) s.host_w[i] = (float)want[i];
+        for (int i = 0; i < in_states; i++) s.host_state[i] = (float)want_state[i];
+    }
+    if (g->eval) {
+        assert_ok(s.ctx, oclin_tensor_write(s.w.t, s.host_w));
+        assert_ok(s.ctx, oclin_tensor_write(s.state.t, s.host_state));
+        assert_ok(s.ctx, oclin_optimizer_eval(s.optimizer));
+        for (int i = 0; i < N; i++) bound[i] = 8 * 0x1p-24 * (fabs((double)s.host_w[i]) + fabs(g->eval[i]));
+        check_tensor_bound("eval", &s.w, g->eval, bound);
+    }
+    release(&s);
+}
+
 /* ------------------------------------------------------------------------------------ fused and separate */
 
-/* Batches for one pass, for narrow kernels, for packed ones; shapes that are ragged, aligned and transposed. */
+/* Batches for one pass and for packed kernels; shapes that are ragged, aligned and transposed. */
 static const struct pair {
     const char *plan;
     int64_t batch, in, out;
     int transposed;
+    int all; /* choices; 0: two of them, because each is some kernels more to compile */
 } pairs[] = {
-    {"plain", 3, 7, 5, 0},      {"plain", 3, 7, 5, 1},         {"simt-16", 9, 20, 24, 0},
-    {"simt-16", 9, 19, 21, 0},  {"simt-16", 9, 20, 24, 1},     {"simt-16-split", 40, 20, 24, 0},
-    {"simd", 40, 70, 50, 0},    {"simd", 40, 70, 50, 1},       {"simd-packed", 40, 70, 50, 0},
-    {"simd-skinny", 1, 70, 50, 0}, {"simd-skinny", 5, 37, 18, 0}, {"simd-static", 40, 70, 50, 0},
+    {"plain", 3, 7, 5, 0, 1},         {"plain", 3, 7, 5, 1, 0},         {"simt-16", 9, 20, 24, 0, 0},
+    {"simt-16", 9, 19, 21, 0, 0},     {"simt-16", 9, 20, 24, 1, 0},     {"simt-16-split", 40, 20, 24, 0, 0},
+    {"simd", 40, 70, 50, 0, 0},       {"simd", 40, 70, 50, 1, 0},       {"simd-packed", 40, 70, 50, 0, 0},
+    {"simd-skinny", 1, 70, 50, 0, 0}, {"simd-skinny", 5, 37, 18, 0, 1}, {"simd-static", 40, 70, 50, 0, 0},
 };
 struct paired {
     int pair, choice;
@@ -260,7 +331,7 @@ static void test_fused(void **state)
     oclin_layer *l[2] = {layer_of(ctx, p), layer_of(ctx, p)};
     oclin_optimizer *opt[2];
     struct rng rng = {11};
-    float *x = new_array(float, p->batch *p->in), *dy = new_array(float, p->batch *p->out);
+    float *x = new_array(float, p->batch * p->in), *dy = new_array(float, p->batch * p->out);
     oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, p->batch, p->in, NULL),
                  *tdy = make_tensor(ctx, OCLIN_F32, p->batch, p->out, NULL),
                  *y[2] = {make_tensor(ctx, OCLIN_F32, p->batch, p->out, NULL),
@@ -316,8 +387,12 @@ int main(int argc, char **argv)
             add_test(&list, test_update, &numbered[p][i], "update/%s/%s", plans[p], choices[i].name);
             add_test(&list, test_on_device, &numbered[p][i], "on device/%s/%s", plans[p], choices[i].name);
         }
+    for (size_t i = 0; i < COUNT_OF(optimizer_goldens); i++)
+        add_test(&list, test_golden, (void *)(uintptr_t)&optimizer_goldens[i], "golden/%s",
+                 optimizer_goldens[i].name);
     for (size_t p = 0; p < COUNT_OF(pairs); p++)
         for (int i = 0; i < CHOICES; i++) {
+            if (!pairs[p].all && i != NESTEROV && i != AMSGRAD) continue;
             paired[p][i] = (struct paired){(int)p, i};
             add_test(&list, test_fused, &paired[p][i], "fused/%s/%lldx%lldx%lld%s/%s", pairs[p].plan,
                      (long long)pairs[p].batch, (long long)pairs[p].in, (long long)pairs[p].out,

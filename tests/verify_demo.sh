@@ -45,7 +45,7 @@ linear=$examples/linear_regression
 right "$linear"
 broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" "$linear"
 broken loss_mse.cl 's/y - t/1.00001f * y - t/' "$(says 'mse: ')" "$linear"
-broken rule_sgd.cl 's/(real)(-u.lr)/(real)(-1.001f * u.lr)/' "$(says 'backward_update: w')" "$linear"
+broken rule_sgd.cl 's/(real)(-u.n.lr)/(real)(-1.001f * u.n.lr)/' "$(says 'backward_update: w')" "$linear"
 
 demo=$examples/fashion_mnist
 if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then

@@ -78,7 +78,8 @@ static int64_t elements_of(const oclin_tensor *t)
 oclin_status oclin_verify_room(const struct oclin_linear *l, int64_t rows)
 {
     int64_t states = 0;
-    for (int i = 0; i < OCLIN_MOST_STATES; i++) states += elements_of(l->w_states[i]) + elements_of(l->b_states[i]);
+    for (int i = 0; i < OCLIN_MOST_STATES; i++)
+        states += elements_of(l->w_states[i]) + elements_of(l->b_states[i]);
     return make_room(l->ctx, rows * (l->in + l->out) + l->out * (l->in + 1) + states);
 }
 
@@ -352,8 +353,9 @@ static oclin_status check_update(const struct oclin_linear *l, const struct ocli
     for (int64_t i = 0; update->skipped && i < n; i++) e.want[i] = (double)old[i], e.bound[i] = 0;
     OCLIN_TRY(compare(parameter, &e));
     for (int i = 0; i < OCLIN_MOST_STATES && tensors[i]; i++) {
-        s[i] = (struct expectation){e.operation, oclin_rule_state(&update->w.rule, i), n, e.transposed_row,
-                                    state + i * n, bound + i * n};
+        s[i] = (struct expectation){
+            e.operation,  oclin_rule_state(&update->w.rule, i), n, e.transposed_row, state + i * n,
+            bound + i * n};
         for (int64_t j = 0; update->skipped && j < n; j++)
             s[i].want[j] = (double)states[i * n + j], s[i].bound[j] = 0;
         OCLIN_TRY(compare(tensors[i], &s[i]));

@@ -62,6 +62,7 @@ struct oclin_kernel_request {
     const char *files[2];   /* texts that follow the kernel's own; or NULL */
     const char *activation; /* cl/activation_....cl if it is fused; else NULL */
     const char *rule;       /* cl/rule_....cl if the kernel updates; else NULL */
+    int on_device;          /* the numbers of the update stand in device memory */
     float alpha;            /* the activation's number */
 };
 

@@ -85,14 +85,15 @@ void oclin_elements_plan(const oclin_context *ctx, int64_t rows, int64_t cols, i
     e->groups = oclin_ceil_divide(rows * oclin_ceil_divide(cols, t->item_n), t->group);
 }
 
-oclin_status oclin_elements_prepare(oclin_context *ctx, enum oclin_kernel_id id, const char *rule,
+oclin_status oclin_elements_prepare(oclin_context *ctx, const struct oclin_kernel_request *request,
                                     int64_t rows, int64_t cols, int aligned, struct oclin_elements *e)
 {
     cl_kernel kernel = NULL;
     for (int group = OCLIN_LARGEST_GROUP; group > 0 && !kernel; group /= 2) {
         oclin_elements_plan(ctx, rows, cols, aligned, group, e);
-        const struct oclin_kernel_request request = {.id = id, .tile = e->tile, .rule = rule};
-        OCLIN_TRY(oclin_program_kernel(ctx, &request, &kernel));
+        struct oclin_kernel_request with_tile = *request;
+        with_tile.tile = e->tile;
+        OCLIN_TRY(oclin_program_kernel(ctx, &with_tile, &kernel));
     }
     e->kernel = kernel;
     return kernel ? OCLIN_OK
@@ -104,7 +105,8 @@ oclin_status oclin_fill_enqueue(oclin_context *ctx, const struct oclin_operand *
                                 uint32_t bits)
 {
     struct oclin_elements e;
-    OCLIN_TRY(oclin_elements_prepare(ctx, OCLIN_KERNEL_FILL, NULL, rows, cols, 0, &e));
+    OCLIN_TRY(oclin_elements_prepare(ctx, &(struct oclin_kernel_request){.id = OCLIN_KERNEL_FILL}, rows, cols,
+                                     0, &e));
     struct oclin_arguments arguments = {e.kernel, 0, CL_SUCCESS};
     oclin_argument_operand(&arguments, t, 1);
     oclin_argument_long(&arguments, rows);

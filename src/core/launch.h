@@ -42,8 +42,8 @@ enum { OCLIN_LARGEST_GROUP = 64 };
 void oclin_elements_plan(const oclin_context *ctx, int64_t rows, int64_t cols, int aligned, int max_group,
                          struct oclin_elements *e);
 /* Plans as oclin_elements_plan() does and builds the kernel, with the largest work-group that it can run
- * with. rule is the update's rule, or NULL if the kernel does not update. */
-oclin_status oclin_elements_prepare(oclin_context *ctx, enum oclin_kernel_id id, const char *rule,
+ * with. The request lacks only the tile. */
+oclin_status oclin_elements_prepare(oclin_context *ctx, const struct oclin_kernel_request *request,
                                     int64_t rows, int64_t cols, int aligned, struct oclin_elements *e);
 /* Sets rows x cols elements of t to these bits. */
 oclin_status oclin_fill_enqueue(oclin_context *ctx, const struct oclin_operand *t, int64_t rows, int64_t cols,

@@ -163,8 +163,9 @@ oclin_status oclin_program_source(oclin_context *ctx, const struct oclin_kernel_
 #define FORMAT(field, option) " -DOCLIN_" #option "=%d"
 #define VALUE(field, option) , t->field
     snprintf(options, OCLIN_OPTIONS_SIZE,
-             "-cl-std=CL1.2" OCLIN_TILE_FIELDS(FORMAT) " -DOCLIN_ALPHA=%af" OCLIN_TILE_FIELDS(VALUE),
-             (double)r->alpha);
+             "-cl-std=CL1.2" OCLIN_TILE_FIELDS(
+                 FORMAT) " -DOCLIN_ON_DEVICE=%d -DOCLIN_ALPHA=%af" OCLIN_TILE_FIELDS(VALUE),
+             r->on_device, (double)r->alpha);
     struct text joined = {NULL, 0};
     const oclin_status status = join(ctx, r, &joined);
     if (status != OCLIN_OK) {
@@ -455,8 +456,8 @@ int oclin_same_tile(const struct oclin_tile *a, const struct oclin_tile *b)
 static int same_request(const struct oclin_kernel_request *a, const struct oclin_kernel_request *b)
 {
     return a->id == b->id && a->way == b->way && a->files[0] == b->files[0] && a->files[1] == b->files[1] &&
-           a->activation == b->activation && a->rule == b->rule && a->alpha == b->alpha &&
-           oclin_same_tile(&a->tile, &b->tile);
+           a->activation == b->activation && a->rule == b->rule && a->on_device == b->on_device &&
+           a->alpha == b->alpha && oclin_same_tile(&a->tile, &b->tile);
 }
 
 static struct oclin_program *find(const oclin_context *ctx, const struct oclin_kernel_request *request)

@@ -44,7 +44,8 @@ struct oclin_kernel_request oclin_product_request(const struct oclin_product *p,
                                          .alpha = active ? p->alpha : 0.0f,
                                          .rule = !updates     ? NULL
                                                  : p->updates ? p->updates->fragment
-                                                              : oclin_plain_sgd};
+                                                              : oclin_plain_sgd,
+                                         .on_device = updates && p->updates && p->updates->w.control};
 }
 
 /* Makes the kernel of a launch before or behind the product's own. Where the device cannot run it, it cannot
@@ -102,11 +103,12 @@ oclin_status oclin_product_prepare(oclin_context *ctx, struct oclin_product *p)
                       ctx->plan.name, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
+static const struct oclin_updates no_updates;
+
 /* Adds the updates, which the kernel takes whether there are any or not. */
 static void argument_updates(struct oclin_arguments *arguments, const struct oclin_product *p)
 {
-    static const struct oclin_updates none;
-    const struct oclin_updates *u = p->updates ? p->updates : &none;
+    const struct oclin_updates *u = p->updates ? p->updates : &no_updates;
     oclin_argument_update(arguments, &u->w, 1, p->c.mem);
     oclin_argument_update(arguments, &u->b, 0, p->c.mem);
 }
@@ -144,6 +146,7 @@ static oclin_status enqueue_one(oclin_context *ctx, const struct oclin_product *
     oclin_argument_long(&arguments, p->n);
     oclin_argument_long(&arguments, p->k);
     oclin_argument(&arguments, sizeof p->scale, &p->scale);
+    oclin_argument_lr(&arguments, p->updates ? &p->updates->w : &no_updates.w);
     oclin_argument_int(&arguments, p->flags);
     oclin_argument_int(&arguments, plan->block_m);
     oclin_argument_int(&arguments, plan->block_n);
@@ -208,8 +211,9 @@ oclin_status oclin_product_enqueue(oclin_context *ctx, const struct oclin_produc
 oclin_status oclin_step_prepare(oclin_context *ctx, struct oclin_step *s)
 {
     const int aligned = s->w->aligned && s->dw->aligned && (!s->update.state.mem || s->update.state.aligned);
-    return oclin_elements_prepare(ctx, OCLIN_KERNEL_STEP, s->fragment, s->w->rows, s->w->cols, aligned,
-                                  &s->elements);
+    const struct oclin_kernel_request request = {
+        .id = OCLIN_KERNEL_STEP, .rule = s->fragment, .on_device = s->update.control != NULL};
+    return oclin_elements_prepare(ctx, &request, s->w->rows, s->w->cols, aligned, &s->elements);
 }
 
 oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s)
@@ -220,7 +224,8 @@ oclin_status oclin_step_enqueue(oclin_context *ctx, const struct oclin_step *s)
     oclin_argument_operand(&arguments, &dw, 1);
     oclin_argument_long(&arguments, s->w->rows);
     oclin_argument_long(&arguments, s->w->cols);
-    oclin_argument_int(&arguments, OCLIN_FLAG_UPDATE | (s->update.control ? OCLIN_FLAG_ON_DEVICE : 0));
+    oclin_argument_lr(&arguments, &s->update);
+    oclin_argument_int(&arguments, OCLIN_FLAG_UPDATE);
     oclin_argument_update(&arguments, &s->update, 1, w.mem);
     return oclin_enqueue(ctx, &arguments, s->elements.groups, s->elements.tile.group,
                          "clEnqueueNDRangeKernel for a step");

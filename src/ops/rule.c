@@ -94,11 +94,11 @@ static number larger_of(number a, number b)
     return (number){fmax(a.value, b.value), fmax(a.error, b.error)};
 }
 
-/* Where the bound leaves the sign open, so does this one's. */
+/* The sign of NaN is 0. Where the bound leaves the sign open, so does this one's. */
 static number sign_of(number a)
 {
-    const double value = isnan(a.value) ? a.value : (double)(a.value > 0) - (double)(a.value < 0);
-    return (number){value, fabs(a.value) > a.error || is_zero(a) ? 0 : 2};
+    const double value = (double)(a.value > 0) - (double)(a.value < 0);
+    return (number){value, fabs(a.value) > a.error || is_zero(a) || isnan(a.value) ? 0 : 2};
 }
 
 /* a b + c, rounded once or twice. */
@@ -145,7 +145,7 @@ static void sgd(double u, const struct oclin_numbers *n, struct oclin_rule_eleme
 static void adam_at(struct oclin_numbers *n, const struct oclin_rule_step *step)
 {
     n->lr.value /= step->bias1;
-    n->root.value = sqrt(step->bias2);
+    n->unbias.value = 1 / sqrt(step->bias2);
 }
 
 static void adam(double u, const struct oclin_numbers *n, struct oclin_rule_element *e)
@@ -156,7 +156,7 @@ static void adam(double u, const struct oclin_numbers *n, struct oclin_rule_elem
     *v = times_plus(u, times(u, n->rate2, g), g, times(u, n->beta2, *v));
     number second = *v;
     if (n->variant.value) second = e->state[2] = larger_of(e->state[2], *v);
-    const number by = plus(u, divided(u, root_of(u, second), n->root), n->eps);
+    const number by = times_plus(u, n->unbias, root_of(u, second), n->eps);
     e->w = times_plus(u, negative(n->lr), divided(u, *m, by), w);
 }
 
@@ -171,7 +171,7 @@ static void lion(double u, const struct oclin_numbers *n, struct oclin_rule_elem
 static void schedule_free_at(struct oclin_numbers *n, const struct oclin_rule_step *step)
 {
     n->first = exact(step->first);
-    n->root.value = step->bias2;
+    n->unbias.value = 1 / step->bias2;
     n->toward.value = step->share;
     n->w_rate.value = n->lr.value * (n->beta1.value * (1 - step->share) - 1);
 }
@@ -181,7 +181,7 @@ static void schedule_free(double u, const struct oclin_numbers *n, struct oclin_
     number *z = &e->state[0], *v = &e->state[1];
     if (n->first.value) *z = e->w;
     *v = times_plus(u, times(u, n->rate2, e->g), e->g, times(u, n->beta2, *v));
-    number d = divided(u, e->g, plus(u, root_of(u, divided(u, *v, n->root)), n->eps));
+    number d = divided(u, e->g, plus(u, root_of(u, times(u, *v, n->unbias)), n->eps));
     d = decayed(u, n, e->w, d);
     const number rest = rounded(1 - n->toward.value, n->toward.error, u, 0);
     e->w = times_plus(u, n->w_rate, d, between(u, e->w, *z, n->toward, rest));
@@ -259,10 +259,10 @@ int oclin_rule_states(const struct oclin_optimizer_options *o)
     return n;
 }
 
-const char *oclin_rule_fragment(const struct oclin_optimizer_options *o, int decays)
+const char *oclin_rule_fragment(const struct oclin_optimizer_options *o, int lr_alone)
 {
-    return o->rule == OCLIN_SGD && o->momentum == 0 && !decays ? oclin_plain_sgd
-                                                               : oclin_rule_of(o->rule)->fragment;
+    const int plain = o->rule == OCLIN_SGD && o->momentum == 0 && !o->maximize && lr_alone;
+    return plain ? oclin_plain_sgd : oclin_rule_of(o->rule)->fragment;
 }
 
 /* ----------------------------------------------------------------------------------------------- numbers */
@@ -282,7 +282,7 @@ struct oclin_numbers oclin_rule_start(const struct oclin_ref_update *update)
         .rate1 = exact(row->takes_momentum ? 1 - o->dampening : 1 - o->beta1),
         .beta2 = exact(o->beta2),
         .rate2 = exact(1 - o->beta2),
-        .root = exact(1),
+        .unbias = exact(1),
         .eps = exact(o->eps),
         .variant = exact(o->amsgrad || o->nesterov),
     };
@@ -295,7 +295,7 @@ struct oclin_numbers oclin_plain_numbers(double lr)
 
 void oclin_rule_count(struct oclin_steps *steps, double lr)
 {
-    steps->steps++;
+    if (steps->steps < INT64_MAX) steps->steps++;
     steps->largest_lr = fmax(steps->largest_lr, lr);
     steps->weight_sum += steps->largest_lr * steps->largest_lr;
 }
@@ -315,7 +315,7 @@ static void set_errors(struct oclin_numbers *n, double u, int on_device)
 #undef ERROR
     if (!on_device) return;
     n->lr.error = 24 * u * lr;
-    n->root.error = 24 * u * n->root.value;
+    n->unbias.error = 24 * u * n->unbias.value;
     n->factor.error = 2 * u * fabs(n->factor.value);
     n->toward.error = 24 * u * n->toward.value;
     n->w_rate.error = 64 * u * lr;
@@ -363,6 +363,12 @@ static void argument_numbers(struct oclin_arguments *arguments, const struct ocl
     oclin_numbers_as_floats(&u->numbers, numbers);
     oclin_argument(arguments, sizeof numbers, numbers);
     oclin_argument(arguments, sizeof any, u->control ? &u->control : &any);
+}
+
+void oclin_argument_lr(struct oclin_arguments *arguments, const struct oclin_update_of *u)
+{
+    const float lr = (float)u->numbers.lr.value;
+    oclin_argument(arguments, sizeof lr, &lr);
 }
 
 void oclin_argument_update(struct oclin_arguments *arguments, const struct oclin_update_of *u,

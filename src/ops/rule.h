@@ -50,8 +50,9 @@ const struct oclin_rule_row *oclin_rule_of(oclin_rule rule);
 /* Returns the number of states, and the name of one. */
 int oclin_rule_states(const struct oclin_optimizer_options *o);
 const char *oclin_rule_state(const struct oclin_optimizer_options *o, int i);
-/* Returns the name of the kernel fragment; decays: some parameter that the kernel updates does. */
-const char *oclin_rule_fragment(const struct oclin_optimizer_options *o, int decays);
+/* Returns the name of the kernel fragment. lr_alone: no parameter that the kernel updates decays, and
+ * nothing scales, limits or skips their gradients. */
+const char *oclin_rule_fragment(const struct oclin_optimizer_options *o, int lr_alone);
 /* The fragment of plain SGD, w' = w - lr g, and its numbers. */
 extern const char oclin_plain_sgd[];
 /* The fragment that moves w toward another matrix, by `toward`. */
@@ -84,8 +85,10 @@ struct oclin_updates {
     struct oclin_update_of w, b;
 };
 
-/* Adds the arguments of an update; those of b have no stride, because its states are rows. Where there is no
- * state, any valid buffer is given instead. */
+/* Add the arguments of an update: its rate, which plain SGD takes as a number of its own, and all others. Those
+ * of b have no stride, because its states are rows. Where there is no state, any valid buffer is given
+ * instead. */
+void oclin_argument_lr(struct oclin_arguments *arguments, const struct oclin_update_of *u);
 void oclin_argument_update(struct oclin_arguments *arguments, const struct oclin_update_of *u,
                            int with_stride, cl_mem any);
 

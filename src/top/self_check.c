@@ -71,6 +71,7 @@ struct run {
     struct oclin_shape shape;
     int activation;
     int transposed; /* W is stored as (in, out), which other kernels compute with */
+    const struct oclin_optimizer_options *rule; /* that updates the parameters; NULL: training by plain SGD */
 };
 
 /* Everything that one run uses. Destroying NULL is fine, so a half-made bench can be freed as well. */
@@ -187,11 +188,40 @@ static oclin_status bench_run(const struct bench *b)
     return oclin_layer_backward_step(b->layer, b->dy, b->dx, 0.1f);
 }
 
+/* Updates the parameters in backward and after it, by numbers of the host and of the device. */
+static oclin_status run_updates(const struct bench *b, oclin_optimizer *optimizer)
+{
+    struct oclin_update u = OCLIN_UPDATE_INIT(0.01), scaled = u;
+    scaled.factor = b->loss;
+    scaled.skip = b->correct;
+    OCLIN_TRY(oclin_tensor_fill(b->loss, 0.5));
+    OCLIN_TRY(oclin_tensor_fill(b->correct, 0));
+    OCLIN_TRY(oclin_optimizer_add(optimizer, b->layer, NULL));
+    OCLIN_TRY(oclin_layer_forward(b->layer, b->x, b->y));
+    OCLIN_TRY(oclin_loss_mse(b->y, b->t, NULL, b->dy, NULL));
+    OCLIN_TRY(oclin_layer_backward_update(b->layer, b->dy, b->dx, optimizer, &u));
+    OCLIN_TRY(oclin_layer_backward_update(b->layer, b->dy, b->dx, optimizer, &scaled));
+    OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, NULL));
+    OCLIN_TRY(oclin_layer_update(b->layer, optimizer, &u));
+    OCLIN_TRY(oclin_tensor_fill(b->correct, 1));
+    return oclin_layer_update(b->layer, optimizer, &scaled);
+}
+
+static oclin_status rule_run(const struct bench *b, oclin_context *ctx,
+                             const struct oclin_optimizer_options *rule)
+{
+    oclin_optimizer *optimizer;
+    OCLIN_TRY(oclin_optimizer_create(&optimizer, ctx, rule));
+    const oclin_status status = run_updates(b, optimizer);
+    oclin_optimizer_destroy(optimizer);
+    return status;
+}
+
 static oclin_status check_here(oclin_context *ctx, const struct run *run)
 {
     struct bench b = {.layer = NULL};
     oclin_status status = bench_make(&b, ctx, run);
-    if (status == OCLIN_OK) status = bench_run(&b);
+    if (status == OCLIN_OK) status = run->rule ? rule_run(&b, ctx, run->rule) : bench_run(&b);
     bench_free(&b);
     return status;
 }
@@ -232,7 +262,7 @@ static oclin_status check_run(oclin_context *ctx, int round, int number)
 {
     const char *name = oclin_plan_to_check(ctx, round, number);
     if (!name) return OCLIN_OK;
-    const struct run run = {oclin_self_check_shape(ctx, round, number), number, 0};
+    const struct run run = {oclin_self_check_shape(ctx, round, number), number, 0, NULL};
     return check_on(ctx, name, &run);
 }
 
@@ -242,7 +272,7 @@ static oclin_status check_transposed(oclin_context *ctx)
     const char *first = oclin_plan_to_check(ctx, 0, 0);
     for (int i = 0; i < OCLIN_CHECK_RUNS; i++) {
         const char *name = oclin_plan_to_check(ctx, 0, i);
-        const struct run run = {oclin_self_check_shape(ctx, 1, i), i == 0 ? OCLIN_RELU : OCLIN_NONE, 1};
+        const struct run run = {oclin_self_check_shape(ctx, 1, i), i == 0 ? OCLIN_RELU : OCLIN_NONE, 1, NULL};
         if (i > 0 && strcmp(name, first) == 0) break; /* the plans have begun again */
         OCLIN_TRY(check_on(ctx, name, &run));
     }
@@ -253,8 +283,24 @@ static oclin_status check_transposed(oclin_context *ctx)
 static oclin_status check_further_activations(oclin_context *ctx)
 {
     for (int a = OCLIN_CHECK_RUNS; oclin_activation_row((oclin_activation)a); a++) {
-        const struct run run = {oclin_self_check_shape(ctx, 1, a % OCLIN_CHECK_RUNS), a, 0};
+        const struct run run = {oclin_self_check_shape(ctx, 1, a % OCLIN_CHECK_RUNS), a, 0, NULL};
         OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, a % 2, a), &run));
+    }
+    return OCLIN_OK;
+}
+
+/* Checks each rule of update once, with what options add to it, on the shapes of the second round. */
+static oclin_status check_rules(oclin_context *ctx)
+{
+    struct oclin_optimizer_options rules[] = {OCLIN_SGD_OPTIONS_INIT, OCLIN_ADAM_OPTIONS_INIT,
+                                              OCLIN_ADAMW_OPTIONS_INIT, OCLIN_LION_OPTIONS_INIT,
+                                              OCLIN_SCHEDULE_FREE_OPTIONS_INIT};
+    rules[0].momentum = 0.9;
+    rules[0].nesterov = rules[2].amsgrad = 1;
+    for (int i = 0; i < OCLIN_CHECK_RUNS; i++) {
+        const struct run run = {oclin_self_check_shape(ctx, 1, i), OCLIN_NONE, 0, &rules[i]};
+        rules[i].weight_decay = 0.125;
+        OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, i % 2, i), &run));
     }
     return OCLIN_OK;
 }
@@ -268,10 +314,10 @@ static oclin_status check_slices(oclin_context *ctx)
     oclin_plan_select(ctx, name);
     const int64_t k = sliced_length(ctx);
     ctx->plan = asked;
-    const struct run runs[] = {{{k, 4, 4}, OCLIN_NONE, 0},
-                               {{4, k, 4}, OCLIN_NONE, 0},
-                               {{4, 4, k}, OCLIN_NONE, 0},
-                               {{k, 5, 7}, OCLIN_NONE, 1}};
+    const struct run runs[] = {{{k, 4, 4}, OCLIN_NONE, 0, NULL},
+                               {{4, k, 4}, OCLIN_NONE, 0, NULL},
+                               {{4, 4, k}, OCLIN_NONE, 0, NULL},
+                               {{k, 5, 7}, OCLIN_NONE, 1, NULL}};
     for (int i = 0; i < 4 && k > 0; i++) OCLIN_TRY(check_on(ctx, name, &runs[i]));
     return OCLIN_OK;
 }
@@ -290,6 +336,7 @@ oclin_status oclin_self_check(oclin_context *ctx, double *worst)
         status = check_run(ctx, i / OCLIN_CHECK_RUNS, i % OCLIN_CHECK_RUNS);
     if (status == OCLIN_OK) status = check_further_activations(ctx);
     if (status == OCLIN_OK) status = check_transposed(ctx);
+    if (status == OCLIN_OK) status = check_rules(ctx);
     if (status == OCLIN_OK) status = check_slices(ctx);
     ctx->verify = verify;
     ctx->verify_rule = OCLIN_PROVEN;

@@ -169,7 +169,7 @@ m("forward_skinny: rows and columns of blocks exchanged", "the group's row is it
 m("one_pass_skinny: a sum of dX goes on where one ended", "the rows that come next begin with the last ones' sum",
   [(GRADS, "k0 % block_m == 0 && r == 0, ahead", "k0 == 0 && r == 0, ahead")], "products simd-skinny simd-skinny/*", "sums like/simd-skinny/dx*")
 m("step: one element too many", "update.cl writes behind the row",
-  [(UPDATE, "load_lanes(dw + i, lanes), u), lanes);", "load_lanes(dw + i, lanes), u), lanes + 1);")],
+  [(UPDATE, "UPDATE_MOVED(u, i), flags, lanes);", "UPDATE_MOVED(u, i), flags, lanes + 1);")],
   ON_PLAIN, ON_SIMT, ON_SIMD)
 m("fill: one element too many", "fill.cl writes behind the row",
   [(FILL, "min(first + OCLIN_ITEM_N, cols)", "min(first + OCLIN_ITEM_N, cols + 1)")], "edges fill/*")
@@ -366,7 +366,7 @@ m("layer: alpha NaN accepted", "", [(LAYER, ALPHA, "if (o->alpha == 0 || isinf(o
 m("layer: alpha Inf accepted", "", [(LAYER, ALPHA, "if (o->alpha == 0 || isnan(o->alpha))")], "layer alpha/refused")
 m("activation: a number below 0 is taken as it is", "", [(ACTIVATION, "return alpha < 0 ? rows[activation].alpha : alpha;", "(void)activation;\n    return alpha;")],
   on("plain", "leaky_relu"))
-m("program: a kernel of another alpha", "the list of built kernels forgets it", [(PROGRAM, "a->rule == b->rule && a->alpha == b->alpha &&", "a->rule == b->rule &&")],
+m("program: a kernel of another alpha", "the list of built kernels forgets it", [(PROGRAM, "a->alpha == b->alpha &&", "a->rule == b->rule &&")],
   "layer_data plain/alpha")
 
 # At the ends of the range, where an Inf meets a 0 and a factor leaves the floats.
@@ -418,7 +418,7 @@ int_of("plain, row of B", PLAIN, "? column * b_stride + k :", "column * b_stride
 for family in ("plain", "simt-16", "simd-8"):
     int_of("%s, row of C" % family, EPILOGUE, ": (row) * (stride) + (column))", "(row) * (stride)", "large %s/layer/*" % family)
 for family in ("plain", "simt-16"):
-    int_of("%s, row of Z" % family, EPILOGUE, "ELEMENT(row, column, (e).z_stride), column)",
+    int_of("%s, row of Z" % family, EPILOGUE, "ELEMENT(row, column, (e).z_stride), column,",
            "ELEMENT(row, column, (e).z_stride)", "large %s/z/*" % family)
 int_of("plain, the result's number", PLAIN, "const long item = get_global_id(0);", "get_global_id(0)", "large huge/31/outputs/plain")
 int_of("simt, offset of B", SIMT, "aim(b_from, b + b_offset,", "b_offset", "large simt-16/layer/*")
@@ -508,17 +508,19 @@ m("loss: overwritten although it accumulates", "", [(LOSS_SUM, "if (flags & OCLI
 m("loss: count overwritten although it accumulates", "",
   [(LOSS_SUM, "if (flags & OCLIN_FLAG_ACCUMULATE) count += correct[correct_offset];", "")], "loss options/*", "loss")
 # One text for both: each must show it.
-m("step: wrong sign", "", [(RULE, "(real)(-u.lr)", "(real)(u.lr)")], "layer_gradients")
-m("fused step: wrong sign", "", [(RULE, "(real)(-u.lr)", "(real)(u.lr)")], ON_PLAIN)
+m("step: wrong sign", "", [(RULE, "(real)(-u.n.lr)", "(real)(u.n.lr)")], "layer_gradients")
+m("fused step: wrong sign", "", [(RULE, "(real)(-u.n.lr)", "(real)(u.n.lr)")], ON_PLAIN)
 DX_FIRST = """    oclin_status status = call->dx ? oclin_product_enqueue(ctx, &dx) : OCLIN_OK;
     dx_written(call, status);
     if (status != OCLIN_OK || call->x_alone) return status;
-    status = oclin_product_enqueue(ctx, dw);
+    status = enqueue_change(call->change);
+    if (status == OCLIN_OK) status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     /* a caller who tries again would add to dx once more */
     if (status != OCLIN_OK && call->adds) dx_written(call, status);
     return status;"""
-DW_FIRST = """    oclin_status status = !call->x_alone ? oclin_product_enqueue(ctx, dw) : OCLIN_OK;
+DW_FIRST = """    oclin_status status = call->x_alone ? OCLIN_OK : enqueue_change(call->change);
+    if (status == OCLIN_OK && !call->x_alone) status = oclin_product_enqueue(ctx, dw);
     dw_written(call, status);
     if (status != OCLIN_OK || !call->dx) return status;
     status = oclin_product_enqueue(ctx, &dx);
@@ -527,7 +529,7 @@ DW_FIRST = """    oclin_status status = !call->x_alone ? oclin_product_enqueue(c
 m("backward_x: the gradients come along", "in one pass", [(LAYER, "if (!call->x_alone) p.flags |=", "p.flags |=")], "layer_state backward_x*",
   "faults one*backward_x:*", "layer_state")
 m("backward_x: x must be as it was", "", [(LAYER, "if (needs_x && s->x->version", "if (s->x->version")], "layer_state backward_x*")
-m("backward_x: b must be readable", "", [(LAYER, "x_alone ? 0 : parameters", "parameters")], "layer_state backward_x*")
+m("backward_x: b must be readable", "", [(LAYER, "? 0 : call->change && call->change->check.learns_b", "? OCLIN_READS : call->change && call->change->check.learns_b")], "layer_state backward_x*")
 m("backward_x: the gradients come along in two products", "", [(LAYER, "if (status != OCLIN_OK || call->x_alone) return status;", "if (status != OCLIN_OK) return status;")],
   "layer_state backward_x*")
 m("backward_x: dx may be NULL", "", [(LAYER, 'if (!dx) return oclin_fail(l->ctx, OCLIN_E_ARG, "dx is NULL");', "")], "layer_args", "layer_state backward_x*")
@@ -542,23 +544,25 @@ m("one_pass_skinny: dX from the new W", "the rows are updated first", [
     (GRADS, """    if (!(flags & OCLIN_FLAG_DW)) return;
     int done = 0;
     for (; rows == ROWS && done + 2 * OCLIN_VL <= columns; done += 2 * OCLIN_VL) {
-        for (int r = 0; flags & OCLIN_FLAG_DX && r < ROWS; r++) PREFETCH(ahead + r * w_stride + done);
-        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, u, flags);
+        ask_for_rows(ahead + done, w_stride, UPDATE_MOVED(u, state_ahead + done), flags);
+        dw_of_4_rows(dz, x + done / OCLIN_VL, dw + done, dw_stride, samples, scale, UPDATE_MOVED(u, done),
+                     flags);
     }
     for (; done < columns; done += OCLIN_VL)
         for (int r = 0; r < rows; r++)
-            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale, u, flags,
-                      columns - done);
+            dw_of_row(dz + r, x + done / OCLIN_VL, dw + r * dw_stride + done, samples, scale,
+                      UPDATE_MOVED(u, r * u.stride + done), flags, columns - done);
 """, ""),
     (GRADS, OLD_W, """    if (flags & OCLIN_FLAG_DW)
         for (int j = 0; j < columns; j += OCLIN_VL)
             for (int r = 0; r < rows; r++)
-                dw_of_row(dz + r, x + j / OCLIN_VL, dw + r * dw_stride + j, samples, scale, u, flags, columns - j);
+                dw_of_row(dz + r, x + j / OCLIN_VL, dw + r * dw_stride + j, samples, scale,
+                          UPDATE_MOVED(u, r * u.stride + j), flags, columns - j);
 """ + OLD_W)], ON_SKINNY)
-m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "    oclin_uses_written(uses, enqueued, status);\n",
-                                                             "    if (n > 2) oclin_step_enqueue(ctx, &steps[1]);\n    oclin_uses_written(uses, enqueued, status);\n")], ON_PLAIN)
+m("layer: b takes two steps", "b's step is enqueued twice", [(LAYER, "    step_written(uses, tried",
+                                                             "    if (steps[1].w) oclin_step_enqueue(ctx, &steps[1]);\n    step_written(uses, tried")], ON_PLAIN)
 m("layer: backward_step on gradients that hold something", "not refused",
-  [(LAYER, "if (!is_cleared(l->dw) || !is_cleared(l->db))", "if (0)")], "layer_state order/*")
+  [(LAYER, "if (!is_cleared(l->dw) || !is_cleared(l->db))\n", "if (0)\n")], "layer_state order/*")
 m("layer: zero_grad forgets db", "", [(LAYER, "return l->db ? clear_gradient(l->db, &l->db_version) : OCLIN_OK;", "return OCLIN_OK;")],
   "layer_gradients", "layer")
 
@@ -630,7 +634,7 @@ m("tuning: a plan of any name is believed", "", [(TABLE, "if (!ctx->may_be_tuned
 m("program: a kernel of another activation", "the list of built kernels forgets it",
   [(PROGRAM, "a->activation == b->activation && ", "")], "products plain plain/small/*")
 m("program: a kernel of another tile", "the list of built kernels forgets it",
-  [(PROGRAM, "a->alpha == b->alpha &&\n           oclin_same_tile(&a->tile, &b->tile);", "a->alpha == b->alpha;")], "products simd-staged simd-staged/small/*/none/*")
+  [(PROGRAM, "a->alpha == b->alpha && oclin_same_tile(&a->tile, &b->tile);", "a->alpha == b->alpha;")], "products simd-staged simd-staged/small/*/none/*")
 
 # ---------------------------------------------------------------------------------------------------------- the rest
 
@@ -671,13 +675,14 @@ m("layer: b and db readable after a failed backward", "the launch writes both",
   [(LAYER, "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W, status);",
     "oclin_uses_written(&call->uses[USE_W], BACKWARD_USES - USE_W - 1, status);")], "layer_failure failure/*")
 m("layer: w readable after b's part of a step failed", "nobody knows whether it has moved",
-  [(LAYER, "oclin_uses_written(uses, enqueued, status);", "oclin_uses_written(uses + enqueued - 2, 2, status);")], "layer_failure failure/*")
+  [(LAYER, "oclin_uses_written(uses, reached_b ? STEP_USES : STEP_B, status);",
+    "oclin_uses_written(uses + STEP_B, reached_b ? STEP_USES - STEP_B : 0, status);")], "layer_failure failure/*")
 m("layer: backward takes an unspecified y", "", [(LAYER, 'oclin_use_as_it_is(s->y, "y", OCLIN_READS)', 'oclin_use_as_it_is(s->y, "y", 0)')],
   "layer_failure unspecified/*")
 m("layer: backward takes an unspecified x", "", [(LAYER, 'oclin_use_as_it_is(s->x, "x", x_alone ? 0 : OCLIN_READS)', 'oclin_use_as_it_is(s->x, "x", 0)')],
   "layer_failure unspecified/*")
 m("layer: backward adds to an unspecified dw", "", [(LAYER, "x_alone ? 0 : adds ? OCLIN_ADDS : OCLIN_WRITES", "x_alone ? 0 : OCLIN_WRITES")], "layer_failure unspecified/*")
-m("layer: a step with an unspecified db", "", [(LAYER, '{l->db, "db", OCLIN_F32, 1, l->out, OCLIN_READS}', '{l->db, "db", OCLIN_F32, 1, l->out, 0}')],
+m("layer: a step with an unspecified db", "", [(LAYER, '{steps_b ? l->db : NULL, "db", OCLIN_F32, 1, l->out, OCLIN_READS}', '{steps_b ? l->db : NULL, "db", OCLIN_F32, 1, l->out, 0}')],
   "layer_failure unspecified/*")
 m("loss: reads an unspecified y", "",
   [(USES, "if (u->tensor && u->flags & OCLIN_READS)", "if (u->tensor && (u->flags & OCLIN_ADDS) == OCLIN_ADDS)")], "loss state/*")
@@ -702,7 +707,7 @@ m("layer: forward before b's marked zeros are written", "", [(LAYER, "OCLIN_TRY(
   "layer_gradients zero_grad/*")
 m("layer: dX before w's marked zeros are written", "", [(LAYER, "oclin_uses_settle(call->uses, BACKWARD_USES)", "oclin_uses_settle(call->uses, USE_W)", 0)],
   "layer_gradients zero_grad/*")
-m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "OCLIN_TRY(oclin_uses_settle(uses, n));", "")], "layer_gradients zero_grad/*")
+m("layer: a step before marked zeros of parameters are written", "", [(LAYER, "OCLIN_TRY(oclin_uses_settle(uses, STEP_USES));", "")], "layer_gradients zero_grad/*")
 m("loss: added to before its marked zeros are written", "", [(LOSS, "oclin_uses_settle(uses, LOSS_USES)", "oclin_uses_settle(uses, USE_LOSS)")], "loss state/*")
 m("layer: the workspace leaves out dW", "", [(LAYER, "products_scratch(l, batch, 3);\n    return OCLIN_OK;", "products_scratch(l, batch, 2);\n    return OCLIN_OK;")], "layer_state workspace/*")
 m("loss: reserved is ignored", "", [(LOSS, "if (o->reserved != 0)", "if (0)")], "loss options/*")
@@ -721,7 +726,7 @@ for name, file, old, new in (("an ignored row has a gradient", "cross_entropy", 
                              ("an ignored row is right", "cross_entropy", "counts && known", "known"),
                              ("smoothing is not shared", "cross_entropy", "soft = number / cols", "soft = number"),
                              ("softmax without the sum of weights", "cross_entropy", "p * all - q", "p - q"),
-                             ("dY not divided by the weights", "cross_entropy", " / divisor;", ";"),
+                             ("dY not divided by the weights", "cross_entropy", "slope /= divisor;", ";"),
                              ("loss not divided by the weights", "sum", "if (flags & OCLIN_FLAG_TOTAL) sum /= TOTAL(scratch, rows);", ""),
                              ("the total has ignored rows", "total", "label == ignored) continue", "label == ignored) {}"),
                              ("the total has no weights", "total", "classes[classes_offset + label]", "1.0f"),
@@ -869,7 +874,7 @@ m("tuning: what was found of a folder's kernels is for all", "", [(TABLE, "retur
 
 TURNS = "((l->ctx->layers_made - 1) / 2 % 2 ? 1.0f : 0x1.000002p0f)"
 m("layer: the learning rate depends on the process", "equal bits in one, not in two",
-  [(LAYER, ".k = batch, .lr = call->lr}", ".k = batch, .lr = call->lr * (1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000))}")],
+  [(LAYER, "oclin_plain_numbers((double)lr)", "oclin_plain_numbers((double)(lr * (1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000))))")],
   "products simd-8 simd-8/processes")
 m("layer: y depends on the process", "equal bits in one, not in two",
   [(LAYER, ".activation = l->activation, .alpha = l->alpha, .scale = 1.0f}", ".activation = l->activation, .alpha = l->alpha, .scale = 1.0f + 0x1p-22f * (float)(oclin_os_process_id() % 1000)}"),
@@ -878,7 +883,7 @@ m("layer: z differs in its last bit from time to time", "",
   [(LAYER, ".activation = l->activation, .alpha = l->alpha, .scale = 1.0f}", ".activation = l->activation, .alpha = l->alpha, .scale = %s}" % TURNS),
    (FORWARD, "store_lanes(e.z, sum, lanes)", "store_lanes(e.z, sum * e.scale, lanes)")], "products plain plain/small_gelu/*")
 m("layer: a step differs in its last bit from time to time", "",
-  [(LAYER, ".dw = uses[i + 1].tensor, .lr = lr}", ".dw = uses[i + 1].tensor, .lr = lr * %s}" % TURNS.replace("l->", ""))], "products plain plain/pair/*")
+  [(LAYER, "oclin_plain_numbers((double)lr)", "oclin_plain_numbers((double)(lr * %s))" % TURNS)], "products plain plain/pair/*")
 m("tensor: zeros behind what was touched go elsewhere", "", [(TENSOR, "(size_t)(row + from)", "(size_t)(row - from)")],
   "layer_gradients zero_grad/*")
 m("tensor: a view of what was just written counts as never written", "a finish that fails leaves it readable",
@@ -1028,7 +1033,7 @@ m("transposed: tuned like (out, in)", "a tuned plan, found for other kernels, is
 
 m("rows: lanes behind the end count", "a row's last vector", [(ROWS_CL, "select(other, value, LANES < lanes)", "value")], "loss simd/*")
 m("rows: the last lane is lost", "a row's last vector", [(ROWS_CL, "LANES < lanes", "LANES < lanes - 1")], "loss simd/*")
-m("rows: a group leaves out its last row", "", [(ROWS_CL, "row < first_row(get_group_id(0) + 1, rows)", "row < first_row(get_group_id(0) + 1, rows) - (rows > 16)")],
+m("rows: a group leaves out its last row", "", [(ROWS_CL, "row < end_", "row < end_ - (rows > 16)")],
   "loss simd/*")
 m("rows: the largest of the first lane alone", "exp overflows", [(ROWS_CL, "i < OCLIN_VL; i++) lane[0] = fmax", "i < 1; i++) lane[0] = fmax")],
   "loss simd/*")
@@ -1038,3 +1043,78 @@ m("rows: the host counts one lane", "the roundings of a long row", [(ADDITIONS, 
     plan->chunk""")], "sums losses*", "loss simd/*")
 m("additions: ragged rows are not asked about", "another split of theirs has more roundings",
   [(LAYER, "for (int aligned = 0; aligned < 2", "for (int aligned = 1; aligned < 2")], "plan additions/of*")
+
+# ------------------------------------------------------------------------------------------ optimizers
+
+OPTIMIZER, RULE_C, UPDATES, NUMBERS = "src/optimizer.c", "src/ops/rule.c", "cl/updates.cl", "cl/numbers.cl"
+ADAM, LION, MOMENTUM, SCHEDULE_FREE = ("cl/rule_%s.cl" % name for name in ("adam", "lion", "momentum", "schedule_free"))
+m("rules: Adam's m at the rate of v", "beta2 for beta1", [(ADAM, "MULTIPLY_ADD((real)(u.n.rate1), d, m)", "MULTIPLY_ADD((real)(u.n.rate2), d, m)")],
+  "rules update/plain/adam*", "optimizer textbook/*", ci=True)
+m("rules: Adam's second way to m", "where beta1 is small", [(ADAM, "MULTIPLY_ADD((real)(-u.n.beta1), d, g)", "MULTIPLY_ADD((real)(u.n.beta1), d, g)")],
+  "rules update/plain/adam*", "optimizer textbook/*")
+m("rules: AdamW decays after the step", "", [(ADAM, "    w *= u.n.keep;\n", ""), (ADAM, "return MULTIPLY_ADD((real)(-u.n.lr)", "return u.n.keep * MULTIPLY_ADD((real)(-u.n.lr)")],
+  "rules update/plain/adamw*", "optimizer textbook/*")
+m("rules: eps inside of the root", "", [(ADAM, "m / MULTIPLY_ADD((real)(u.n.unbias), sqrt(v), (real)(u.n.eps))", "m / (u.n.unbias * sqrt(v + u.n.eps))")], "rules update/plain/adam*", "optimizer textbook/*")
+m("rules: amsgrad divides by v", "the largest is stored, and not used",
+  [(ADAM, "        v = select(v, largest, islessequal(v, largest) || isnan(largest));\n        store_lanes(at_v + u.plane, v, lanes);",
+    "        store_lanes(at_v + u.plane, select(v, largest, islessequal(v, largest) || isnan(largest)), lanes);")],
+  "rules update/plain/adamw,?amsgrad", "optimizer textbook/*")
+m("rules: amsgrad's largest is not kept", "", [(ADAM, "        store_lanes(at_v + u.plane, v, lanes);\n", "")], "rules update/plain/adamw,?amsgrad")
+m("rules: Adam's numbers on the device forget the root", "", [(ADAM, "n->unbias = 1.0f / sqrt(s.bias2)", "n->unbias = 1.0f / s.bias2")], "rules on?device/plain/adam*")
+m("rules: Nesterov looks back", "", [(MOMENTUM, "MULTIPLY_ADD((real)(u.n.beta1), v, g)", "MULTIPLY_ADD((real)(u.n.beta1), g, v)")],
+  "rules update/plain/nesterov", "optimizer textbook/*")
+m("rules: the first momentum is damped", "", [(MOMENTUM, "if (u.n.first == 0.0f)", "")], "rules update/plain/momentum", "optimizer textbook/*")
+m("rules: Lion's betas swapped", "", [(LION, "MULTIPLY_ADD((real)(u.n.rate1), g, u.n.beta1 * m)", "MULTIPLY_ADD((real)(u.n.rate2), g, u.n.beta2 * m)")],
+  "rules update/plain/lion*", "optimizer textbook/*")
+m("rules: Lion's sign of NaN is NaN", "", [(LION, "sign(c)", "select(sign(c), c, isnan(c))")], "rules golden/lion*")
+m("rules: schedule-free's z does not begin as w", "", [(SCHEDULE_FREE, "u.n.first != 0.0f ? w : load_lanes(u.state, lanes)", "load_lanes(u.state, lanes)")],
+  "rules update/plain/schedule*", "optimizer textbook/*")
+m("rules: schedule-free moves z from the new w", "", [(SCHEDULE_FREE, "(real)(-u.n.lr), d, z), lanes", "(real)(-u.n.lr), d, w), lanes")],
+  "rules update/plain/schedule*", "optimizer textbook/*")
+m("updates: b uses w's numbers", "", [(UPDATES, "{OCLIN_NUMBERS(B_NUMBER)}", "{OCLIN_NUMBERS(W_NUMBER)}")],
+  "rules fused/plain/*7x5/adamw*", "optimizer device/fused*")
+m("updates: b uses w's numbers on the device", "", [(UPDATES, "b_control[0x##digit],", "w_control[0x##digit],")], "optimizer device/fused*")
+m("updates: what is clipped is not NaN", "", [(UPDATES, "isgreater(g, (real)(n.clip))", "!islessequal(g, (real)(n.clip))")], "optimizer device/clip")
+m("updates: only large gradients are clipped", "not those below 0", [(UPDATES, "        g = select(g, (real)(-n.clip), isless(g, (real)(-n.clip)));\n", "")],
+  "optimizer device/clip", "optimizer textbook/*")
+m("updates: the state of b stays at the first", "", [(UPDATES, "UPDATE_MOVED((e).b_update, b_by)", "(e).b_update")], "rules fused/plain/*7x5/adam")
+m("updates: skip is not looked at", "", [(GRADIENT, "if (u.n.skip != 0.0f) return;", "")], "optimizer device/skip/adam", "rules on?device/plain/adam")
+m("numbers: skipped steps count", "", [(NUMBERS, "    if (!skipped) {", "    {")], "optimizer device/skip/adam", ci=True)
+m("numbers: factor instead of grad_scale", "", [(NUMBERS, "n.factor *= factor", "n.factor = factor")], "rules on?device/plain/sgd", "optimizer device/factor/sgd")
+m("numbers: the last rate is the largest", "", [(NUMBERS, "largest = fmax(largest, n.lr);", "largest = n.lr;")], "rules on?device/plain/schedule*")
+m("numbers: this step's weight twice", "", [(NUMBERS, "weight / sum : 0.0f", "weight / (sum + weight) : 0.0f")], "rules on?device/plain/schedule*")
+m("numbers: the correction of the step before", "", [(NUMBERS, "t = (float)steps;", "t = (float)(steps - 1);")], "rules on?device/plain/adam*")
+m("numbers: the first step is never over", "", [(NUMBERS, "{steps == 1,", "{1,")], "rules on?device/plain/momentum")
+m("rule: the correction of the step before", "", [(RULE_C, ".bias1 = -expm1(t * log(o->beta1))", ".bias1 = -expm1((t > 1 ? t - 1 : t) * log(o->beta1))")],
+  "optimizer textbook/*", "rules on?device/plain/adam*")
+m("rule: the gradient's sign with maximize", "", [(RULE_C, "exact(o->maximize ? -update->factor : update->factor)", "exact(update->factor)")], "optimizer textbook/*")
+m("rule: decay does not depend on the rate", "", [(RULE_C, "1 - update->lr * decay", "1 - decay")], "optimizer textbook/*")
+m("rule: no dampening", "", [(RULE_C, "1 - o->dampening", "1")], "optimizer textbook/*")
+m("rule: the count may overflow", "", [(RULE_C, "if (steps->steps < INT64_MAX) steps->steps++;", "steps->steps++;")], "optimizer state/steps")
+m("rule: weights are not squares", "", [(RULE_C, "steps->weight_sum += steps->largest_lr * steps->largest_lr;", "steps->weight_sum += steps->largest_lr;")],
+  "optimizer textbook/*", "rules on?device/plain/schedule*")
+m("optimizer: planes of w's width", "states with padding run into each other", [(OPTIMIZER, "of->plane = p->w->rows * p->state->stride;", "of->plane = p->w->rows * p->w->cols;")],
+  "rules update/plain/adam", "optimizer state/in*")
+m("optimizer: the count on the device is not kept", "", [(OPTIMIZER, "            p->on_device = 1;", "            ;")], "optimizer device/counts/adam")
+m("optimizer: counts on the device from the host", "", [(OPTIMIZER, "p->on_device ? -1 : (int)", "(int)")], "optimizer device/counts/adam")
+m("optimizer: lr_factor ignored", "", [(OPTIMIZER, ".lr = u->lr * p->lr_factor,", ".lr = u->lr,")], "optimizer rate/*")
+m("optimizer: a layer's own decay ignored", "", [(OPTIMIZER, ": o->weight_decay < 0 ? optimizer", ": 1 ? optimizer")], "optimizer decay/adam")
+m("optimizer: biases decay", "", [(OPTIMIZER, "o->b_state, o, optimizer->options.decay_bias)", "o->b_state, o, 1)")], "optimizer decay/adam")
+m("optimizer: a state that nobody wrote is taken as it is", "", [(OPTIMIZER, "    if (!oclin_tensor_ever_written(p->state)) OCLIN_TRY(oclin_tensor_clear(p->state));\n", "")], "optimizer state/*")
+m("optimizer: a state that was written is cleared", "", [(OPTIMIZER, "if (!oclin_tensor_ever_written(p->state)) OCLIN_TRY(", "OCLIN_TRY(")], "optimizer state/written")
+m("optimizer: eval goes the way of train", "", [(OPTIMIZER, "evaluates ? 1 - 1 / o->beta1 : 1 - o->beta1", "1 - o->beta1")], "optimizer eval/*")
+m("optimizer: eval twice moves twice", "", [(OPTIMIZER, " || optimizer->evaluates == evaluates", "")], "optimizer eval/*")
+m("optimizer: eval of what was never updated", "there is no z", [(OPTIMIZER, "return p->steps.steps > 0 && p->w->rows > 0;", "return p->w->rows > 0;")], "optimizer eval/*")
+m("optimizer: averages are updated", "", [(OPTIMIZER, "    if (optimizer->evaluates)\n", "    if (0)\n")], "optimizer eval/*")
+m("optimizer: half of a failed eval is left", "", [(OPTIMIZER, "        if (moves(p)) oclin_tensor_written(p->w, status);", "        if (moves(p)) oclin_tensor_written(p->w, OCLIN_OK);")], "optimizer eval/failure")
+m("optimizer: a lost count is used", "", [(OPTIMIZER, "p && p->on_device ? OCLIN_ADDS : OCLIN_WRITES", "OCLIN_WRITES")], "optimizer failure/lost*")
+m("optimizer: a state heals although a part is lost", "", [(OPTIMIZER, "lost |= p->states[i] && p->states[i]->unspecified;", ";")], "optimizer failure/*")
+m("optimizer: one state for two parameters", "", [(OPTIMIZER, "if (p->state && oclin_tensor_overlap(p->state, t))", "if (0)")], "optimizer refused/overlaps")
+m("optimizer: tied layers need not share dW", "", [(OPTIMIZER, "!tie->gradient || !l->dw || !oclin_tensor_same(tie->gradient, l->dw)", "0")], "optimizer tied")
+m("layer: cleared gradients count as steps", "", [(LAYER, "if (!uses[2 * i].tensor) call->parameters[i] = NULL;", ";")], "optimizer gradients/cleared")
+m("layer: micro-batches stay after the update", "", [(LAYER, "    if (status == OCLIN_OK) status = zero_grad(l);\n", "")], "optimizer gradients/micro*")
+m("layer: micro-batches look sound after a failure", "", [(LAYER, "    oclin_tensor_written(l->dw, status);\n", "")], "optimizer failure/micro*")
+m("layer: a tied w is updated in backward", "", [(LAYER, "if (m->w->tied)", "if (0)")], "optimizer tied")
+m("layer: each tied layer updates w", "", [(LAYER, "set_step_uses(l, m->w && m->leads,", "set_step_uses(l, 1,"), (LAYER, "m->leads ? m->w : NULL", "m->w")], "optimizer tied")
+m("layer: a frozen bias learns in backward", "", [(LAYER, ".learns_b = call->parameters[1] != NULL", ".learns_b = 1")], "optimizer frozen/*")
+m("layer: refused when the gradients have changed", "", [(LAYER, "    OCLIN_TRY(check_backward(&checked));\n", "")], "optimizer refused/*")
