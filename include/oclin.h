@@ -1297,8 +1297,9 @@ typedef struct oclin_network oclin_network;
 
 struct oclin_network_options {
     size_t size;
-    /* For the layers that oclin_network_create() makes. layers[i] are the options of layer i, whose activation
-     * is replaced; NULL, for one or for all: the usual ones, with `gradient`, and with seed + i as seed. */
+    /* For the layers that oclin_network_create() makes. layers[i] are the options of layer i, whose
+     * activation is replaced; NULL, for one or for all: the usual ones, with `gradient`, and with seed + i as
+     * seed. */
     const struct oclin_layer_options *const *layers;
     uint64_t seed;
     oclin_gradient gradient;

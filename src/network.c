@@ -271,8 +271,8 @@ static struct window *window_of(oclin_network *net, int64_t rows)
     return oldest;
 }
 
-/* Makes memory of at least so many rows; then the views number `first`, first + step and so on up to `end` are
- * of old memory. */
+/* Makes memory of at least so many rows; then the views number `first`, first + step and so on up to `end`
+ * are of old memory. */
 static oclin_status need_memory(oclin_network *net, oclin_tensor **memory, int64_t rows, int64_t cols,
                                 int64_t first, int64_t end, int64_t step)
 {

@@ -555,8 +555,7 @@ static void test_reserve_kinds(void **state)
 
 /* A step of a classifier, launch by launch: two forwards; two of the loss; dX and dW of the last layer, which
  * are one where a small batch lets a CPU make both in one pass over W; dW of the first, with the updates in
- * their epilogues. Where a CPU's plan packs operands of large products, that is a launch of its own: dW of the
- * first layer does. */
+ * their epilogues. */
 static int64_t launches_of_step(oclin_context *ctx, int64_t batch)
 {
     static const int64_t classifier[] = {784, 256, 10};
@@ -783,7 +782,7 @@ static void test_step_refused(void **state)
     free_rig(&r);
 }
 
-/* ------------------------------------------------------------------- layers that are frozen, shared, added */
+/* ------------------------------------------------------------------ layers that are frozen, shared, added */
 
 /* Frozen layers in front get no gradient, and nothing of them changes. */
 static void test_frozen(void **state)
