@@ -217,6 +217,6 @@ int options_parse(struct options *o, int argc, char **argv)
         fprintf(stderr, "fashion_mnist: %s: every option begins with --; see --help\n", argv[optind]);
         return 2;
     }
-    if (!o->lr) o->lr = o->optimizer->lr;
+    if (o->lr == 0) o->lr = o->optimizer->lr;
     return check_folder("out", o->out) ? -1 : 2;
 }

@@ -23,7 +23,7 @@ static oclin_context *context(int plan)
 
 enum { N = 3, MOST = 9 }; /* layers, and samples */
 static const int64_t widths[N + 1] = {5, 8, 8, 3};
-static const oclin_activation activations[N] = {OCLIN_RELU, OCLIN_GELU, OCLIN_NONE};
+static const oclin_activation activations[N] = {OCLIN_GELU, OCLIN_RELU, OCLIN_NONE};
 static const int residual[N] = {0, 1, 0};
 
 /* A network, and layers with the same parameters that are called one by one. */
@@ -553,6 +553,24 @@ static void test_reserve_kinds(void **state)
     free_rig(&r);
 }
 
+/* Memory that was too small is given back, with the views into it. */
+static void test_growing(void **state)
+{
+    int64_t buffers[3];
+    (void)state;
+    for (int grows = -1; grows < 2; grows++) { /* first for the context's own memory */
+        struct rig r = make_rig(0, residual, NULL);
+        const int64_t before = faults_alive(ALIVE_BUFFER);
+        if (grows == 1) assert_ok(r.ctx, oclin_network_reserve_step(r.net, 3));
+        assert_ok(r.ctx, oclin_network_reserve_step(r.net, MOST));
+        set_batch(&r, MOST, 820);
+        assert_ok(r.ctx, oclin_network_forward(r.net, r.x, NULL)); /* z of the smaller batch goes, too */
+        buffers[grows + 1] = faults_alive(ALIVE_BUFFER) - before;
+        free_rig(&r);
+    }
+    assert_int_equal(buffers[2], buffers[1]);
+}
+
 /* A step of a classifier, launch by launch: two forwards; two of the loss; dX and dW of the last layer, which
  * are one where a small batch lets a CPU make both in one pass over W; dW of the first, with the updates in
  * their epilogues. */
@@ -1017,6 +1035,7 @@ int main(int argc, char **argv)
     add_test(&list, test_step_options, &numbers[0], "options of a step arrive");
     add_test(&list, test_residual, NULL, "residual branches against finite differences");
     add_test(&list, test_reserve_kinds, NULL, "each reserve takes its part");
+    add_test(&list, test_growing, NULL, "memory that was too small");
     add_test(&list, test_create_refused, NULL, "networks that cannot be");
     add_test(&list, test_from_refused, NULL, "layers that cannot follow each other");
     add_test(&list, test_layer_options, NULL, "options of layers");
