@@ -1,6 +1,7 @@
 /*
  * Trains a classifier on Fashion-MNIST: 60,000 images of clothes for training, 10,000 for the test, 28 x 28
- * grey pixels each, ten classes. Fully connected layers with ReLU between, softmax cross-entropy, plain SGD.
+ * grey pixels each, ten classes. Fully connected layers with ReLU between, softmax cross-entropy, and one of
+ * four optimizers.
  *
  * The host shuffles and converts batches and sends them ahead; the device computes; nobody waits for the
  * other until an epoch is over. See usage with --help.
@@ -41,8 +42,7 @@ enum {
 /* The first `rows` rows of the batch tensors: a smaller last batch uses the memory of a whole one. */
 struct window {
     int64_t rows;
-    oclin_tensor *x, *labels;
-    oclin_tensor *y[MAX_LAYERS], *dy[MAX_LAYERS]; /* behind each layer: its output, and the gradient there */
+    oclin_tensor *x, *labels, *y;
 };
 
 /* A batch on the host, to be left alone until `written` (NULL: free). */
@@ -64,8 +64,8 @@ struct progress {
 
 struct net {
     oclin_context *ctx;
-    int layers;
-    oclin_layer *layer[MAX_LAYERS];
+    oclin_network *network;
+    oclin_optimizer *optimizer;
     struct window all, window[WINDOWS];
     oclin_tensor *loss, *correct; /* sums over the samples of an epoch, kept on the device */
     struct stage stage[STAGES];
@@ -152,18 +152,30 @@ static int make_context(struct net *net, const struct options *o)
            complain("OpenCL does not start", net->log[0] ? net->log : oclin_status_text(status));
 }
 
-static int make_layers(struct net *net, const struct options *o)
+static int make_network(struct net *net, const struct options *o)
 {
     uint64_t seeds = o->seed;
-    net->layers = o->layers;
+    struct oclin_network_options n = OCLIN_NETWORK_OPTIONS_INIT;
+    struct oclin_layer_options l[MAX_LAYERS];
+    const struct oclin_layer_options *each[MAX_LAYERS];
     for (int i = 0; i < o->layers; i++) {
-        struct oclin_layer_options l = OCLIN_LAYER_OPTIONS_INIT;
-        l.activation = i < o->layers - 1 ? OCLIN_RELU : OCLIN_NONE;
-        l.seed = next_random(&seeds);
+        l[i] = (struct oclin_layer_options)OCLIN_LAYER_OPTIONS_INIT;
+        l[i].seed = next_random(&seeds);
         /* The loss below is a sum over the samples; the step is its mean. */
-        l.gradient = OCLIN_GRAD_MEAN;
-        TRY(net, oclin_layer_create(&net->layer[i], net->ctx, o->size[i], o->size[i + 1], &l));
+        l[i].gradient = OCLIN_GRAD_MEAN;
+        each[i] = &l[i];
     }
+    n.layers = each;
+    TRY(net, oclin_network_create(&net->network, net->ctx, o->layers, o->size, NULL, &n));
+    return 1;
+}
+
+/* A new one, without any step made. */
+static int make_optimizer(struct net *net, const struct options *o)
+{
+    oclin_optimizer_destroy(net->optimizer);
+    TRY(net, oclin_optimizer_create(&net->optimizer, net->ctx, &o->optimizer->options));
+    TRY(net, oclin_network_add(net->optimizer, net->network));
     return 1;
 }
 
@@ -173,10 +185,7 @@ static int make_tensors(struct net *net, const struct options *o)
     w->rows = o->batch > SAMPLE ? o->batch : SAMPLE;
     TRY(net, oclin_tensor_create(&w->x, net->ctx, OCLIN_F32, w->rows, PIXELS));
     TRY(net, oclin_tensor_create(&w->labels, net->ctx, OCLIN_I32, w->rows, 1));
-    for (int i = 0; i < o->layers; i++) {
-        TRY(net, oclin_tensor_create(&w->y[i], net->ctx, OCLIN_F32, w->rows, o->size[i + 1]));
-        TRY(net, oclin_tensor_create(&w->dy[i], net->ctx, OCLIN_F32, w->rows, o->size[i + 1]));
-    }
+    TRY(net, oclin_tensor_create(&w->y, net->ctx, OCLIN_F32, w->rows, CLASSES));
     TRY(net, oclin_tensor_create(&net->loss, net->ctx, OCLIN_F32, 1, 1));
     TRY(net, oclin_tensor_create(&net->correct, net->ctx, OCLIN_I32, 1, 1));
     return 1;
@@ -193,13 +202,6 @@ static int make_stages(struct net *net)
     return 1;
 }
 
-static int view_rows(struct net *net, oclin_tensor **view, oclin_tensor *base, int64_t rows)
-{
-    int64_t cols = oclin_tensor_cols(base);
-    TRY(net, oclin_tensor_view(view, base, 0, rows, cols, cols));
-    return 1;
-}
-
 /* The window of that many rows, made when it is first asked for. NULL: it could not be made. */
 static struct window *window_of(struct net *net, int64_t rows)
 {
@@ -207,9 +209,9 @@ static struct window *window_of(struct net *net, int64_t rows)
     while (w->rows && w->rows != rows) w++;
     if (w->rows) return w;
     w->rows = rows;
-    int ok = view_rows(net, &w->x, net->all.x, rows) && view_rows(net, &w->labels, net->all.labels, rows);
-    for (int i = 0; ok && i < net->layers; i++)
-        ok = view_rows(net, &w->y[i], net->all.y[i], rows) && view_rows(net, &w->dy[i], net->all.dy[i], rows);
+    const int ok = succeeded(net->ctx, oclin_tensor_view_rows(&w->x, net->all.x, 0, rows)) &&
+                   succeeded(net->ctx, oclin_tensor_view_rows(&w->labels, net->all.labels, 0, rows)) &&
+                   succeeded(net->ctx, oclin_tensor_view_rows(&w->y, net->all.y, 0, rows));
     return ok ? w : NULL;
 }
 
@@ -217,10 +219,7 @@ static void free_window(struct window *w)
 {
     oclin_tensor_destroy(w->x);
     oclin_tensor_destroy(w->labels);
-    for (int i = 0; i < MAX_LAYERS; i++) {
-        oclin_tensor_destroy(w->y[i]);
-        oclin_tensor_destroy(w->dy[i]);
-    }
+    oclin_tensor_destroy(w->y);
 }
 
 static void free_net(struct net *net)
@@ -237,7 +236,8 @@ static void free_net(struct net *net)
     free_window(&net->all);
     oclin_tensor_destroy(net->loss);
     oclin_tensor_destroy(net->correct);
-    for (int i = 0; i < MAX_LAYERS; i++) oclin_layer_destroy(net->layer[i]);
+    oclin_optimizer_destroy(net->optimizer);
+    oclin_network_destroy(net->network);
     oclin_context_destroy(net->ctx);
 }
 
@@ -282,35 +282,34 @@ static int feed(struct net *net, struct window *w, const struct idx_set *set, co
     return 1;
 }
 
-static int forward(struct net *net, struct window *w, int train)
-{
-    oclin_tensor *x = w->x;
-    for (int i = 0; i < net->layers; i++) {
-        if (train)
-            TRY(net, oclin_layer_forward(net->layer[i], x, w->y[i]));
-        else
-            TRY(net, oclin_layer_infer(net->layer[i], x, w->y[i]));
-        x = w->y[i];
-    }
-    return 1;
-}
-
-/* Adds to the sums on the device; when training, also gives the gradient that the last layer starts from. */
-static int add_loss(struct net *net, struct window *w, int train)
+/* The loss and the correct answers are added to the sums on the device. */
+static struct oclin_loss_options adding(void)
 {
     struct oclin_loss_options l = OCLIN_LOSS_OPTIONS_INIT;
     l.reduction = OCLIN_SUM;
     l.accumulate = 1;
-    int last = net->layers - 1;
-    TRY(net, oclin_loss_cross_entropy(w->y[last], w->labels, net->loss, train ? w->dy[last] : NULL,
-                                      net->correct, &l));
+    return l;
+}
+
+static int test_batch(struct net *net, struct window *w)
+{
+    const struct oclin_loss_options l = adding();
+    TRY(net, oclin_network_infer(net->network, w->x, w->y));
+    TRY(net, oclin_loss_cross_entropy(w->y, w->labels, net->loss, NULL, net->correct, &l));
     return 1;
 }
 
-static int backward_step(struct net *net, struct window *w, float lr)
+/* Batch number `at` of the `count` whose mean gradient makes one step. */
+static int train_batch(struct net *net, struct window *w, int64_t at, int64_t count, double lr)
 {
-    for (int i = net->layers - 1; i >= 0; i--)
-        TRY(net, oclin_layer_backward_step(net->layer[i], w->dy[i], i ? w->dy[i - 1] : NULL, lr));
+    const struct oclin_loss_options l = adding();
+    struct oclin_update u = OCLIN_UPDATE_INIT(lr);
+    struct oclin_train_step_options o = OCLIN_TRAIN_STEP_OPTIONS_INIT(&u);
+    u.grad_scale = 1.0 / (double)count;
+    o.first = at == 0;
+    o.last = at == count - 1;
+    TRY(net, oclin_network_train_step(net->network, w->x, w->labels, OCLIN_LOSS_CROSS_ENTROPY, &l, net->loss,
+                                      net->correct, net->optimizer, &o));
     return 1;
 }
 
@@ -321,13 +320,14 @@ struct pass {
     const struct idx_set *set;
     const int32_t *order;
     int64_t count, batch;
-    int train;
-    float lr;
-    char title[32]; /* of the live line */
+    const struct options *train; /* NULL: only to test */
+    int64_t steps;               /* that were made before */
+    char title[32];              /* of the live line */
 };
 
 struct result {
     double loss, accuracy, seconds; /* accuracy in percent */
+    double lr;                      /* of the last step */
     int64_t correct;
 };
 
@@ -382,6 +382,18 @@ static int read_result(struct net *net, const struct pass *pass, double started,
     return 1;
 }
 
+/* Trains on batch number `index` of an epoch that has `batches` of them. */
+static int train_on(struct net *net, struct window *w, const struct pass *pass, int64_t index,
+                    struct result *result)
+{
+    const struct options *o = pass->train;
+    const int64_t batches = (pass->count + pass->batch - 1) / pass->batch;
+    const int64_t step = index / o->accumulate, first = step * o->accumulate, left = batches - first;
+    const int64_t steps = (batches + o->accumulate - 1) / o->accumulate;
+    result->lr = options_rate(o, pass->steps + step, steps);
+    return train_batch(net, w, index - first, left < o->accumulate ? left : o->accumulate, result->lr);
+}
+
 static int run_pass(struct net *net, const struct pass *pass, struct result *result)
 {
     double started = now();
@@ -391,8 +403,8 @@ static int run_pass(struct net *net, const struct pass *pass, struct result *res
         int64_t left = pass->count - done;
         struct window *w = window_of(net, left < pass->batch ? left : pass->batch);
         if (!w || !feed(net, w, pass->set, pass->order + done)) return 0;
-        if (!forward(net, w, pass->train) || !add_loss(net, w, pass->train)) return 0;
-        if (pass->train && !backward_step(net, w, pass->lr)) return 0;
+        if (!(pass->train ? train_on(net, w, pass, done / pass->batch, result) : test_batch(net, w)))
+            return 0;
         done += w->rows;
         if (!follow(net, pass, done, started)) return 0;
     }
@@ -404,8 +416,9 @@ static int run_pass(struct net *net, const struct pass *pass, struct result *res
 /* All layers' W and b, one behind the other, to `host` or back from there. */
 static int copy_parameters(struct net *net, float *host, int back)
 {
-    for (int i = 0; i < net->layers; i++) {
-        oclin_tensor *const both[] = {oclin_layer_w(net->layer[i]), oclin_layer_b(net->layer[i])};
+    for (int i = 0; i < oclin_network_layers(net->network); i++) {
+        oclin_layer *layer = oclin_network_layer(net->network, i);
+        oclin_tensor *const both[] = {oclin_layer_w(layer), oclin_layer_b(layer)};
         for (int j = 0; j < 2; j++) {
             TRY(net, back ? oclin_tensor_write(both[j], host) : oclin_tensor_read(both[j], host));
             host += oclin_tensor_rows(both[j]) * oclin_tensor_cols(both[j]);
@@ -421,10 +434,11 @@ static int64_t parameters_of(const struct options *o)
     return count;
 }
 
-/* The first images of a pass, in batches of every size that it has. */
+/* The first images of a pass, in batches and steps of every size that it has. */
 static struct pass beginning(struct pass pass)
 {
-    if (pass.count > pass.batch) pass.count = pass.batch + pass.count % pass.batch;
+    const int64_t a_step = pass.batch * (pass.train ? pass.train->accumulate : 1);
+    if (pass.count > a_step) pass.count = a_step + pass.count % a_step;
     return pass;
 }
 
@@ -440,22 +454,25 @@ struct run {
     struct result *train_result, *test_result; /* one of each an epoch */
 };
 
-static struct pass train_pass(const struct run *r, double lr)
+/* That of an epoch, counted from 0. */
+static struct pass train_pass(const struct run *r, int64_t epoch)
 {
-    return (struct pass){&r->train, r->order, r->count, r->options.batch, 1, (float)lr, ""};
+    const int64_t a_step = r->options.batch * r->options.accumulate;
+    const int64_t steps = (r->count + a_step - 1) / a_step;
+    return (struct pass){&r->train, r->order, r->count, r->options.batch, &r->options, epoch * steps, ""};
 }
 
 static struct pass test_pass(const struct run *r)
 {
-    return (struct pass){&r->test, r->test_order, r->test.count, r->net.all.rows, 0, 0, " test"};
+    return (struct pass){&r->test, r->test_order, r->test.count, r->net.all.rows, NULL, 0, " test"};
 }
 
 /* oclin compiles a kernel, or loads it from its cache, when it is first used: that is not the time of an
- * epoch. So the first steps are made here, and W and b put back. */
+ * epoch. So the first steps are made here, W and b put back, and the optimizer begins anew. */
 static int warm_up(struct run *r)
 {
     struct net *net = &r->net;
-    struct pass train = beginning(train_pass(r, r->options.lr)), test = beginning(test_pass(r));
+    struct pass train = beginning(train_pass(r, 0)), test = beginning(test_pass(r));
     struct result ignored;
     double started = now();
     printf("kernels   compiled, or loaded from the cache of an earlier run: ");
@@ -465,22 +482,23 @@ static int warm_up(struct run *r)
     const int live = net->progress.live;
     net->progress.live = 0;
     int ok = copy_parameters(net, kept, 0) && run_pass(net, &train, &ignored) &&
-             run_pass(net, &test, &ignored) && copy_parameters(net, kept, 1);
+             run_pass(net, &test, &ignored) && copy_parameters(net, kept, 1) &&
+             make_optimizer(net, &r->options);
     net->progress.live = live;
     free(kept);
     if (ok) printf("%.1f s\n", now() - started);
     return ok;
 }
 
-static int train_epoch(struct run *r, int64_t epoch, double lr, uint64_t *random)
+static int train_epoch(struct run *r, int64_t epoch, uint64_t *random)
 {
-    struct pass train = train_pass(r, lr), test = test_pass(r);
+    struct pass train = train_pass(r, epoch), test = test_pass(r);
     struct result *a = &r->train_result[epoch], *b = &r->test_result[epoch];
     snprintf(train.title, sizeof train.title, "%5lld", (long long)epoch + 1);
     shuffle(r->order, r->count, random);
     if (!run_pass(&r->net, &train, a) || !run_pass(&r->net, &test, b)) return 0;
     printf("%5lld  %8.4f  %7.2f %%  %9.4f  %7.2f %%  %7.2f  %8.0f  %8.5f\n", (long long)epoch + 1, a->loss,
-           a->accuracy, b->loss, b->accuracy, a->seconds, (double)r->count / a->seconds, lr);
+           a->accuracy, b->loss, b->accuracy, a->seconds, (double)r->count / a->seconds, a->lr);
     fflush(stdout);
     return 1;
 }
@@ -489,10 +507,10 @@ static int train(struct run *r)
 {
     const struct options *o = &r->options;
     uint64_t random = ~o->seed; /* not the one that the layers' seeds come from */
-    double lr = o->lr, started = now(), seconds = 0;
+    double started = now(), seconds = 0;
     printf("\nepoch      loss   accuracy  test loss   accuracy  seconds  images/s        lr\n");
-    for (int64_t e = 0; e < o->epochs; e++, lr *= o->decay) {
-        if (!train_epoch(r, e, lr, &random)) return 0;
+    for (int64_t e = 0; e < o->epochs; e++) {
+        if (!train_epoch(r, e, &random)) return 0;
         seconds += r->train_result[e].seconds;
     }
     const struct result *last = &r->test_result[o->epochs - 1];
@@ -560,23 +578,24 @@ static struct difference compare(const struct copy *c, int64_t n)
     return d;
 }
 
-/* Layer i alone: from the x that the device had and the w and b that it has. */
-static int check_layer(struct net *net, int i, struct window *w, struct copy *c)
+/* Layer i alone: from the x that the device has and the w and b that it has. */
+static int check_layer(struct net *net, int i, oclin_tensor *x, oclin_tensor *y, struct copy *c)
 {
-    oclin_layer *layer = net->layer[i];
-    int64_t in = oclin_layer_in(layer), out = oclin_layer_out(layer);
-    TRY(net, oclin_tensor_read(i ? w->y[i - 1] : w->x, c->x));
-    TRY(net, oclin_tensor_read(w->y[i], c->y));
+    oclin_layer *layer = oclin_network_layer(net->network, i);
+    const int64_t rows = oclin_tensor_rows(x), out = oclin_layer_out(layer);
+    TRY(net, oclin_layer_infer(layer, x, y));
+    TRY(net, oclin_tensor_read(x, c->x));
+    TRY(net, oclin_tensor_read(y, c->y));
     TRY(net, oclin_tensor_read(oclin_layer_w(layer), c->w));
     TRY(net, oclin_tensor_read(oclin_layer_b(layer), c->b));
 
-    struct oclin_ref_case ref = OCLIN_REF_CASE_INIT(w->rows, in, out);
-    ref.activation = i < net->layers - 1 ? OCLIN_RELU : OCLIN_NONE;
+    struct oclin_ref_case ref = OCLIN_REF_CASE_INIT(rows, oclin_layer_in(layer), out);
+    ref.activation = i < oclin_network_layers(net->network) - 1 ? OCLIN_RELU : OCLIN_NONE;
     ref.no_denormals = flushes_denormals(net);
-    TRY(net, oclin_layer_additions(layer, OCLIN_RESULT_Y, w->rows, &ref.additions));
+    TRY(net, oclin_layer_additions(layer, OCLIN_RESULT_Y, rows, &ref.additions));
     oclin_ref_forward(&ref, c->x, c->w, c->b, NULL, NULL, c->y_ref, c->bound);
 
-    struct difference d = compare(c, w->rows * out);
+    struct difference d = compare(c, rows * out);
     printf("layer %-2d  largest difference %.2g where %.2g is allowed, at worst %.3f of the bound\n", i + 1,
            d.largest, d.bound, d.fraction);
     return d.fraction <= 1 || complain("the device", "a result is further from the reference than its bound");
@@ -586,15 +605,19 @@ static int check_layer(struct net *net, int i, struct window *w, struct copy *c)
 static int check(struct run *r)
 {
     struct net *net = &r->net;
-    int64_t rows = r->test.count < SAMPLE ? r->test.count : SAMPLE;
+    const int64_t *size = r->options.size, rows = r->test.count < SAMPLE ? r->test.count : SAMPLE;
     struct window *w = window_of(net, rows);
+    oclin_tensor *y[MAX_LAYERS] = {NULL};
     printf("check     %lld test images against the reference\n", (long long)rows);
-    int ok = w && feed(net, w, &r->test, r->test_order) && forward(net, w, 0);
-    for (int i = 0; ok && i < net->layers; i++) {
+    int ok = w && feed(net, w, &r->test, r->test_order);
+    for (int i = 0; ok && i < r->options.layers; i++) {
         struct copy c = {0};
-        ok = make_copy(&c, rows, r->options.size[i], r->options.size[i + 1]) && check_layer(net, i, w, &c);
+        ok = make_copy(&c, rows, size[i], size[i + 1]) &&
+             succeeded(net->ctx, oclin_tensor_create(&y[i], net->ctx, OCLIN_F32, rows, size[i + 1])) &&
+             check_layer(net, i, i ? y[i - 1] : w->x, y[i], &c);
         free_copy(&c);
     }
+    for (int i = 0; i < MAX_LAYERS; i++) oclin_tensor_destroy(y[i]);
     return ok;
 }
 
@@ -622,8 +645,9 @@ static int draw_curves(const struct run *r)
     struct oclin_device_info d;
     TRY(&r->net, oclin_context_device(r->net.ctx, &d));
     name_layers(&r->options, layers, sizeof layers);
-    snprintf(caption, sizeof caption, "%s, batch %lld, SGD with %g on %s, %s", layers,
-             (long long)r->options.batch, r->options.lr, d.name, d.platform_name);
+    snprintf(caption, sizeof caption, "%s, batch %lld, %s with %g on %s, %s", layers,
+             (long long)r->options.batch, r->options.optimizer->title, r->options.lr, d.name,
+             d.platform_name);
     double *value = malloc(4 * (size_t)n * sizeof *value);
     if (!value) return complain("no memory", "for the training curve");
     for (int64_t e = 0; e < n; e++) {
@@ -647,8 +671,8 @@ static int draw_weights(struct run *r)
 {
     static float w[CLASSES * PIXELS];
     char path[4096];
-    if (r->net.layers != 1) return 1;
-    TRY(&r->net, oclin_tensor_read(oclin_layer_w(r->net.layer[0]), w));
+    if (r->options.layers != 1) return 1;
+    TRY(&r->net, oclin_tensor_read(oclin_layer_w(oclin_network_layer(r->net.network, 0)), w));
     snprintf(path, sizeof path, "%s/fashion_mnist_weights.png", r->options.out);
     return report_picture(path, plot_weights(path, CLASSES, 28, 28, w, class_name));
 }
@@ -698,8 +722,15 @@ static int print_head(struct run *r)
     printf("driver    %s, %s\n", d.driver, d.version);
     printf("layers    %s, %lld parameters\n", layers, (long long)parameters_of(o));
     printf("images    %lld to train on, %lld to test\n", (long long)r->count, (long long)r->test.count);
-    printf("SGD       batch %lld, learning rate %g, times %g after each epoch, seed %llu%s\n",
-           (long long)o->batch, o->lr, o->decay, (unsigned long long)o->seed, o->verify ? ", verifying" : "");
+    printf("%-9s batch %lld, ", o->optimizer->title, (long long)o->batch);
+    if (o->accumulate > 1) printf("%lld of them a step, ", (long long)o->accumulate);
+    printf("learning rate %g, ", o->lr);
+    if (o->warmup) printf("warm-up of %lld steps, ", (long long)o->warmup);
+    if (o->cosine)
+        printf("then down to 0 along a cosine, ");
+    else
+        printf("times %g after each epoch, ", o->decay);
+    printf("seed %llu%s\n", (unsigned long long)o->seed, o->verify ? ", verifying" : "");
     return 1;
 }
 
@@ -708,8 +739,8 @@ static int make_net(struct run *r)
     struct net *net = &r->net;
     net->progress.live = isatty(STDOUT_FILENO);
     make_normal();
-    return make_context(net, &r->options) && make_layers(net, &r->options) &&
-           make_tensors(net, &r->options) && make_stages(net);
+    return make_context(net, &r->options) && make_network(net, &r->options) &&
+           make_optimizer(net, &r->options) && make_tensors(net, &r->options) && make_stages(net);
 }
 
 int main(int argc, char **argv)

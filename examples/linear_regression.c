@@ -43,31 +43,31 @@ int main(void)
 {
     struct oclin_context_options options = OCLIN_CONTEXT_OPTIONS_INIT;
     oclin_context *ctx;
-    oclin_layer *layer;
-    oclin_tensor *x, *t, *y, *dy, *loss;
+    oclin_network *network;
+    oclin_optimizer *optimizer;
+    oclin_tensor *x, *t, *loss;
+    const struct oclin_update update = OCLIN_UPDATE_INIT(0.5);
+    const struct oclin_train_step_options step = OCLIN_TRAIN_STEP_OPTIONS_INIT(&update);
     float w[OUT][IN], b[OUT], last;
 
     make_data();
     options.log = keep_line;
     check(NULL, oclin_context_create(&ctx, &options));
-    check(ctx, oclin_layer_create(&layer, ctx, IN, OUT, NULL));
+    check(ctx, oclin_network_create(&network, ctx, 1, (const int64_t[]){IN, OUT}, NULL, NULL));
+    check(ctx, oclin_optimizer_create(&optimizer, ctx, NULL)); /* plain SGD */
+    check(ctx, oclin_network_add(optimizer, network));
     check(ctx, oclin_tensor_create(&x, ctx, OCLIN_F32, BATCH, IN));
     check(ctx, oclin_tensor_create(&t, ctx, OCLIN_F32, BATCH, OUT));
-    check(ctx, oclin_tensor_create(&y, ctx, OCLIN_F32, BATCH, OUT));
-    check(ctx, oclin_tensor_create(&dy, ctx, OCLIN_F32, BATCH, OUT));
     check(ctx, oclin_tensor_create(&loss, ctx, OCLIN_F32, 1, 1));
     check(ctx, oclin_tensor_write(x, samples));
     check(ctx, oclin_tensor_write(t, targets));
 
-    for (int step = 0; step < 300; step++) {
-        check(ctx, oclin_layer_forward(layer, x, y));
-        check(ctx, oclin_loss_mse(y, t, loss, dy, NULL));
-        check(ctx, oclin_layer_backward(layer, dy, NULL)); /* NULL: nobody is upstream of x */
-        check(ctx, oclin_layer_step(layer, 0.5f));
-        check(ctx, oclin_layer_zero_grad(layer));
-    }
+    for (int i = 0; i < 300; i++)
+        check(ctx,
+              oclin_network_train_step(network, x, t, OCLIN_LOSS_MSE, NULL, loss, NULL, optimizer, &step));
 
     check(ctx, oclin_tensor_read(loss, &last));
+    oclin_layer *layer = oclin_network_layer(network, 0);
     check(ctx, oclin_tensor_read(oclin_layer_w(layer), w));
     check(ctx, oclin_tensor_read(oclin_layer_b(layer), b));
     printf("loss %.2g\n", last);
@@ -77,9 +77,10 @@ int main(void)
                known_b[o]);
     }
 
-    oclin_tensor *tensors[] = {x, t, y, dy, loss};
-    for (int i = 0; i < 5; i++) oclin_tensor_destroy(tensors[i]);
-    oclin_layer_destroy(layer);
+    oclin_tensor *tensors[] = {x, t, loss};
+    for (int i = 0; i < 3; i++) oclin_tensor_destroy(tensors[i]);
+    oclin_optimizer_destroy(optimizer);
+    oclin_network_destroy(network);
     oclin_context_destroy(ctx);
     return 0;
 }

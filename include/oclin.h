@@ -1289,6 +1289,192 @@ OCLIN_API oclin_status oclin_softmax(oclin_tensor *y, oclin_tensor *p);
  */
 OCLIN_API oclin_status oclin_tensor_argmax(oclin_tensor *t, oclin_tensor *indices);
 
+/* --------------------------------------------------------------------------------------------- networks */
+
+/* A network is a sequence of layers, each of which takes what the one before it gives, with the memory that
+ * lies between them. There is no graph. All that a network does can be done with the calls of its layers, and
+ * the bits are the same. Layers are counted from 0, and sentences begin with the number of theirs. */
+typedef struct oclin_network oclin_network;
+
+struct oclin_network_options {
+    size_t size;
+    /* For the layers that oclin_network_create() makes. layers[i] are the options of layer i, whose
+     * activation is replaced; NULL, for one or for all: the usual ones, with `gradient`, and with seed + i as
+     * seed. */
+    const struct oclin_layer_options *const *layers;
+    uint64_t seed;
+    oclin_gradient gradient;
+    int reserved; /* 0 */
+    /* n flags; NULL: all are 0. 1: the layer is a residual branch, y = x + act(W x + b), and its `in` must be
+     * its `out`. It takes a copy of y more than a plain layer, and one of dx in backward; what backward reads
+     * is kept apart, as `accumulate` in struct oclin_call_options says. */
+    const int *residual;
+};
+#define OCLIN_NETWORK_OPTIONS_INIT                                             \
+    {                                                                          \
+        sizeof(struct oclin_network_options), NULL, 0, OCLIN_GRAD_SUM, 0, NULL \
+    }
+
+/**
+ * Make a network of n layers. The first makes its layers: layer i has widths[i] inputs, widths[i + 1] outputs
+ * and activations[i] (NULL: ReLU, and none behind the last layer). The second takes layers that exist; they
+ * are borrowed: the caller destroys them, not before the last call on the network but
+ * oclin_network_destroy(). A layer may be in several networks, and be used alone in between, because each
+ * network keeps what its forward saves to itself.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; n < 1, or so large that memory sizes overflow; an unknown option or
+ *                 activation; a layer is NULL, of another context, or twice in the list
+ * OCLIN_E_SHAPE   a width is below 1; a layer's inputs are not as many as the outputs of the one before it; a
+ *                 residual branch has other outputs than inputs
+ * and the errors of oclin_layer_create(). No layer is then left.
+ */
+OCLIN_API oclin_status oclin_network_create(oclin_network **network, oclin_context *ctx, int64_t n,
+                                            const int64_t *widths, const oclin_activation *activations,
+                                            const struct oclin_network_options *options);
+OCLIN_API oclin_status oclin_network_create_from(oclin_network **network, oclin_context *ctx, int64_t n,
+                                                 oclin_layer *const *layers,
+                                                 const struct oclin_network_options *options);
+/* Destroys the network, and the layers that it made. */
+OCLIN_API void oclin_network_destroy(oclin_network *network);
+
+/* Return the number of layers (of a NULL network: 0) and a layer, borrowed (NULL if there is none with this
+ * number). */
+OCLIN_API int64_t oclin_network_layers(const oclin_network *network);
+OCLIN_API oclin_layer *oclin_network_layer(oclin_network *network, int64_t i);
+
+/**
+ * Take the memory for batches of up to `batch` samples: the outputs of all layers in a buffer each (each is
+ * the next layer's saved x), two buffers that all gradients take turns in, the scratch memory of layers and
+ * losses, and what layers keep apart; oclin_network_reserve() also dW and db, which a training with fused
+ * updates does not need and oclin_network_reserve_step() leaves out. oclin_network_reserve_infer() takes two
+ * buffers alone, those of the gradients.
+ *
+ * Without a reserve the first call with a larger batch takes the memory. A smaller batch uses the first rows
+ * of the same memory, through views (on the host). A network keeps those of the last four sizes of batches
+ * that it saw, so a training whose last batch is smaller makes views in its first epoch and none later.
+ * Reserving that size, too, makes them ahead: then no call allocates anything.
+ *
+ * OCLIN_E_ARG     network is NULL
+ * OCLIN_E_SHAPE   batch < 0, or sizes overflow or exceed the device's largest allocation
+ * OCLIN_E_MEMORY
+ * OCLIN_E_STATE
+ * OCLIN_E_CL
+ */
+OCLIN_API oclin_status oclin_network_reserve(oclin_network *network, int64_t batch);
+OCLIN_API oclin_status oclin_network_reserve_step(oclin_network *network, int64_t batch);
+OCLIN_API oclin_status oclin_network_reserve_infer(oclin_network *network, int64_t batch);
+
+/**
+ * Forward through all layers.
+ *
+ * x  (batch, in of the first layer)   f32; read only
+ * y  set to the output, (batch, out of the last layer), which belongs to the network; NULL: not wanted.
+ *    oclin_network_output() returns it, too. It is borrowed, and lives until the next forward or train_step.
+ *
+ * oclin_network_infer() writes to a y of the caller's own, keeps nothing, and leaves what a forward kept as
+ * it is.
+ *
+ * Arguments and the state of all parameters are checked before anything is enqueued. A kernel that a layer
+ * needs may be missing all the same (OCLIN_E_BUILD, OCLIN_E_DEVICE) when the layers before it have run. After
+ * such a failure, and after OCLIN_E_CL, there is no forward that backward could belong to.
+ *
+ * Errors are those of oclin_layer_forward() and oclin_network_reserve_step(); also
+ *
+ * OCLIN_E_ARG     x shares elements with the outputs of the network's layers
+ */
+OCLIN_API oclin_status oclin_network_forward(oclin_network *network, oclin_tensor *x, oclin_tensor **y);
+OCLIN_API oclin_status oclin_network_infer(oclin_network *network, oclin_tensor *x, oclin_tensor *y);
+
+/* Returns the output of the last forward, borrowed; NULL if there was none, or it failed. */
+OCLIN_API oclin_tensor *oclin_network_output(const oclin_network *network);
+
+/**
+ * Backward through all layers: dW and db of each are stored, or added to, as oclin_layer_backward() says.
+ *
+ * dy  (batch, out of the last layer)  f32; read only
+ * dx  (batch, in of the first layer)  f32; overwritten; NULL: not wanted, and not computed
+ *
+ * All that can be known is checked before anything is enqueued. Where a layer fails after that, the gradients
+ * of those behind it are complete, and each layer's own calls say what of it is unspecified.
+ *
+ * Errors are those of oclin_layer_backward(); also
+ *
+ * OCLIN_E_STATE   there was no forward, or it failed
+ */
+OCLIN_API oclin_status oclin_network_backward(oclin_network *network, oclin_tensor *dy, oclin_tensor *dx);
+
+/* Clears dW and db of all layers, as oclin_layer_zero_grad(). OCLIN_E_ARG; OCLIN_E_STATE; OCLIN_E_CL. */
+OCLIN_API oclin_status oclin_network_zero_grad(oclin_network *network);
+
+/* Adds every layer to an optimizer, with the usual options. A layer that was added before keeps its own: add
+ * those first that learn at another rate, or are frozen. Errors are those of oclin_optimizer_add(), and after
+ * one of them no layer was added. */
+OCLIN_API oclin_status oclin_network_add(oclin_optimizer *optimizer, oclin_network *network);
+
+/**
+ * The update of all layers by their gradients, as oclin_layer_update() says; and backward and update in one,
+ * as oclin_layer_backward_update(): each layer is updated as soon as its dX is done, and no dW is stored.
+ * Where dx is NULL, frozen layers before the first one that learns get no gradient at all.
+ *
+ * Errors are those of oclin_layer_update(), oclin_layer_backward_update() and oclin_network_backward(). All
+ * that can be known is checked before anything is enqueued.
+ */
+OCLIN_API oclin_status oclin_network_update(oclin_network *network, oclin_optimizer *optimizer,
+                                            const struct oclin_update *update);
+OCLIN_API oclin_status oclin_network_backward_update(oclin_network *network, oclin_tensor *dy,
+                                                     oclin_tensor *dx, oclin_optimizer *optimizer,
+                                                     const struct oclin_update *update);
+
+/* The losses, for a call that takes one of them. */
+typedef enum oclin_loss {
+    OCLIN_LOSS_MSE = 0,
+    OCLIN_LOSS_L1 = 1,
+    OCLIN_LOSS_HUBER = 2,
+    OCLIN_LOSS_BCE = 3,
+    OCLIN_LOSS_CROSS_ENTROPY = 4, /* the target is labels, i32 */
+    OCLIN_LOSS_SOFT_CROSS_ENTROPY = 5
+} oclin_loss;
+
+struct oclin_train_step_options {
+    size_t size;
+    const struct oclin_update *update; /* the numbers of the update; NULL only where last is 0 */
+    /* For a step over several micro-batches. first 1: gradients that are there are forgotten; 0: this batch
+     * is added to them. last 1: the parameters are updated, and the gradients cleared; 0: the gradients are
+     * stored. So k micro-batches are 1 0, 0 0, ..., 0 1. Scale the loss by 1 / k for their mean. */
+    int first, last;
+    double max_norm;  /* 0: the gradients' norm is not limited */
+    int check_finite; /* 0: it is not looked for Inf and NaN */
+    int reserved;     /* 0 */
+};
+#define OCLIN_TRAIN_STEP_OPTIONS_INIT(update)                            \
+    {                                                                    \
+        sizeof(struct oclin_train_step_options), update, 1, 1, 0.0, 0, 0 \
+    }
+
+/**
+ * A step of training in one call: forward, the loss with its gradient, backward and update.
+ *
+ * x             (batch, in of the first layer)  f32; read only
+ * target        what the loss takes; read only
+ * loss_options  of the loss; NULL: the usual ones
+ * loss          (1, 1)  f32; NULL: not wanted
+ * correct       (1, 1)  i32; NULL: not wanted. Only of OCLIN_LOSS_CROSS_ENTROPY
+ * optimizer     has all layers (oclin_network_add()); NULL only where options->last is 0
+ * options       not NULL
+ *
+ * The output stays, for oclin_network_output(). Errors are those of oclin_network_forward(), the loss, and
+ * oclin_network_backward_update(); also
+ *
+ * OCLIN_E_ARG     kind is not known; correct is given to another loss; first or last is neither 0 nor 1;
+ *                 max_norm or check_finite is not 0 (neither is possible yet)
+ */
+OCLIN_API oclin_status oclin_network_train_step(oclin_network *network, oclin_tensor *x, oclin_tensor *target,
+                                                oclin_loss kind,
+                                                const struct oclin_loss_options *loss_options,
+                                                oclin_tensor *loss, oclin_tensor *correct,
+                                                oclin_optimizer *optimizer,
+                                                const struct oclin_train_step_options *options);
+
 /* ------------------------------------------------------------------------------------------- reference */
 
 /*

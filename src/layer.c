@@ -1059,15 +1059,22 @@ static oclin_status counted(struct oclin_update_call *call, oclin_status status)
     return status;
 }
 
+/* Sets the parameters of an update by stored gradients, and its operands. */
+static void set_update_uses(const oclin_layer *l, const struct oclin_member *m,
+                            struct oclin_update_call *call, struct oclin_use uses[STEP_USES])
+{
+    set_step_uses(l, m->w && m->leads, m->b != NULL, uses);
+    call->parameters[0] = m->leads ? m->w : NULL;
+    call->parameters[1] = m->b;
+    oclin_update_uses(call, uses + STEP_UPDATE);
+}
+
 /* The update by the gradients that are stored. */
 static oclin_status update_by_gradients(oclin_layer *l, const struct oclin_member *m,
                                         struct oclin_update_call *call, const char *operation)
 {
     struct oclin_use uses[STEP_USES];
-    set_step_uses(l, m->w && m->leads, m->b != NULL, uses);
-    call->parameters[0] = m->leads ? m->w : NULL;
-    call->parameters[1] = m->b;
-    oclin_update_uses(call, uses + STEP_UPDATE);
+    set_update_uses(l, m, call, uses);
     OCLIN_TRY(check_step(l, uses));
     drop_cleared(uses);
     for (int i = 0; i < 2; i++)
@@ -1167,15 +1174,19 @@ static oclin_status backward_frozen(oclin_layer *l, oclin_tensor *dy, oclin_tens
     return dx ? backward_x(l, dy, dx, s, adds) : check_backward(&call);
 }
 
+static oclin_status fail_tied(const oclin_layer *l)
+{
+    return oclin_fail(l->ctx, OCLIN_E_ARG,
+                      "w is tied to another layer's: its update cannot be fused with backward; call "
+                      "oclin_layer_backward and oclin_layer_update");
+}
+
 static oclin_status backward_update(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx,
                                     const struct oclin_member *m, struct oclin_update_call *call,
                                     oclin_saved *s, int adds)
 {
     if (m->freeze == OCLIN_FREEZE_LAYER) return backward_frozen(l, dy, dx, s, adds);
-    if (m->w->tied)
-        return oclin_fail(l->ctx, OCLIN_E_ARG,
-                          "w is tied to another layer's: its update cannot be fused with backward; call "
-                          "oclin_layer_backward and oclin_layer_update");
+    if (m->w->tied) return fail_tied(l);
     call->parameters[0] = m->w;
     call->parameters[1] = m->b;
     OCLIN_TRY(oclin_update_prepare(call));
@@ -1354,4 +1365,74 @@ oclin_status oclin_layer_reserve(oclin_layer *l, int64_t batch)
     OCLIN_TRY(oclin_layer_reserve_step(l, batch));
     OCLIN_TRY(need_dw(l));
     return need_db(l);
+}
+
+/* -------------------------------------------------------------------------------- ahead, for networks */
+
+oclin_status oclin_layer_reserve_saved(oclin_layer *l, oclin_saved *saved, int64_t batch, int adds)
+{
+    OCLIN_TRY(enter(l));
+    OCLIN_TRY(check_batch(l, batch));
+    OCLIN_TRY(need_z(l, saved, batch, adds));
+    return oclin_scratch(l->ctx, products_scratch(l, batch, 3), "a layer");
+}
+
+/* Checks what a backward needs that stores its gradients, and makes them. */
+static oclin_status check_stored(oclin_layer *l, struct backward_call *call, int clears)
+{
+    call->change = NULL;
+    set_uses(call);
+    if (clears) call->uses[USE_DW].flags = call->uses[USE_DB].flags = OCLIN_WRITES;
+    OCLIN_TRY(oclin_uses_check(l->ctx, call->uses, BACKWARD_USES));
+    OCLIN_TRY(need_dw(l));
+    return need_db(l);
+}
+
+/* Checks what the update of a layer needs that learns. */
+static oclin_status check_fused(const oclin_layer *l, const struct oclin_member *m,
+                                struct oclin_update_call *update, struct backward_call *call)
+{
+    if (m->w->tied) return fail_tied(l);
+    update->parameters[0] = m->w;
+    update->parameters[1] = m->b;
+    struct change change = {.call = update, .check = {.learns_b = m->b != NULL}};
+    call->change = &change;
+    set_uses(call);
+    call->change = NULL;
+    return oclin_uses_check(l->ctx, call->uses, BACKWARD_USES);
+}
+
+oclin_status oclin_layer_check_backward(oclin_layer *l, const struct oclin_backward_ahead *ahead)
+{
+    oclin_saved stand_in = {.x = ahead->x, .batch = ahead->batch}; /* of a forward that is to come */
+    if (ahead->saved) stand_in = *ahead->saved;
+    struct backward_call call = {.layer = l, .saved = &stand_in, .dy = ahead->dy, .dx = ahead->dx};
+    struct oclin_update_call update;
+    struct oclin_member *m = NULL;
+    OCLIN_TRY(enter(l));
+    if (ahead->update)
+        OCLIN_TRY(enter_update(l, ahead->optimizer, ahead->update, &update, &m));
+    else if (ahead->optimizer)
+        m = oclin_optimizer_member(ahead->optimizer, l->id);
+    call.x_alone = m && m->freeze == OCLIN_FREEZE_LAYER;
+    if (ahead->saved) OCLIN_TRY(check_saved(l, &stand_in, !call.x_alone));
+    if (call.x_alone) {
+        set_uses(&call);
+        return oclin_uses_check(l->ctx, call.uses, BACKWARD_USES);
+    }
+    if (ahead->update) OCLIN_TRY(check_fused(l, m, &update, &call));
+    const int adds = !ahead->clears && (!is_cleared(l->dw) || !is_cleared(l->db));
+    return adds || !ahead->update ? check_stored(l, &call, ahead->clears) : OCLIN_OK;
+}
+
+oclin_status oclin_layer_check_update(oclin_layer *l, oclin_optimizer *optimizer,
+                                      const struct oclin_update *update)
+{
+    struct oclin_update_call call;
+    struct oclin_member *m;
+    struct oclin_use uses[STEP_USES];
+    OCLIN_TRY(enter_update(l, optimizer, update, &call, &m));
+    if (m->freeze == OCLIN_FREEZE_LAYER) return OCLIN_OK;
+    set_update_uses(l, m, &call, uses);
+    return check_step(l, uses);
 }

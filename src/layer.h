@@ -30,4 +30,24 @@ struct oclin_layer {
     oclin_saved *saved;
 };
 
+/* What a network asks of its layers before it enqueues anything. Nothing of these changes anything but
+ * reserves and dW and db, which are made. */
+
+/* Takes the memory of products and of what a forward keeps in `saved`; adds: of one that adds to y. */
+oclin_status oclin_layer_reserve_saved(oclin_layer *l, oclin_saved *saved, int64_t batch, int adds);
+
+/* A backward that is to come, of a batch. */
+struct oclin_backward_ahead {
+    const oclin_saved *saved; /* NULL: its forward is still to come */
+    int64_t batch;
+    oclin_tensor *x;            /* of that forward; NULL: it is not there yet */
+    oclin_tensor *dy, *dx;      /* NULL: not there yet, or not wanted */
+    oclin_optimizer *optimizer; /* NULL: the gradients are stored */
+    const struct oclin_update *update;
+    int clears; /* the gradients will be cleared before */
+};
+oclin_status oclin_layer_check_backward(oclin_layer *l, const struct oclin_backward_ahead *ahead);
+oclin_status oclin_layer_check_update(oclin_layer *l, oclin_optimizer *optimizer,
+                                      const struct oclin_update *update);
+
 #endif

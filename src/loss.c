@@ -1,4 +1,6 @@
 /* The losses: their checks, and their two launches, one for the rows and one for the sum over rows. */
+#include "loss.h"
+
 #include "check/verify.h"
 
 #include <float.h>
@@ -78,7 +80,8 @@ static oclin_status read_options(oclin_context *ctx, struct oclin_loss_options *
  * and USE_CORRECT. */
 enum { USE_Y, USE_TARGET, USE_CLASSES, USE_WEIGHTS, USE_DY, USE_ROWS, USE_LOSS, USE_CORRECT, LOSS_USES };
 
-static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c,
+/* y_flags is 0 where y is still to be written. */
+static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call *c, int y_flags,
                                struct oclin_use uses[LOSS_USES])
 {
     const char *target = c->kind->target;
@@ -94,7 +97,7 @@ static oclin_status check_call(oclin_context *ctx, const struct oclin_loss_call 
         return oclin_fail(ctx, OCLIN_E_ARG, "ignore_index is given to %s, which takes none", c->kind->name);
     const int sums = c->options.accumulate ? OCLIN_ADDS : OCLIN_WRITES;
     const struct oclin_use all[] = {
-        [USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, OCLIN_READS},
+        [USE_Y] = {c->y, "y", OCLIN_F32, rows, cols, y_flags},
         [USE_TARGET] = {c->target, target, c->kind->target_dtype, rows, c->kind->target_is_column ? 1 : cols,
                         OCLIN_READS},
         [USE_CLASSES] = {o->class_weights, "class_weights", OCLIN_F32, 1, cols, OCLIN_READS},
@@ -258,7 +261,7 @@ static oclin_status compute(struct oclin_loss_call *c, const struct oclin_loss_o
     c->options = (struct oclin_loss_options)OCLIN_LOSS_OPTIONS_INIT;
     OCLIN_TRY(read_options(ctx, &c->options, options));
     struct oclin_use uses[LOSS_USES];
-    OCLIN_TRY(check_call(ctx, c, uses));
+    OCLIN_TRY(check_call(ctx, c, OCLIN_READS, uses));
     if (ctx->verify) OCLIN_TRY(oclin_verify_loss_before(c));
     OCLIN_TRY(run(ctx, c, uses));
     return ctx->verify ? oclin_uses_verified(uses, LOSS_USES, oclin_verify_loss(c)) : OCLIN_OK;
@@ -309,4 +312,43 @@ oclin_status oclin_loss_soft_cross_entropy(oclin_tensor *y, oclin_tensor *t, ocl
         &(struct oclin_loss_call){
             .kind = &oclin_soft_cross_entropy, .y = y, .target = t, .loss = loss, .dy = dy},
         options);
+}
+
+/* ------------------------------------------------------------------------------------- for a network */
+
+static const struct oclin_loss_kind *const kinds[] = {[OCLIN_LOSS_MSE] = &oclin_mse,
+                                                      [OCLIN_LOSS_L1] = &oclin_l1,
+                                                      [OCLIN_LOSS_HUBER] = &oclin_huber,
+                                                      [OCLIN_LOSS_BCE] = &oclin_bce,
+                                                      [OCLIN_LOSS_CROSS_ENTROPY] = &oclin_cross_entropy,
+                                                      [OCLIN_LOSS_SOFT_CROSS_ENTROPY] =
+                                                          &oclin_soft_cross_entropy};
+
+static struct oclin_loss_call call_of(const struct oclin_loss_ahead *a)
+{
+    return (struct oclin_loss_call){.kind = kinds[a->kind],
+                                    .y = a->y,
+                                    .target = a->target,
+                                    .loss = a->loss,
+                                    .dy = a->dy,
+                                    .correct = a->correct};
+}
+
+oclin_status oclin_loss_check(oclin_context *ctx, const struct oclin_loss_ahead *ahead)
+{
+    struct oclin_use uses[LOSS_USES];
+    if ((int)ahead->kind < 0 || (size_t)ahead->kind >= sizeof kinds / sizeof *kinds)
+        return oclin_fail(ctx, OCLIN_E_ARG, "kind %d of loss is not known", (int)ahead->kind);
+    struct oclin_loss_call c = call_of(ahead);
+    if (c.correct && !c.kind->counts_labels)
+        return oclin_fail(ctx, OCLIN_E_ARG, "correct is given to %s, which counts nothing", c.kind->name);
+    c.options = (struct oclin_loss_options)OCLIN_LOSS_OPTIONS_INIT;
+    OCLIN_TRY(read_options(ctx, &c.options, ahead->options));
+    return check_call(ctx, &c, 0, uses);
+}
+
+oclin_status oclin_loss_of_kind(const struct oclin_loss_ahead *ahead)
+{
+    struct oclin_loss_call c = call_of(ahead);
+    return compute(&c, ahead->options);
 }

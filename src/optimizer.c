@@ -101,16 +101,7 @@ static void free_parameter(struct oclin_parameter *p)
 void oclin_optimizer_destroy(oclin_optimizer *optimizer)
 {
     if (!optimizer) return;
-    while (optimizer->parameters) {
-        struct oclin_parameter *p = optimizer->parameters;
-        optimizer->parameters = p->next;
-        free_parameter(p);
-    }
-    while (optimizer->members) {
-        struct oclin_member *m = optimizer->members;
-        optimizer->members = m->next;
-        free(m);
-    }
+    oclin_optimizer_take_out(optimizer, NULL, NULL);
     oclin_context_destroy(optimizer->ctx);
     free(optimizer);
 }
@@ -304,6 +295,24 @@ oclin_status oclin_optimizer_add_layer(oclin_optimizer *optimizer, const struct 
     link_parameter(optimizer, w);
     link_parameter(optimizer, b);
     return OCLIN_OK;
+}
+
+void oclin_optimizer_take_out(oclin_optimizer *optimizer, const struct oclin_member *members,
+                              const struct oclin_parameter *parameters)
+{
+    while (optimizer->members != members) {
+        struct oclin_member *m = optimizer->members;
+        optimizer->members = m->next;
+        free(m);
+    }
+    while (optimizer->parameters != parameters) {
+        struct oclin_parameter *p = optimizer->parameters;
+        optimizer->parameters = p->next;
+        free_parameter(p);
+    }
+    for (struct oclin_parameter *p = optimizer->parameters; p; p = p->next) p->tied = 0;
+    for (const struct oclin_member *m = optimizer->members; m; m = m->next)
+        if (m->w && !m->leads) m->w->tied = 1;
 }
 
 oclin_status oclin_optimizer_add_tensor(oclin_optimizer *optimizer, oclin_tensor *w, oclin_tensor *gradient,

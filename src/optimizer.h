@@ -51,6 +51,10 @@ oclin_status oclin_optimizer_add_layer(oclin_optimizer *optimizer, const struct 
 struct oclin_member *oclin_optimizer_member(const oclin_optimizer *optimizer, uint64_t layer);
 struct oclin_parameter *oclin_optimizer_parameter(const oclin_optimizer *optimizer, const oclin_tensor *w);
 
+/* Takes out what was added since the lists began with these. */
+void oclin_optimizer_take_out(oclin_optimizer *optimizer, const struct oclin_member *members,
+                              const struct oclin_parameter *parameters);
+
 /* One update of up to two parameters: w and b of a layer, or one of them. */
 struct oclin_update_call {
     oclin_optimizer *optimizer;

@@ -170,6 +170,7 @@ struct bench *make_bench(const struct scenario *s)
 
 void undo(struct bench *b)
 {
+    oclin_network_destroy(b->made_network);
     oclin_tensor_destroy(b->made);
     oclin_layer_destroy(b->made_layer);
     oclin_layer_destroy(b->made_other);
@@ -184,6 +185,7 @@ void undo(struct bench *b)
     b->made = NULL;
     b->made_layer = b->made_other = NULL;
     b->made_saved = NULL;
+    b->made_network = NULL;
     b->made_optimizer = NULL;
     b->made_ctx = NULL;
     b->made_event = NULL;
@@ -447,8 +449,10 @@ void check_said(const struct bench *b, oclin_status status, const char *call, cl
 static void check_nothing_made(const struct bench *b, const char *text)
 {
     const int made_layer = b->made_layer && (b->s->how & MAKES_LAYER);
+    const int made_network = b->made_network && (b->s->how & MAKES_NETWORK);
     const int made_optimizer = b->made_optimizer && (b->s->how & MAKES_OPTIMIZER);
-    if (b->made || b->made_ctx || b->made_event || made_layer || b->made_saved || made_optimizer)
+    if (b->made || b->made_ctx || b->made_event || made_layer || made_network || b->made_saved ||
+        made_optimizer)
         fail_msg("%s: the call failed, and there is a handle", text);
 }
 

@@ -39,6 +39,7 @@ enum {
     MAKES_LAYER = 1024,
     LONG_SUMS = 2048, /* longer than a tile of simt, so that they can be split */
     MAKES_OPTIMIZER = 4096,
+    MAKES_NETWORK = 16384,
     OPTIMIZES = 8192 /* an optimizer with momentum has the layer, and has made two steps */
 };
 
@@ -76,6 +77,7 @@ struct bench {
     oclin_layer *made_layer, *made_other;
     oclin_tensor *made_parts[3];
     oclin_saved *made_saved;
+    oclin_network *made_network;
     oclin_optimizer *made_optimizer;
     cl_event made_event;
 };

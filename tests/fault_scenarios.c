@@ -645,6 +645,134 @@ static oclin_status do_tune(struct bench *b)
     return status;
 }
 
+/* ------------------------------------------------------------------------ networks */
+
+/* A network of the bench's layer alone, so that the bench sees all that a call changes. */
+static oclin_status do_network_from(struct bench *b)
+{
+    return oclin_network_create_from(&b->made_network, b->ctx, 1, &b->layer, NULL);
+}
+
+static oclin_status do_network_create(struct bench *b)
+{
+    static const int64_t widths[] = {3, 4, 2};
+    return oclin_network_create(&b->made_network, b->ctx, 2, widths, NULL, NULL);
+}
+
+static void make_network(struct bench *b)
+{
+    assert_ok(b->ctx, do_network_from(b));
+    assert_ok(b->ctx, oclin_optimizer_create(&b->made_optimizer, b->ctx, NULL));
+}
+
+static void network_forward(struct bench *b)
+{
+    make_network(b);
+    assert_ok(b->ctx, oclin_network_add(b->made_optimizer, b->made_network));
+    assert_ok(b->ctx, oclin_network_forward(b->made_network, b->own[X], NULL));
+}
+
+static void network_backward(struct bench *b)
+{
+    network_forward(b);
+    assert_ok(b->ctx, oclin_network_backward(b->made_network, b->own[DY], NULL));
+}
+
+/* Two layers, the first of them a residual branch. */
+static void make_two(struct bench *b)
+{
+    static const int residual[] = {1, 0};
+    struct oclin_network_options o = OCLIN_NETWORK_OPTIONS_INIT;
+    struct oclin_layer_options lo = OCLIN_LAYER_OPTIONS_INIT;
+    o.residual = residual;
+    lo.activation = OCLIN_GELU;
+    lo.init = OCLIN_INIT_ZERO; /* numbers stay integers */
+    assert_ok(b->ctx, oclin_layer_create(&b->made_other, b->ctx, 3, 3, &lo));
+    oclin_layer *const layers[] = {b->made_other, b->layer};
+    assert_ok(b->ctx, oclin_network_create_from(&b->made_network, b->ctx, 2, layers, &o));
+}
+
+/* A network whose gradients lie beside those of others. */
+static void make_network_of_neighbour(struct bench *b)
+{
+    make_neighbours(b);
+    assert_ok(b->ctx, oclin_network_create_from(&b->made_network, b->ctx, 1, &b->made_layer, NULL));
+}
+
+static oclin_status do_network_add(struct bench *b)
+{
+    return oclin_network_add(b->made_optimizer, b->made_network);
+}
+
+static oclin_status do_network_forward(struct bench *b)
+{
+    return oclin_network_forward(b->made_network, b->own[X], NULL);
+}
+
+static oclin_status do_network_infer(struct bench *b)
+{
+    return oclin_network_infer(b->made_network, b->own[X], b->own[Y]);
+}
+
+static oclin_status do_network_backward(struct bench *b)
+{
+    return oclin_network_backward(b->made_network, b->own[DY], b->own[DX]);
+}
+
+static oclin_status do_network_zero_grad(struct bench *b)
+{
+    return oclin_network_zero_grad(b->made_network);
+}
+
+static oclin_status do_network_update(struct bench *b)
+{
+    const struct oclin_update u = OCLIN_UPDATE_INIT(0.5);
+    return oclin_network_update(b->made_network, b->made_optimizer, &u);
+}
+
+static oclin_status do_network_backward_update(struct bench *b)
+{
+    const struct oclin_update u = OCLIN_UPDATE_INIT(0.5);
+    return oclin_network_backward_update(b->made_network, b->own[DY], b->own[DX], b->made_optimizer, &u);
+}
+
+static oclin_status network_train_step(struct bench *b, double lr, oclin_tensor *loss, oclin_tensor *correct)
+{
+    const struct oclin_update u = OCLIN_UPDATE_INIT(lr);
+    const struct oclin_train_step_options o = OCLIN_TRAIN_STEP_OPTIONS_INIT(&u);
+    return oclin_network_train_step(b->made_network, b->own[X], b->own[LABELS], OCLIN_LOSS_CROSS_ENTROPY,
+                                    NULL, loss, correct, b->made_optimizer, &o);
+}
+
+/* The kernels of a step are built, because one that is missing is found when those before it have run. */
+static void network_warm(struct bench *b)
+{
+    make_network(b);
+    assert_ok(b->ctx, do_network_add(b));
+    assert_ok(b->ctx, network_train_step(b, 0, NULL, NULL));
+    assert_ok(b->ctx, oclin_context_finish(b->ctx));
+}
+
+static oclin_status do_network_train_step(struct bench *b)
+{
+    return network_train_step(b, 0.5, b->own[LOSS], b->own[CORRECT]);
+}
+
+static oclin_status do_network_reserve(struct bench *b)
+{
+    return oclin_network_reserve(b->made_network, b->batch);
+}
+
+static oclin_status do_network_reserve_step(struct bench *b)
+{
+    return oclin_network_reserve_step(b->made_network, b->batch);
+}
+
+static oclin_status do_network_reserve_infer(struct bench *b)
+{
+    return oclin_network_reserve_infer(b->made_network, b->batch);
+}
+
 #define GRADIENTS (BIT(DW) | BIT(DB))
 #define PARAMETERS (BIT(W) | BIT(B))
 #define LEARNT (PARAMETERS | BIT(STATE_W) | BIT(STATE_B))
@@ -888,6 +1016,37 @@ const struct scenario scenarios[] = {
      .call = do_infer, .prepare = make_zeros, .overwrites = BIT(X) | BIT(Y)},
     {"loss reserve", "no tensor changes, and later the memory is there", .covers = "oclin_loss_reserve ",
      .call = do_loss_reserve, .how = COLD_ONLY},
+
+    {"layers of a network", "no network, and no layer",
+     .covers = "oclin_network_create oclin_network_destroy ", .call = do_network_create,
+     .how = MAKES_NETWORK},
+    {"network of layers", "no network, and the layers stay", .covers = "oclin_network_create_from ",
+     .call = do_network_from, .how = MAKES_NETWORK},
+    {"network add", "no layer is added by half", .covers = "oclin_network_add ", .call = do_network_add,
+     .prepare = make_network},
+    {"network forward", "no tensor changes", .covers = "oclin_network_forward ", .call = do_network_forward,
+     .prepare = make_two},
+    {"network infer", "y is old, new or refused", .covers = "oclin_network_infer ", .call = do_network_infer,
+     .prepare = make_two, .overwrites = BIT(Y)},
+    {"network backward", "dx and gradients are old, new or refused", .covers = "oclin_network_backward ",
+     .call = do_network_backward, .prepare = network_forward, .overwrites = BIT(DX) | GRADIENTS},
+    {"network zero_grad, zeros of others", "what lies beside the gradient stays, zeros of others stay zero",
+     .covers = "oclin_network_zero_grad ", .call = do_network_zero_grad, .prepare = make_network_of_neighbour,
+     .overwrites = BIT(X)},
+    {"network update", "parameters are old or refused", .covers = "oclin_network_update ",
+     .call = do_network_update, .prepare = network_backward, .updates = PARAMETERS},
+    {"network backward_update", "parameters are old or refused", .covers = "oclin_network_backward_update ",
+     .call = do_network_backward_update, .prepare = network_forward, .overwrites = BIT(DX),
+     .updates = PARAMETERS},
+    {"network train_step", "parameters are old or refused, loss and count old, new or refused",
+     .covers = "oclin_network_train_step ", .call = do_network_train_step, .prepare = network_warm,
+     .overwrites = BIT(LOSS) | BIT(CORRECT), .updates = PARAMETERS},
+    {"network reserve", "no tensor changes", .covers = "oclin_network_reserve ", .call = do_network_reserve,
+     .prepare = make_two, .how = COLD_ONLY},
+    {"network reserve_step", "no tensor changes", .covers = "oclin_network_reserve_step ",
+     .call = do_network_reserve_step, .prepare = make_two, .how = COLD_ONLY},
+    {"network reserve_infer", "no tensor changes", .covers = "oclin_network_reserve_infer ",
+     .call = do_network_reserve_infer, .prepare = make_two, .how = COLD_ONLY},
 
     {"packed forward", "y is old, new or refused, and nothing else changes", .call = do_forward,
      .overwrites = BIT(Y), .activation = OCLIN_GELU, .plan = "simd-packed"},

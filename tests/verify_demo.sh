@@ -45,9 +45,7 @@ linear=$examples/linear_regression
 right "$linear"
 broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" "$linear"
 broken loss_mse.cl 's/y - t/1.00001f * y - t/' "$(says 'mse: ')" "$linear"
-broken gradient.cl 's/store_lanes(to, g, lanes)/store_lanes(to, 1.0001f * g, lanes)/' \
-    "$(says 'backward: dw')" "$linear"
-broken rule_sgd.cl 's/(real)(-u.n.lr)/(real)(-1.001f * u.n.lr)/' "$(says 'step: w')" "$linear"
+broken rule_sgd.cl 's/(real)(-u.n.lr)/(real)(-1.001f * u.n.lr)/' "$(says 'backward_update: w')" "$linear"
 
 demo=$examples/fashion_mnist
 if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
@@ -55,7 +53,9 @@ if [ -x "$demo" ] && [ -d /usr/share/datasets/fashion-mnist ]; then
     broken forward.cl 's/sum += load_lanes(e.bias, lanes)/sum += 0.0f/' "$(says 'forward: y')" $small
     broken activation_relu.cl \
         's/select(dy, (real)(0.0f), islessequal(s/select(dy, dy * 0.01f, islessequal(s/' \
-        "$(says 'backward_step: w')" $small
+        "$(says 'backward_update: w')" $small
+    broken gradient.cl 's/store_lanes(to, g, lanes)/store_lanes(to, 1.0001f * g, lanes)/' \
+        "$(says 'backward: dw')" $small --batch 64 --accumulate 2
     broken loss_cross_entropy.cl 's/p \* all - q/p * all - 0.999f * q/' "$(says 'cross_entropy: dy')" $small
     [ -z "$train" ] || right $demo --epochs 1 --samples 1280 --out "$work"
 else

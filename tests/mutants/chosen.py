@@ -1114,7 +1114,29 @@ m("optimizer: tied layers need not share dW", "", [(OPTIMIZER, "!tie->gradient |
 m("layer: cleared gradients count as steps", "", [(LAYER, "if (!uses[2 * i].tensor) call->parameters[i] = NULL;", ";")], "optimizer gradients/cleared")
 m("layer: micro-batches stay after the update", "", [(LAYER, "    if (status == OCLIN_OK) status = zero_grad(l);\n", "")], "optimizer gradients/micro*")
 m("layer: micro-batches look sound after a failure", "", [(LAYER, "    oclin_tensor_written(l->dw, status);\n", "")], "optimizer failure/micro*")
-m("layer: a tied w is updated in backward", "", [(LAYER, "if (m->w->tied)", "if (0)")], "optimizer tied")
+m("layer: a tied w is updated in backward", "", [(LAYER, "if (m->w->tied)", "if (0)", 0)], "optimizer tied")
 m("layer: each tied layer updates w", "", [(LAYER, "set_step_uses(l, m->w && m->leads,", "set_step_uses(l, 1,"), (LAYER, "m->leads ? m->w : NULL", "m->w")], "optimizer tied")
 m("layer: a frozen bias learns in backward", "", [(LAYER, ".learns_b = call->parameters[1] != NULL", ".learns_b = 1")], "optimizer frozen/*")
 m("layer: refused when the gradients have changed", "", [(LAYER, "    OCLIN_TRY(check_backward(&checked));\n", "")], "optimizer refused/*")
+
+# ---------------------------------------------------------------------------------------------- networks
+
+NETWORK = "src/network.c"
+m("network: a window of any size is used", "", [(NETWORK, "if (w[i].used && w[i].rows == rows) {", "if (w[i].used) {")], "network forward*plain")
+m("network: views of old memory stay", "", [(NETWORK, "for (int64_t i = first; i < end; i += step) drop(&net->windows[w].views[i]);", ";")],
+  "network memory*")
+m("network: gradients take no turns", "dX is written over dY", [(NETWORK, "net->turns[i % 2], rows, out_of(net, i)));", "net->turns[0], rows, out_of(net, i)));")],
+  "network backward*plain")
+m("network: a residual branch overwrites", "", [(NETWORK, "    o.accumulate = p->residual;\n", "")], "network residual*")
+m("network: dY of a residual branch is lost", "", [(NETWORK, "if (p->residual && dx) OCLIN_TRY(oclin_tensor_copy(dx, dy));", ";")], "network residual*")
+m("network: a failed forward counts", "", [(NETWORK, "    net->batch = -1;\n    drop(&net->output);\n    const", "    drop(&net->output);\n    const")], "network a?failure*")
+m("network: the layers' own saved states", "", [(NETWORK, "    o.saved = p->saved;\n", "")], "network a?layer?in*")
+m("network: parameters are not looked at first", "", [(NETWORK, "    return of_layer(net, i, oclin_uses_check(net->ctx, uses, 4));", "    return OCLIN_OK;")], "network calls*")
+m("network: a step is not checked as a whole", "", [(NETWORK, "    OCLIN_TRY(check_pass(net, &pass, x->rows));\n", "")], "network steps*")
+m("network: the loss is not checked first", "", [(NETWORK, "    OCLIN_TRY(oclin_loss_check(net->ctx, &ahead));\n", "")], "network steps*")
+m("network: first forgets nothing", "", [(NETWORK, "    if (o.first) OCLIN_TRY(clear_gradients(net));\n", "")], "network micro-batches*plain")
+m("network: half of a failed add is left", "", [(NETWORK, "        oclin_optimizer_take_out(optimizer, members, parameters);\n", "")], "network added*")
+m("network: what was tied to a layer taken out stays tied", "", [(OPTIMIZER, "p = p->next) p->tied = 0;", "p = p->next) ;")], "network added*")
+m("network: frozen layers in front get a gradient", "", [(NETWORK, "is_frozen(pass->optimizer, &net->parts[pass->stop]))", "0 && is_frozen(pass->optimizer, &net->parts[pass->stop]))")],
+  "network frozen*")
+m("network: reserve leaves out what layers keep apart", "", [(NETWORK, "p->saved, rows, p->residual));", "p->saved, rows, 0));")], "network after?reserve*plain")
