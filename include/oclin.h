@@ -1099,6 +1099,148 @@ OCLIN_API oclin_status oclin_layer_backward_update_with(oclin_layer *layer, ocli
                                                         const struct oclin_update *update,
                                                         const struct oclin_call_options *options);
 
+/* --------------------------------------------------------------------------- clipping, finite numbers */
+
+/*
+ * Clipping by the global norm, as torch.nn.utils.clip_grad_norm_, and the skipping of steps whose gradients
+ * are not finite, as torch.amp.GradScaler, without a dW in memory and without waiting for the host:
+ *
+ *     every layer, the last one first:  oclin_layer_backward_x()             dX; dY of each layer is kept
+ *     every layer:                      oclin_layer_check_finite(.., flag)   where the loss is scaled
+ *                                       oclin_layer_grad_norm2(.., norm2)    all add to one scalar
+ *     once:                             oclin_clip_factor(norm2, .., factor)
+ *     every layer:                      oclin_layer_backward_update()        with update.factor, update.skip
+ */
+
+/**
+ * norm2 (+)= |t|_F^2, the sum of the squares of all elements.
+ *
+ * t           (rows, cols)  f32; read only
+ * norm2       (1, 1)        f32; must not share elements with t
+ * accumulate  0: norm2 is overwritten, and never read; 1: it is added to, so that parameters share one scalar
+ * With 0 rows the norm is 0. A gradient that is cleared counts as zeros.
+ *
+ * Sums run in a fixed order. A NaN in t gives NaN, else an Inf gives Inf. The square is a float32: where it
+ * reaches 2^128 (a norm of 1.8e19) it is Inf, and elements below 3e-23 may count as 0. oclin_ref_norm2() has
+ * the bound. The call takes scratch memory, 4 bytes for each 8192 elements (or each row, where the rows of t
+ * are not dense).
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context or dtype; norm2 is read-only; t is write-only; shared
+ *                 elements; accumulate is neither 0 nor 1
+ * OCLIN_E_SHAPE   norm2 is not (1, 1)
+ * OCLIN_E_STATE   t, or a norm2 that is added to, is unspecified (strict: or was never written)
+ * OCLIN_E_BUILD
+ * OCLIN_E_MEMORY  there is no scratch memory
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_tensor_norm2(oclin_tensor *t, oclin_tensor *norm2, int accumulate);
+
+struct oclin_grad_norm_options {
+    size_t size;
+    /* The saved state of the forward; NULL: the layer's own. */
+    oclin_saved *saved;
+    int accumulate; /* 0: norm2 is overwritten, and never read; 1: it is added to */
+    /* Which gradients count: 1, or 0 for one that does not learn, and in all but one of the layers that share
+     * a dW. A layer without bias has no db. */
+    int w, b;
+    int reserved; /* 0 */
+};
+#define OCLIN_GRAD_NORM_OPTIONS_INIT                             \
+    {                                                            \
+        sizeof(struct oclin_grad_norm_options), NULL, 0, 1, 1, 0 \
+    }
+
+/**
+ * norm2 (+)= |dW|_F^2 + |db|^2, of the gradient that oclin_layer_backward() would give for this dY, with
+ * OCLIN_GRAD_MEAN divided by the batch; but no dW is stored, and what the layer holds does not change:
+ *
+ *     |dW|_F^2 = <dZ dZ^T, X X^T>,   |db|^2 = <dZ dZ^T, 1 1^T>,   dZ = act'(Z) * dY
+ *                       [I. Goodfellow, Efficient Per-Example Gradient Computations, arXiv:1510.01799]
+ * These are two products of (batch, batch). Where batch (in + out) is not below in out they take more
+ * multiplications than dW: then dW and db are computed in scratch memory (no larger than x and dy together)
+ * and forgotten.
+ *
+ * dy     (batch, out)  f32; read only. NULL: the norm is that of dW and db as they are stored.
+ * norm2  (1, 1)        f32; must not share elements with the operands that are read
+ *
+ * Where dW or db is not cleared, the norm is that of what they hold, and dy is not looked at: the sum over
+ * micro-batches, or over ranks, has to be complete. With batch 0 the norm is 0.
+ *
+ * The call belongs to a forward as oclin_layer_backward() does, and does not consume it. A gradient with a
+ * NaN or Inf gives NaN or Inf (by the identity not always the same of the two). The identity cancels where
+ * the gradients of samples do: its error is relative to the sum of |dZ dZ^T| |X X^T|, oclin_ref_grad_norm2()
+ * has the bound, and a result below 0 becomes 0. Ranges are those of oclin_tensor_norm2(), also for the
+ * elements of the two products.
+ *
+ * Scratch memory is 8 batch^2 bytes, 4 batch out more with an activation, or 4 (in + 1) out, and that of the
+ * products; oclin_layer_workspace() does not count it.
+ *
+ * OCLIN_E_ARG     layer or norm2 is NULL; another context or dtype; an option is not known; norm2 is
+ *                 read-only; an operand is write-only; shared elements
+ * OCLIN_E_SHAPE   norm2 is not (1, 1), or dy not (batch, out) of that forward
+ * OCLIN_E_STATE   dy: as at oclin_layer_backward(); dy is NULL, and no gradient was ever computed, written or
+ *                 handed in; an operand is unspecified after a failure
+ * OCLIN_E_BUILD
+ * OCLIN_E_MEMORY  there is no scratch memory
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_layer_grad_norm2(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *norm2,
+                                              const struct oclin_grad_norm_options *options);
+
+/**
+ * factor = scale * min(1, max_norm / (scale * sqrt(norm2) + 1e-6)): update.factor for a global norm of at
+ * most max_norm.                                                        [torch.nn.utils.clip_grad_norm_]
+ *
+ * norm2     (1, 1)  f32; read only; of gradients that still carry the loss's scale
+ * max_norm  >= 0; Inf does not clip
+ * scale     the inverse of the loss's scale, from FLT_MIN to FLT_MAX; 1 where there is none
+ * factor    (1, 1)  f32; overwritten; must not share elements with norm2
+ *
+ * It is computed on the device. A NaN norm gives NaN and an infinite one 0, as in PyTorch, and so does a
+ * scale * sqrt(norm2) beyond float32. A step with 0 times Inf is NaN, too: oclin_check_finite() is what skips
+ * such a step.
+ *
+ * OCLIN_E_ARG     a pointer is NULL; another context or dtype; max_norm or scale is not such a number; factor
+ *                 is read-only; norm2 is write-only; shared elements
+ * OCLIN_E_SHAPE   norm2 or factor is not (1, 1)
+ * OCLIN_E_STATE   norm2 is unspecified (strict: or was never written)
+ * OCLIN_E_BUILD
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_clip_factor(oclin_tensor *norm2, double max_norm, double scale,
+                                         oclin_tensor *factor);
+
+/**
+ * flag = 1 where an element is NaN or Inf; else the flag stays as it is, so several calls share one, which
+ * oclin_tensor_fill() clears. It is what update.skip takes.
+ *
+ * oclin_check_finite() looks at the elements of a tensor. oclin_layer_check_finite() looks at x and at
+ * dZ = act'(Z) * dY, from which dW, db and dX come: they can only have a NaN or Inf where dZ, x or W has one,
+ * or where a sum of finite numbers overflows float32, which shows in the norm, or afterwards. Where dW or db
+ * is not cleared, or dy is NULL, it looks at dW and db.
+ *
+ * t     (rows, cols)  f32; read only
+ * dy    (batch, out)  f32; read only; or NULL
+ * flag  (1, 1)        i32; must not share elements with what is looked at
+ * saved               of the forward; NULL: the layer's own
+ * With 0 rows, or batch 0, the flag stays.
+ *
+ * OCLIN_E_ARG     t, layer or flag is NULL; another context or dtype; flag is read-only; an operand is
+ *                 write-only; shared elements
+ * OCLIN_E_SHAPE   flag is not (1, 1), or dy not (batch, out)
+ * OCLIN_E_STATE   the flag or an operand is unspecified (strict: or was never written); of a layer, as at
+ *                 oclin_layer_grad_norm2()
+ * OCLIN_E_BUILD
+ * OCLIN_E_CL
+ * OCLIN_E_VERIFY
+ */
+OCLIN_API oclin_status oclin_check_finite(oclin_tensor *t, oclin_tensor *flag);
+OCLIN_API oclin_status oclin_layer_check_finite(oclin_layer *layer, oclin_tensor *dy, oclin_tensor *flag,
+                                                oclin_saved *saved);
+
 /* ---------------------------------------------------------------------------------------------- losses */
 
 /* For an epoch's mean over batches of uneven size use OCLIN_SUM, accumulate, and OCLIN_GRAD_MEAN layers, and
@@ -1587,6 +1729,25 @@ OCLIN_API void oclin_ref_add(const struct oclin_ref_case *c, int64_t n, const fl
  * oclin_tensor_copy(), whose reference is memcpy(). */
 OCLIN_API void oclin_ref_gather_rows(oclin_dtype dtype, int64_t rows, int64_t cols, int64_t src_rows,
                                      const void *src, const int32_t *indices, void *dst);
+
+/* |t|^2 of n elements; `additions` counts the roundings of a term on its way into the sum of all. bound may
+ * be NULL. */
+OCLIN_API void oclin_ref_norm2(const struct oclin_ref_case *c, int64_t n, const float *t, double *norm2,
+                               double *bound);
+
+/* |dW|^2 (w: 1 if it counts) + |db|^2 (b), as oclin_layer_grad_norm2() takes them; x is (batch, in), dz and
+ * dz_bound are what oclin_ref_grad_z() gives. `additions` is taken for all its sums. Where a dZ or x is not
+ * finite, the result is Inf and the bound NaN: it may be NaN as well. dz_bound and bound may be NULL. */
+OCLIN_API void oclin_ref_grad_norm2(const struct oclin_ref_case *c, int w, int b, const float *x,
+                                    const double *dz, const double *dz_bound, double *norm2, double *bound);
+
+/* oclin_clip_factor(), of a norm2 that may be off by norm2_bound. Of the case only `truncates` matters; NULL
+ * stands for 0. bound may be NULL. */
+OCLIN_API void oclin_ref_clip_factor(const struct oclin_ref_case *c, double norm2, double norm2_bound,
+                                     double max_norm, double scale, double *factor, double *bound);
+
+/* Returns 1 if all n elements are finite. */
+OCLIN_API int oclin_ref_finite(int64_t n, const float *t);
 
 /* The losses, as documented at oclin_loss_mse() and oclin_loss_cross_entropy(), for y of c->batch rows and
  * c->out columns. loss_bound (1), dy (rows, cols), bound (rows, cols, of dy) and correct (1) may each be

@@ -916,6 +916,25 @@ static int has_gradient(const oclin_layer *l)
            (l->db && l->db->version != l->db_version);
 }
 
+int oclin_layer_has_gradient(const oclin_layer *l)
+{
+    return has_gradient(l);
+}
+
+oclin_status oclin_layer_gradient_call(oclin_layer *l, oclin_tensor *dy, oclin_saved *saved,
+                                       struct oclin_gradient_call *g)
+{
+    oclin_saved *s = saved ? saved : l->saved;
+    struct backward_call call = {.layer = l, .saved = s, .dy = dy};
+    OCLIN_TRY(check_saved(l, s, 1));
+    set_uses(&call);
+    *g = (struct oclin_gradient_call){
+        .layer = linear_of(l), .batch = s->batch, .dy = dy, .x = s->x, .s = stored(l, s)};
+    memcpy(g->uses, call.uses + USE_DY, sizeof g->uses);
+    g->dw = product_dw(&call);
+    return OCLIN_OK;
+}
+
 /* The uses of a step: pairs of a parameter and its gradient, and then what an update has besides. */
 enum { STEP_W, STEP_DW, STEP_B, STEP_DB, STEP_UPDATE };
 enum { STEP_USES = STEP_UPDATE + OCLIN_UPDATE_USES };

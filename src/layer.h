@@ -2,7 +2,10 @@
 #ifndef OCLIN_LAYER_H
 #define OCLIN_LAYER_H
 
+#include "check/verify.h"
+#include "plan/way.h"
 #include "tensor/tensor.h"
+#include "tensor/uses.h"
 
 struct oclin_saved {
     oclin_context *ctx;
@@ -49,5 +52,20 @@ struct oclin_backward_ahead {
 oclin_status oclin_layer_check_backward(oclin_layer *l, const struct oclin_backward_ahead *ahead);
 oclin_status oclin_layer_check_update(oclin_layer *l, oclin_optimizer *optimizer,
                                       const struct oclin_update *update);
+/* What the gradient of a layer is made from, for those who want to know something about it (norm.c). */
+enum { OCLIN_GRADIENT_USES = 4 };
+struct oclin_gradient_call {
+    struct oclin_linear layer;
+    int64_t batch;
+    oclin_tensor *dy, *x, *s; /* s: what the derivative is taken from; NULL: it needs nothing */
+    struct oclin_use uses[OCLIN_GRADIENT_USES]; /* dy, x, y, z, all of them read */
+    struct oclin_product dw;                    /* (1) and (2), without a place for their results */
+};
+/* Fills it in after the checks of oclin_layer_backward() that are not those of the uses. saved NULL: the
+ * layer's own. */
+oclin_status oclin_layer_gradient_call(oclin_layer *l, oclin_tensor *dy, oclin_saved *saved,
+                                       struct oclin_gradient_call *call);
+/* Returns 1 if a gradient was computed, written or handed in. */
+int oclin_layer_has_gradient(const oclin_layer *l);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef OCLIN_INTERNAL_H
 #define OCLIN_INTERNAL_H
 
+#include "check/norm.h"
 #include "check/random.h"
 #include "check/verify.h"
 #include "core/base.h"

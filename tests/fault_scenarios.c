@@ -311,6 +311,52 @@ static oclin_status do_ignoring_loss(struct bench *b)
     return oclin_loss_cross_entropy(b->own[Y], b->own[LABELS], b->own[LOSS], b->own[DY], b->own[CORRECT], &o);
 }
 
+static oclin_status do_tensor_norm2(struct bench *b)
+{
+    return oclin_tensor_norm2(b->own[X], b->own[LOSS], 0);
+}
+
+/* Of one sample the norm comes from two products, of all of them from dW in scratch memory. */
+static void forward_of_one(struct bench *b)
+{
+    assert_ok(b->ctx, oclin_tensor_view_rows(&b->made_parts[0], b->own[X], 0, 1));
+    assert_ok(b->ctx, oclin_tensor_view_rows(&b->made_parts[1], b->own[Y], 0, 1));
+    assert_ok(b->ctx, oclin_tensor_view_rows(&b->made_parts[2], b->own[DY], 0, 1));
+    assert_ok(b->ctx, oclin_layer_forward(b->layer, b->made_parts[0], b->made_parts[1]));
+}
+
+static oclin_status do_grad_norm2_of_one(struct bench *b)
+{
+    return oclin_layer_grad_norm2(b->layer, b->made_parts[2], b->own[LOSS], NULL);
+}
+
+static oclin_status do_grad_norm2(struct bench *b)
+{
+    struct oclin_grad_norm_options o = OCLIN_GRAD_NORM_OPTIONS_INIT;
+    o.accumulate = 1;
+    return oclin_layer_grad_norm2(b->layer, b->own[DY], b->own[LOSS], &o);
+}
+
+static void scalar_norm(struct bench *b)
+{
+    assert_ok(b->ctx, oclin_tensor_view(&b->made_parts[0], b->own[X], 0, 1, 1, 1));
+}
+
+static oclin_status do_scaled_factor(struct bench *b)
+{
+    return oclin_clip_factor(b->made_parts[0], 1, 0.5, b->own[LOSS]);
+}
+
+static oclin_status do_check_finite(struct bench *b)
+{
+    return oclin_check_finite(b->own[X], b->own[CORRECT]);
+}
+
+static oclin_status do_layer_check_finite(struct bench *b)
+{
+    return oclin_layer_check_finite(b->layer, b->own[DY], b->own[CORRECT], NULL);
+}
+
 static oclin_status do_softmax(struct bench *b)
 {
     return oclin_softmax(b->own[Y], b->own[DY]);
@@ -984,6 +1030,30 @@ const struct scenario scenarios[] = {
     {"cross-entropy, labels ignored", "loss, dy and count are old, new or refused",
      .covers = "oclin_loss_cross_entropy ", .call = do_ignoring_loss,
      .overwrites = BIT(LOSS) | BIT(DY) | BIT(CORRECT)},
+    {"norm2, checked", "the norm is old, new or refused", .covers = "oclin_tensor_norm2 ",
+     .call = do_tensor_norm2, .overwrites = BIT(LOSS), .how = VERIFY},
+    {"norm of a gradient", "nothing is added to the norm, or it is refused",
+     .covers = "oclin_layer_grad_norm2 ", .call = do_grad_norm2, .prepare = forward, .updates = BIT(LOSS),
+     .activation = OCLIN_RELU},
+    {"norm of a gradient, checked", "nothing is added to the norm, or it is refused",
+     .covers = "oclin_layer_grad_norm2 ", .call = do_grad_norm2, .prepare = forward, .updates = BIT(LOSS),
+     .how = VERIFY},
+    {"norm of a gradient, by products", "the norm is old, new or refused",
+     .covers = "oclin_layer_grad_norm2 ", .call = do_grad_norm2_of_one, .prepare = forward_of_one,
+     .overwrites = BIT(LOSS), .activation = OCLIN_RELU},
+    {"norm of a gradient, packed", "nothing is added to the norm, or it is refused",
+     .covers = "oclin_layer_grad_norm2 ", .call = do_grad_norm2, .prepare = forward, .updates = BIT(LOSS),
+     .plan = "simd-packed"},
+    {"norm of a gradient, stored", "nothing is added to the norm, or it is refused",
+     .covers = "oclin_layer_grad_norm2 ", .call = do_grad_norm2, .prepare = backward, .updates = BIT(LOSS)},
+    {"check_finite", "the flag is old or refused", .covers = "oclin_check_finite ", .call = do_check_finite,
+     .updates = BIT(CORRECT)},
+    {"check_finite, checked", "the flag is old or refused", .covers = "oclin_check_finite ",
+     .call = do_check_finite, .updates = BIT(CORRECT), .how = VERIFY},
+    {"check_finite of a layer", "the flag is old or refused", .covers = "oclin_layer_check_finite ",
+     .call = do_layer_check_finite, .prepare = forward, .updates = BIT(CORRECT), .activation = OCLIN_RELU},
+    {"clip_factor", "the factor is old, new or refused", .covers = "oclin_clip_factor ",
+     .call = do_scaled_factor, .prepare = scalar_norm, .overwrites = BIT(LOSS)},
     {"softmax, checked", "the result is old, new or refused", .covers = "oclin_softmax ", .call = do_softmax,
      .overwrites = BIT(DY), .how = VERIFY},
     {"argmax, checked", "the result is old, new or refused", .covers = "oclin_tensor_argmax ",

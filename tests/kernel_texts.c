@@ -156,6 +156,23 @@ static void write_products(struct texts *t, oclin_context *ctx)
         }
 }
 
+/* Kernels over rows that take dZ, with all activations. */
+static void write_rows_of_grad_z(struct texts *t, oclin_context *ctx)
+{
+    static const enum oclin_kernel_id ids[] = {OCLIN_KERNEL_GRAD_Z, OCLIN_KERNEL_CHECK_FINITE};
+    struct oclin_plan rows;
+    oclin_plan_rows(ctx, 100, 100, OCLIN_LARGEST_GROUP, &rows);
+    for (int activation = 0; oclin_activation_row((oclin_activation)activation); activation++)
+        for (int i = 0; i < 2; i++) {
+            const struct oclin_kernel_request r = {
+                .id = ids[i],
+                .tile = rows.tile,
+                .activation = oclin_activation_row((oclin_activation)activation)->name,
+                .alpha = oclin_activation_alpha((oclin_activation)activation, -1.0f)};
+            write_request(t, ctx, &r);
+        }
+}
+
 /* All activations, in one way. */
 static void write_activations(struct texts *t, oclin_context *ctx)
 {
@@ -164,6 +181,7 @@ static void write_activations(struct texts *t, oclin_context *ctx)
             const struct oclin_product p = product_of(id, shapes[SHAPES - 1], activation, 1);
             write_choices(t, ctx, &p, 1);
         }
+    write_rows_of_grad_z(t, ctx);
 }
 
 /* The fragments of rules, as long as there are any. */
@@ -211,6 +229,7 @@ static void write_others(struct texts *t, oclin_context *ctx)
         for (int aligned = 0; aligned < 2; aligned++) {
             struct oclin_kernel_request r = {.id = (enum oclin_kernel_id)id};
             if (id == OCLIN_KERNEL_LOSS) continue;
+            if (id == OCLIN_KERNEL_GRAD_Z || id == OCLIN_KERNEL_CHECK_FINITE) continue;
             oclin_elements_plan(ctx, 100, 100, aligned, OCLIN_LARGEST_GROUP, &e);
             r.tile = id < OCLIN_KERNEL_LOSS ? e.tile : rows.tile;
             write_request(t, ctx, &r);

@@ -25,6 +25,7 @@ static const char quiet[] =
     "oclin_ref_l1 oclin_ref_huber oclin_ref_bce oclin_ref_weighted_cross_entropy "
     "oclin_ref_soft_cross_entropy "
     "oclin_ref_softmax oclin_ref_argmax oclin_ref_add oclin_ref_gather_rows oclin_ref_rule_update "
+    "oclin_ref_norm2 oclin_ref_grad_norm2 oclin_ref_clip_factor oclin_ref_finite "
     "oclin_optimizer_state oclin_optimizer_set_steps ";
 
 static void call_references(void)
@@ -44,6 +45,10 @@ static void call_references(void)
     oclin_ref_step(NULL, 1, one, got, bound, 0.5f, got, bound);
     oclin_ref_add(NULL, 1, one, one, 0.5f, got, bound);
     oclin_ref_gather_rows(OCLIN_I32, 1, 1, 1, label, label, &row);
+    oclin_ref_norm2(NULL, 1, one, got, bound);
+    oclin_ref_grad_norm2(&c, 1, 1, one, got, bound, &loss, &loss_bound);
+    oclin_ref_clip_factor(NULL, 1, 0, 1, 1, got, bound);
+    oclin_ref_finite(1, one);
     oclin_ref_mse(&RANDOM_CASE(1, 0, 1), one, one, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got, bound);
     oclin_ref_cross_entropy(&RANDOM_CASE(1, 0, 1), one, label, OCLIN_MEAN, 1.0f, &loss, &loss_bound, got,
                             bound, &correct);

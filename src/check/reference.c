@@ -8,11 +8,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "check/norm.h"
 #include "oclin.h"
 #include "ops/activation.h"
 #include "ops/bounds.h"
 #include "ops/loss_kind.h"
 #include "ops/rule.h"
+#include "plan/plan.h"
 #include "tensor/element.h"
 
 /* Reads a caller's case of any age. Fields that it does not have take their defaults, and an activation
@@ -305,6 +307,207 @@ void oclin_ref_gather_rows(oclin_dtype dtype, int64_t rows, int64_t cols, int64_
         else
             for (int64_t i = 0; i < row; i += bytes) memcpy(to + i, &element->missing, (size_t)bytes);
     }
+}
+
+/* ------------------------------------------------------------------------------------------------ norms */
+
+/* Adds a b, where the device's a and b may be off by a_bound and b_bound. */
+static void add_inexact(struct sum *sum, double a, double a_bound, double b, double b_bound)
+{
+    sum->K++;
+    sum->value += a * b;
+    sum->S += (fabs(a) + a_bound) * (fabs(b) + b_bound);
+    sum->carried += a_bound * fabs(b) + b_bound * (fabs(a) + a_bound);
+    sum->largest = larger(larger(sum->largest, fabs(a) + a_bound), fabs(b) + b_bound);
+}
+
+/* Returns the bound of a sum whose terms pass so many roundings; 0 stands for any order. */
+static double bound_after(const struct oclin_ref_case *from, const struct sum *sum, int64_t additions)
+{
+    struct oclin_ref_case c = *from;
+    c.additions = additions;
+    return sum_bound(&c, sum, 0);
+}
+
+/* Squares never cancel, so an Inf or a NaN among the elements is one in the sum, and so is a sum that must
+ * overflow. */
+static void norm_of_stored(const struct oclin_ref_case *c, int64_t n, const float *t, int64_t additions,
+                           struct oclin_norm_known *known)
+{
+    struct sum sum = {0};
+    for (int64_t i = 0; i < n; i++) add_inexact(&sum, (double)t[i], 0, (double)t[i], 0);
+    *known = (struct oclin_norm_known){.value = sum.value};
+    if (!isfinite(sum.value)) return;
+    known->bound = bound_after(c, &sum, additions);
+    if (sum.S >= NO_OVERFLOW && sum.value >= 2 * OVERFLOWS && n < 1 << 20)
+        *known = (struct oclin_norm_known){.value = INFINITY};
+}
+
+void oclin_norm_of_stored(const struct oclin_ref_case *c, int64_t n, const float *t,
+                          struct oclin_norm_known *known)
+{
+    norm_of_stored(c, n, t, c->additions, known);
+}
+
+/* dZ and x on the host. */
+struct norm_data {
+    const struct oclin_ref_case *c;
+    const struct oclin_norm_way *way;
+    const float *x;
+    const double *dz, *dz_bound;
+};
+
+static double dz_error(const struct norm_data *d, int64_t at)
+{
+    return d->dz_bound ? d->dz_bound[at] : 0;
+}
+
+/* Looks for what is not finite; returns 1 if there is something. An Inf or NaN of dZ or x is one of the
+ * norm's, too, because it meets a square of its own. */
+static int is_not_finite(const struct norm_data *d, struct oclin_norm_known *known)
+{
+    const struct oclin_ref_case *c = d->c;
+    int unknown = 0, certain = 0;
+    for (int64_t at = 0; at < c->batch * c->out; at++) {
+        const int finite = isfinite(d->dz[at]);
+        if (finite && !isfinite(dz_error(d, at))) unknown = 1;
+        if (!finite && isnan(dz_error(d, at))) unknown = 1;
+        if (!finite && !isnan(dz_error(d, at))) certain = 1;
+    }
+    for (int64_t at = 0; d->way->w && at < c->batch * c->in; at++)
+        if (!isfinite(d->x[at])) certain = 1;
+    if (certain) *known = (struct oclin_norm_known){.value = INFINITY, .bound = NAN, .not_finite = 1};
+    if (unknown && !certain) *known = (struct oclin_norm_known){.bound = INFINITY};
+    return unknown || certain;
+}
+
+/* Adds the product of two elements of the matrices of inner products, for samples i and j. */
+static void add_grams(const struct norm_data *d, int64_t i, int64_t j, struct sum *all)
+{
+    const struct oclin_ref_case *c = d->c;
+    struct sum g = {0}, k = {0};
+    for (int64_t o = 0; o < c->out; o++) {
+        const int64_t a = i * c->out + o, b = j * c->out + o;
+        add_inexact(&g, d->dz[a], dz_error(d, a), d->dz[b], dz_error(d, b));
+    }
+    for (int64_t p = 0; d->way->w && p < c->in; p++)
+        add_inexact(&k, (double)d->x[i * c->in + p], 0, (double)d->x[j * c->in + p], 0);
+    double e = d->way->w ? bound_after(c, &k, d->way->second) : 0;
+    const double by = k.value + (d->way->b ? 1 : 0);
+    if (d->way->w && d->way->b) e += unit_of(c) * (fabs(by) + e);
+    for (int times = i == j ? 1 : 2; times > 0; times--)
+        add_inexact(all, g.value, bound_after(c, &g, d->way->first), by, e);
+}
+
+static void norm_by_grams(const struct norm_data *d, struct sum *all)
+{
+    for (int64_t i = 0; i < d->c->batch; i++)
+        for (int64_t j = 0; j <= i; j++) add_grams(d, i, j, all);
+}
+
+/* Adds the square of an element of dW, or of db (i below 0). */
+static void add_square(const struct norm_data *d, int64_t o, int64_t i, struct sum *all)
+{
+    struct oclin_ref_case c = *d->c;
+    struct sum sum = {0};
+    double g, e;
+    for (int64_t n = 0; n < c.batch; n++) {
+        const int64_t at = n * c.out + o;
+        add_inexact(&sum, d->dz[at], dz_error(d, at), i < 0 ? 1 : (double)d->x[n * c.in + i], 0);
+    }
+    c.additions = i < 0 ? d->way->second : d->way->first;
+    sum.finite = sum.S;
+    store_gradient(&c, &sum, &g, &e);
+    add_inexact(all, g, e, g, e);
+}
+
+static void norm_by_gradient(const struct norm_data *d, struct sum *all)
+{
+    for (int64_t o = 0; o < d->c->out; o++) {
+        for (int64_t i = 0; d->way->w && i < d->c->in; i++) add_square(d, o, i, all);
+        if (d->way->b) add_square(d, o, -1, all);
+    }
+}
+
+/* Divides by the square of the batch: the device multiplies twice by a rounded 1 / batch. */
+static void divide_twice(const struct oclin_ref_case *c, struct oclin_norm_known *known)
+{
+    const double squared = (double)c->batch * (double)c->batch, u = unit_of(c), e = known->bound;
+    known->bound = (e + SECOND_ORDER * 4 * u * (fabs(known->value) + e)) / squared + 2 * (TINY + FLUSH);
+    known->value /= squared;
+}
+
+/* The exact one is not below 0, so that a device which clamps is not farther from it. */
+void oclin_norm_of_gradient(const struct oclin_ref_case *c, const struct oclin_norm_way *way, const float *x,
+                            const double *dz, const double *dz_bound, struct oclin_norm_known *known)
+{
+    const struct norm_data d = {c, way, x, dz, dz_bound};
+    struct sum all = {0};
+    if (is_not_finite(&d, known)) return;
+    if (way->grams)
+        norm_by_grams(&d, &all);
+    else
+        norm_by_gradient(&d, &all);
+    *known = (struct oclin_norm_known){.value = fmax(all.value, 0), .bound = bound_after(c, &all, way->last)};
+    if (way->grams && c->gradient == OCLIN_GRAD_MEAN && c->batch > 0) divide_twice(c, known);
+}
+
+void oclin_ref_norm2(const struct oclin_ref_case *from, int64_t n, const float *t, double *norm2,
+                     double *bound)
+{
+    const struct oclin_ref_case c = read_case(from);
+    struct oclin_norm_known known;
+    norm_of_stored(&c, n, t, c.additions, &known);
+    *norm2 = known.value;
+    if (bound) *bound = known.bound;
+}
+
+void oclin_ref_grad_norm2(const struct oclin_ref_case *from, int w, int b, const float *x, const double *dz,
+                          const double *dz_bound, double *norm2, double *bound)
+{
+    const struct oclin_ref_case c = read_case(from);
+    const struct oclin_norm_way way = {.w = w,
+                                       .b = b,
+                                       .grams =
+                                           oclin_plan_grams((struct oclin_shape){c.batch, c.in, c.out}, w),
+                                       .first = c.additions,
+                                       .second = c.additions,
+                                       .last = c.additions};
+    struct oclin_norm_known known;
+    oclin_norm_of_gradient(&c, &way, x, dz, dz_bound, &known);
+    *norm2 = known.value;
+    if (bound) *bound = known.bound;
+}
+
+/* In units of u: sqrt 6, division 5, and 1 for each number that is rounded to float and each operation. */
+void oclin_ref_clip_factor(const struct oclin_ref_case *from, double norm2, double norm2_bound,
+                           double max_norm, double scale, double *factor, double *bound)
+{
+    const struct oclin_ref_case c = read_case(from);
+    const double u = unit_of(&c), e = norm2_bound, root = sqrt(norm2);
+    const double off = fmax(sqrt(norm2 + e) - root, root - sqrt(fmax(norm2 - e - FLUSH, 0)));
+    const double by = scale * root + 1e-6,
+                 by_off = SECOND_ORDER * (scale * off + 10 * u * (by + scale * off)) + 2 * FLUSH;
+    const double share = max_norm / by, least = by - by_off;
+    *factor = isnan(share) ? share : scale * fmin(1, share);
+    if (!bound) return;
+    double share_off = share * by_off / least + SECOND_ORDER * 6 * u * (share + share * by_off / least) +
+                       FLUSH * (1 + 1 / least);
+    if (!(least > 0)) share_off = INFINITY; /* the share is anything, its minimum with 1 at most 1 off */
+    if (isinf(norm2) || max_norm == 0 || isinf(max_norm)) share_off = 0;
+    if (share - share_off > 1 || isinf(max_norm)) share_off = 0;
+    *bound = SECOND_ORDER * (scale * fmin(share_off, 1) + 2 * u * *factor) + (1 + scale) * FLUSH + TINY;
+    if (isfinite(norm2) && !(norm2 + e < OVERFLOWS)) *bound = INFINITY;
+    /* the norm may be Inf on the device: the share is 0, or Inf / Inf */
+    if (isfinite(by) && by + by_off >= OVERFLOWS) *bound = isinf(max_norm) ? INFINITY : *bound + *factor;
+    if (isnan(share)) *bound = 0;
+}
+
+int oclin_ref_finite(int64_t n, const float *t)
+{
+    int64_t i = 0;
+    while (i < n && isfinite(t[i])) i++;
+    return i == n;
 }
 
 /* ----------------------------------------------------------------------------------------------- losses */

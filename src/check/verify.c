@@ -592,3 +592,141 @@ oclin_status oclin_verify_moved(const struct oclin_moved_check *check)
     oclin_ref_gather_rows(dst->dtype, dst->rows, dst->cols, src->rows, rows, indices, want);
     return compare_bits(check, want);
 }
+
+/* --------------------------------------------------------------------------------- norms, finite numbers */
+
+/* Room for the operands of a gradient, and for dZ with its bounds. */
+static oclin_status gradient_room(oclin_context *ctx, oclin_tensor *const *operands, int n, int64_t of_dz)
+{
+    int64_t elements = of_dz;
+    for (int i = 0; i < n; i++) elements += elements_of(operands[i]);
+    return make_room(ctx, elements);
+}
+
+/* Makes dZ of the dY and s that stand on the device. */
+static oclin_status grad_z_of(const struct oclin_linear *l, int64_t batch, oclin_tensor *dy, oclin_tensor *s,
+                              struct expectation *dz)
+{
+    const struct oclin_ref_case c = case_of(l, batch, 0);
+    float *host_dy, *host_s;
+    OCLIN_TRY(expect(l->ctx, dz, "backward", "dz", batch * l->out));
+    OCLIN_TRY(copy_of(dy, &host_dy));
+    OCLIN_TRY(copy_of(s, &host_s));
+    oclin_ref_grad_z(&c, host_dy, host_s, dz->want, dz->bound);
+    return OCLIN_OK;
+}
+
+oclin_status oclin_verify_norm_before(struct oclin_norm_check *check)
+{
+    oclin_context *ctx = oclin_tensor_context(check->norm2);
+    oclin_tensor *const operands[] = {check->stored[0], check->stored[1], check->dy, check->x, check->s};
+    OCLIN_TRY(gradient_room(ctx, operands, 5, check->batch * check->layer.out));
+    return check->accumulate ? look(check->norm2, &check->before) : OCLIN_OK;
+}
+
+/* Adds the squares of a tensor to what is known. */
+static oclin_status add_stored(const struct oclin_norm_check *check, oclin_tensor *t,
+                               struct oclin_norm_known *all)
+{
+    struct oclin_norm_known of_t;
+    struct oclin_ref_case c = case_on(oclin_tensor_context(check->norm2), 0, 0, 0);
+    float *host;
+    c.additions = check->way.last;
+    OCLIN_TRY(copy_of(t, &host));
+    oclin_norm_of_stored(&c, elements_of(t), host, &of_t);
+    all->value += of_t.value;
+    all->bound += of_t.bound;
+    return OCLIN_OK;
+}
+
+/* A finite number where there must be none. */
+static oclin_status check_not_finite(const struct oclin_norm_check *check)
+{
+    float got;
+    OCLIN_TRY(look(check->norm2, &got));
+    if (!isfinite(got)) return OCLIN_OK;
+    oclin_context *ctx = oclin_tensor_context(check->norm2);
+    ctx->verify_worst = INFINITY;
+    return oclin_fail(ctx, OCLIN_E_VERIFY, "norm2: norm2[0, 0] is %.9g, but the gradient is not finite",
+                      (double)got);
+}
+
+oclin_status oclin_verify_norm(const struct oclin_norm_check *check)
+{
+    oclin_context *ctx = oclin_tensor_context(check->norm2);
+    const struct oclin_linear *l = &check->layer;
+    struct oclin_ref_case c = case_on(ctx, 0, 0, 0);
+    struct oclin_norm_known known = {0, 0, 0};
+    struct expectation e, dz;
+    OCLIN_TRY(expect(ctx, &e, "norm2", "norm2", 1));
+    for (int i = 0; i < 2; i++)
+        if (check->stored[i]) OCLIN_TRY(add_stored(check, check->stored[i], &known));
+    if (check->dy) {
+        float *x;
+        c = case_of(l, check->batch, 0);
+        OCLIN_TRY(grad_z_of(l, check->batch, check->dy, check->s, &dz));
+        OCLIN_TRY(copy_of(check->x, &x));
+        oclin_norm_of_gradient(&c, &check->way, x, dz.want, dz.bound, &known);
+    }
+    if (known.not_finite) return check_not_finite(check);
+    e.want[0] = known.value;
+    e.bound[0] = known.bound;
+    if (check->accumulate) oclin_ref_accumulate(&c, 1, &check->before, e.want, e.bound, e.want, e.bound);
+    return compare(check->norm2, &e);
+}
+
+oclin_status oclin_verify_factor_room(oclin_context *ctx)
+{
+    return make_room(ctx, 1);
+}
+
+oclin_status oclin_verify_factor(oclin_tensor *norm2, double max_norm, double scale, oclin_tensor *factor)
+{
+    oclin_context *ctx = oclin_tensor_context(norm2);
+    const struct oclin_ref_case c = case_on(ctx, 0, 0, 0);
+    struct expectation e;
+    float host;
+    OCLIN_TRY(expect(ctx, &e, "clip_factor", "factor", 1));
+    OCLIN_TRY(look(norm2, &host));
+    oclin_ref_clip_factor(&c, (double)host, 0, max_norm, scale, e.want, e.bound);
+    return compare(factor, &e);
+}
+
+oclin_status oclin_verify_finite_before(struct oclin_finite_check *check)
+{
+    oclin_tensor *const operands[] = {check->looked_at[0], check->looked_at[1], check->dy, check->s};
+    OCLIN_TRY(gradient_room(oclin_tensor_context(check->flag), operands, 4, check->batch * check->layer.out));
+    return look(check->flag, &check->before);
+}
+
+/* Looks through dZ: *unknown becomes 1 if a device may differ about an element. */
+static oclin_status look_at_grad_z(const struct oclin_finite_check *check, int *finite, int *unknown)
+{
+    struct expectation dz;
+    OCLIN_TRY(grad_z_of(&check->layer, check->batch, check->dy, check->s, &dz));
+    for (int64_t i = 0; i < dz.n; i++) {
+        if (!isfinite(dz.bound[i]))
+            *unknown = 1;
+        else if (!isfinite((float)dz.want[i]))
+            *finite = 0;
+    }
+    return OCLIN_OK;
+}
+
+oclin_status oclin_verify_finite(const struct oclin_finite_check *check)
+{
+    int finite = 1, unknown = 0;
+    int32_t got;
+    for (int i = 0; i < 2; i++) {
+        float *host;
+        if (!check->looked_at[i] || (check->dy && i == 0)) continue;
+        OCLIN_TRY(copy_of(check->looked_at[i], &host));
+        if (!oclin_ref_finite(elements_of(check->looked_at[i]), host)) finite = 0;
+    }
+    if (check->dy) OCLIN_TRY(look_at_grad_z(check, &finite, &unknown));
+    OCLIN_TRY(look(check->flag, &got));
+    const int32_t want = finite ? check->before : 1;
+    if (got == want || (unknown && finite && got == 1)) return OCLIN_OK;
+    return oclin_fail(oclin_tensor_context(check->flag), OCLIN_E_VERIFY,
+                      "check_finite: flag[0, 0] is %d, the reference says %d", got, want);
+}

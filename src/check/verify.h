@@ -2,6 +2,7 @@
 #ifndef OCLIN_CHECK_VERIFY_H
 #define OCLIN_CHECK_VERIFY_H
 
+#include "check/norm.h"
 #include "ops/loss_kind.h"
 #include "ops/rule.h"
 #include "tensor/tensor.h"
@@ -88,6 +89,34 @@ oclin_status oclin_verify_loss(const struct oclin_loss_call *call);
 oclin_status oclin_verify_rows_room(oclin_context *ctx, int64_t elements);
 oclin_status oclin_verify_softmax(oclin_tensor *y, oclin_tensor *p, int64_t additions);
 oclin_status oclin_verify_argmax(oclin_tensor *t, oclin_tensor *indices);
+
+/* Describes norm2 (+)= the squares of stored elements, or of the gradient of a layer that dY gives. */
+struct oclin_norm_check {
+    oclin_tensor *norm2;
+    int accumulate;
+    float before;              /* used if it accumulates */
+    oclin_tensor *stored[2];   /* each may be NULL */
+    struct oclin_linear layer; /* with dy; else nothing of it is used */
+    int64_t batch;
+    oclin_tensor *dy, *x, *s;
+    struct oclin_norm_way way;
+};
+oclin_status oclin_verify_norm_before(struct oclin_norm_check *check);
+oclin_status oclin_verify_norm(const struct oclin_norm_check *check);
+oclin_status oclin_verify_factor_room(oclin_context *ctx);
+oclin_status oclin_verify_factor(oclin_tensor *norm2, double max_norm, double scale, oclin_tensor *factor);
+
+/* Describes a look at stored elements, or at x and the dZ that dY gives. */
+struct oclin_finite_check {
+    oclin_tensor *flag;
+    int32_t before;
+    oclin_tensor *looked_at[2]; /* each may be NULL; with dy they are dy, for dZ, and x */
+    struct oclin_linear layer;
+    int64_t batch;
+    oclin_tensor *dy, *s;
+};
+oclin_status oclin_verify_finite_before(struct oclin_finite_check *check);
+oclin_status oclin_verify_finite(const struct oclin_finite_check *check);
 
 /* Describes dst += alpha src, and what the two held before. */
 struct oclin_add_check {

@@ -50,6 +50,11 @@ enum oclin_kernel_id {
     OCLIN_KERNEL_LOSS_SUM,
     OCLIN_KERNEL_SOFTMAX,
     OCLIN_KERNEL_ARGMAX,
+    OCLIN_KERNEL_GRAD_Z,     /* dZ alone */
+    OCLIN_KERNEL_NORM_PARTS, /* sums of squares of parts of a matrix */
+    OCLIN_KERNEL_NORM_SUM,
+    OCLIN_KERNEL_CLIP_FACTOR,
+    OCLIN_KERNEL_CHECK_FINITE,
     OCLIN_KERNEL_COUNT
 };
 

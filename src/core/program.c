@@ -48,6 +48,11 @@ static const struct {
     [OCLIN_KERNEL_LOSS_SUM] = {"loss_sum", {ROWS, "loss_common.cl", "loss_sum.cl"}},
     [OCLIN_KERNEL_SOFTMAX] = {"softmax", {ROWS, "softmax.cl"}},
     [OCLIN_KERNEL_ARGMAX] = {"argmax", {ROWS, "argmax.cl"}},
+    [OCLIN_KERNEL_GRAD_Z] = {"store_grad_z", {ROWS, "activation_%a.cl", "grad_z.cl"}},
+    [OCLIN_KERNEL_NORM_PARTS] = {"norm_parts", {ROWS, "norm_parts.cl"}},
+    [OCLIN_KERNEL_NORM_SUM] = {"norm_sum", {ROWS, "loss_common.cl", "norm_sum.cl"}},
+    [OCLIN_KERNEL_CLIP_FACTOR] = {"clip_factor", {ROWS, "clip_factor.cl"}},
+    [OCLIN_KERNEL_CHECK_FINITE] = {"check_finite", {ROWS, "activation_%a.cl", "check_finite.cl"}},
 };
 
 static const char *const stage_names[] = {

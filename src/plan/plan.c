@@ -271,6 +271,12 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
            choose(&ctx->device, NULL, p, attempt - count, plan, &count);
 }
 
+/* batch^2 (in + out) against batch in out; the products that make them are the same kernels. */
+int oclin_plan_grams(struct oclin_shape s, int with_w)
+{
+    return s.batch * ((with_w ? s.in : 0) + s.out) < s.in * s.out;
+}
+
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
                      struct oclin_plan *plan)
 {

@@ -71,20 +71,21 @@ struct run {
     struct oclin_shape shape;
     int activation;
     int transposed; /* W is stored as (in, out), which other kernels compute with */
+    int norms;      /* with the norm of its gradient, too */
     const struct oclin_optimizer_options *rule; /* that updates the parameters; NULL: training by plain SGD */
 };
 
 /* Everything that one run uses. Destroying NULL is fine, so a half-made bench can be freed as well. */
 struct bench {
     oclin_layer *layer;
-    oclin_tensor *x, *y, *dy, *dx, *t, *rows, *labels, *indices, *loss, *correct;
+    oclin_tensor *x, *y, *dy, *dx, *t, *rows, *labels, *indices, *loss, *correct, *factor;
 };
 
 static void bench_free(struct bench *b)
 {
     oclin_layer_destroy(b->layer);
-    oclin_tensor *const all[] = {b->x,    b->y,      b->dy,      b->dx,   b->t,
-                                 b->rows, b->labels, b->indices, b->loss, b->correct};
+    oclin_tensor *const all[] = {b->x,      b->y,       b->dy,   b->dx,      b->t,     b->rows,
+                                 b->labels, b->indices, b->loss, b->correct, b->factor};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) oclin_tensor_destroy(all[i]);
 }
 
@@ -136,6 +137,7 @@ static oclin_status bench_make(struct bench *b, oclin_context *ctx, const struct
     OCLIN_TRY(oclin_tensor_make(&b->indices, ctx, OCLIN_I32, s->batch, 1));
     OCLIN_TRY(oclin_tensor_make(&b->loss, ctx, OCLIN_F32, 1, 1));
     OCLIN_TRY(oclin_tensor_make(&b->correct, ctx, OCLIN_I32, 1, 1));
+    OCLIN_TRY(oclin_tensor_make(&b->factor, ctx, OCLIN_F32, 1, 1));
     OCLIN_TRY(fill_random(b->x, 1));
     OCLIN_TRY(fill_random(b->t, 2));
     return fill_labels(b->labels, s->out);
@@ -160,8 +162,19 @@ static oclin_status run_arrays(const struct bench *b)
     return oclin_tensor_add(b->rows, b->y, -0.75f);
 }
 
+/* Looks at the gradient before it is stored, and at the parameters. */
+static oclin_status run_norms(const struct bench *b)
+{
+    OCLIN_TRY(oclin_tensor_fill(b->correct, 0));
+    OCLIN_TRY(oclin_check_finite(b->x, b->correct));
+    OCLIN_TRY(oclin_layer_check_finite(b->layer, b->dy, b->correct, NULL));
+    OCLIN_TRY(oclin_tensor_norm2(oclin_layer_w(b->layer), b->loss, 0));
+    OCLIN_TRY(oclin_layer_grad_norm2(b->layer, b->dy, b->loss, NULL));
+    return oclin_clip_factor(b->loss, 0.5, 0.5, b->factor);
+}
+
 /* Runs the operations of training in the order in which a program uses them. */
-static oclin_status bench_run(const struct bench *b)
+static oclin_status bench_run(const struct bench *b, const struct run *run)
 {
     struct oclin_loss_options add = OCLIN_LOSS_OPTIONS_INIT, ignoring = add;
     add.accumulate = 1;
@@ -180,6 +193,7 @@ static oclin_status bench_run(const struct bench *b)
     OCLIN_TRY(oclin_loss_bce(b->y, b->t, b->loss, b->dy, NULL));
     OCLIN_TRY(oclin_loss_mse(b->y, b->t, b->loss, b->dy, &add));
     OCLIN_TRY(run_arrays(b));
+    if (run->norms) OCLIN_TRY(run_norms(b));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, b->dx));
     OCLIN_TRY(oclin_layer_backward(b->layer, b->dy, NULL));
     OCLIN_TRY(oclin_layer_backward_x(b->layer, b->dy, b->dx));
@@ -222,7 +236,7 @@ static oclin_status check_here(oclin_context *ctx, const struct run *run)
 {
     struct bench b = {.layer = NULL};
     oclin_status status = bench_make(&b, ctx, run);
-    if (status == OCLIN_OK) status = run->rule ? rule_run(&b, ctx, run->rule) : bench_run(&b);
+    if (status == OCLIN_OK) status = run->rule ? rule_run(&b, ctx, run->rule) : bench_run(&b, run);
     bench_free(&b);
     return status;
 }
@@ -263,7 +277,7 @@ static oclin_status check_run(oclin_context *ctx, int round, int number)
 {
     const char *name = oclin_plan_to_check(ctx, round, number);
     if (!name) return OCLIN_OK;
-    const struct run run = {oclin_self_check_shape(ctx, round, number), number, 0, NULL};
+    const struct run run = {oclin_self_check_shape(ctx, round, number), number, 0, 0, NULL};
     return check_on(ctx, name, &run);
 }
 
@@ -273,7 +287,8 @@ static oclin_status check_transposed(oclin_context *ctx)
     const char *first = oclin_plan_to_check(ctx, 0, 0);
     for (int i = 0; i < OCLIN_CHECK_RUNS; i++) {
         const char *name = oclin_plan_to_check(ctx, 0, i);
-        const struct run run = {oclin_self_check_shape(ctx, 1, i), i == 0 ? OCLIN_RELU : OCLIN_NONE, 1, NULL};
+        const struct run run = {oclin_self_check_shape(ctx, 1, i), i == 0 ? OCLIN_RELU : OCLIN_NONE, 1,
+                                i == 0, NULL};
         if (i > 0 && strcmp(name, first) == 0) break; /* the plans have begun again */
         OCLIN_TRY(check_on(ctx, name, &run));
     }
@@ -284,7 +299,7 @@ static oclin_status check_transposed(oclin_context *ctx)
 static oclin_status check_further_activations(oclin_context *ctx)
 {
     for (int a = OCLIN_CHECK_RUNS; oclin_activation_row((oclin_activation)a); a++) {
-        const struct run run = {oclin_self_check_shape(ctx, 1, a % OCLIN_CHECK_RUNS), a, 0, NULL};
+        const struct run run = {oclin_self_check_shape(ctx, 1, a % OCLIN_CHECK_RUNS), a, 0, 1, NULL};
         OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, a % 2, a), &run));
     }
     return OCLIN_OK;
@@ -299,7 +314,7 @@ static oclin_status check_rules(oclin_context *ctx)
     rules[0].momentum = 0.9;
     rules[0].nesterov = rules[2].amsgrad = 1;
     for (int i = 0; i < OCLIN_CHECK_RUNS; i++) {
-        const struct run run = {oclin_self_check_shape(ctx, 1, i), OCLIN_NONE, 0, &rules[i]};
+        const struct run run = {oclin_self_check_shape(ctx, 1, i), OCLIN_NONE, 0, 0, &rules[i]};
         rules[i].weight_decay = 0.125;
         OCLIN_TRY(check_on(ctx, oclin_plan_to_check(ctx, i % 2, i), &run));
     }
@@ -315,10 +330,10 @@ static oclin_status check_slices(oclin_context *ctx)
     oclin_plan_select(ctx, name);
     const int64_t k = sliced_length(ctx);
     ctx->plan = asked;
-    const struct run runs[] = {{{k, 4, 4}, OCLIN_NONE, 0, NULL},
-                               {{4, k, 4}, OCLIN_NONE, 0, NULL},
-                               {{4, 4, k}, OCLIN_NONE, 0, NULL},
-                               {{k, 5, 7}, OCLIN_NONE, 1, NULL}};
+    const struct run runs[] = {{{k, 4, 4}, OCLIN_NONE, 0, 0, NULL},
+                               {{4, k, 4}, OCLIN_NONE, 0, 0, NULL},
+                               {{4, 4, k}, OCLIN_NONE, 0, 0, NULL},
+                               {{k, 5, 7}, OCLIN_NONE, 1, 1, NULL}};
     for (int i = 0; i < 4 && k > 0; i++) OCLIN_TRY(check_on(ctx, name, &runs[i]));
     return OCLIN_OK;
 }

@@ -1140,3 +1140,37 @@ m("network: what was tied to a layer taken out stays tied", "", [(OPTIMIZER, "p 
 m("network: frozen layers in front get a gradient", "", [(NETWORK, "is_frozen(pass->optimizer, &net->parts[pass->stop]))", "0 && is_frozen(pass->optimizer, &net->parts[pass->stop]))")],
   "network frozen*")
 m("network: reserve leaves out what layers keep apart", "", [(NETWORK, "p->saved, rows, p->residual));", "p->saved, rows, 0));")], "network after?reserve*plain")
+# ------------------------------------------------------------------------------------------- norms, finite numbers
+
+NORM, NORM_PARTS, NORM_SUM, CHECK_FINITE = "src/norm.c", "cl/norm_parts.cl", "cl/norm_sum.cl", "cl/check_finite.cl"
+
+m("norm: spans of a row overlap", "elements where spans meet count twice",
+  [(NORM_PARTS, "row % spans * span,", "row % spans * (span - 1),")], "norm plain/tensor*", ci=True)
+m("norm: rows taken as dense", "the gaps between rows count",
+  [(NORM_PARTS, "row / spans * a_stride", "row / spans * cols")], "norm plain/tensor*")
+m("norm: 1 is not added to X X^T", "db does not count", [(NORM_PARTS, "by += 1.0f", "by += 0.0f")], "norm plain/layer*")
+m("norm: clamped by fmax", "NaN becomes 0",
+  [(NORM_SUM, "if (sum < 0.0f) sum = fabs(sum * 0.0f)", "sum = fmax(sum, 0.0f)")], "norm plain/tensor*", "norm plain/not finite")
+m("norm: not clamped", "gradients that cancel have a norm below 0",
+  [(NORM_SUM, "if (sum < 0.0f) sum = fabs(sum * 0.0f);", "")], "norm plain/cancels")
+m("norm: dY for dZ", "the activation's derivative is left out",
+  [("cl/grad_z.cl", "grad_z(load_lanes(dy_row + i, lanes), load_lanes(s_row + i, lanes))", "load_lanes(dy_row + i, lanes)")],
+  "norm plain/layer*")
+m("norm: a mean of products not divided", "the sums' gradient counts",
+  [(NORM, "    n->scale = g->dw.scale;\n", "")], "norm plain/layer*")
+m("norm: products pack over dZ", "scratch memory of products overlaps the norm's",
+  [(NORM, "if (bytes > most) most = bytes;\n    }\n    n->floats", "if (bytes < most) most = bytes;\n    }\n    n->floats")],
+  "norm simd-packed/*")
+m("norm: every tensor is dense", "the gaps between rows count", [(NORM, "return t->stride == t->cols;", "return 1;")],
+  "norm plain/tensor*")
+m("norm: only dW is looked for", "a db that is stored does not count",
+  [(NORM, "(l->dw && !l->dw->cleared) || (l->db && !l->db->cleared)", "l->dw && !l->dw->cleared")], "norm plain/finite*")
+m("norm: always by two products", "also where dW is cheaper",
+  [(PLAN, "return s.batch * ((with_w ? s.in : 0) + s.out) < s.in * s.out;", "return s.batch > 0 || with_w;")], "norm plain/layer*")
+m("clip_factor: fmin", "NaN becomes 1",
+  [("cl/clip_factor.cl", "share > 1.0f ? 1.0f : share", "fmin(share, 1.0f)")], "norm plain/factor")
+m("check_finite: without the last column", "a NaN there is not seen",
+  [(CHECK_FINITE, "min(begin + span, cols)", "min(begin + span, cols - 1)")], "norm plain/finite", ci=True)
+m("check_finite: the flag is overwritten", "what another call has found is lost",
+  [(CHECK_FINITE, "if (get_local_id(0) == 0 && isnan(all))\n            atomic_xchg(flag + flag_offset, 1);",
+    "if (get_local_id(0) == 0) atomic_xchg(flag + flag_offset, isnan(all));")], "norm plain/finite")
