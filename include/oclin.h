@@ -1022,7 +1022,8 @@ struct oclin_steps {
     }
 
 /**
- * Get and set it. Where updates had a `skip`, the count lives on the device: then the first waits for it.
+ * Get and set it. Where updates had a `factor` or a `skip`, the count lives on the device: then the first
+ * waits for it.
  *
  * OCLIN_E_ARG     a pointer is NULL; the parameter was not added; a number is negative or not finite
  * OCLIN_E_STATE
@@ -1584,9 +1585,14 @@ struct oclin_train_step_options {
      * is added to them. last 1: the parameters are updated, and the gradients cleared; 0: the gradients are
      * stored. So k micro-batches are 1 0, 0 0, ..., 0 1. Scale the loss by 1 / k for their mean. */
     int first, last;
-    double max_norm;  /* 0: the gradients' norm is not limited */
-    int check_finite; /* 0: it is not looked for Inf and NaN */
-    int reserved;     /* 0 */
+    /* With an update (last 1). max_norm > 0 limits the norm of all gradients together (oclin_clip_factor();
+     * their scale is update->grad_scale). check_finite 1: the update is skipped where a gradient, or what it
+     * comes from, has an Inf or NaN (oclin_check_finite()). Either makes the order: dX of all layers, each of
+     * whose dY is kept in memory of its own; the scalars; all updates. The first such step with a batch takes
+     * that memory. oclin_network_norm2() and oclin_network_skipped() tell what the scalars were. 0: no. */
+    double max_norm;
+    int check_finite;
+    int reserved; /* 0 */
 };
 #define OCLIN_TRAIN_STEP_OPTIONS_INIT(update)                            \
     {                                                                    \
@@ -1608,7 +1614,8 @@ struct oclin_train_step_options {
  * oclin_network_backward_update(); also
  *
  * OCLIN_E_ARG     kind is not known; correct is given to another loss; first or last is neither 0 nor 1;
- *                 max_norm or check_finite is not 0 (neither is possible yet)
+ *                 max_norm is negative or NaN, check_finite is neither 0 nor 1, or one of them is not 0 where
+ *                 last is 0; max_norm with a factor in the update, check_finite with a skip
  */
 OCLIN_API oclin_status oclin_network_train_step(oclin_network *network, oclin_tensor *x, oclin_tensor *target,
                                                 oclin_loss kind,
@@ -1616,6 +1623,12 @@ OCLIN_API oclin_status oclin_network_train_step(oclin_network *network, oclin_te
                                                 oclin_tensor *loss, oclin_tensor *correct,
                                                 oclin_optimizer *optimizer,
                                                 const struct oclin_train_step_options *options);
+
+/* Return the scalars of the last step that had a max_norm, or a check_finite, borrowed: the square of the
+ * norm that all gradients had, (1, 1) f32, still with the loss's scale; and, (1, 1) i32, whether the update
+ * was skipped. NULL before the first such step. Nothing waits for them: a loop may look when it likes. */
+OCLIN_API oclin_tensor *oclin_network_norm2(const oclin_network *network);
+OCLIN_API oclin_tensor *oclin_network_skipped(const oclin_network *network);
 
 /* ------------------------------------------------------------------------------------------- reference */
 

@@ -1074,8 +1074,9 @@ static struct change change_of(struct oclin_update_call *call, const char *opera
 /* Counts the step of an update that ran, even if it was found to be wrong. */
 static oclin_status counted(struct oclin_update_call *call, oclin_status status)
 {
-    if (status == OCLIN_OK || status == OCLIN_E_VERIFY) oclin_update_count(call);
-    return status;
+    if (status != OCLIN_OK && status != OCLIN_E_VERIFY) return status;
+    const oclin_status counts = oclin_update_count(call);
+    return status == OCLIN_OK ? counts : status;
 }
 
 /* Sets the parameters of an update by stored gradients, and its operands. */
@@ -1176,8 +1177,9 @@ static oclin_status backward_then_update(oclin_layer *l, oclin_tensor *dy, oclin
     OCLIN_TRY(prepare_update_behind(&fused, m, call));
     OCLIN_TRY(backward(l, dy, dx, s, adds));
     oclin_status status = update_by_gradients(l, m, call, "backward_update");
+    if (status == OCLIN_E_VERIFY) return zero_grad(l) == OCLIN_OK ? status : OCLIN_E_CL;
     if (status == OCLIN_OK) status = zero_grad(l);
-    if (status == OCLIN_OK || status == OCLIN_E_VERIFY) return status;
+    if (status == OCLIN_OK) return status;
     /* a caller who tries again would add this batch once more */
     oclin_tensor_written(l->dw, status);
     if (l->db) oclin_tensor_written(l->db, status);

@@ -14,18 +14,20 @@ struct part {
     int owned; /* the network made it */
     int residual;
     oclin_saved *saved;
-    oclin_tensor *y; /* memory of its outputs; NULL until a forward needs it */
+    oclin_tensor *y;  /* memory of its outputs; NULL until a forward needs it */
+    oclin_tensor *dy; /* of their gradient, where all are kept; NULL until a step with limits needs it */
 };
 
 /* Views for one size of batches: of part i, its output is views[i], and the i-th row of gradients, which is
- * the output of an infer as well, is views[n + i]. NULL until needed. */
+ * the output of an infer as well, is views[n + i]; where all gradients are kept, it is views[2 n + i]. NULL
+ * until needed. */
 struct window {
     int64_t rows;
     uint64_t used; /* when; 0: never, and rows says nothing */
     oclin_tensor **views;
 };
 
-enum { WINDOWS = 4 };
+enum { WINDOWS = 4, VIEWS = 3 /* of a part */ };
 
 struct oclin_network {
     oclin_context *ctx;
@@ -37,6 +39,7 @@ struct oclin_network {
     int64_t batch;        /* of the last forward; -1: there is none */
     oclin_tensor *output; /* of the last forward */
     int64_t reserved;     /* all memory of a training step is there for batches of so many samples */
+    oclin_tensor *norm2, *factor, *skipped; /* scalars of steps with limits; NULL until needed */
 };
 
 /* Adds the number of the layer to the sentence of a failure. */
@@ -67,7 +70,7 @@ static oclin_status read_options(oclin_context *ctx, int64_t n, struct oclin_net
                                  const struct oclin_network_options *from)
 {
     OCLIN_TRY(oclin_options_read(ctx, o, sizeof *o, from));
-    if (n < 1 || oclin_multiply(n, 2 * WINDOWS * (int64_t)sizeof(struct part)) < 0)
+    if (n < 1 || oclin_multiply(n, VIEWS * WINDOWS * (int64_t)sizeof(struct part)) < 0)
         return oclin_fail(ctx, OCLIN_E_ARG, "a network of %lld layers is not possible", (long long)n);
     if (o->gradient != OCLIN_GRAD_SUM && o->gradient != OCLIN_GRAD_MEAN)
         return oclin_fail(ctx, OCLIN_E_ARG, "gradient %d is not known", (int)o->gradient);
@@ -90,12 +93,12 @@ static oclin_status make_empty(oclin_network **network, oclin_context *ctx, int6
     net->batch = net->reserved = -1;
     *network = net;
     net->parts = calloc((size_t)n, sizeof *net->parts);
-    oclin_tensor **views = calloc((size_t)n, 2 * WINDOWS * sizeof *views);
+    oclin_tensor **views = calloc((size_t)n, VIEWS * WINDOWS * sizeof *views);
     net->windows[0].views = views;
     if (!net->parts || !views)
         return oclin_fail(ctx, OCLIN_E_MEMORY, "no host memory for a network of %lld layers", (long long)n);
     net->n = n;
-    for (int i = 0; i < WINDOWS; i++) net->windows[i].views = views + 2 * n * i;
+    for (int i = 0; i < WINDOWS; i++) net->windows[i].views = views + VIEWS * n * i;
     for (int64_t i = 0; i < n; i++) {
         net->parts[i].residual = o->residual && o->residual[i];
         OCLIN_TRY(oclin_saved_create(&net->parts[i].saved, ctx));
@@ -215,7 +218,7 @@ static void drop(oclin_tensor **t)
 
 static void drop_window(const oclin_network *net, struct window *w)
 {
-    for (int64_t i = 0; i < 2 * net->n; i++) drop(&w->views[i]);
+    for (int64_t i = 0; i < VIEWS * net->n; i++) drop(&w->views[i]);
     w->used = 0;
 }
 
@@ -227,10 +230,14 @@ void oclin_network_destroy(oclin_network *net)
         struct part *p = &net->parts[i];
         oclin_saved_destroy(p->saved);
         drop(&p->y);
+        drop(&p->dy);
         if (p->owned) oclin_layer_destroy(p->layer); /* others may be gone */
     }
     for (int i = 0; i < 2; i++) drop(&net->turns[i]);
     drop(&net->output);
+    drop(&net->norm2);
+    drop(&net->factor);
+    drop(&net->skipped);
     free(net->windows[0].views);
     free(net->parts);
     oclin_context_destroy(net->ctx);
@@ -250,6 +257,16 @@ oclin_layer *oclin_network_layer(oclin_network *net, int64_t i)
 oclin_tensor *oclin_network_output(const oclin_network *net)
 {
     return net ? net->output : NULL;
+}
+
+oclin_tensor *oclin_network_norm2(const oclin_network *net)
+{
+    return net ? net->norm2 : NULL;
+}
+
+oclin_tensor *oclin_network_skipped(const oclin_network *net)
+{
+    return net ? net->skipped : NULL;
 }
 
 /* ----------------------------------------------------------------------------------------------- memory */
@@ -356,8 +373,12 @@ static oclin_status enter_reserve(oclin_network *net, int64_t batch)
 oclin_status oclin_network_reserve_step(oclin_network *net, int64_t batch)
 {
     struct window *w;
+    const int64_t before = net ? net->reserved : -1;
     OCLIN_TRY(enter_reserve(net, batch));
-    return take_step(net, batch, &w);
+    net->reserved = -1; /* plans may have changed, and what they need */
+    OCLIN_TRY(take_step(net, batch, &w));
+    if (net->reserved < before) net->reserved = before;
+    return OCLIN_OK;
 }
 
 oclin_status oclin_network_reserve(oclin_network *net, int64_t batch)
@@ -619,16 +640,110 @@ oclin_status oclin_network_backward_update(oclin_network *net, oclin_tensor *dy,
 
 /* ----------------------------------------------------------------------------------------------- a step */
 
-/* What the gradients' norm and a look for Inf and NaN will need has its place here. */
+/* Returns 1 if the update depends on all gradients together. */
+static int has_limits(const struct oclin_train_step_options *o)
+{
+    return o->max_norm != 0 || o->check_finite;
+}
+
 static oclin_status check_limits(oclin_context *ctx, const struct oclin_train_step_options *o)
 {
-    if (o->max_norm != 0)
-        return oclin_fail(ctx, OCLIN_E_ARG, "max_norm is %g, but the norm cannot be limited yet",
-                          o->max_norm);
-    if (o->check_finite)
-        return oclin_fail(ctx, OCLIN_E_ARG, "check_finite is %d, but Inf and NaN cannot be looked for yet",
-                          o->check_finite);
+    const struct oclin_update *u = o->update;
+    if (!(o->max_norm >= 0))
+        return oclin_fail(ctx, OCLIN_E_ARG, "max_norm is %g, a number >= 0 is needed", o->max_norm);
+    if (o->check_finite != 0 && o->check_finite != 1)
+        return oclin_fail(ctx, OCLIN_E_ARG, "check_finite is %d, 0 or 1 is needed", o->check_finite);
+    if (has_limits(o) && !o->last)
+        return oclin_fail(ctx, OCLIN_E_ARG, "max_norm or check_finite without an update: last is 0");
+    if (o->max_norm != 0 && u && u->factor)
+        return oclin_fail(ctx, OCLIN_E_ARG, "max_norm and a factor in the update exclude each other");
+    if (o->check_finite && u && u->skip)
+        return oclin_fail(ctx, OCLIN_E_ARG, "check_finite and a skip in the update exclude each other");
     return OCLIN_OK;
+}
+
+static oclin_status need_scalar(oclin_network *net, oclin_tensor **scalar, oclin_dtype dtype)
+{
+    return *scalar ? OCLIN_OK : oclin_tensor_make(scalar, net->ctx, dtype, 1, 1);
+}
+
+/* Takes what a step with limits needs besides. */
+static oclin_status take_limits(oclin_network *net, const struct oclin_train_step_options *o, int64_t rows,
+                                const struct window *w)
+{
+    if (o->max_norm != 0) OCLIN_TRY(need_scalar(net, &net->norm2, OCLIN_F32));
+    if (o->max_norm != 0) OCLIN_TRY(need_scalar(net, &net->factor, OCLIN_F32));
+    if (o->check_finite) OCLIN_TRY(need_scalar(net, &net->skipped, OCLIN_I32));
+    for (int64_t i = 0; has_limits(o) && i < net->n; i++) {
+        struct part *p = &net->parts[i];
+        const int64_t at = 2 * net->n + i;
+        OCLIN_TRY(need_memory(net, &p->dy, rows, out_of(net, i), at, at + 1, 1));
+        OCLIN_TRY(need_view(&w->views[at], p->dy, rows, out_of(net, i)));
+    }
+    return OCLIN_OK;
+}
+
+/* Works out the scalars of a step with limits. stored: all gradients are; else each layer's dY is in w. */
+static oclin_status run_scalars(oclin_network *net, const struct pass *pass, const struct window *w,
+                                int stored, const struct oclin_train_step_options *o,
+                                struct oclin_update *update)
+{
+    struct oclin_grad_norm_options norm = OCLIN_GRAD_NORM_OPTIONS_INIT;
+    if (o->check_finite) OCLIN_TRY(oclin_tensor_fill(net->skipped, 0));
+    if (o->max_norm != 0) OCLIN_TRY(oclin_tensor_fill(net->norm2, 0));
+    norm.accumulate = 1;
+    for (int64_t i = net->n - 1; i >= pass->stop; i--) {
+        const struct part *p = &net->parts[i];
+        const struct oclin_member *m = oclin_optimizer_member(pass->optimizer, p->layer->id);
+        oclin_tensor *dy = stored ? NULL : w->views[2 * net->n + i];
+        if (m->freeze == OCLIN_FREEZE_LAYER) continue;
+        norm.saved = p->saved;
+        norm.w = m->leads;
+        norm.b = m->b != NULL;
+        if (o->check_finite)
+            TRY_LAYER(net, i, oclin_layer_check_finite(p->layer, dy, net->skipped, p->saved));
+        if (o->max_norm != 0) TRY_LAYER(net, i, oclin_layer_grad_norm2(p->layer, dy, net->norm2, &norm));
+    }
+    if (o->check_finite) update->skip = net->skipped;
+    if (o->max_norm == 0) return OCLIN_OK;
+    update->factor = net->factor; /* the scale is in it */
+    update->grad_scale = 1;
+    return oclin_clip_factor(net->norm2, o->max_norm, pass->update->grad_scale, net->factor);
+}
+
+/* dX of all layers; each dY stays. */
+static oclin_status run_dx(const oclin_network *net, const struct pass *pass, const struct window *w)
+{
+    for (int64_t i = net->n - 1; i > pass->stop; i--) {
+        const struct part *p = &net->parts[i];
+        const struct oclin_call_options o = options_of(p);
+        oclin_tensor *dy = w->views[2 * net->n + i], *dx = w->views[2 * net->n + i - 1];
+        if (p->residual) TRY_LAYER(net, i, oclin_tensor_copy(dx, dy));
+        TRY_LAYER(net, i, oclin_layer_backward_x_with(p->layer, dy, dx, &o));
+    }
+    return OCLIN_OK;
+}
+
+/* Runs a pass whose update depends on all gradients. Those of micro-batches are stored, as this one's are. */
+static oclin_status run_limited(oclin_network *net, const struct pass *pass, const struct window *w,
+                                const struct oclin_train_step_options *o)
+{
+    struct pass storing = *pass, updating = *pass;
+    struct oclin_update update = OCLIN_UPDATE_INIT(0);
+    const int stored = !o->first;
+    OCLIN_TRY(oclin_options_read(net->ctx, &update, sizeof update, pass->update));
+    storing.update = NULL;
+    OCLIN_TRY(stored ? run_pass(net, &storing, w) : run_dx(net, pass, w));
+    OCLIN_TRY(run_scalars(net, pass, w, stored, o, &update));
+    updating.update = &update;
+    for (int64_t i = net->n - 1; i >= pass->stop; i--) {
+        const struct part *p = &net->parts[i];
+        if (stored)
+            TRY_LAYER(net, i, oclin_layer_update(p->layer, pass->optimizer, &update));
+        else
+            TRY_LAYER(net, i, backward_part(&updating, p, w->views[2 * net->n + i], NULL));
+    }
+    return stored ? clear_gradients(net) : OCLIN_OK;
 }
 
 static oclin_status read_step_options(oclin_context *ctx, struct oclin_train_step_options *o,
@@ -653,9 +768,13 @@ oclin_status oclin_network_train_step(oclin_network *net, oclin_tensor *x, oclin
     OCLIN_TRY(enter_with_x(net, x));
     OCLIN_TRY(read_step_options(net->ctx, &o, options));
     if (o.last) OCLIN_TRY(enter_update(net, optimizer, o.update));
+    if (optimizer && optimizer->ctx != net->ctx)
+        return oclin_fail(net->ctx, OCLIN_E_ARG, "the optimizer belongs to another context");
     OCLIN_TRY(take_step(net, x->rows, &w));
     OCLIN_TRY(check_forward(net, x, w));
-    oclin_tensor *y = w->views[net->n - 1], *dy = w->views[2 * net->n - 1];
+    OCLIN_TRY(take_limits(net, &o, x->rows, w));
+    const int keeps = has_limits(&o) && o.first;
+    oclin_tensor *y = w->views[net->n - 1], *dy = w->views[(keeps ? 3 : 2) * net->n - 1];
     const struct oclin_loss_ahead ahead = {kind, y, target, loss, dy, correct, loss_options};
     OCLIN_TRY(oclin_loss_check(net->ctx, &ahead));
     struct pass pass = {
@@ -665,5 +784,5 @@ oclin_status oclin_network_train_step(oclin_network *net, oclin_tensor *x, oclin
     OCLIN_TRY(run_forward(net, x, w));
     OCLIN_TRY(oclin_loss_of_kind(&ahead));
     pass.dy = dy;
-    return run_pass(net, &pass, w);
+    return has_limits(&o) ? run_limited(net, &pass, w, &o) : run_pass(net, &pass, w);
 }

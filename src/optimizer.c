@@ -356,11 +356,12 @@ oclin_tensor *oclin_optimizer_state(oclin_optimizer *optimizer, const oclin_tens
     return NULL;
 }
 
-/* Makes the host know the counts again. */
-static oclin_status fetch_counts(struct oclin_parameter *p)
+/* The first reads the counts, wherever they are; the second makes the host know them again. */
+static oclin_status read_counts(const struct oclin_parameter *p, struct oclin_steps *to)
 {
     float control[OCLIN_CONTROL_FLOATS];
     int32_t steps;
+    *to = p->steps;
     if (!p->on_device) return OCLIN_OK;
     if (p->control->unspecified)
         return oclin_fail(
@@ -368,9 +369,15 @@ static oclin_status fetch_counts(struct oclin_parameter *p)
             "the count is unspecified after a call that failed; call oclin_optimizer_set_steps");
     OCLIN_TRY(oclin_tensor_read_inside(p->control, control));
     memcpy(&steps, control + OCLIN_CONTROL_STEPS, sizeof steps);
-    p->steps.steps = steps;
-    p->steps.largest_lr = (double)control[OCLIN_CONTROL_LARGEST];
-    p->steps.weight_sum = (double)control[OCLIN_CONTROL_SUM] + (double)control[OCLIN_CONTROL_SUM + 1];
+    to->steps = steps;
+    to->largest_lr = (double)control[OCLIN_CONTROL_LARGEST];
+    to->weight_sum = (double)control[OCLIN_CONTROL_SUM] + (double)control[OCLIN_CONTROL_SUM + 1];
+    return OCLIN_OK;
+}
+
+static oclin_status fetch_counts(struct oclin_parameter *p)
+{
+    OCLIN_TRY(read_counts(p, &p->steps));
     p->on_device = 0;
     return OCLIN_OK;
 }
@@ -444,22 +451,38 @@ static oclin_status prepare_move(const oclin_optimizer *optimizer, struct oclin_
     return oclin_uses_settle(uses, 2);
 }
 
+static oclin_status first_of(oclin_status a, oclin_status b)
+{
+    return a != OCLIN_OK ? a : b;
+}
+
+static oclin_status verify_move(struct oclin_parameter *p, const struct oclin_toward_check *check)
+{
+    oclin_tensor_written(p->w, OCLIN_OK);
+    return oclin_verify_toward(check);
+}
+
 /* Moves every parameter; all are checked before one is moved. If one cannot be, all are lost: a caller who
  * tries again would move those before it once more. */
 static oclin_status move_all(oclin_optimizer *optimizer, double toward)
 {
     struct oclin_step move;
-    oclin_status status = OCLIN_OK;
+    const int verify = optimizer->ctx->verify;
+    oclin_status status = OCLIN_OK, wrong = OCLIN_OK;
     struct oclin_parameter *p;
     for (p = optimizer->parameters; p; p = p->next) OCLIN_TRY(prepare_move(optimizer, p, toward, &move));
     for (p = optimizer->parameters; p && status == OCLIN_OK; p = p->next) {
         if (!moves(p)) continue;
+        struct oclin_toward_check check = {
+            .operation = toward < 0 ? "eval" : "train", .w = p->w, .g = p->states[0], .toward = toward};
         status = prepare_move(optimizer, p, toward, &move);
+        if (status == OCLIN_OK && verify) status = oclin_verify_toward_before(&check);
         if (status == OCLIN_OK) status = oclin_step_enqueue(optimizer->ctx, &move);
+        if (status == OCLIN_OK && verify) wrong = first_of(wrong, verify_move(p, &check));
     }
     for (p = optimizer->parameters; p; p = p->next)
         if (moves(p)) oclin_tensor_written(p->w, status);
-    return status;
+    return first_of(status, wrong);
 }
 
 static oclin_status switch_to(oclin_optimizer *optimizer, int evaluates)
@@ -468,9 +491,9 @@ static oclin_status switch_to(oclin_optimizer *optimizer, int evaluates)
     OCLIN_TRY(oclin_enter(optimizer->ctx));
     const struct oclin_optimizer_options *o = &optimizer->options;
     if (o->rule != OCLIN_SCHEDULE_FREE || optimizer->evaluates == evaluates) return OCLIN_OK;
-    OCLIN_TRY(move_all(optimizer, evaluates ? 1 - 1 / o->beta1 : 1 - o->beta1));
-    optimizer->evaluates = evaluates;
-    return OCLIN_OK;
+    const oclin_status status = move_all(optimizer, evaluates ? 1 - 1 / o->beta1 : 1 - o->beta1);
+    if (status == OCLIN_OK || status == OCLIN_E_VERIFY) optimizer->evaluates = evaluates;
+    return status;
 }
 
 oclin_status oclin_optimizer_eval(oclin_optimizer *optimizer)
@@ -524,7 +547,7 @@ static oclin_tensor *whole_state(const struct oclin_parameter *p)
 static struct oclin_use use_of_count(const struct oclin_update_call *call, const struct oclin_parameter *p,
                                      const char *name)
 {
-    oclin_tensor *control = call->numbers && p ? p->control : NULL;
+    oclin_tensor *control = p && (call->numbers || p->on_device) ? p->control : NULL;
     return oclin_use_as_it_is(control, name, p && p->on_device ? OCLIN_ADDS : OCLIN_WRITES);
 }
 
@@ -567,8 +590,8 @@ static oclin_status look_at_scalars(struct oclin_update_call *call)
     call->factor = 1;
     call->skipped = 0;
     if (!call->optimizer->ctx->verify) return OCLIN_OK;
-    if (call->update.factor) OCLIN_TRY(oclin_tensor_read_inside(call->update.factor, &call->factor));
-    return call->update.skip ? oclin_tensor_read_inside(call->update.skip, &call->skipped) : OCLIN_OK;
+    if (call->update.factor) OCLIN_TRY(oclin_verify_look(call->update.factor, &call->factor));
+    return call->update.skip ? oclin_verify_look(call->update.skip, &call->skipped) : OCLIN_OK;
 }
 
 /* Says what the update of a parameter should do. */
@@ -576,10 +599,11 @@ static oclin_status describe(const struct oclin_update_call *call, struct oclin_
                              struct oclin_ref_update *reference)
 {
     const struct oclin_update *u = &call->update;
-    if (call->optimizer->ctx->verify) OCLIN_TRY(fetch_counts(p));
+    struct oclin_steps steps = p->steps;
+    if (call->optimizer->ctx->verify) OCLIN_TRY(read_counts(p, &steps));
     *reference = (struct oclin_ref_update){.size = sizeof *reference,
                                            .rule = call->optimizer->options,
-                                           .steps = p->steps,
+                                           .steps = steps,
                                            .lr = u->lr * p->lr_factor,
                                            .weight_decay = p->weight_decay,
                                            .factor = u->grad_scale * (double)call->factor,
@@ -619,6 +643,8 @@ oclin_status oclin_update_prepare(struct oclin_update_call *call)
         OCLIN_TRY(describe(call, call->parameters[i], &call->reference[i]));
         set_update(call, call->parameters[i], &call->reference[i], of[i]);
     }
+    /* kernels read b's numbers even if they do not update b */
+    if (!call->parameters[1]) call->updates.b.control = call->updates.w.control;
     return OCLIN_OK;
 }
 
@@ -671,14 +697,43 @@ oclin_status oclin_update_enqueue(const struct oclin_update_call *call)
     return OCLIN_OK;
 }
 
-void oclin_update_count(const struct oclin_update_call *call)
+/* Tells whether a sum of floats may be this one of doubles. */
+static int is_near(double got, double want)
 {
+    return fabs(got - want) <= 0x1p-20 * want + 0x1p-126;
+}
+
+/* Compares the counts that the device has made with the host's, which are floats there. */
+static oclin_status check_counts(const struct oclin_update_call *call, const struct oclin_parameter *p,
+                                 const struct oclin_ref_update *reference)
+{
+    struct oclin_steps want = reference->steps, got;
+    OCLIN_TRY(read_counts(p, &got));
+    if (!call->skipped) oclin_rule_count(&want, reference->lr);
+    if (got.steps == want.steps && is_near(got.largest_lr, want.largest_lr) &&
+        is_near(got.weight_sum, want.weight_sum))
+        return OCLIN_OK;
+    return oclin_fail(
+        call->optimizer->ctx, OCLIN_E_VERIFY,
+        "update: the device has counted %lld steps, the largest rate %g and the sum of weights %g, "
+        "the reference says %lld, %g and %g",
+        (long long)got.steps, got.largest_lr, got.weight_sum, (long long)want.steps, want.largest_lr,
+        want.weight_sum);
+}
+
+oclin_status oclin_update_count(const struct oclin_update_call *call)
+{
+    oclin_status status = OCLIN_OK;
     for (int i = 0; i < 2; i++) {
         struct oclin_parameter *p = call->parameters[i];
         if (!p) continue;
-        if (call->numbers)
-            p->on_device = 1;
-        else
+        if (!call->numbers) {
             oclin_rule_count(&p->steps, call->reference[i].lr);
+            continue;
+        }
+        p->on_device = 1;
+        if (status == OCLIN_OK && call->optimizer->ctx->verify)
+            status = check_counts(call, p, &call->reference[i]);
     }
+    return status;
 }

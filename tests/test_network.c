@@ -397,6 +397,134 @@ static void test_micro_batches(void **state)
     free_rig(&r);
 }
 
+/* -------------------------------------------------------------------------------------- limited steps */
+
+/* The sum of the squares of all gradients of the single layers, which are stored for that. */
+static double host_norm2(const struct rig *r, oclin_tensor *dy)
+{
+    double sum = 0;
+    single_backward(r, dy, NULL, 0);
+    for (int i = 0; i < N; i++) {
+        oclin_tensor *const gradients[] = {oclin_layer_dw(r->layers[i]), oclin_layer_db(r->layers[i])};
+        for (int k = 0; k < 2; k++) {
+            const int64_t n = oclin_tensor_rows(gradients[k]) * oclin_tensor_cols(gradients[k]);
+            float *host = new_array(float, n);
+            assert_ok(r->ctx, oclin_tensor_read(gradients[k], host));
+            for (int64_t j = 0; j < n; j++) sum += (double)host[j] * (double)host[j];
+            free(host);
+        }
+    }
+    return sum;
+}
+
+static double read_float(oclin_tensor *t)
+{
+    float value;
+    assert_int_equal(oclin_tensor_read(t, &value), OCLIN_OK);
+    return (double)value;
+}
+
+/* The single layers take the step by gradients that are stored, with the network's own factor. */
+static void single_limited(const struct rig *r, const struct oclin_update *update, double max_norm,
+                           oclin_tensor *factor)
+{
+    struct oclin_update with = *update;
+    assert_ok(r->ctx, oclin_clip_factor(oclin_network_norm2(r->net), max_norm, update->grad_scale, factor));
+    with.factor = factor;
+    with.grad_scale = 1;
+    for (int i = 0; i < N; i++) {
+        assert_ok(r->ctx, oclin_layer_update(r->layers[i], r->single, &with));
+        assert_ok(r->ctx, oclin_layer_zero_grad(r->layers[i]));
+    }
+}
+
+/* The single layers are near the network's, and then take over its parameters. */
+static void follow_parameters(const struct rig *r)
+{
+    for (int i = 0; i < N; i++) {
+        oclin_layer *l = oclin_network_layer(r->net, i);
+        const int64_t n = widths[i] * widths[i + 1];
+        float *a = new_array(float, n), *b = new_array(float, n);
+        assert_ok(r->ctx, oclin_tensor_read(oclin_layer_w(l), a));
+        assert_ok(r->ctx, oclin_tensor_read(oclin_layer_w(r->layers[i]), b));
+        for (int64_t j = 0; j < n; j++) assert_true(fabsf(a[j] - b[j]) <= 1e-4f);
+        free(a);
+        free(b);
+        assert_ok(r->ctx, oclin_tensor_copy(oclin_layer_w(r->layers[i]), oclin_layer_w(l)));
+        assert_ok(r->ctx, oclin_tensor_copy(oclin_layer_b(r->layers[i]), oclin_layer_b(l)));
+    }
+}
+
+/* Steps whose norm is limited, and steps whose is not: in one batch, and over micro-batches. */
+static void test_max_norm(void **state)
+{
+    const struct oclin_optimizer_options rule = OCLIN_ADAMW_OPTIONS_INIT;
+    struct oclin_update update = OCLIN_UPDATE_INIT(0.01);
+    struct oclin_train_step_options o = OCLIN_TRAIN_STEP_OPTIONS_INIT(&update);
+    struct rig r = make_rig(*(int *)*state, residual, &rule);
+    oclin_tensor *factor = new_tensor(r.ctx, 1, 1, 0);
+    update.grad_scale = 0.25;
+    for (int step = 0; step < 4; step++) {
+        const int batches = step == 2 ? 2 : 1;
+        double norm2 = 0;
+        o.max_norm = 0;
+        for (int k = 0; k < batches; k++) {
+            set_batch(&r, step == 1 ? 3 : 7, 800 + (uint64_t)(2 * step + k));
+            single_forward(&r, 0);
+            assert_ok(r.ctx, single_loss(&r, OCLIN_LOSS_MSE));
+            norm2 = host_norm2(&r, r.g[N - 1]);
+            o.first = k == 0;
+            o.last = k == batches - 1;
+            if (o.last) o.max_norm = step == 3 ? 1e6 : 0.125 * sqrt(norm2);
+            assert_ok(r.ctx, oclin_network_train_step(r.net, r.x, r.target, OCLIN_LOSS_MSE, NULL, r.loss,
+                                                      NULL, r.optimizer, &o));
+        }
+        const double got = read_float(oclin_network_norm2(r.net));
+        if (!(fabs(got - norm2) <= 1e-5 * norm2)) fail_msg("the norm's square is %g, must be %g", got, norm2);
+        single_limited(&r, &update, o.max_norm, factor);
+        if (*(int *)*state == 0)
+            same_parameters(&r);
+        else /* the update may be fused with another kernel than the one that stores: other bits */
+            follow_parameters(&r);
+    }
+    oclin_tensor_destroy(factor);
+    free_rig(&r);
+}
+
+/* A NaN in a sample skips the step, and nothing changes; the next one is taken. */
+static void test_check_finite(void **state)
+{
+    const struct oclin_optimizer_options rule = OCLIN_ADAMW_OPTIONS_INIT;
+    const struct oclin_update update = OCLIN_UPDATE_INIT(0.01);
+    struct oclin_train_step_options o = OCLIN_TRAIN_STEP_OPTIONS_INIT(&update);
+    struct rig r = make_rig(*(int *)*state, NULL, &rule);
+    float x[MOST * 5] = {NAN};
+    o.check_finite = 1;
+    for (int step = 0; step < 4; step++) {
+        const int skips = step % 2;
+        set_batch(&r, 5, 850 + (uint64_t)step);
+        o.max_norm = step < 2 ? 0 : 1e6;
+        if (skips) assert_ok(r.ctx, oclin_tensor_write(r.x, x));
+        assert_ok(r.ctx, oclin_network_train_step(r.net, r.x, r.target, OCLIN_LOSS_MSE, NULL, r.loss, NULL,
+                                                  r.optimizer, &o));
+        assert_int_equal(read_int(oclin_network_skipped(r.net)), skips);
+        if (!skips) {
+            struct oclin_update with = update;
+            oclin_tensor *no = make_tensor(r.ctx, OCLIN_I32, 1, 1, &(int32_t){0});
+            oclin_tensor *one = make_tensor(r.ctx, OCLIN_F32, 1, 1, &(float){1});
+            with.skip = no; /* numbers of the device, as the network's */
+            with.factor = step < 2 ? NULL : one;
+            single_forward(&r, 0);
+            assert_ok(r.ctx, single_loss(&r, OCLIN_LOSS_MSE));
+            single_backward(&r, r.g[N - 1], &with, 0);
+            oclin_tensor_destroy(no);
+            oclin_tensor_destroy(one);
+        }
+        same_parameters(&r);
+    }
+    free_rig(&r);
+}
+
 /* --------------------------------------------------------------------------------- residual branches */
 
 enum { WIDE = 4, ROWS = 2, SIZE = WIDE * WIDE };
@@ -771,6 +899,13 @@ static void test_step_refused(void **state)
     refused(&r, OCLIN_E_ARG, "optimizer is NULL", step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, NULL, &o));
     refused(&r, OCLIN_E_ARG, "layer 2: the layer was not added",
             step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.single, &o));
+    oclin_optimizer *stranger;
+    assert_ok(context(1), oclin_optimizer_create(&stranger, context(1), NULL));
+    o.last = 0;
+    refused(&r, OCLIN_E_ARG, "the optimizer belongs to another context",
+            step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, stranger, &o));
+    oclin_optimizer_destroy(stranger);
+    o.last = 1;
     o.update = NULL;
     refused(&r, OCLIN_E_ARG, "update is NULL",
             step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
@@ -781,11 +916,26 @@ static void test_step_refused(void **state)
     o.last = -1;
     refused(&r, OCLIN_E_ARG, "last is -1", step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
     o = good;
+    o.max_norm = -1;
+    refused(&r, OCLIN_E_ARG, "max_norm is -1",
+            step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
     o.max_norm = 1;
-    refused(&r, OCLIN_E_ARG, "max_norm is 1", step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
-    o = good;
+    o.last = 0;
+    refused(&r, OCLIN_E_ARG, "without an update",
+            step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
+    o.last = 1;
+    struct oclin_update scaled = *good.update;
+    scaled.factor = r.loss;
+    scaled.skip = correct;
+    o.update = &scaled;
+    refused(&r, OCLIN_E_ARG, "a factor in the update",
+            step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
+    o.max_norm = 0;
     o.check_finite = 1;
-    refused(&r, OCLIN_E_ARG, "check_finite is 1",
+    refused(&r, OCLIN_E_ARG, "a skip in the update",
+            step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
+    o.check_finite = 2;
+    refused(&r, OCLIN_E_ARG, "check_finite is 2",
             step_with(&r, r.target, OCLIN_LOSS_MSE, NULL, r.optimizer, &o));
     o = good;
     o.reserved = 3;
@@ -1031,6 +1181,10 @@ int main(int argc, char **argv)
         add_test(&list, test_micro_batches, &numbers[i], "micro-batches, %s", plans[i]);
         add_test(&list, test_reserve, &numbers[i], "after reserve nothing is allocated, %s", plans[i]);
         add_test(&list, test_launches, &numbers[i], "launches of a step of 784-256-10, %s", plans[i]);
+    }
+    for (int i = 0; i < PLANS; i++) {
+        add_test(&list, test_max_norm, &numbers[i], "a norm that is limited, %s", plans[i]);
+        add_test(&list, test_check_finite, &numbers[i], "steps that are skipped, %s", plans[i]);
     }
     add_test(&list, test_step_options, &numbers[0], "options of a step arrive");
     add_test(&list, test_residual, NULL, "residual branches against finite differences");

@@ -1827,6 +1827,8 @@ static const struct mistake {
      SCHEDULE_FREE, 0, 0, "update: z["},
     {"numbers of the step before", "numbers.cl", "bias_of(t, logs.x, logs.y)",
      "bias_of(t + 1.0f, logs.x, logs.y)", ADAM, 0, 1, "update: w["},
+    {"a count that goes on when skipped", "numbers.cl", "if (!skipped) {",
+     "steps++; if (!skipped) { steps--;", ADAM, 1, 2, "update: the device has counted"},
     {"a skip that is not looked at", "numbers.cl", "n.skip = skipped;", "n.skip = 0;", ADAM, 1, 2, NULL},
     {"a clip that NaN does not pass", "updates.cl", "g *= n.factor;", "g = n.factor;", MOMENTUM, 0, 0,
      "update: w["},
@@ -1866,6 +1868,51 @@ static void test_mistake(void **state)
     release(&u);
     oclin_context_destroy(ctx);
     remove_all(folder);
+}
+
+/* b alone is updated, by a gradient of its own: its check has a rule and states without those of w. */
+static void test_b_alone(void **state)
+{
+    const float db[OUT] = {0.5f, -0.25f};
+    const struct oclin_update up = rate(0.25);
+    oclin_context *ctx = verifying(NULL);
+    struct unit u = make_unit_in(ctx, &choices[ADAM].options, NULL);
+    (void)state;
+    assert_ok(ctx, oclin_layer_zero_grad(u.l));
+    assert_ok(ctx, oclin_tensor_write(oclin_layer_db(u.l), db));
+    assert_ok(ctx, oclin_layer_update(u.l, u.opt, &up));
+    assert_int_equal(count_of(&u, b_of(&u)), 1);
+    assert_int_equal(count_of(&u, w_of(&u)), 0);
+    release(&u);
+    oclin_context_destroy(ctx);
+}
+
+/* Where the sum that makes dW may overflow, nothing is claimed of what a clip makes of it. */
+static void test_no_claim(void **state)
+{
+    const float x[2] = {1e25f, -1e25f}, dy[2] = {0.99e20f, 1e20f};
+    oclin_context *ctx = verifying(NULL);
+    oclin_layer *l;
+    oclin_optimizer *opt;
+    oclin_tensor *tx = make_tensor(ctx, OCLIN_F32, 2, 1, x), *tdy = make_tensor(ctx, OCLIN_F32, 2, 1, dy),
+                 *y = make_tensor(ctx, OCLIN_F32, 2, 1, NULL);
+    (void)state;
+    assert_ok(ctx, oclin_layer_create(&l, ctx, 1, 1, NULL));
+    assert_ok(ctx, oclin_optimizer_create(&opt, ctx, NULL));
+    assert_ok(ctx, oclin_optimizer_add(opt, l, NULL));
+    for (int i = 0; i < 2; i++) {
+        struct oclin_update up = rate(0.01);
+        up.clip_value = 1;
+        up.grad_scale = i ? 0.5 : 1;
+        assert_ok(ctx, oclin_layer_forward(l, tx, y));
+        assert_ok(ctx, oclin_layer_backward_update(l, tdy, NULL, opt, &up));
+    }
+    oclin_tensor_destroy(tx);
+    oclin_tensor_destroy(tdy);
+    oclin_tensor_destroy(y);
+    oclin_layer_destroy(l);
+    oclin_optimizer_destroy(opt);
+    oclin_context_destroy(ctx);
 }
 
 static void test_right(void **state)
@@ -2002,6 +2049,8 @@ int main(int argc, char **argv)
         add_test(&list, test_textbook, (void *)(uintptr_t)&books[i], "textbook/%s", books[i].name);
     for (size_t i = 0; i < COUNT_OF(failures); i++)
         add_test(&list, test_failure, (void *)(uintptr_t)&failures[i], "failure/%s", failures[i].name);
+    add_test(&list, test_b_alone, NULL, "verify/b alone");
+    add_test(&list, test_no_claim, NULL, "verify/no claim");
     for (int i = 0; i < CHOICES; i++) {
         const char *name = choices[i].name;
         number[i] = i;

@@ -12,6 +12,7 @@
 
 #include "core/context.h"
 #include "core/error.h"
+#include "ops/bounds.h"
 #include "tensor/element.h"
 
 /* ------------------------------------------------------------------------------------------ host memory */
@@ -110,7 +111,7 @@ static oclin_status read_hidden(oclin_tensor *t, void *host)
 
 /* Lets the host look into buffers of every kind, even those that kernels may only write and those that the
  * host may not read. */
-static oclin_status look(oclin_tensor *t, void *host)
+oclin_status oclin_verify_look(oclin_tensor *t, void *host)
 {
     if (!t->host_readable) return read_hidden(t, host);
     const int readable = t->readable;
@@ -127,7 +128,7 @@ static oclin_status raw_copy_of(oclin_tensor *t, void **copy)
     if (!t) return OCLIN_OK;
     *copy = take(oclin_tensor_context(t), t->rows * t->cols, (size_t)oclin_element_bytes(t->dtype));
     if (!*copy) return no_memory(oclin_tensor_context(t));
-    return look(t, *copy);
+    return oclin_verify_look(t, *copy);
 }
 
 static oclin_status copy_of(oclin_tensor *t, float **copy)
@@ -338,24 +339,25 @@ static oclin_status check_update(const struct oclin_linear *l, const struct ocli
                                  oclin_tensor *parameter)
 {
     const int is_w = parameter == l->w;
+    const struct oclin_ref_update *how =
+        is_w ? &update->w : &update->b; /* the other one may not be updated */
     const int64_t n = gradient->n;
     const struct oclin_ref_case c = case_on(l->ctx, 0, 0, 0);
     const float *old = is_w ? before->w : before->b, *states = is_w ? before->w_states : before->b_states;
     oclin_tensor *const *tensors = is_w ? l->w_states : l->b_states;
     struct expectation e, s[OCLIN_MOST_STATES];
-    const int64_t in_states = oclin_rule_states(&update->w.rule) * n;
+    const int64_t in_states = oclin_rule_states(&how->rule) * n;
     double *state = take(l->ctx, in_states, sizeof *state), *bound = take(l->ctx, in_states, sizeof *bound);
     if (!state || !bound) return no_memory(l->ctx);
     OCLIN_TRY(expect(l->ctx, &e, update->operation, is_w ? "w" : "b", n));
     e.transposed_row = gradient->transposed_row;
-    oclin_ref_rule_update(&c, is_w ? &update->w : &update->b, n, old, gradient->want, gradient->bound, states,
-                          e.want, e.bound, state, bound);
+    oclin_ref_rule_update(&c, how, n, old, gradient->want, gradient->bound, states, e.want, e.bound, state,
+                          bound);
     for (int64_t i = 0; update->skipped && i < n; i++) e.want[i] = (double)old[i], e.bound[i] = 0;
     OCLIN_TRY(compare(parameter, &e));
     for (int i = 0; i < OCLIN_MOST_STATES && tensors[i]; i++) {
         s[i] = (struct expectation){
-            e.operation,  oclin_rule_state(&update->w.rule, i), n, e.transposed_row, state + i * n,
-            bound + i * n};
+            e.operation, oclin_rule_state(&how->rule, i), n, e.transposed_row, state + i * n, bound + i * n};
         for (int64_t j = 0; update->skipped && j < n; j++)
             s[i].want[j] = (double)states[i * n + j], s[i].bound[j] = 0;
         OCLIN_TRY(compare(tensors[i], &s[i]));
@@ -437,20 +439,48 @@ oclin_status oclin_verify_update(const struct oclin_linear *l, const struct ocli
     return check_stored(l, update, before, before->db, 0, l->b);
 }
 
+/* Three operations, each of which rounds; what cancels in g - w is in the bound. */
+static double toward_bound(double u, double w, double g, double toward)
+{
+    return SECOND_ORDER * u * (3 * fabs(toward) * (fabs(w) + fabs(g)) + fabs(w + toward * (g - w))) +
+           4 * FLUSH;
+}
+
+oclin_status oclin_verify_toward_before(struct oclin_toward_check *check)
+{
+    OCLIN_TRY(make_room(oclin_tensor_context(check->w), 2 * elements_of(check->w)));
+    OCLIN_TRY(copy_of(check->w, &check->w_before));
+    return copy_of(check->g, &check->g_before);
+}
+
+oclin_status oclin_verify_toward(const struct oclin_toward_check *check)
+{
+    oclin_context *ctx = oclin_tensor_context(check->w);
+    struct expectation e;
+    OCLIN_TRY(expect(ctx, &e, check->operation, "w", elements_of(check->w)));
+    const double u = ctx->device.truncates ? 2 * U : U;
+    for (int64_t i = 0; i < e.n; i++) {
+        const double w = (double)check->w_before[i], g = (double)check->g_before[i];
+        e.want[i] = w + check->toward * (g - w);
+        e.bound[i] = toward_bound(u, w, g, check->toward);
+    }
+    return compare(check->w, &e);
+}
+
 /* --------------------------------------------------------------------------------------------- losses */
 
 oclin_status oclin_verify_loss_before(struct oclin_loss_call *call)
 {
     OCLIN_TRY(make_room(oclin_tensor_context(call->y), (call->y->rows + 1) * (call->y->cols + 1)));
     if (!call->options.accumulate) return OCLIN_OK;
-    if (call->loss) OCLIN_TRY(look(call->loss, &call->loss_before));
-    return call->correct ? look(call->correct, &call->correct_before) : OCLIN_OK;
+    if (call->loss) OCLIN_TRY(oclin_verify_look(call->loss, &call->loss_before));
+    return call->correct ? oclin_verify_look(call->correct, &call->correct_before) : OCLIN_OK;
 }
 
 static oclin_status check_count(const struct oclin_loss_call *call, int64_t correct)
 {
     int32_t got;
-    OCLIN_TRY(look(call->correct, &got));
+    OCLIN_TRY(oclin_verify_look(call->correct, &got));
     const int64_t want = correct + (call->options.accumulate ? call->correct_before : 0);
     if (got == want) return OCLIN_OK;
     return oclin_fail(oclin_tensor_context(call->y), OCLIN_E_VERIFY,
@@ -621,7 +651,7 @@ oclin_status oclin_verify_norm_before(struct oclin_norm_check *check)
     oclin_context *ctx = oclin_tensor_context(check->norm2);
     oclin_tensor *const operands[] = {check->stored[0], check->stored[1], check->dy, check->x, check->s};
     OCLIN_TRY(gradient_room(ctx, operands, 5, check->batch * check->layer.out));
-    return check->accumulate ? look(check->norm2, &check->before) : OCLIN_OK;
+    return check->accumulate ? oclin_verify_look(check->norm2, &check->before) : OCLIN_OK;
 }
 
 /* Adds the squares of a tensor to what is known. */
@@ -643,7 +673,7 @@ static oclin_status add_stored(const struct oclin_norm_check *check, oclin_tenso
 static oclin_status check_not_finite(const struct oclin_norm_check *check)
 {
     float got;
-    OCLIN_TRY(look(check->norm2, &got));
+    OCLIN_TRY(oclin_verify_look(check->norm2, &got));
     if (!isfinite(got)) return OCLIN_OK;
     oclin_context *ctx = oclin_tensor_context(check->norm2);
     ctx->verify_worst = INFINITY;
@@ -687,7 +717,7 @@ oclin_status oclin_verify_factor(oclin_tensor *norm2, double max_norm, double sc
     struct expectation e;
     float host;
     OCLIN_TRY(expect(ctx, &e, "clip_factor", "factor", 1));
-    OCLIN_TRY(look(norm2, &host));
+    OCLIN_TRY(oclin_verify_look(norm2, &host));
     oclin_ref_clip_factor(&c, (double)host, 0, max_norm, scale, e.want, e.bound);
     return compare(factor, &e);
 }
@@ -696,7 +726,7 @@ oclin_status oclin_verify_finite_before(struct oclin_finite_check *check)
 {
     oclin_tensor *const operands[] = {check->looked_at[0], check->looked_at[1], check->dy, check->s};
     OCLIN_TRY(gradient_room(oclin_tensor_context(check->flag), operands, 4, check->batch * check->layer.out));
-    return look(check->flag, &check->before);
+    return oclin_verify_look(check->flag, &check->before);
 }
 
 /* Looks through dZ: *unknown becomes 1 if a device may differ about an element. */
@@ -724,7 +754,7 @@ oclin_status oclin_verify_finite(const struct oclin_finite_check *check)
         if (!oclin_ref_finite(elements_of(check->looked_at[i]), host)) finite = 0;
     }
     if (check->dy) OCLIN_TRY(look_at_grad_z(check, &finite, &unknown));
-    OCLIN_TRY(look(check->flag, &got));
+    OCLIN_TRY(oclin_verify_look(check->flag, &got));
     const int32_t want = finite ? check->before : 1;
     if (got == want || (unknown && finite && got == 1)) return OCLIN_OK;
     return oclin_fail(oclin_tensor_context(check->flag), OCLIN_E_VERIFY,

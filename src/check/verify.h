@@ -74,6 +74,20 @@ oclin_status oclin_verify_backward(const struct oclin_backward_check *call, cons
 oclin_status oclin_verify_update(const struct oclin_linear *layer, const struct oclin_update_check *update,
                                  const struct oclin_before *before);
 
+/* Lets the host look into a tensor, even into a buffer that kernels may only write, or that the host may not
+ * read. */
+oclin_status oclin_verify_look(oclin_tensor *t, void *host);
+
+/* w += toward (g - w), and what the two held before. */
+struct oclin_toward_check {
+    const char *operation;
+    oclin_tensor *w, *g;
+    double toward;
+    float *w_before, *g_before;
+};
+oclin_status oclin_verify_toward_before(struct oclin_toward_check *check);
+oclin_status oclin_verify_toward(const struct oclin_toward_check *check);
+
 struct oclin_loss_call {
     const struct oclin_loss_kind *kind;
     oclin_tensor *y, *target, *loss, *dy, *correct;

@@ -27,6 +27,12 @@ static int is_zero(number a)
     return a.value == 0 && a.error == 0;
 }
 
+/* Returns the larger error; NaN claims least of all. */
+static double larger_error(double a, double b)
+{
+    return isnan(a) || a > b ? a : b;
+}
+
 /* Returns the result of an operation whose operands may move it by `carried`. A result that may overflow has
  * no bound. */
 static number rounded(double value, double carried, double roundings, double flush)
@@ -68,7 +74,8 @@ static number times(double u, number a, number b)
     if (value == 0 && (is_zero(a) || is_zero(b)) && isfinite(a.error) && isfinite(b.error)) return exact(0);
     /* on the device the other one may be 0, and the product NaN */
     if ((isinf(a.value) && may_be_zero(b)) || (isinf(b.value) && may_be_zero(a))) return (number){value, NAN};
-    return rounded(value, fabs(a.value) * b.error + (fabs(b.value) + b.error) * a.error, u,
+    const double of_a = a.error ? (fabs(b.value) + b.error) * a.error : 0; /* no claim times 0 is no claim */
+    return rounded(value, (b.error ? fabs(a.value) * b.error : 0) + of_a, u,
                    FLUSH * (1 + fabs(a.value) + fabs(b.value)));
 }
 
@@ -84,14 +91,15 @@ static number root_of(double u, number a)
 {
     const double value = sqrt(a.value), least = a.value - a.error - FLUSH;
     if (is_zero(a)) return a;
-    return rounded(value, fmax(sqrt(a.value + a.error) - value, value - sqrt(fmax(least, 0))), 6 * u, FLUSH);
+    const double above = sqrt(a.value + a.error) - value, below = value - sqrt(least > 0 ? least : 0);
+    return rounded(value, larger_error(above, below), 6 * u, FLUSH);
 }
 
 static number larger_of(number a, number b)
 {
     if (isnan(a.value)) return a;
     if (isnan(b.value)) return b;
-    return (number){fmax(a.value, b.value), fmax(a.error, b.error)};
+    return (number){fmax(a.value, b.value), larger_error(a.error, b.error)};
 }
 
 /* The sign of NaN is 0. Where the bound leaves the sign open, so does this one's. */
@@ -134,7 +142,7 @@ static void sgd_at(struct oclin_numbers *n, const struct oclin_rule_step *step)
 static void sgd(double u, const struct oclin_numbers *n, struct oclin_rule_element *e)
 {
     number g = decayed(u, n, e->w, e->g);
-    if (n->beta1.value != 0) {
+    if ((float)n->beta1.value != 0) { /* as the kernel sees it */
         number *v = &e->state[0];
         *v = n->first.value ? g : times_plus(u, n->rate1, g, times(u, n->beta1, *v));
         g = n->variant.value ? times_plus(u, n->beta1, *v, g) : *v;
@@ -208,7 +216,6 @@ static const struct oclin_rule_row rows[] = {
                     .states = {"exp_avg", "exp_avg_sq"},
                     .variant_state = "max_exp_avg_sq",
                     .takes_betas = 1,
-                    .takes_eps = 1,
                     .takes_amsgrad = 1,
                     .couples_decay = 1,
                     .at_step = adam_at,
@@ -218,7 +225,6 @@ static const struct oclin_rule_row rows[] = {
                      .states = {"exp_avg", "exp_avg_sq"},
                      .variant_state = "max_exp_avg_sq",
                      .takes_betas = 1,
-                     .takes_eps = 1,
                      .takes_amsgrad = 1,
                      .at_step = adam_at,
                      .update = adam},
@@ -232,7 +238,6 @@ static const struct oclin_rule_row rows[] = {
                              .fragment = "schedule_free",
                              .states = {"z", "exp_avg_sq"},
                              .takes_betas = 1,
-                             .takes_eps = 1,
                              .couples_decay = 1,
                              .at_step = schedule_free_at,
                              .update = schedule_free},
@@ -343,7 +348,7 @@ void oclin_rule_update(const struct oclin_rule_row *rule, double u, const struct
     e->g = times(u, n->factor, e->g);
     if (fabs(e->g.value) > n->clip.value) {
         e->g.value = copysign(n->clip.value, e->g.value);
-        e->g.error = fmax(e->g.error, n->clip.error);
+        e->g.error = larger_error(e->g.error, n->clip.error);
     }
     rule->update(u, n, e);
 }

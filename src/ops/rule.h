@@ -37,7 +37,7 @@ struct oclin_rule_row {
     const char *name;     /* for sentences */
     const char *fragment; /* the file's name; the separate and the fused update share it */
     const char *states[OCLIN_MOST_STATES], *variant_state; /* their names; the last only with amsgrad */
-    int takes_momentum, takes_betas, takes_eps, takes_amsgrad;
+    int takes_momentum, takes_betas, takes_amsgrad;
     int couples_decay; /* it adds l w to the gradient; 0: it multiplies w by 1 - lr l */
     /* Turns numbers that hold for all steps into those of one. */
     void (*at_step)(struct oclin_numbers *n, const struct oclin_rule_step *step);

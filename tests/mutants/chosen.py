@@ -1150,7 +1150,7 @@ m("norm: rows taken as dense", "the gaps between rows count",
   [(NORM_PARTS, "row / spans * a_stride", "row / spans * cols")], "norm plain/tensor*")
 m("norm: 1 is not added to X X^T", "db does not count", [(NORM_PARTS, "by += 1.0f", "by += 0.0f")], "norm plain/layer*")
 m("norm: clamped by fmax", "NaN becomes 0",
-  [(NORM_SUM, "if (sum < 0.0f) sum = fabs(sum * 0.0f)", "sum = fmax(sum, 0.0f)")], "norm plain/tensor*", "norm plain/not finite")
+  [(NORM_SUM, "if (sum < 0.0f) sum = fabs(sum * 0.0f)", "sum = fmax(sum, 0.0f)")], "norm plain/tensor*")
 m("norm: not clamped", "gradients that cancel have a norm below 0",
   [(NORM_SUM, "if (sum < 0.0f) sum = fabs(sum * 0.0f);", "")], "norm plain/cancels")
 m("norm: dY for dZ", "the activation's derivative is left out",
