@@ -10,12 +10,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-core='suite sanitized kernels format lines warnings symbols floors planted demo'
+core='suite sanitized format lines warnings symbols floors planted demo'
 turns=(
     'runtimes'
     'lanes'
     'oclgrind threads'
-    'mutants fuzz'
+    'mutants fuzz kernels'
     'gpus bench measure'
     'builds_cmake'
     'builds_systems'

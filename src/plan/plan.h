@@ -18,7 +18,8 @@ int oclin_plan_product(const oclin_context *ctx, const struct oclin_product *p, 
 int oclin_plan_one_pass(const oclin_context *ctx, const struct oclin_product *p);
 /* Returns the bytes of scratch memory that the product, or one of smaller m, n and k, may ask for. */
 int64_t oclin_plan_scratch(const oclin_context *ctx, const struct oclin_product *p);
-/* Returns 1 if |dW|^2 (with_w 0: |db|^2 alone) takes fewer multiplications by dZ dZ^T and X X^T than by dW. */
+/* Returns 1 if |dW|^2 (with_w 0: |db|^2 alone) takes fewer multiplications by dZ dZ^T and X X^T than by
+ * dW. */
 int oclin_plan_grams(struct oclin_shape shape, int with_w);
 /* Plans kernels that go over rows: a group for each, on CPUs for many. */
 void oclin_plan_rows(const oclin_context *ctx, int64_t rows, int64_t cols, int max_group,
