@@ -163,7 +163,7 @@ int main(int count, char **arguments)
                         "RULE: sgd momentum adam adamw lion schedule-free\n");
         return 2;
     }
-    struct bench bench = {NULL}, *b = &bench;
+    struct bench bench = {.ctx = NULL}, *b = &bench;
     make(b, batch, in, out, rule);
     check(b, in * out);
     for (int i = -1; i < runs; i++)
