@@ -386,6 +386,7 @@ static void test_shared_scalar(void **state)
     /* the layer's own forward is still the first one */
     assert_ok(ctx, oclin_layer_grad_norm2(b.layer, b.dy.t, norm2, NULL));
     check_scalar("own", scalar(ctx, norm2), first, 1e-5 * first);
+    oclin_saved_destroy(o.saved);
     /* nothing counts */
     o = (struct oclin_grad_norm_options)OCLIN_GRAD_NORM_OPTIONS_INIT;
     o.w = o.b = 0;
