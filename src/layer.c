@@ -688,6 +688,11 @@ static oclin_status enqueue_change(const struct change *change)
     return change && change->call ? oclin_update_enqueue(change->call) : OCLIN_OK;
 }
 
+static oclin_status verify_counts(const struct change *change)
+{
+    return change && change->call ? oclin_update_verify(change->call) : OCLIN_OK;
+}
+
 /* dX comes first, because it needs the old W. */
 static oclin_status run_two_products(const struct backward_call *call, struct oclin_product *dw,
                                      struct oclin_roundings *roundings)
@@ -771,7 +776,9 @@ static oclin_status verified_backward(const struct backward_call *call)
     if (verify) OCLIN_TRY(oclin_verify_before(&check.layer, rows, call->adds ? call->dx : NULL, &before));
     OCLIN_TRY(run_backward(call, &roundings));
     if (!verify) return OCLIN_OK;
-    return oclin_uses_verified(call->uses, BACKWARD_USES, oclin_verify_backward(&check, &before, &roundings));
+    oclin_status status = oclin_verify_backward(&check, &before, &roundings);
+    if (status == OCLIN_OK) status = verify_counts(call->change);
+    return oclin_uses_verified(call->uses, BACKWARD_USES, status);
 }
 
 static oclin_status backward(oclin_layer *l, oclin_tensor *dy, oclin_tensor *dx, oclin_saved *s, int adds)
@@ -1016,7 +1023,9 @@ static oclin_status verified_step(struct oclin_linear linear, const struct oclin
     if (ctx->verify) OCLIN_TRY(oclin_verify_before(&linear, 0, NULL, &before));
     OCLIN_TRY(run_step(ctx, uses, change));
     if (!ctx->verify) return OCLIN_OK;
-    return oclin_uses_verified(uses, STEP_USES, oclin_verify_update(&linear, &change->check, &before));
+    oclin_status status = oclin_verify_update(&linear, &change->check, &before);
+    if (status == OCLIN_OK) status = verify_counts(change);
+    return oclin_uses_verified(uses, STEP_USES, status);
 }
 
 oclin_status oclin_layer_step(oclin_layer *l, float lr)
@@ -1074,9 +1083,8 @@ static struct change change_of(struct oclin_update_call *call, const char *opera
 /* Counts the step of an update that ran, even if it was found to be wrong. */
 static oclin_status counted(struct oclin_update_call *call, oclin_status status)
 {
-    if (status != OCLIN_OK && status != OCLIN_E_VERIFY) return status;
-    const oclin_status counts = oclin_update_count(call);
-    return status == OCLIN_OK ? counts : status;
+    if (status == OCLIN_OK || status == OCLIN_E_VERIFY) oclin_update_count(call);
+    return status;
 }
 
 /* Sets the parameters of an update by stored gradients, and its operands. */

@@ -356,23 +356,29 @@ oclin_tensor *oclin_optimizer_state(oclin_optimizer *optimizer, const oclin_tens
     return NULL;
 }
 
-/* The first reads the counts, wherever they are; the second makes the host know them again. */
-static oclin_status read_counts(const struct oclin_parameter *p, struct oclin_steps *to)
+/* Read the counts: those on the device; those that are true, wherever they are; and so that the host knows
+ * them again. */
+static oclin_status read_control(const struct oclin_parameter *p, struct oclin_steps *to)
 {
     float control[OCLIN_CONTROL_FLOATS];
     int32_t steps;
-    *to = p->steps;
-    if (!p->on_device) return OCLIN_OK;
-    if (p->control->unspecified)
-        return oclin_fail(
-            oclin_tensor_context(p->w), OCLIN_E_STATE,
-            "the count is unspecified after a call that failed; call oclin_optimizer_set_steps");
     OCLIN_TRY(oclin_tensor_read_inside(p->control, control));
     memcpy(&steps, control + OCLIN_CONTROL_STEPS, sizeof steps);
     to->steps = steps;
     to->largest_lr = (double)control[OCLIN_CONTROL_LARGEST];
     to->weight_sum = (double)control[OCLIN_CONTROL_SUM] + (double)control[OCLIN_CONTROL_SUM + 1];
     return OCLIN_OK;
+}
+
+static oclin_status read_counts(const struct oclin_parameter *p, struct oclin_steps *to)
+{
+    *to = p->steps;
+    if (!p->on_device) return OCLIN_OK;
+    if (p->control->unspecified)
+        return oclin_fail(
+            oclin_tensor_context(p->w), OCLIN_E_STATE,
+            "the count is unspecified after a call that failed; call oclin_optimizer_set_steps");
+    return read_control(p, to);
 }
 
 static oclin_status fetch_counts(struct oclin_parameter *p)
@@ -708,7 +714,7 @@ static oclin_status check_counts(const struct oclin_update_call *call, const str
                                  const struct oclin_ref_update *reference)
 {
     struct oclin_steps want = reference->steps, got;
-    OCLIN_TRY(read_counts(p, &got));
+    OCLIN_TRY(read_control(p, &got));
     if (!call->skipped) oclin_rule_count(&want, reference->lr);
     if (got.steps == want.steps && is_near(got.largest_lr, want.largest_lr) &&
         is_near(got.weight_sum, want.weight_sum))
@@ -721,19 +727,21 @@ static oclin_status check_counts(const struct oclin_update_call *call, const str
         want.weight_sum);
 }
 
-oclin_status oclin_update_count(const struct oclin_update_call *call)
+oclin_status oclin_update_verify(const struct oclin_update_call *call)
 {
-    oclin_status status = OCLIN_OK;
+    for (int i = 0; call->numbers && i < 2; i++)
+        if (call->parameters[i]) OCLIN_TRY(check_counts(call, call->parameters[i], &call->reference[i]));
+    return OCLIN_OK;
+}
+
+void oclin_update_count(const struct oclin_update_call *call)
+{
     for (int i = 0; i < 2; i++) {
         struct oclin_parameter *p = call->parameters[i];
         if (!p) continue;
-        if (!call->numbers) {
+        if (call->numbers)
+            p->on_device = 1;
+        else
             oclin_rule_count(&p->steps, call->reference[i].lr);
-            continue;
-        }
-        p->on_device = 1;
-        if (status == OCLIN_OK && call->optimizer->ctx->verify)
-            status = check_counts(call, p, &call->reference[i]);
     }
-    return status;
 }

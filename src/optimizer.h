@@ -80,8 +80,9 @@ oclin_status oclin_update_prepare(struct oclin_update_call *call);
 /* Enqueues what works out the numbers; call it before the kernels that update, whose outcome is that of the
  * counts, too. */
 oclin_status oclin_update_enqueue(const struct oclin_update_call *call);
-/* Counts the step, after the kernels that update were enqueued. When verifying, the counts that the device
- * has made are compared. */
-oclin_status oclin_update_count(const struct oclin_update_call *call);
+/* Compares the counts that the device has made, after the kernels that update were enqueued. */
+oclin_status oclin_update_verify(const struct oclin_update_call *call);
+/* Counts the step, after that. */
+void oclin_update_count(const struct oclin_update_call *call);
 
 #endif

@@ -19,6 +19,7 @@ static const char quiet[] =
     "oclin_tensor_rows oclin_tensor_cols oclin_tensor_row_stride oclin_tensor_offset oclin_layer_w "
     "oclin_layer_b oclin_layer_in oclin_layer_out oclin_layer_workspace oclin_layer_workspace_infer "
     "oclin_network_layers oclin_network_layer oclin_network_output "
+    "oclin_network_norm2 oclin_network_skipped "
     "oclin_loss_workspace oclin_layer_additions oclin_loss_additions oclin_ref_forward "
     "oclin_ref_grad_z oclin_ref_grad_w oclin_ref_grad_b oclin_ref_grad_x oclin_ref_accumulate "
     "oclin_ref_step oclin_ref_mse oclin_ref_cross_entropy "
@@ -97,6 +98,8 @@ static void test_quiet(void **state)
     oclin_network_layers(NULL);
     oclin_network_layer(NULL, 0);
     oclin_network_output(NULL);
+    oclin_network_norm2(NULL);
+    oclin_network_skipped(NULL);
     oclin_layer_workspace(b->layer, 5, &bytes);
     oclin_layer_workspace_infer(b->layer, 5, &bytes);
     oclin_loss_workspace(b->ctx, 5, &bytes);

@@ -1095,7 +1095,7 @@ m("rule: weights are not squares", "", [(RULE_C, "steps->weight_sum += steps->la
   "optimizer textbook/*", "rules on?device/plain/schedule*")
 m("optimizer: planes of w's width", "states with padding run into each other", [(OPTIMIZER, "of->plane = p->w->rows * p->state->stride;", "of->plane = p->w->rows * p->w->cols;")],
   "rules update/plain/adam", "optimizer state/in*")
-m("optimizer: the count on the device is not kept", "", [(OPTIMIZER, "        p->on_device = 1;\n        if (status", "        if (status")], "optimizer device/counts/adam")
+m("optimizer: the count on the device is not kept", "", [(OPTIMIZER, "            p->on_device = 1;", "            ;")], "optimizer device/counts/adam")
 m("optimizer: counts on the device from the host", "", [(OPTIMIZER, "p->on_device ? -1 : (int)", "(int)")], "optimizer device/counts/adam")
 m("optimizer: lr_factor ignored", "", [(OPTIMIZER, ".lr = u->lr * p->lr_factor,", ".lr = u->lr,")], "optimizer rate/*")
 m("optimizer: a layer's own decay ignored", "", [(OPTIMIZER, ": o->weight_decay < 0 ? optimizer", ": 1 ? optimizer")], "optimizer decay/adam")
