@@ -352,8 +352,8 @@ oclin_status oclin_self_check(oclin_context *ctx, double *worst)
         status = check_run(ctx, i / OCLIN_CHECK_RUNS, i % OCLIN_CHECK_RUNS);
     if (status == OCLIN_OK) status = check_further_activations(ctx);
     if (status == OCLIN_OK) status = check_transposed(ctx);
-    if (status == OCLIN_OK) status = check_rules(ctx);
     if (status == OCLIN_OK) status = check_slices(ctx);
+    if (status == OCLIN_OK) status = check_rules(ctx);
     ctx->verify = verify;
     ctx->verify_rule = OCLIN_PROVEN;
     ctx->strict = strict;
