@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BUFFERS = 64, MOST_LAUNCHES = 64, MOST_ARGUMENTS = 48, MOST_KERNELS = 256, LINE = 8192 };
+enum { MOST_BUFFERS = 64, MOST_LAUNCHES = 64, MOST_ARGUMENTS = 48, MOST_KERNELS = 256, LINE = 8192, WORDS = 8 };
 
 struct launch {
     enum op op;
     void *function;
     unsigned groups, group;
-    uint64_t value[MOST_ARGUMENTS]; /* an address, or the argument's bytes */
+    uint64_t value[MOST_ARGUMENTS][WORDS]; /* an address, or the argument's bytes */
     void *argument[MOST_ARGUMENTS];
 };
 
@@ -89,7 +89,7 @@ static const char *add_buffer(struct state *s, const char *line)
 static const char *add_launch(struct state *s, const char *line)
 {
     struct launch *l = &s->launch[s->launches];
-    char name[16], text[40];
+    char name[16], text[140];
     int number, at, more, count = 0;
     if (s->launches == MOST_LAUNCHES ||
         sscanf(line, "launch %15s %d %u %u%n", name, &number, &l->groups, &l->group, &at) != 4 ||
@@ -97,10 +97,10 @@ static const char *add_launch(struct state *s, const char *line)
         return "a launch of the record is wrong";
     l->op = strcmp(name, "forward") == 0 ? FORWARD : strcmp(name, "dw") == 0 ? DW : DX;
     l->function = functions[number];
-    for (; count < MOST_ARGUMENTS && sscanf(line + at, "%39s%n", text, &more) == 1; at += more, count++) {
-        unsigned char *bytes = (unsigned char *)&l->value[count];
-        l->argument[count] = &l->value[count];
-        if (*text == 'b') l->value[count] = s->buffer[atoi(text + 1) % MOST_BUFFERS];
+    for (; count < MOST_ARGUMENTS && sscanf(line + at, "%139s%n", text, &more) == 1; at += more, count++) {
+        unsigned char *bytes = (unsigned char *)l->value[count];
+        l->argument[count] = l->value[count];
+        if (*text == 'b') l->value[count][0] = s->buffer[atoi(text + 1) % MOST_BUFFERS];
         for (size_t i = 0; *text == 'x' && i < sizeof l->value[count] && text[2 * i + 1]; i++) {
             const char pair[3] = {text[2 * i + 1], text[2 * i + 2], 0};
             bytes[i] = (unsigned char)strtoul(pair, NULL, 16);

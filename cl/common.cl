@@ -1,6 +1,6 @@
 /*
  * The base of all kernels: `real`, the vector of OCLIN_VL floats (one float in the plain kernels) in which
- * they compute, and the numbers of an update. Everything is written once for all widths.
+ * they compute. Everything is written once for all widths.
  */
 #if OCLIN_VL == 1
 typedef float real;

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PROGRAMS = 256, MOST_BUFFERS = 64, MOST_ARGUMENTS = 48, ARGUMENT_BYTES = 16 };
+enum { MOST_PROGRAMS = 256, MOST_BUFFERS = 64, MOST_ARGUMENTS = 48, ARGUMENT_BYTES = 64 };
 
 static struct {
     cl_program program;
