@@ -11,7 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BUFFERS = 64, MOST_LAUNCHES = 64, MOST_ARGUMENTS = 48, MOST_KERNELS = 256, LINE = 8192, WORDS = 8 };
+enum {
+    MOST_BUFFERS = 64,
+    MOST_LAUNCHES = 64,
+    MOST_ARGUMENTS = 48,
+    MOST_KERNELS = 256,
+    LINE = 8192,
+    WORDS = 8
+};
 
 struct launch {
     enum op op;
