@@ -20,8 +20,8 @@ head -n 1 "$work/rows.csv" |
 
 # a wrong step must be seen, named, and not be timed; the fused one does not use that kernel
 cp "$cl"/* "$work"
-sed 's/u = {lr}/u = {-lr}/' "$cl/update.cl" >"$work/update.cl"
-cmp -s "$cl/update.cl" "$work/update.cl" && fail "update.cl has no {lr} to spoil"
+sed 's/store_gradient(load_lanes(dw/store_gradient(-load_lanes(dw/' "$cl/update.cl" >"$work/update.cl"
+cmp -s "$cl/update.cl" "$work/update.cl" && fail "update.cl has no dw to spoil"
 if OCLIN_CL_DIR="$work" "$bench" --shape 16,8,4 --ops step,fused_step --peers none --runs 1 --csv "$work/rows.csv" \
     >"$work/out" 2>&1; then
     fail "a wrong step was not noticed"
